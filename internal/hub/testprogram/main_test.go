@@ -1,0 +1,38 @@
+package main
+
+import (
+	"os"
+	"syscall"
+	"testing"
+)
+
+func TestStays(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		args []string
+		want bool
+	}{
+		{"pause", nil, true},
+		{"start_runit", nil, true},
+		{"kube-controllers", []string{"-x"}, true},
+		{"calico-node", []string{"-init", "-best-effort"}, false},
+		{"check-status", []string{"-r"}, false},
+		{"hello", nil, false},
+		{"hello", []string{"sleep"}, true},
+		{"hello", []string{"a", "sleep"}, false},
+	} {
+		if got := stays(row.name, row.args); got != row.want {
+			t.Errorf("stays(%q, %q) = %v, want %v", row.name, row.args, got, row.want)
+		}
+	}
+}
+
+func TestStayEndsOnSignal(t *testing.T) {
+	signals := make(chan os.Signal, 2)
+	signals <- syscall.SIGCHLD
+	signals <- syscall.SIGTERM
+	stay(signals)
+	if len(signals) != 0 {
+		t.Error("ended before SIGTERM")
+	}
+}
