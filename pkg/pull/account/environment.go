@@ -1,0 +1,82 @@
+package account
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"os"
+	"os/user"
+
+	"github.com/docker/docker-credential-helpers/client"
+)
+
+// Environment is everything of the machine this package looks at. Its functions
+// are called from several goroutines at once. A nil function stands for an
+// environment that has nothing of the kind.
+type Environment struct {
+	// Getenv gives the value of an environment variable, "" when it is not set.
+	Getenv func(name string) string
+	// Home is the user's home directory, "" when there is none.
+	Home string
+	// UID is the user's number, -1 where the system has no such thing.
+	UID int
+	// ReadFile reads a file, of which it may stop reading beyond 4 MiB. Errors
+	// are told apart by errors.Is and fs.ErrNotExist.
+	ReadFile func(path string) ([]byte, error)
+	// Helper gives the credential helper of this name ("docker-credential-pass").
+	// What it starts must end when ctx does.
+	Helper func(ctx context.Context, program string) client.ProgramFunc
+}
+
+// System is the environment of this process. What credential helpers write to
+// their standard error goes to helperLog, from several of them at once perhaps;
+// nil drops it.
+func System(helperLog io.Writer) *Environment {
+	return &Environment{
+		Getenv:   os.Getenv,
+		Home:     home(),
+		UID:      os.Getuid(),
+		ReadFile: readFile,
+		Helper: func(ctx context.Context, name string) client.ProgramFunc {
+			return func(args ...string) client.Program {
+				return &program{ctx: ctx, name: name, args: args, log: helperLog}
+			}
+		},
+	}
+}
+
+// home asks the user database where HOME is not set (services, cron), as docker
+// does. "" means none.
+func home() string {
+	if dir, err := os.UserHomeDir(); err == nil {
+		return dir
+	}
+	if u, err := user.Current(); err == nil {
+		return u.HomeDir
+	}
+	return ""
+}
+
+// readFile stops one byte beyond the limit, enough to see that it is passed.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
+}
+
+func (e *Environment) getenv(name string) string {
+	if e.Getenv == nil {
+		return ""
+	}
+	return e.Getenv(name)
+}
+
+func (e *Environment) readFile(path string) ([]byte, error) {
+	if e.ReadFile == nil {
+		return nil, fs.ErrNotExist
+	}
+	return e.ReadFile(path)
+}

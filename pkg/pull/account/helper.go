@@ -1,0 +1,183 @@
+package account
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/docker/docker-credential-helpers/client"
+	"github.com/docker/docker-credential-helpers/credentials"
+)
+
+const (
+	helperPrefix = "docker-credential-"
+	// tokenUser is the user name by which a helper says that its secret is an
+	// identity token.
+	tokenUser = "<token>"
+	// maxAnswer is the most a helper may write, in bytes.
+	maxAnswer = 1 << 20
+	// pipeDelay is how long a killed helper's children may hold its output open.
+	pipeDelay = 2 * time.Second
+)
+
+// helpers asks credential helpers and remembers what they said, so that each is
+// run once for a registry, however many repositories and goroutines ask.
+type helpers struct {
+	env *Environment
+	mu  sync.Mutex
+	all map[helperQuestion]*helperAnswer
+}
+
+type helperQuestion struct{ program, server string }
+
+type helperAnswer struct {
+	mu   sync.Mutex // held while the helper runs
+	done bool
+	auth Auth
+	err  error
+}
+
+// get gives the account a helper has for server; the empty Auth when it has
+// none. A run cut short by ctx is not remembered.
+func (h *helpers) get(ctx context.Context, name, server string) (Auth, error) {
+	question := helperQuestion{helperPrefix + name, server}
+	h.mu.Lock()
+	answer := h.all[question]
+	if answer == nil {
+		if h.all == nil {
+			h.all = map[helperQuestion]*helperAnswer{}
+		}
+		answer = new(helperAnswer)
+		h.all[question] = answer
+	}
+	h.mu.Unlock()
+
+	answer.mu.Lock()
+	defer answer.mu.Unlock()
+	if answer.done {
+		return answer.auth, answer.err
+	}
+	auth, err := h.ask(ctx, question)
+	if ctx.Err() != nil {
+		return Auth{}, ctx.Err()
+	}
+	answer.auth, answer.err, answer.done = auth, err, true
+	return auth, err
+}
+
+func (h *helpers) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = nil
+}
+
+// ask runs a helper. The client's own error text quotes the helper's output,
+// which may hold a secret, so the program's error is caught on its way there.
+func (h *helpers) ask(ctx context.Context, q helperQuestion) (Auth, error) {
+	if strings.ContainsAny(q.program, "/\\\x00 ") || q.program == helperPrefix {
+		return Auth{}, errors.New("not the name of a program")
+	}
+	if h.env.Helper == nil {
+		return Auth{}, &exec.Error{Name: q.program, Err: exec.ErrNotFound}
+	}
+	var cause error
+	start := h.env.Helper(ctx, q.program)
+	creds, err := client.Get(func(args ...string) client.Program {
+		return &witness{start(args...), &cause}
+	}, q.server)
+	switch {
+	case credentials.IsErrCredentialsNotFound(err):
+		return Auth{}, nil
+	case err != nil && cause != nil:
+		return Auth{}, safeCause(cause)
+	case err != nil:
+		return Auth{}, errors.New("its answer is not what the credential helper protocol asks for")
+	case creds.Secret == "":
+		return Auth{}, nil // some helpers say "none" this way
+	case creds.Username == tokenUser:
+		return Auth{identityToken: Hide(creds.Secret)}, nil
+	default:
+		return Auth{username: Hide(creds.Username), password: Hide(creds.Secret)}, nil
+	}
+}
+
+// safeCause keeps errors that speak of the program alone.
+func safeCause(err error) error {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return &exec.ExitError{ProcessState: exit.ProcessState} // without what it wrote
+	}
+	if missing, ok := errors.AsType[*exec.Error](err); ok {
+		return missing
+	}
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path
+	}
+	if errors.Is(err, errAnswerTooLong) {
+		return errAnswerTooLong
+	}
+	return errors.New("it could not be run")
+}
+
+// witness notes the error of a program before anything is made of it.
+type witness struct {
+	client.Program
+	err *error
+}
+
+// Output runs the program.
+func (w *witness) Output() ([]byte, error) {
+	out, err := w.Program.Output()
+	*w.err = err
+	return out, err
+}
+
+// program runs a real helper. Unlike the client's own it ends with a context,
+// writes its standard error where it is told to, and has a limit.
+type program struct {
+	ctx  context.Context
+	name string
+	args []string
+	in   io.Reader
+	log  io.Writer
+}
+
+// Input sets what the helper reads.
+func (p *program) Input(in io.Reader) { p.in = in }
+
+// Output runs the helper and gives what it wrote.
+func (p *program) Output() ([]byte, error) {
+	var out limitedBuffer
+	cmd := exec.CommandContext(p.ctx, p.name, p.args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.in, &out, p.log
+	cmd.WaitDelay = pipeDelay
+	err := cmd.Run()
+	if out.full {
+		return nil, errAnswerTooLong
+	}
+	return out.buf.Bytes(), err
+}
+
+var errAnswerTooLong = fmt.Errorf("its answer is longer than %d MiB", maxAnswer>>20)
+
+// limitedBuffer refuses to grow beyond maxAnswer. It does not embed the buffer:
+// io.Copy would find its ReadFrom and never come by Write.
+type limitedBuffer struct {
+	buf  bytes.Buffer
+	full bool
+}
+
+// Write takes p whole or not at all.
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	if b.buf.Len()+len(p) > maxAnswer {
+		b.full = true
+		return 0, errAnswerTooLong
+	}
+	return b.buf.Write(p)
+}

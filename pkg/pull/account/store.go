@@ -1,0 +1,170 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Store knows all accounts. It may be used from many goroutines.
+type Store struct {
+	before  []source // ahead of the secrets
+	secrets []secret
+	after   []source
+	helpers helpers
+}
+
+// Load reads every source once. All that is wrong is reported together, as
+// *[FileError] values joined in the order of the sources.
+//
+// Files that need not exist are not an error when missing, and damaged secrets
+// are kept for [Store.For]: they concern some images only.
+func Load(opts Options) (*Store, error) {
+	env := opts.Environment
+	if env == nil {
+		env = System(nil)
+	}
+	s := &Store{helpers: helpers{env: env}}
+	var errs []error
+	keep := func(list *[]source) func(source, error) {
+		return func(read source, err error) {
+			*list = append(*list, read)
+			errs = append(errs, err)
+		}
+	}
+	keep(&s.before)(fromLogins(opts.Logins))
+	keep(&s.before)(env.read(namedPlace("--authfile", opts.AuthFile)))
+	for _, given := range opts.Secrets {
+		s.secrets = append(s.secrets, fromSecret(given))
+	}
+	keep(&s.after)(fromVariable(env))
+	for _, p := range places(env) {
+		keep(&s.after)(env.read(p))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// For gives the accounts for a repository ("docker.io/calico/cni", no tag), best
+// first; none means anonymous. secrets are those that apply to the image, as
+// "NAMESPACE/NAME" in the order to try them; one that was not among the scanned
+// manifests is passed over.
+//
+// The error is a *[FileError] or *[HelperError] when a source that is about the
+// repository is damaged and no better account was found, or ctx's own. With a
+// better account at hand a damaged source is passed over; [Store.Explain] tells.
+//
+// Helpers may be run, each once for a registry, and end with ctx.
+func (s *Store) For(ctx context.Context, repo string, secrets []string) ([]Account, error) {
+	var accounts []Account
+	for _, f := range s.walk(ctx, repo, secrets) {
+		switch {
+		case f.err != nil && len(accounts) == 0:
+			return nil, fmt.Errorf("find an account for %s: %w", repo, f.err)
+		case f.Verdict == Used || f.Verdict == Next:
+			accounts = append(accounts, Account{f.Source, f.Registry, f.auth})
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("find an account for %s: %w", repo, err)
+	}
+	return accounts, nil
+}
+
+// Forget drops what helpers have answered, so that the next [Store.For] asks
+// them again: their tokens may live shorter than a run that waits for quota.
+func (s *Store) Forget() { s.helpers.forget() }
+
+// finding is an explanation with what stands behind it.
+type finding struct {
+	Explanation
+	auth Auth
+	err  error // stops the search unless an account was found before
+}
+
+// walk asks every source in order and judges what they have.
+func (s *Store) walk(ctx context.Context, repo string, secrets []string) []finding {
+	target := repository(repo)
+	var found []finding
+	for _, src := range s.before {
+		found = append(found, s.look(ctx, src, target)...)
+	}
+	found = append(found, s.lookInSecrets(secrets, target)...)
+	for _, src := range s.after {
+		found = append(found, s.look(ctx, src, target)...)
+	}
+	judge(found)
+	return found
+}
+
+// look asks one source: its helpers first, then what it holds itself.
+func (s *Store) look(ctx context.Context, src source, target scope) []finding {
+	if src.note != "" {
+		return []finding{absent(src.name, src.note)}
+	}
+	found := s.lookInHelpers(ctx, src, target)
+	var matches []entry
+	for _, e := range src.entries {
+		if e.scope.covers(target) {
+			matches = append(matches, e)
+		}
+	}
+	sortBySpecificity(matches, func(e entry) (string, scope) { return e.key, e.scope })
+	for _, e := range matches {
+		found = append(found, fromEntry(src.name, e))
+	}
+	if len(found) == 0 {
+		found = append(found, unrelated(src, target))
+	}
+	return found
+}
+
+// lookInHelpers asks the helper that is responsible: of credHelpers the most
+// specific rule, else credsStore. An empty name leaves it to the file itself.
+func (s *Store) lookInHelpers(ctx context.Context, src source, target scope) []finding {
+	var rules []rule
+	for _, r := range src.rules {
+		if r.scope.covers(target) {
+			rules = append(rules, r)
+		}
+	}
+	responsible := rule{helper: src.store, scope: scope{host: target.host}}
+	if len(rules) > 0 {
+		sortBySpecificity(rules, func(r rule) (string, scope) { return r.key, r.scope })
+		responsible = rules[0]
+	}
+	if responsible.helper == "" {
+		return nil
+	}
+	name := src.name + ", helper " + printable(responsible.helper)
+	for _, server := range servers(responsible.scope) {
+		auth, err := s.helpers.get(ctx, responsible.helper, server)
+		if err != nil {
+			err = &HelperError{
+				Source: src.name, Program: printable(helperPrefix + responsible.helper), Registry: server, Err: err,
+			}
+			return []finding{damaged(name, server, err)}
+		}
+		if auth != (Auth{}) {
+			return []finding{{Explanation: Explanation{Source: name, Registry: server}, auth: auth}}
+		}
+	}
+	return []finding{{Explanation: Explanation{
+		Source: name, Verdict: NoMatch, Why: "it has no account for " + target.host,
+	}}}
+}
+
+// servers lists the names under which a helper may have an account: docker's
+// before podman's for Docker Hub, the namespace before its registry.
+func servers(s scope) []string {
+	var list []string
+	if s.path != "" {
+		list = append(list, s.String())
+	}
+	if s.host == hubHost {
+		list = append(list, hubServer)
+	}
+	return append(list, s.host)
+}

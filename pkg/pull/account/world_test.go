@@ -1,0 +1,165 @@
+package account
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/docker/docker-credential-helpers/client"
+)
+
+// world is a machine made up for a test.
+type world struct {
+	vars    map[string]string
+	files   map[string]string
+	errs    map[string]error             // of reading a path
+	plain   error                        // of reading any path
+	helpers map[string]map[string]string // program -> server -> answer
+
+	mu    sync.Mutex
+	asked []string // "program server"
+}
+
+func (w *world) environment() *Environment {
+	return &Environment{
+		Getenv: func(name string) string { return w.vars[name] },
+		Home:   "/home/u",
+		UID:    1000,
+		ReadFile: func(path string) ([]byte, error) {
+			if w.plain != nil {
+				return nil, w.plain
+			}
+			if err := w.errs[path]; err != nil {
+				return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+			}
+			text, ok := w.files[path]
+			if !ok {
+				return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+			}
+			return []byte(text), nil
+		},
+		Helper: func(_ context.Context, program string) client.ProgramFunc {
+			return func(...string) client.Program { return &fakeHelper{world: w, program: program} }
+		},
+	}
+}
+
+// fakeHelper answers from a table. "!" and a text is a failure that writes it.
+type fakeHelper struct {
+	world   *world
+	program string
+	server  string
+}
+
+func (f *fakeHelper) Input(in io.Reader) {
+	server, _ := io.ReadAll(in)
+	f.server = string(server)
+}
+
+func (f *fakeHelper) Output() ([]byte, error) {
+	f.world.mu.Lock()
+	f.world.asked = append(f.world.asked, f.program+" "+f.server)
+	f.world.mu.Unlock()
+	servers, ok := f.world.helpers[f.program]
+	if !ok {
+		return nil, &exec.Error{Name: f.program, Err: exec.ErrNotFound}
+	}
+	answer, ok := servers[f.server]
+	if !ok {
+		return []byte("credentials not found in native keychain\n"), errors.New("exit status 1")
+	}
+	if text, failed := strings.CutPrefix(answer, "!"); failed {
+		return []byte(text), errors.New(text)
+	}
+	return []byte(answer), nil
+}
+
+// auths writes a config file: pairs of key and user; the password is "pw-"+user.
+func auths(pairs ...string) string { return `{"auths":` + flat(pairs...) + `}` }
+
+func flat(pairs ...string) string {
+	var members []string
+	for i := 0; i < len(pairs); i += 2 {
+		members = append(members, fmt.Sprintf("%q:{\"auth\":%q}", pairs[i], encode(pairs[i+1])))
+	}
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+func encode(user string) string {
+	return base64.StdEncoding.EncodeToString([]byte(user + ":pw-" + user))
+}
+
+func login(registry, user string) Login {
+	return Login{Registry: registry, Username: user, Password: Hide("pw-" + user)}
+}
+
+func pullSecret(namespace, name string, pairs ...string) Secret {
+	return Secret{Namespace: namespace, Name: name, Type: DockerConfigJSON, Payload: Hide(auths(pairs...))}
+}
+
+func load(t *testing.T, w *world, opts Options) *Store {
+	t.Helper()
+	opts.Environment = w.environment()
+	s, err := Load(opts)
+	if err != nil {
+		t.Fatalf("Load: %v", err)
+	}
+	return s
+}
+
+// users gives "user source" for each account. That the password belongs to the
+// user is checked on the way: no entry may borrow from another.
+func users(t *testing.T, s *Store, repo string, secrets ...string) []string {
+	t.Helper()
+	accounts, err := s.For(t.Context(), repo, secrets)
+	if err != nil {
+		t.Fatalf("For(%s): %v", repo, err)
+	}
+	var got []string
+	for _, a := range accounts {
+		cfg, err := a.Auth.Authorization()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case cfg.Username != "" && cfg.Password != "pw-"+cfg.Username:
+			t.Errorf("%s: the password of %s is somebody else's", repo, cfg.Username)
+		case cfg.Username == "":
+			cfg.Username = "token " + cfg.IdentityToken + cfg.RegistryToken
+		}
+		got = append(got, cfg.Username+" "+a.Source)
+	}
+	return got
+}
+
+// only strips the sources off what users gives.
+func only(list []string) string {
+	var names []string
+	for _, s := range list {
+		user, _, _ := strings.Cut(s, " ")
+		names = append(names, user)
+	}
+	return strings.Join(names, " ")
+}
+
+const dockerConfig = "/home/u/.docker/config.json"
+
+func withFile(path, text string) *world {
+	return &world{files: map[string]string{path: text}}
+}
+
+func (w *world) plus(files map[string]string) *world {
+	if w.files == nil {
+		w.files = map[string]string{}
+	}
+	maps.Copy(w.files, files)
+	return w
+}
