@@ -1,0 +1,18 @@
+//go:build !unix
+
+package pull
+
+import (
+	"errors"
+	"net"
+)
+
+// brokenConnection reports whether an established connection was cut: what the system
+// reports of a read or write on it is a *net.OpError of those operations.
+func brokenConnection(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Op == "read" || op.Op == "write"
+	}
+	return errors.Is(err, net.ErrClosed)
+}

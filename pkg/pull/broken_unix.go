@@ -1,0 +1,15 @@
+//go:build unix
+
+package pull
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+// brokenConnection reports whether an established connection was cut.
+func brokenConnection(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, net.ErrClosed)
+}

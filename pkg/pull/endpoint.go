@@ -1,0 +1,93 @@
+package pull
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/distribution/reference"
+)
+
+// endpoint is one place that may serve a repository: a mirror or the origin.
+type endpoint struct {
+	host   string // as dialled: "registry-1.docker.io", "mirror.example:5000"
+	repo   string // path there: "library/busybox", "prefix/library/busybox"
+	origin string // registry of the name; set for mirrors, which learn it as containerd tells them
+}
+
+// hubHost is where Docker Hub's API answers; names say docker.io.
+const hubHost = "registry-1.docker.io"
+
+// endpoints lists the places to ask for a repository, mirrors first and the origin last,
+// as containerd's hosts.toml has it.
+func (c *Client) endpoints(repo reference.Named) []endpoint {
+	domain, p := reference.Domain(repo), reference.Path(repo)
+	var out []endpoint
+	for _, m := range c.opts.Mirrors[domain] {
+		out = append(out, endpoint{host: m.Host, repo: path.Join(m.Prefix, p), origin: domain})
+	}
+	host := domain
+	if domain == "docker.io" || domain == "index.docker.io" {
+		host = hubHost
+	}
+	return append(out, endpoint{host: host, repo: p})
+}
+
+// repository is the endpoint as accounts are looked up for it. A mirror is a host of its
+// own: an account for docker.io is not offered to it.
+func (e endpoint) repository() string {
+	host := e.host
+	if host == hubHost {
+		host = "docker.io"
+	}
+	return host + "/" + e.repo
+}
+
+// url of a manifest or blob; kind is "manifests" or "blobs".
+func (e endpoint) url(scheme, kind, id string) string {
+	u := url.URL{Scheme: scheme, Host: e.host, Path: fmt.Sprintf("/v2/%s/%s/%s", e.repo, kind, id)}
+	if e.origin != "" {
+		// containerd names the origin to its mirrors, core/remotes/docker/resolver.go.
+		u.RawQuery = url.Values{"ns": {e.origin}}.Encode()
+	}
+	return u.String()
+}
+
+// ParseMirror reads "docker.io=HOST[/prefix]" into the registry's host and its mirror.
+func ParseMirror(s string) (string, Mirror, error) {
+	registry, target, ok := strings.Cut(s, "=")
+	if !ok || registry == "" || target == "" {
+		return "", Mirror{}, fmt.Errorf("mirror %q: want REGISTRY=HOST[/PREFIX]", s)
+	}
+	if strings.Contains(target, "://") {
+		return "", Mirror{}, fmt.Errorf("mirror %q: give HOST without a scheme; plain HTTP is allowed by --insecure", s)
+	}
+	host, prefix, _ := strings.Cut(strings.TrimSuffix(target, "/"), "/")
+	if u, err := url.Parse("//" + host); err != nil || u.Host != host || u.Hostname() == "" {
+		return "", Mirror{}, fmt.Errorf("mirror %q: %q is no host", s, host)
+	}
+	if prefix != "" {
+		if _, err := reference.WithName("host.invalid/" + prefix); err != nil {
+			return "", Mirror{}, fmt.Errorf("mirror %q: prefix %q: %w", s, prefix, err)
+		}
+	}
+	if registry == "index.docker.io" || registry == hubHost {
+		registry = "docker.io"
+	}
+	return registry, Mirror{Host: host, Prefix: prefix}, nil
+}
+
+// loopback hosts are on this machine: plain HTTP leaks nothing there.
+func loopback(host string) bool {
+	h := host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		h = name
+	}
+	if h == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(h, "[]"))
+	return ip != nil && ip.IsLoopback()
+}

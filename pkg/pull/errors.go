@@ -1,0 +1,172 @@
+package pull
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// AuthError says that a registry refused the account it was given, or refused to serve
+// without one. Nothing was tried without credentials afterwards.
+type AuthError struct {
+	Host   string // registry that refused
+	Name   string // image or blob asked for; empty when the login itself was refused
+	Source string // where the account came from; empty when there was none
+	Status int    // HTTP status, 401 or 403
+	Detail string // the registry's own words, one line; may be empty
+}
+
+func (e *AuthError) Error() string {
+	var b strings.Builder
+	if e.Name != "" {
+		fmt.Fprintf(&b, "%s: ", e.Name)
+	}
+	fmt.Fprintf(&b, "registry %s answered %d %s", e.Host, e.Status, http.StatusText(e.Status))
+	if e.Source == "" {
+		b.WriteString(", no credentials were found for it")
+	} else {
+		fmt.Fprintf(&b, " to the credentials from %s", e.Source)
+	}
+	if e.Detail != "" {
+		fmt.Fprintf(&b, " (%s)", e.Detail)
+	}
+	return b.String()
+}
+
+// NotFoundError says that a registry does not have what was asked for.
+type NotFoundError struct {
+	Host string
+	Name string
+}
+
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("%s: registry %s does not have it", e.Name, e.Host)
+}
+
+// PlatformError says that an image exists, but not for the platforms asked for.
+type PlatformError struct {
+	Name string
+	Want []string // platforms asked for
+	Have []string // platforms the image has
+}
+
+func (e *PlatformError) Error() string {
+	return fmt.Sprintf("%s: no image for %s, it has %s", e.Name, strings.Join(e.Want, ", "), strings.Join(e.Have, ", "))
+}
+
+// UnsupportedError says that something was found that no containerd of today can run,
+// such as a manifest of Docker's schema 1.
+type UnsupportedError struct {
+	Name      string
+	MediaType string
+}
+
+func (e *UnsupportedError) Error() string {
+	return fmt.Sprintf("%s: manifest of type %q cannot be used", e.Name, e.MediaType)
+}
+
+// RateLimitError says that a registry's pull limit is used up: no further manifest can
+// be fetched there before Reset.
+type RateLimitError struct {
+	Host   string
+	Name   string    // image that met the limit
+	Source string    // account; empty when anonymous
+	Quota  Quota     // as the registry's last headers said
+	Reset  time.Time // when the registry says to come back; zero when it did not say
+	Detail string    // the registry's own words, one line
+}
+
+func (e *RateLimitError) Error() string {
+	s := fmt.Sprintf("%s: registry %s answered 429 Too Many Requests", e.Name, e.Host)
+	if e.Source == "" {
+		s += " to an anonymous pull"
+	} else {
+		s += " to the account from " + e.Source
+	}
+	if !e.Reset.IsZero() {
+		s += ", come back at " + e.Reset.UTC().Format(time.RFC3339)
+	}
+	if e.Detail != "" {
+		s += " (" + e.Detail + ")"
+	}
+	return s
+}
+
+// InsecureError says that a registry answers by plain HTTP only and that nobody allowed
+// that for it. No credentials were sent.
+type InsecureError struct{ Host string }
+
+func (e *InsecureError) Error() string {
+	return fmt.Sprintf("registry %s: it answers without TLS", e.Host)
+}
+
+// ContentError says that a registry sent other bytes than the digest names. Nothing of
+// them was kept.
+type ContentError struct {
+	Host string
+	Name string // repository@digest
+	Err  error
+}
+
+func (e *ContentError) Error() string {
+	return fmt.Sprintf("%s: registry %s sent wrong bytes: %v", e.Name, e.Host, e.Err)
+}
+
+func (e *ContentError) Unwrap() error { return e.Err }
+
+// statusError turns an unwanted HTTP answer into the error that callers tell apart.
+func statusError(resp *http.Response, s *session, name string) error {
+	err := transport.CheckError(resp, http.StatusOK)
+	return classify(err, s.key.host, s.source(), name)
+}
+
+// classify gives an error of go-containerregistry's transport its type.
+func classify(err error, host, source, name string) error {
+	var te *transport.Error
+	if !errors.As(err, &te) {
+		return err
+	}
+	switch te.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return &AuthError{Host: host, Name: name, Source: source, Status: te.StatusCode, Detail: detail(te)}
+	case http.StatusNotFound:
+		return &NotFoundError{Host: host, Name: name}
+	}
+	return fmt.Errorf("%s: registry %s answered %d %s%s", name, host, te.StatusCode, http.StatusText(te.StatusCode), inBrackets(detail(te)))
+}
+
+// detail is what the registry said for people, cut to a line that is safe to print.
+func detail(te *transport.Error) string {
+	var msgs []string
+	for _, d := range te.Errors {
+		if d.Message != "" {
+			msgs = append(msgs, d.Message)
+		}
+	}
+	return oneLine(strings.Join(msgs, "; "))
+}
+
+func inBrackets(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
+// oneLine makes text from a server fit to print: no control bytes, at most 200 of them.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+	if r := []rune(s); len(r) > 200 {
+		s = string(r[:200]) + "…"
+	}
+	return strings.TrimSpace(s)
+}

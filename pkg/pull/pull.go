@@ -1,0 +1,227 @@
+// Package pull fetches images from registries: names in, manifests and blobs out.
+//
+// It knows registries, accounts, mirrors, rate limits and flaky networks; it knows
+// nothing of tar files. A caller resolves names first and streams blobs afterwards:
+//
+//	c, err := pull.New(pull.Options{Platforms: []ocispec.Platform{{OS: "linux", Architecture: "amd64"}}})
+//	set, failures, err := c.Resolve(ctx, []pull.Reference{{Name: "docker.io/library/busybox:latest"}})
+//	err = c.FetchAll(ctx, blobs, open)
+//
+// The order of requests follows what Docker Hub counts: a tag is resolved by HEAD,
+// which is free; a manifest is fetched by digest, and only when no local copy has it;
+// blobs and tokens are free. See https://docs.docker.com/docker-hub/usage/pulls/.
+//
+// The protocol is that of the OCI distribution specification 1.1; authentication is
+// Docker's token scheme as go-containerregistry implements it.
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/singleflight"
+
+	"stowage/pkg/pull/account"
+)
+
+// Defaults of [Options].
+const (
+	DefaultJobs         = 8                // blobs or manifests on the way at once
+	DefaultAttempts     = 6                // tries without any progress before giving up
+	DefaultStallTimeout = 60 * time.Second // a body that sends nothing for so long is asked for again
+)
+
+// MaxDocument is the largest manifest, index or config accepted, in bytes. The
+// distribution specification asks registries to take 4 MiB; twice that leaves room.
+const MaxDocument = 8 << 20
+
+// Reference is an image somebody asks for.
+type Reference struct {
+	Name    string   // normalised: "docker.io/calico/cni:v3.28.0", "quay.io/a/b@sha256:…" or both tag and digest
+	Secrets []string // pull secrets that apply to it, "namespace/name", the pod's own first
+}
+
+// Documents keeps manifests, indexes and configs by digest. Document returns an error
+// when it has none; what it returns has been checked against the digest. AddDocument
+// keeps raw for later runs. Both are called from many goroutines.
+type Documents interface {
+	Document(digest.Digest) ([]byte, error)
+	AddDocument(raw []byte) (digest.Digest, error)
+}
+
+// Accounts answers which accounts may be used for a repository ("docker.io/calico/cni",
+// "mirror.example:5000/prefix/calico/cni"), best first; none means anonymous.
+type Accounts interface {
+	For(ctx context.Context, repository string, secrets []string) ([]account.Account, error)
+}
+
+// Mirror is a registry that serves another registry's images.
+type Mirror struct {
+	Host   string // "mirror.example:5000"
+	Prefix string // put before the repository's path, without slashes at its ends; may be empty
+}
+
+// Options of a [Client]. The zero value pulls anonymously for no platform at all, so
+// Platforms must be set.
+type Options struct {
+	Platforms []ocispec.Platform // in the order of preference
+	All       bool               // every platform an image has, instead of Platforms
+
+	Accounts Accounts            // nil: anonymous
+	Mirrors  map[string][]Mirror // registry host → mirrors, asked first, in order
+	Insecure []string            // hosts that may be spoken to by plain HTTP or without a valid certificate
+
+	Documents Documents         // nil: held in memory
+	Transport http.RoundTripper // nil: a transport of its own, with the proxy of the environment
+	UserAgent string
+
+	Jobs         int
+	Attempts     int
+	StallTimeout time.Duration
+
+	// Before is called once per Resolve, when every tag has been resolved and before the
+	// first counted request. An error ends the Resolve with that error.
+	Before func(Estimate) error
+	// OnBytes is called with every number of blob bytes that arrived, from many goroutines.
+	OnBytes func(n int64)
+	// Notice is called when something is worth a line to the user, from many goroutines.
+	Notice func(Notice)
+}
+
+// Notice tells of something that went another way than hoped, without being an error.
+type Notice struct {
+	Host string        // the registry concerned
+	Text string        // what happened, lower case, one line
+	Wait time.Duration // how long the client will now wait; 0 when it goes on at once
+}
+
+// Stats counts requests of a client's life.
+type Stats struct {
+	ManifestHEAD int64 // free on Docker Hub
+	ManifestGET  int64 // counted on Docker Hub
+	BlobGET      int64
+}
+
+// Client pulls from registries. It may be used from many goroutines.
+type Client struct {
+	opts     Options
+	base     http.RoundTripper
+	docs     Documents
+	insecure map[string]bool
+
+	mu       sync.Mutex
+	sessions map[sessionKey]*session
+	scopes   map[sessionKey][]string // repositories announced, for one token per account
+	quotas   map[login]Quota
+	limited  map[login]*RateLimitError // registries whose pull limit was met
+	sources  map[digest.Digest][]source
+
+	sleep func(context.Context, time.Duration) error // tests take the waiting out
+
+	flight singleflight.Group
+	heads  atomic.Int64
+	gets   atomic.Int64
+	blobs  atomic.Int64
+}
+
+// New returns a client. It makes no request.
+func New(opts Options) (*Client, error) {
+	if len(opts.Platforms) == 0 && !opts.All {
+		return nil, errors.New("pull: no platform chosen")
+	}
+	if opts.Jobs <= 0 {
+		opts.Jobs = DefaultJobs
+	}
+	if opts.Attempts <= 0 {
+		opts.Attempts = DefaultAttempts
+	}
+	if opts.StallTimeout <= 0 {
+		opts.StallTimeout = DefaultStallTimeout
+	}
+	if opts.UserAgent == "" {
+		opts.UserAgent = "stowage"
+	}
+	c := &Client{
+		opts:     opts,
+		docs:     opts.Documents,
+		insecure: map[string]bool{},
+		sessions: map[sessionKey]*session{},
+		scopes:   map[sessionKey][]string{},
+		quotas:   map[login]Quota{},
+		limited:  map[login]*RateLimitError{},
+		sources:  map[digest.Digest][]source{},
+		sleep:    sleep,
+	}
+	for _, h := range opts.Insecure {
+		c.insecure[h] = true
+	}
+	if c.docs == nil {
+		c.docs = &memory{}
+	}
+	c.base = opts.Transport
+	if c.base == nil {
+		c.base = newTransport(opts.Insecure)
+	}
+	return c, nil
+}
+
+// Stats returns the requests made so far.
+func (c *Client) Stats() Stats {
+	return Stats{ManifestHEAD: c.heads.Load(), ManifestGET: c.gets.Load(), BlobGET: c.blobs.Load()}
+}
+
+func (c *Client) notice(n Notice) {
+	if c.opts.Notice != nil {
+		c.opts.Notice(n)
+	}
+}
+
+// parse splits a normalised name into its parts.
+func parse(name string) (reference.Named, error) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return nil, fmt.Errorf("image name %q: %w", name, err)
+	}
+	if reference.IsNameOnly(named) {
+		return nil, fmt.Errorf("image name %q: neither tag nor digest", name)
+	}
+	return named, nil
+}
+
+// memory holds documents for a caller that keeps none itself.
+type memory struct{ m sync.Map }
+
+var errNotHeld = errors.New("not held")
+
+func (s *memory) Document(d digest.Digest) ([]byte, error) {
+	if b, ok := s.m.Load(d); ok {
+		return b.([]byte), nil
+	}
+	return nil, errNotHeld
+}
+
+func (s *memory) AddDocument(raw []byte) (digest.Digest, error) {
+	d := digest.FromBytes(raw)
+	s.m.Store(d, raw)
+	return d, nil
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

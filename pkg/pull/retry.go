@@ -1,0 +1,159 @@
+package pull
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	firstDelay = 500 * time.Millisecond
+	maxDelay   = 30 * time.Second
+	// maxErrorBody is how much of an error answer is read, bytes.
+	maxErrorBody = 64 << 10
+)
+
+// backoff is how long to wait before try number attempt (from 0): it doubles from half a
+// second to half a minute. A server that says when to come back is believed up to a
+// minute; longer waits are a decision for the user.
+func backoff(attempt int, retryAfter time.Duration) time.Duration {
+	if retryAfter > 0 {
+		return min(retryAfter, time.Minute)
+	}
+	d := maxDelay
+	if attempt < 6 {
+		d = min(firstDelay<<attempt, maxDelay)
+	}
+	return d
+}
+
+// jitter spreads waits by a quarter so that many clients do not come back at once.
+func jitter(d time.Duration) time.Duration {
+	return d + time.Duration(rand.Int64N(int64(d)/4+1))
+}
+
+// retryAfter reads the Retry-After header in the forms found in the field: seconds and a
+// date (RFC 9110 section 10.2.3), a Unix time (Docker Hub's own API, hub-feedback 2459) and a
+// Go duration (GitHub's registry). 0 when there is none or it is past.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if v == "" {
+		return 0
+	}
+	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
+		if n > 1e9 { // no server means 30 years: a Unix time
+			return max(0, time.Unix(n, 0).Sub(now))
+		}
+		return time.Duration(max(0, n)) * time.Second
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return max(0, t.Sub(now))
+	}
+	first, _, _ := strings.Cut(v, ",")
+	if d, err := time.ParseDuration(strings.TrimSpace(first)); err == nil {
+		return max(0, d)
+	}
+	return 0
+}
+
+// passing reports whether a status says "not now" rather than "no". 429 is looked at more
+// closely by [pullLimit].
+func passing(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, 499, 522:
+		return true
+	}
+	return false
+}
+
+// retrier repeats requests that failed on the way or met a passing fault. Bodies are not
+// its business: who reads one asks for the rest.
+type retrier struct {
+	next   http.RoundTripper
+	client *Client
+}
+
+// RoundTrip sends the request, again where that may help, and returns the last answer.
+func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("User-Agent", r.client.opts.UserAgent)
+	for attempt := 0; ; attempt++ {
+		resp, err := r.next.RoundTrip(req)
+		if attempt+1 >= r.client.opts.Attempts || req.Context().Err() != nil || !r.again(req, resp, err) {
+			return resp, err
+		}
+		wait := jitter(backoff(attempt, 0))
+		why := ""
+		if err != nil {
+			why = err.Error()
+		} else {
+			if after := retryAfter(resp.Header, time.Now()); after > 0 {
+				wait = backoff(attempt, after)
+			}
+			why = resp.Status
+			drain(resp)
+		}
+		r.client.notice(Notice{Host: req.URL.Host, Text: oneLine(why), Wait: wait})
+		if err := r.client.sleep(req.Context(), wait); err != nil {
+			return nil, err
+		}
+		if req.GetBody != nil {
+			if req.Body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// again decides whether another try makes sense.
+func (r *retrier) again(req *http.Request, resp *http.Response, err error) bool {
+	if req.Body != nil && req.GetBody == nil {
+		return false
+	}
+	if err != nil {
+		return passingError(err)
+	}
+	if resp.StatusCode == http.StatusTooManyRequests {
+		return !pullLimit(resp)
+	}
+	return passing(resp.StatusCode)
+}
+
+// passingError reports whether a failed request may well succeed the next time: the
+// connection broke or timed out. A refused certificate or an unknown host does not heal.
+func passingError(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return true
+	}
+	return brokenConnection(err)
+}
+
+// pullLimit tells a used-up pull limit, which lasts for hours, from the limit on the pace
+// of requests, which passes at once: Docker Hub sends its rate limit headers or an error
+// in JSON with the first and neither with the second.
+func pullLimit(resp *http.Response) bool {
+	if resp.Header.Get("Ratelimit-Limit") != "" || resp.Header.Get("Ratelimit-Remaining") != "" {
+		return true
+	}
+	if resp.Request != nil && !strings.Contains(resp.Request.URL.Path, "/manifests/") {
+		return false
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(body)) // for whoever reads the answer next
+	return err == nil && bytes.Contains(body, []byte("pull rate limit"))
+}
