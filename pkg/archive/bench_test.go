@@ -1,0 +1,38 @@
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"path/filepath"
+	"testing"
+)
+
+// BenchmarkDraft writes a bundle with one layer of 64 MiB, hashing and syncing included.
+func BenchmarkDraft(b *testing.B) {
+	s, _ := big(64 << 20)
+	path := filepath.Join(b.TempDir(), "x.tar")
+	b.SetBytes(64 << 20)
+	b.ReportAllocs()
+	for b.Loop() {
+		d := s.begin(b, path, PlanOptions{})
+		if err := errors.Join(s.fill(d, 1, bufferSize), d.Commit()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkOpen opens a bundle of 500 images.
+func BenchmarkOpen(b *testing.B) {
+	s := newStore()
+	for i := range 500 {
+		m := s.manifest(amd64, s.layer(uint64(i), 1000), s.layer(uint64(i/10), 2000))
+		s.name("a.test/a:"+m.Digest.Encoded()[:12], s.index(m), m)
+	}
+	raw := s.bundle(b, PlanOptions{})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := NewReader(bytes.NewReader(raw), int64(len(raw))); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package archive
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// extent is where the content of an entry lies.
+type extent struct{ off, size int64 }
+
+// tarball is what the headers say.
+type tarball struct {
+	files map[string]extent // entries that are not blobs, folders included
+	blobs []Blob            // digest, size and offset, in the order of the file
+	at    map[digest.Digest]int32
+}
+
+// entryWalk goes over the headers of a tarball, seeking over the contents: a file of any
+// size costs a few hundred bytes of reading an entry.
+type entryWalk struct {
+	src  *io.SectionReader
+	size int64
+	lim  limits
+	out  tarball
+	end  int64 // of the last entry, padding included
+	n    int
+}
+
+// readEntries indexes a tarball. The form is strict: regular files and folders of an OCI
+// layout, with or without a leading "./", each once, two zero blocks at the end and
+// nothing but zeros after them. Beyond the layout only docker save's manifest.json and
+// repositories may be there, and the empty folder "ingest" that oras leaves.
+func readEntries(r io.ReaderAt, size int64, lim limits) (*tarball, error) {
+	w := &entryWalk{src: io.NewSectionReader(r, 0, size), size: size, lim: lim}
+	w.out = tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}
+	if err := w.notCompressed(); err != nil {
+		return nil, err
+	}
+	tr := tar.NewReader(w.src)
+	for {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, w.headerError(err)
+		}
+		if err := w.entry(h); err != nil {
+			return nil, err
+		}
+	}
+	return &w.out, w.tail()
+}
+
+func (w *entryWalk) damaged(entry, advice string, err error) error {
+	return &DamagedError{Entry: entry, Offset: w.end, Err: err, Advice: advice}
+}
+
+// notCompressed tells people what they have got instead of a tar.
+func (w *entryWalk) notCompressed() error {
+	var magic [4]byte
+	if _, err := w.src.ReadAt(magic[:], 0); err != nil && err != io.EOF {
+		return err
+	}
+	switch {
+	case w.size == 0:
+		return w.damaged("", adviceCopy, fmt.Errorf("empty file: %w", io.ErrUnexpectedEOF))
+	case magic[0] == 0x1f && magic[1] == 0x8b:
+		return w.damaged("", "unpack it first with \"gzip -d\"", errors.New("compressed with gzip"))
+	case string(magic[:]) == "\x28\xb5\x2f\xfd":
+		return w.damaged("", "unpack it first with \"zstd -d\"", errors.New("compressed with zstd"))
+	}
+	return nil
+}
+
+func (w *entryWalk) headerError(err error) error {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return w.damaged("", adviceCopy, fmt.Errorf("cut inside a header: %w", err))
+	case errors.Is(err, tar.ErrHeader) && w.n == 0:
+		return w.damaged("", adviceForeign, errors.New("not a tar file"))
+	case errors.Is(err, tar.ErrHeader):
+		return w.damaged("", adviceCopy, errors.New("no tar header where one should be"))
+	case errors.Is(err, tar.ErrFieldTooLong), errors.Is(err, tar.ErrInsecurePath):
+		return w.damaged("", adviceCopy, err)
+	}
+	return err // of the disk
+}
+
+// entry takes up one header; the source stands at its content.
+func (w *entryWalk) entry(h *tar.Header) error {
+	data, err := w.src.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	if w.n++; w.n > w.lim.entries {
+		return w.damaged("", adviceLimit, fmt.Errorf("more than %d entries", w.lim.entries))
+	}
+	name, err := w.entryName(h)
+	if err != nil {
+		return w.damaged(printable(h.Name), adviceForeign, err)
+	}
+	if h.Size > w.size-data {
+		return w.damaged(name, adviceCopy, fmt.Errorf("cut after %d of %d bytes: %w", w.size-data, h.Size, io.ErrUnexpectedEOF))
+	}
+	if err := w.keep(name, extent{data, h.Size}); err != nil {
+		return w.damaged(name, adviceForeign, err)
+	}
+	w.end = data + padded(h.Size)
+	return nil
+}
+
+// printable shortens a name from outside for a message.
+func printable(name string) string {
+	if len(name) > nameMax {
+		name = name[:nameMax] + "…"
+	}
+	return fmt.Sprintf("%q", name)
+}
+
+// entryName checks the kind of an entry and cleans its name.
+func (w *entryWalk) entryName(h *tar.Header) (string, error) {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return "", errors.New("sparse files are not allowed")
+		}
+	}
+	name := strings.TrimPrefix(h.Name, "./")
+	switch h.Typeflag {
+	case tar.TypeReg:
+	case tar.TypeDir:
+		if name = strings.TrimSuffix(name, "/"); name == "" {
+			name = "."
+		}
+		switch name {
+		case ".", "blobs", "blobs/sha256", "ingest":
+			return name + "/", nil
+		}
+		return "", errors.New("this folder does not belong to an OCI layout")
+	default:
+		return "", fmt.Errorf("only files and folders are allowed, this is of type %q", h.Typeflag)
+	}
+	if !fs.ValidPath(name) {
+		return "", errors.New("not a clean path")
+	}
+	return name, nil
+}
+
+// keep records an entry.
+func (w *entryWalk) keep(name string, at extent) error {
+	hex, isBlob := strings.CutPrefix(name, blobDir)
+	switch {
+	case isBlob && hex != "":
+		d := digest.NewDigestFromEncoded(digest.SHA256, hex)
+		if err := checkDigest(d); err != nil {
+			return err
+		}
+		if _, ok := w.out.at[d]; ok {
+			return errors.New("appears twice")
+		}
+		w.out.at[d] = int32(len(w.out.blobs))
+		b := Blob{Offset: at.off}
+		b.Digest, b.Size = d, at.size
+		w.out.blobs = append(w.out.blobs, b)
+		return nil
+	case strings.HasSuffix(name, "/"):
+	case name == entryLayout, name == entryIndex, name == entryDocker, name == "repositories":
+		if at.size > w.lim.document {
+			return fmt.Errorf("%d bytes, the limit is %d", at.size, w.lim.document)
+		}
+	default:
+		return errors.New("this file does not belong to an OCI layout")
+	}
+	if _, ok := w.out.files[name]; ok {
+		return errors.New("appears twice")
+	}
+	w.out.files[name] = at
+	return nil
+}
+
+// tail checks that the file ends as a tar must. archive/tar takes a file without its end
+// for a whole one, and never looks at what follows.
+func (w *entryWalk) tail() error {
+	rest := w.size - w.end
+	if rest < endBlocks {
+		return w.damaged("", adviceCopy, fmt.Errorf("the end of the tar is missing: %w", io.ErrUnexpectedEOF))
+	}
+	if rest > endBlocks+w.lim.tail {
+		return w.damaged("", adviceCopy, fmt.Errorf("%d bytes after the end of the tar", rest-endBlocks))
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for w.end < w.size {
+		b := (*buf)[:min(w.size-w.end, bufferSize)]
+		if _, err := w.src.ReadAt(b, w.end); err != nil {
+			return err
+		}
+		for i, c := range b {
+			if c != 0 {
+				w.end += int64(i)
+				return w.damaged("", adviceCopy, errors.New("not zero after the end of the tar"))
+			}
+		}
+		w.end += int64(len(b))
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package archive_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"stowage/pkg/archive"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// registry stands for wherever manifests and blobs come from.
+var registry = map[digest.Digest]string{}
+
+// push makes an image of one layer and gives the descriptor of its manifest.
+func push(layer string) ocispec.Descriptor {
+	put := func(content string) digest.Digest {
+		d := digest.FromString(content)
+		registry[d] = content
+		return d
+	}
+	config := `{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}}`
+	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
+		ocispec.MediaTypeImageManifest,
+		ocispec.MediaTypeImageConfig, put(config), len(config),
+		ocispec.MediaTypeImageLayer, put(layer), len(layer))
+	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: put(manifest), Size: int64(len(manifest))}
+}
+
+// A bundle is planned from manifests, and then filled in any order.
+func Example() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "hello.tar")
+	if err := write(out, "hello-world:v1", push("a layer")); err != nil {
+		log.Fatal(err)
+	}
+
+	r, err := archive.Open(out)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	if err := r.Verify(context.Background(), 0, nil); err != nil {
+		log.Fatal(err)
+	}
+	for _, img := range r.Images() {
+		fmt.Println(img.Name, img.Present[0].Platform.Architecture)
+	}
+	fmt.Println(len(r.Blobs()), "blobs,", r.Size(), "bytes")
+	// Output:
+	// docker.io/library/hello-world:v1 amd64
+	// 3 blobs, 8192 bytes
+}
+
+// write makes a bundle of one image. Run again after a failure, it goes on.
+func write(out, ref string, target ocispec.Descriptor) error {
+	d, err := archive.OpenDraft(out)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+
+	// Documents first. A real registry is only asked for those the draft lacks.
+	if _, err := d.Document(target.Digest); errors.Is(err, archive.ErrNotFound) {
+		if _, err := d.AddDocument([]byte(registry[target.Digest])); err != nil {
+			return err
+		}
+	}
+	names, err := archive.Names(ref)
+	if err != nil {
+		return err
+	}
+	p, err := archive.NewPlan([]archive.Image{{Name: names[0], Target: target}}, d, archive.PlanOptions{})
+	if err != nil {
+		return err
+	}
+
+	// Now every byte has its place.
+	if err := d.Begin(context.Background(), p, nil); err != nil {
+		return err
+	}
+	for _, b := range d.Missing() {
+		w, err := d.Blob(b.Digest)
+		if err != nil {
+			return err
+		}
+		for _, hole := range w.Holes() {
+			if _, err := w.WriteAt([]byte(registry[b.Digest])[hole.Start:hole.End], hole.Start); err != nil {
+				return err
+			}
+		}
+		if err := errors.Join(w.Commit(), w.Close()); err != nil {
+			return err
+		}
+	}
+	return d.Commit()
+}
+
+// A stream writes the same bytes to a pipe.
+func ExampleNewStream() {
+	target := push("another layer")
+	image := archive.Image{Name: "docker.io/library/hello-world:v2", Target: target}
+	docs := documents(registry)
+	p, err := archive.NewPlan([]archive.Image{image}, docs, archive.PlanOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	pipe := sha256.New() // stands for standard output
+	s, err := archive.NewStream(pipe, p, docs, archive.StreamOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	for _, b := range s.Missing() {
+		w, err := s.Blob(b.Digest)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if _, err := w.WriteAt([]byte(registry[b.Digest]), 0); err != nil {
+			log.Fatal(err)
+		}
+		if err := w.Commit(); err != nil { // the digest is right, and the next header may follow
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(s.Commit(), p.Size())
+	// Output: <nil> 8192
+}
+
+type documents map[digest.Digest]string
+
+func (m documents) Document(d digest.Digest) ([]byte, error) {
+	if doc, ok := m[d]; ok {
+		return []byte(doc), nil
+	}
+	return nil, archive.ErrNotFound
+}

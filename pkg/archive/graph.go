@@ -1,0 +1,316 @@
+package archive
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// graph follows the names of an opened bundle to their layers, each document read once.
+type graph struct {
+	r       *Reader
+	trees   map[digest.Digest]*tree
+	configs map[digest.Digest]*ocispec.Platform
+	omitted map[digest.Digest]int // index in r.omitted
+	used    map[digest.Digest]bool
+	names   map[string][]int // name to images
+	links   int              // in images
+	held    int              // in trees
+}
+
+// tree is a document and those below it that are in the bundle, parents first.
+type tree struct {
+	present []ocispec.Descriptor
+	height  int
+	subject digest.Digest
+	leaves  int // manifests
+}
+
+func newGraph(r *Reader) *graph {
+	g := &graph{
+		r:       r,
+		trees:   map[digest.Digest]*tree{},
+		configs: map[digest.Digest]*ocispec.Platform{},
+		omitted: map[digest.Digest]int{},
+		used:    map[digest.Digest]bool{},
+		names:   map[string][]int{},
+	}
+	for i, d := range r.omitted {
+		g.omitted[d.Digest] = i
+	}
+	return g
+}
+
+// follow checks all entries of index.json and makes the reader's images of them.
+func (g *graph) follow(list []wireDescriptor) error {
+	var loose []ocispec.Descriptor
+	for i := range list {
+		w := &list[i]
+		if err := w.check(g.r.lim); err != nil {
+			return err
+		}
+		desc := w.descriptor()
+		t, err := g.tree(desc, 1)
+		if err != nil {
+			return err
+		}
+		name := w.Annotations.ImageName
+		if name == "" {
+			// Other programs write a bare tag here, which names nothing.
+			if _, err := checkName(w.Annotations.RefName); err == nil {
+				name = w.Annotations.RefName
+			}
+		}
+		if name == "" {
+			loose = append(loose, t.present[0])
+			continue
+		}
+		if err := g.image(name, desc, t); err != nil {
+			return err
+		}
+	}
+	g.attach(loose)
+	if len(g.used) != len(g.omitted) {
+		return errors.New("a layer is listed as left out that no image has")
+	}
+	return nil
+}
+
+// image adds a named image.
+func (g *graph) image(name string, desc ocispec.Descriptor, t *tree) error {
+	pinned, err := checkName(name)
+	if err != nil {
+		return err
+	}
+	if pinned != "" && pinned != desc.Digest {
+		return fmt.Errorf("name %s leads to %s", name, desc.Digest)
+	}
+	for _, i := range g.names[name] {
+		other := g.r.images[i].Target.Platform
+		if other == nil || desc.Platform == nil || formatPlatform(other) == formatPlatform(desc.Platform) {
+			return fmt.Errorf("name %s appears twice", name)
+		}
+	}
+	if t.leaves == 0 {
+		return fmt.Errorf("name %s: none of the manifests of index %s is there", name, desc.Digest)
+	}
+	if g.links += len(t.present); g.links > g.r.lim.link {
+		return fmt.Errorf("more than %d manifests", g.r.lim.link)
+	}
+	target := plain(t.present[0])
+	target.Platform = desc.Platform
+	g.names[name] = append(g.names[name], len(g.r.images))
+	g.r.images = append(g.r.images, Image{Name: name, Target: target, Present: t.present})
+	return nil
+}
+
+// attach gives nameless manifests to the images they are about.
+func (g *graph) attach(loose []ocispec.Descriptor) {
+	about := map[digest.Digest][]ocispec.Descriptor{}
+	for _, d := range loose {
+		if s := g.trees[d.Digest].subject; s != "" {
+			about[s] = append(about[s], d)
+		}
+	}
+	taken := map[digest.Digest]bool{}
+	for i := range g.r.images {
+		img := &g.r.images[i]
+		for _, p := range img.Present {
+			for _, d := range about[p.Digest] {
+				img.Referrers = append(img.Referrers, d)
+				taken[d.Digest] = true
+			}
+		}
+		slices.SortFunc(img.Referrers, compareDigest)
+	}
+	for _, d := range loose {
+		if !taken[d.Digest] {
+			g.r.unnamed = append(g.r.unnamed, d)
+		}
+	}
+}
+
+// tree reads a document that is in the bundle and what is below it.
+func (g *graph) tree(desc ocispec.Descriptor, depth int) (*tree, error) {
+	if t := g.trees[desc.Digest]; t != nil {
+		if depth+t.height-1 > g.r.lim.depth {
+			return nil, fmt.Errorf("index %s nests deeper than %d", desc.Digest, g.r.lim.depth)
+		}
+		return t, g.same(desc, t)
+	}
+	if depth > g.r.lim.depth {
+		return nil, fmt.Errorf("index %s nests deeper than %d", desc.Digest, g.r.lim.depth)
+	}
+	b, err := g.entry(desc)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := g.r.Document(desc.Digest)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := parseDocument(raw, g.r.lim)
+	if err == nil {
+		err = doc.agree(desc)
+	}
+	if err != nil {
+		return nil, g.r.damaged(b, adviceCopy, err)
+	}
+	desc.URLs = nil
+	if doc.stated || desc.MediaType == "" {
+		desc.MediaType = doc.mediaType
+	}
+	b.Document, b.MediaType = true, desc.MediaType
+	t := &tree{height: 1, subject: doc.subject}
+	if doc.index {
+		err = g.index(t, desc, doc, depth)
+	} else {
+		err = g.manifest(t, desc, doc)
+	}
+	g.trees[desc.Digest] = t
+	return t, err
+}
+
+// same checks a second descriptor of a known document.
+func (g *graph) same(desc ocispec.Descriptor, t *tree) error {
+	known := t.present[0]
+	if desc.Size != known.Size || (desc.MediaType != "" && desc.MediaType != known.MediaType) {
+		return fmt.Errorf("two descriptors of %s do not agree", desc.Digest)
+	}
+	return nil
+}
+
+// entry finds the blob of a descriptor and compares sizes.
+func (g *graph) entry(desc ocispec.Descriptor) (*Blob, error) {
+	b, err := g.r.blob(desc.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("blob %s is missing", desc.Digest)
+	}
+	if b.Size != desc.Size {
+		return nil, g.r.damaged(b, adviceCopy, fmt.Errorf("%d bytes, its descriptor says %d", b.Size, desc.Size))
+	}
+	return b, nil
+}
+
+// index goes down to the children that are there.
+func (g *graph) index(t *tree, desc ocispec.Descriptor, doc *document, depth int) error {
+	t.present = append(t.present, desc)
+	met := map[digest.Digest]bool{}
+	for _, c := range doc.children {
+		if !g.r.Has(c.Digest) {
+			continue
+		}
+		child, err := g.tree(c, depth+1)
+		if err != nil {
+			return err
+		}
+		t.height = max(t.height, child.height+1)
+		for i, p := range child.present {
+			if met[p.Digest] {
+				continue
+			}
+			met[p.Digest] = true
+			if i == 0 && c.Platform != nil {
+				p.Platform = c.Platform
+			}
+			t.present = append(t.present, p)
+			if g.held++; g.held > g.r.lim.link {
+				return fmt.Errorf("more than %d manifests below indexes", g.r.lim.link)
+			}
+		}
+		t.leaves += child.leaves
+	}
+	return nil
+}
+
+// manifest checks that a manifest has its config and layers.
+func (g *graph) manifest(t *tree, desc ocispec.Descriptor, doc *document) error {
+	platform, err := g.config(doc.config)
+	if err != nil {
+		return fmt.Errorf("config of manifest %s: %w", desc.Digest, err)
+	}
+	switch {
+	case !isImageConfig(doc.config.MediaType) && doc.artifactType != "":
+		desc.ArtifactType = doc.artifactType
+	case !isImageConfig(doc.config.MediaType):
+		desc.ArtifactType = doc.config.MediaType
+	case desc.Platform == nil && doc.runnable():
+		desc.Platform = platform
+	}
+	for _, l := range doc.layers {
+		if err := g.layer(l); err != nil {
+			return fmt.Errorf("layer of manifest %s: %w", desc.Digest, err)
+		}
+	}
+	t.present, t.leaves = append(t.present, desc), 1
+	return nil
+}
+
+// config checks a config, once however many manifests share it, and gives the platform
+// that an image's says, or nil.
+func (g *graph) config(desc ocispec.Descriptor) (*ocispec.Platform, error) {
+	b, err := g.entry(desc)
+	if err != nil {
+		return nil, err
+	}
+	if p, ok := g.configs[desc.Digest]; ok {
+		return p, nil
+	}
+	raw, err := g.r.Document(desc.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if !b.Document {
+		b.MediaType = desc.MediaType
+	}
+	var p *ocispec.Platform
+	if isImageConfig(desc.MediaType) {
+		if err := json.Unmarshal(raw, &p); err != nil {
+			return nil, g.r.damaged(b, adviceCopy, fmt.Errorf("image config: %w", err))
+		}
+	}
+	if p != nil && p.OS == "" {
+		p = nil
+	}
+	g.configs[desc.Digest] = p
+	return p, nil
+}
+
+// layer finds a layer in the tarball or among those left out.
+func (g *graph) layer(l ocispec.Descriptor) error {
+	if i, ok := g.omitted[l.Digest]; ok && !g.r.Has(l.Digest) {
+		o := &g.r.omitted[i]
+		if o.Size != l.Size {
+			return fmt.Errorf("left-out blob %s has %d bytes, its descriptor says %d", l.Digest, o.Size, l.Size)
+		}
+		if o.MediaType == "" {
+			o.MediaType = l.MediaType
+		}
+		g.used[l.Digest] = true
+		return nil
+	}
+	b, err := g.entry(l)
+	if err != nil {
+		return err
+	}
+	if b.MediaType == "" {
+		b.MediaType, b.URLs = l.MediaType, l.URLs
+	}
+	return nil
+}
+
+// formatPlatform gives "linux/arm64/v8", with the version where Windows needs it.
+func formatPlatform(p *ocispec.Platform) string {
+	s := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		s += "/" + p.Variant
+	}
+	if p.OSVersion != "" {
+		s += "(" + p.OSVersion + ")"
+	}
+	return s
+}

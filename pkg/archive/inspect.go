@@ -1,0 +1,178 @@
+package archive
+
+import (
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// A Summary says what is in a bundle. Sizes are bytes of blobs as stored, without the
+// tar around them.
+type Summary struct {
+	Digest    digest.Digest  `json:"digest"` // identity of the bundle
+	Base      digest.Digest  `json:"base,omitempty"`
+	Size      int64          `json:"size"` // of the tarball
+	Blobs     int            `json:"blobs"`
+	BlobSize  int64          `json:"blobSize"`
+	SavedSize int64          `json:"savedSize"` // what images that share blobs would take more on their own
+	Omitted   int            `json:"omitted,omitempty"`
+	OmitSize  int64          `json:"omittedSize,omitempty"`
+	Images    []ImageSummary `json:"images"`
+	LeftOut   []LeftOut      `json:"leftOut,omitempty"`
+	Unnamed   int            `json:"unnamed,omitempty"`
+}
+
+// An ImageSummary is one target with all the names that lead to it, in the order of
+// index.json.
+type ImageSummary struct {
+	Names     []string          `json:"names"`
+	Digest    digest.Digest     `json:"digest"`
+	MediaType string            `json:"mediaType"`
+	Size      int64             `json:"size"`    // of all its blobs, each counted once, left-out ones too
+	OwnSize   int64             `json:"ownSize"` // of the blobs no other image here uses
+	Manifests []ManifestSummary `json:"manifests"`
+	Referrers int               `json:"referrers,omitempty"`
+}
+
+// A ManifestSummary is one platform of an image.
+type ManifestSummary struct {
+	Platform     string         `json:"platform,omitempty"` // "linux/arm64/v8"
+	ArtifactType string         `json:"artifactType,omitempty"`
+	Digest       digest.Digest  `json:"digest"`
+	Config       digest.Digest  `json:"config"`
+	Size         int64          `json:"size"` // manifest, config and layers
+	Layers       []LayerSummary `json:"layers"`
+}
+
+// A LayerSummary is one layer of a manifest.
+type LayerSummary struct {
+	Digest    digest.Digest `json:"digest"`
+	MediaType string        `json:"mediaType"`
+	Size      int64         `json:"size"`
+	Images    int           `json:"images"`            // how many images here use it
+	Omitted   bool          `json:"omitted,omitempty"` // named but not stored
+}
+
+// Inspect reads the manifests again and sums up. The summary grows with the layers of
+// all manifests.
+func (r *Reader) Inspect() (*Summary, error) {
+	s := &inspection{r: r, uses: map[digest.Digest]int{}}
+	s.out = Summary{
+		Digest: r.id, Base: r.base, Size: r.size, Blobs: len(r.blobs),
+		Omitted: len(r.omitted), LeftOut: r.leftOut, Unnamed: len(r.unnamed), Images: []ImageSummary{},
+	}
+	for i := range r.blobs {
+		s.out.BlobSize += r.blobs[i].Size
+	}
+	for i := range r.omitted {
+		s.out.OmitSize += r.omitted[i].Size
+	}
+	at := map[digest.Digest]int{}
+	for i := range r.images {
+		img := &r.images[i]
+		if k, ok := at[img.Target.Digest]; ok {
+			s.out.Images[k].Names = append(s.out.Images[k].Names, img.Name)
+			continue
+		}
+		at[img.Target.Digest] = len(s.out.Images)
+		if err := s.image(img); err != nil {
+			return nil, err
+		}
+	}
+	s.shares()
+	return &s.out, nil
+}
+
+// inspection is the work of Inspect.
+type inspection struct {
+	r    *Reader
+	out  Summary
+	uses map[digest.Digest]int // images that use a blob
+	sets []map[digest.Digest]int64
+}
+
+// image sums up one target.
+func (s *inspection) image(img *Image) error {
+	sum := ImageSummary{
+		Names: []string{img.Name}, Digest: img.Target.Digest, MediaType: img.Target.MediaType,
+		Manifests: []ManifestSummary{}, Referrers: len(img.Referrers),
+	}
+	set := map[digest.Digest]int64{}
+	for i := range img.Present {
+		m, err := s.manifest(&img.Present[i], set)
+		if err != nil {
+			return err
+		}
+		if m != nil {
+			sum.Manifests = append(sum.Manifests, *m)
+		}
+	}
+	for i := range img.Referrers {
+		if _, err := s.manifest(&img.Referrers[i], set); err != nil {
+			return err
+		}
+	}
+	for d, size := range set {
+		sum.Size += size
+		s.uses[d]++
+	}
+	s.sets = append(s.sets, set)
+	s.out.Images = append(s.out.Images, sum)
+	return nil
+}
+
+// manifest sums up one document and adds its blobs to set; nil for an index.
+func (s *inspection) manifest(desc *ocispec.Descriptor, set map[digest.Digest]int64) (*ManifestSummary, error) {
+	raw, err := s.r.Document(desc.Digest)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := parseDocument(raw, s.r.lim)
+	if err != nil {
+		return nil, err
+	}
+	set[desc.Digest] = desc.Size
+	if doc.index {
+		return nil, nil
+	}
+	m := &ManifestSummary{
+		ArtifactType: desc.ArtifactType, Digest: desc.Digest, Config: doc.config.Digest,
+		Size: desc.Size + doc.config.Size, Layers: make([]LayerSummary, len(doc.layers)),
+	}
+	if desc.Platform != nil {
+		m.Platform = formatPlatform(desc.Platform)
+	}
+	set[doc.config.Digest] = doc.config.Size
+	for i, l := range doc.layers {
+		set[l.Digest] = l.Size
+		m.Size += l.Size
+		m.Layers[i] = LayerSummary{Digest: l.Digest, MediaType: l.MediaType, Size: l.Size, Omitted: !s.r.Has(l.Digest)}
+	}
+	return m, nil
+}
+
+// shares fills in what only the whole can tell.
+func (s *inspection) shares() {
+	for i := range s.out.Images {
+		img := &s.out.Images[i]
+		for d, size := range s.sets[i] {
+			if s.uses[d] == 1 {
+				img.OwnSize += size
+			}
+		}
+		for k := range img.Manifests {
+			for n := range img.Manifests[k].Layers {
+				l := &img.Manifests[k].Layers[n]
+				l.Images = s.uses[l.Digest]
+			}
+		}
+	}
+	counted := map[digest.Digest]bool{}
+	for _, set := range s.sets {
+		for d, size := range set {
+			if !counted[d] {
+				counted[d] = true
+				s.out.SavedSize += int64(s.uses[d]-1) * size
+			}
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package archive
+
+// What a bundle may hold. A reader refuses more with [ErrDamaged]; a plan refuses
+// to make what a reader would refuse. Sizes are bytes.
+const (
+	// MaxDocument bounds everything that is held in memory as a whole: index.json,
+	// manifest.json, oci-layout, and each index, manifest and config. Registries
+	// refuse manifests above 4 MiB; the rest is room for large configs and for
+	// bundles of many thousand names.
+	MaxDocument = 8 << 20
+
+	// MaxEntries bounds the headers of the tarball, directories included.
+	MaxEntries = 1 << 17
+
+	// MaxNames bounds the descriptors of index.json.
+	MaxNames = 1 << 14
+
+	// MaxDescriptors bounds the layers of one manifest and the children of one index.
+	MaxDescriptors = 1 << 12
+
+	// MaxDepth bounds how deep indexes nest: an image that is a manifest has depth 1,
+	// one that is an index of manifests 2.
+	MaxDepth = 4
+
+	// MaxLinks bounds the manifests and indexes of all images together, one that
+	// serves several images counted for each.
+	MaxLinks = 1 << 18
+
+	// MaxBlob bounds one blob.
+	MaxBlob = 1 << 40
+
+	// MaxTail bounds the zeros after the two blocks that end a tar; tar programs
+	// pad to 10 KiB.
+	MaxTail = 1 << 20
+)
+
+// limits are the bounds in force; tests lower them.
+type limits struct {
+	document, blob, tail                     int64
+	entries, names, descriptors, depth, link int
+}
+
+var defaultLimits = limits{
+	document: MaxDocument, blob: MaxBlob, tail: MaxTail,
+	entries: MaxEntries, names: MaxNames, descriptors: MaxDescriptors, depth: MaxDepth, link: MaxLinks,
+}

@@ -1,0 +1,68 @@
+package archive
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+)
+
+// Names gives the names under which a bundle stores a reference: its normalised
+// form as the kubelet will ask for it, e.g. "docker.io/library/busybox:latest" for
+// "busybox". A reference with both tag and digest has two, "repo:tag" and
+// "repo@digest", because containerd looks either up by itself.
+func Names(ref string) ([]string, error) {
+	if digest.Digest(ref).Validate() == nil {
+		return nil, fmt.Errorf("parse reference %q: the ID of an image, which no registry knows", ref)
+	}
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return nil, fmt.Errorf("parse reference %q: %w", ref, err)
+	}
+	named = reference.TagNameOnly(named)
+	repo := reference.TrimNamed(named)
+	var names []string
+	if tagged, ok := named.(reference.Tagged); ok {
+		names = append(names, repo.Name()+":"+tagged.Tag())
+	}
+	if digested, ok := named.(reference.Digested); ok {
+		names = append(names, repo.Name()+"@"+digested.Digest().String())
+	}
+	return names, nil
+}
+
+// checkName accepts exactly what [Names] gives: a normalised name with either a tag
+// or a digest. Names like "sha256:<hex>", which containerd keeps for its own use, have
+// no repository and are refused. A name with a digest comes back with it.
+func checkName(name string) (pinned digest.Digest, err error) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return "", fmt.Errorf("name %q: %w", name, err)
+	}
+	_, tagged := named.(reference.Tagged)
+	digested, isDigested := named.(reference.Digested)
+	switch {
+	case named.String() != name:
+		return "", fmt.Errorf("name %q is not normalised, want %q", name, named.String())
+	case tagged && isDigested:
+		return "", fmt.Errorf("name %q has both tag and digest, want two names", name)
+	case !tagged && !isDigested:
+		return "", fmt.Errorf("name %q has neither tag nor digest", name)
+	case isDigested:
+		return digested.Digest(), nil
+	}
+	return "", nil
+}
+
+// checkDigest accepts sha256 only. The layout knows other algorithms, but no registry
+// serves them, and containerd's store would refuse the rest.
+func checkDigest(d digest.Digest) error {
+	if strings.HasPrefix(string(d), "sha384:") || strings.HasPrefix(string(d), "sha512:") {
+		return fmt.Errorf("digest %q: only sha256 is supported", d)
+	}
+	if err := d.Validate(); err != nil {
+		return fmt.Errorf("digest %q: %w", d, err)
+	}
+	return nil
+}

@@ -1,0 +1,476 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// kill drops a draft as a killed process would: descriptors are closed by the kernel,
+// nothing is said to the journal.
+func kill(d *Draft) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	if d.file != nil {
+		d.file.Close()
+	}
+	if d.journal != nil {
+		d.journal.f.Close()
+	}
+}
+
+// finish completes a draft and compares it with a bundle made in one go.
+func (s *store) finish(t testing.TB, d *Draft, path string) {
+	t.Helper()
+	if err := errors.Join(s.fill(d, 2, 1<<20), d.Commit()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := s.bundle(t, PlanOptions{}); !bytes.Equal(got, want) {
+		t.Error("other bytes than those of a bundle made at once")
+	}
+	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// resumed opens a draft that must hold all documents already.
+func (s *store) resumed(t testing.TB, path string) *Draft {
+	t.Helper()
+	d, err := OpenDraft(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	p, err := NewPlan(s.images, d, PlanOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Begin(context.Background(), p, nil); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestKilledAfterEachBlob kills after one blob more each time.
+func TestKilledAfterEachBlob(t *testing.T) {
+	s := small()
+	path := filepath.Join(t.TempDir(), "x.tar")
+	d := s.begin(t, path, PlanOptions{})
+	for n := len(d.Missing()); n > 0; n-- {
+		if got := len(d.Missing()); got != n {
+			t.Fatalf("%d blobs are missing, want %d", got, n)
+		}
+		if err := s.write(d, d.Missing()[0].Digest, 100); err != nil {
+			t.Fatal(err)
+		}
+		kill(d)
+		d = s.resumed(t, path)
+	}
+	s.finish(t, d, path)
+}
+
+// TestKilledInsideBlob: what is lost is less than a mark's distance; after Close nothing.
+func TestKilledInsideBlob(t *testing.T) {
+	const size = 3*markEvery + 1000
+	s, dg := big(size)
+	for _, tc := range []struct {
+		name  string
+		wrote int
+		end   func(*Draft)
+		want  int64
+	}{
+		{"nothing", 0, kill, 0},
+		{"before the first mark", markEvery - 1, kill, 0},
+		{"at the first mark", markEvery, kill, markEvery},
+		{"after it", markEvery + 1, kill, markEvery},
+		{"whole but not committed", size, kill, 3 * markEvery},
+		{"closed", markEvery + 5, func(d *Draft) { d.Close() }, markEvery + 5},
+		{"whole and closed", size, func(d *Draft) { d.Close() }, size},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "x.tar")
+			d := s.begin(t, path, PlanOptions{})
+			w, err := d.Blob(dg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for off := 0; off < tc.wrote; off += 300_000 {
+				if _, err := w.WriteAt(s.blobs[dg][off:min(off+300_000, tc.wrote)], int64(off)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tc.end(d)
+			d = s.resumed(t, path)
+			if w, err = d.Blob(dg); err != nil {
+				t.Fatal(err)
+			}
+			if w.Prefix() != tc.want {
+				t.Errorf("prefix %d, want %d", w.Prefix(), tc.want)
+			}
+			w.Close()
+			s.finish(t, d, path)
+		})
+	}
+}
+
+// ahead writes three ranges of a blob in turns, as a pull with ranges does: the first
+// lags behind, the others go on to their ends.
+func ahead(t *testing.T, s *store, d *Draft, dg digest.Digest) {
+	t.Helper()
+	w, err := d.Blob(dg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := s.blobs[dg]
+	third := len(raw) / 3
+	for off := 0; off < third; off += 100_000 {
+		for i, upto := range []int{1000, third, third} {
+			start, end := i*third+off, i*third+min(off+100_000, upto)
+			if start < end {
+				if _, err := w.WriteAt(raw[start:end], int64(start)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// TestIslands: ranges that came ahead survive a kill, in place and when the blob moves;
+// what the disk lost of them is asked for again.
+func TestIslands(t *testing.T) {
+	const size = 3 * (2*markEvery + 500_000)
+	const third = size / 3
+	s, dg := big(size)
+	marked := int64(2 * markEvery / 100_000 * 100_000) // islands are noted once a piece passes a mark
+	for _, tc := range []struct {
+		name  string
+		end   func(*Draft)
+		spoil int64 // byte of the blob, or 0
+		move  bool
+		want  []Range
+	}{
+		{"closed", func(d *Draft) { d.Close() }, 0, false, []Range{{1000, third}}},
+		{"closed and moved", func(d *Draft) { d.Close() }, 0, true, []Range{{1000, third}}},
+		{"spoilt", func(d *Draft) { d.Close() }, third + 5, false, []Range{{1000, 2 * third}}},
+		{"spoilt and moved", func(d *Draft) { d.Close() }, 2*third + 5, true, []Range{{1000, third}, {2 * third, size}}},
+		{"start spoilt", func(d *Draft) { d.Close() }, 5, false, []Range{{0, third}}},
+		{"killed", kill, 0, false, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := &store{blobs: maps.Clone(s.blobs), images: s.images}
+			path := filepath.Join(t.TempDir(), "x.tar")
+			d := s.begin(t, path, PlanOptions{})
+			ahead(t, s, d, dg)
+			if tc.spoil > 0 {
+				at := d.plan.blobs[d.plan.at[dg]].Offset + tc.spoil
+				if _, err := d.file.WriteAt([]byte{^s.blobs[dg][tc.spoil]}, at); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tc.end(d)
+			if tc.move {
+				s.name("a.test/a:1", s.manifest(amd64, s.layer(60, 2000)))
+			}
+			for range 2 { // the second time from what the first one wrote down
+				d = s.begin(t, path, PlanOptions{})
+				w, err := d.Blob(dg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				holes := w.Holes()
+				if tc.want != nil && !slices.Equal(holes, tc.want) {
+					t.Errorf("holes %v, want %v", holes, tc.want)
+				}
+				if lost := holes[0].End - holes[0].Start; tc.want == nil && (len(holes) != 3 || lost != third || holes[1].End-holes[1].Start > third-marked+200_000) {
+					t.Errorf("holes %v after a kill", holes)
+				}
+				kill(d)
+			}
+			s.finish(t, s.begin(t, path, PlanOptions{}), path)
+		})
+	}
+}
+
+// TestJournalCut cuts the journal at every length, and spoils every byte of its end.
+func TestJournalCut(t *testing.T) {
+	s := small()
+	path := filepath.Join(t.TempDir(), "x.tar")
+	d := s.begin(t, path, PlanOptions{})
+	first := d.Missing()[0].Digest
+	if err := s.write(d, first, 100); err != nil {
+		t.Fatal(err)
+	}
+	before := d.journal.end
+	if err := s.write(d, d.Missing()[0].Digest, 100); err != nil {
+		t.Fatal(err)
+	}
+	end := d.journal.end
+	kill(d)
+	whole, err := os.ReadFile(path + journalSuffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := len(d.Missing())
+	for n := before; n < end; n++ {
+		for _, raw := range [][]byte{whole[:n], append(append(whole[:n:n], whole[n]^0x40), whole[n+1:]...)} {
+			if err := os.WriteFile(path+journalSuffix, raw, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			d := s.resumed(t, path)
+			if got := len(d.Missing()); got != missing+1 {
+				t.Fatalf("cut at %d: %d missing, want %d", n, got, missing+1)
+			}
+			if got := d.journal.end; got != before {
+				t.Fatalf("cut at %d: journal ends at %d, want %d", n, got, before)
+			}
+			kill(d)
+		}
+	}
+	// Cuts inside documents lose those, and the rest is asked for again.
+	for n := int64(0); n < before; n += 97 {
+		if err := os.WriteFile(path+journalSuffix, whole[:n], 0o644); err != nil {
+			t.Fatal(err)
+		}
+		kill(s.begin(t, path, PlanOptions{}))
+	}
+	s.finish(t, s.begin(t, path, PlanOptions{}), path)
+}
+
+// TestClaimsAreNotBelieved spoils the data behind the journal's back.
+func TestClaimsAreNotBelieved(t *testing.T) {
+	s := small()
+	path := filepath.Join(t.TempDir(), "x.tar")
+	d := s.begin(t, path, PlanOptions{})
+	b := d.Missing()[4]
+	if err := s.fill(d, 1, 1000); err != nil {
+		t.Fatal(err)
+	}
+	kill(d)
+	f, err := os.OpenFile(path+partialSuffix, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte{^s.blobs[b.Digest][7]}, b.Offset+7); err != nil {
+		t.Fatal(err)
+	}
+	d = s.resumed(t, path)
+	if m := d.Missing(); len(m) != 1 || m[0].Digest != b.Digest {
+		t.Errorf("missing %v, want %s", m, b.Digest)
+	}
+	s.finish(t, d, path)
+}
+
+// TestMarksAreNotBelieved: of several marks the last that holds counts.
+func TestMarksAreNotBelieved(t *testing.T) {
+	const size = 3*markEvery + 1000
+	s, dg := big(size)
+	for _, tc := range []struct {
+		name  string
+		spoil int64 // offset in the blob
+		want  int64
+	}{
+		{"start", 0, 0},
+		{"before the second mark", 2*markEvery - 1, markEvery},
+		{"after the last mark", 3 * markEvery, 3 * markEvery},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "x.tar")
+			d := s.begin(t, path, PlanOptions{})
+			w, err := d.Blob(dg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.WriteAt(s.blobs[dg], 0); err != nil {
+				t.Fatal(err)
+			}
+			at := d.plan.blobs[d.plan.at[dg]].Offset + tc.spoil
+			if _, err := d.file.WriteAt([]byte{^s.blobs[dg][tc.spoil]}, at); err != nil {
+				t.Fatal(err)
+			}
+			kill(d)
+			d = s.resumed(t, path)
+			if w, err = d.Blob(dg); err != nil {
+				t.Fatal(err)
+			}
+			if w.Prefix() != tc.want {
+				t.Errorf("prefix %d, want %d", w.Prefix(), tc.want)
+			}
+			w.Close()
+			s.finish(t, d, path)
+		})
+	}
+}
+
+// TestCarriedOver: more and other images move every blob; none is asked for again.
+func TestCarriedOver(t *testing.T) {
+	s := small()
+	path := filepath.Join(t.TempDir(), "x.tar")
+	d := s.begin(t, path, PlanOptions{})
+	if err := s.fill(d, 1, 1000); err != nil {
+		t.Fatal(err)
+	}
+	kill(d)
+	s.name("a.test/first:1", s.manifest(amd64, s.layer(50, 5000), s.layer(3, 700)))
+	s.images = append(s.images[:2:2], s.images[3:]...) // "single" went
+	d = s.begin(t, path, PlanOptions{})
+	for _, b := range d.Missing() {
+		if b.Size != 5000 && b.MediaType != ocispec.MediaTypeImageConfig && b.Size != 700 {
+			t.Errorf("%s of %d bytes was not carried over", b.Digest, b.Size)
+		}
+	}
+	s.finish(t, d, path)
+}
+
+// TestCarriedOverPrefix moves a blob that is half there, twice, with a kill right after
+// each move, and once without the rename that the journal promised.
+func TestCarriedOverPrefix(t *testing.T) {
+	const size = 2*markEvery + 1000
+	s, dg := big(size)
+	path := filepath.Join(t.TempDir(), "x.tar")
+	d := s.begin(t, path, PlanOptions{})
+	w, err := d.Blob(dg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.WriteAt(s.blobs[dg][:markEvery+10], 0); err != nil {
+		t.Fatal(err)
+	}
+	kill(d)
+	for i, name := range []string{"a.test/a:1", "a.test/b:1", "a.test/c:1"} {
+		s.name(name, s.manifest(amd64, s.layer(uint64(60+i), 2000+i)))
+		if i == 1 {
+			j, err := OpenDraft(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := j.journal.number(recordGeneration, j.claims.generation+1); err != nil {
+				t.Fatal(err)
+			}
+			kill(j)
+		}
+		d = s.begin(t, path, PlanOptions{})
+		w, err := d.Blob(dg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Prefix() != markEvery {
+			t.Errorf("move %d: prefix %d, want %d", i, w.Prefix(), markEvery)
+		}
+		if i < 2 {
+			kill(d)
+		} else {
+			w.Close()
+		}
+	}
+	s.finish(t, d, path)
+}
+
+// TestCarryInterrupted ends Begin in the midst of a move; both data files count then.
+func TestCarryInterrupted(t *testing.T) {
+	s := newStore()
+	var layers []ocispec.Descriptor
+	for i := range 20 {
+		layers = append(layers, s.layer(uint64(i), 300_000))
+	}
+	s.name("b.test/b:1", s.manifest(amd64, layers...))
+	path := filepath.Join(t.TempDir(), "x.tar")
+	d := s.begin(t, path, PlanOptions{})
+	if err := s.fill(d, 2, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	kill(d)
+	for i := range 3 {
+		s.name("a.test/a:"+string(rune('1'+i)), s.manifest(amd64, s.layer(uint64(100+i), 5000)))
+		d, err := OpenDraft(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for dg, raw := range s.blobs {
+			if len(raw) < 5000 {
+				if _, err := d.AddDocument(raw); err != nil {
+					t.Fatal(dg, err)
+				}
+			}
+		}
+		p, err := NewPlan(s.images, d, PlanOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		var moved atomic.Int64
+		err = d.Begin(ctx, p, func(n int64) {
+			if moved.Add(n) > 1_500_000 {
+				cancel() // some blobs have moved by now, most have not
+			}
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		kill(d)
+	}
+	if files, _ := filepath.Glob(path + partialSuffix + ".[0-9]*"); len(files) < 2 {
+		t.Errorf("no data files put aside: %v", files)
+	}
+	d = s.begin(t, path, PlanOptions{})
+	for _, b := range d.Missing() {
+		if b.Size == 300_000 {
+			t.Errorf("%s got lost on the way", b.Digest)
+		}
+	}
+	s.finish(t, d, path)
+}
+
+// TestDocumentsSurvive: a resume asks for no document again.
+func TestDocumentsSurvive(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.tar")
+	d, err := OpenDraft(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := []byte(`{"schemaVersion":2}`)
+	dg, err := d.AddDocument(doc)
+	if err != nil || dg != digest.FromBytes(doc) {
+		t.Fatal(dg, err)
+	}
+	end := d.journal.end
+	if _, err := d.AddDocument(doc); err != nil || d.journal.end != end {
+		t.Errorf("a document was written twice: %v", err)
+	}
+	if _, err := d.AddDocument(make([]byte, MaxDocument+1)); err == nil {
+		t.Error("a document over the limit was taken")
+	}
+	kill(d)
+	if d, err = OpenDraft(path); err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	got, err := d.Document(dg)
+	if err != nil || !bytes.Equal(got, doc) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// TestJournalOfAnotherKind: a file of that name that is no journal is started anew.
+func TestJournalOfAnotherKind(t *testing.T) {
+	s := small()
+	path := filepath.Join(t.TempDir(), "x.tar")
+	if err := os.WriteFile(path+journalSuffix, []byte("something else entirely"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.finish(t, s.begin(t, path, PlanOptions{}), path)
+}

@@ -1,0 +1,387 @@
+package archive
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// ErrOrder means that a blob of a stream was opened before an earlier one.
+var ErrOrder = errors.New("blobs of a stream are opened in the order of the file")
+
+// DefaultWindow is how far ahead of the written bytes a [Stream] takes others, in bytes.
+const DefaultWindow = 16 << 20
+
+// StreamOptions changes a stream. The zero value works.
+type StreamOptions struct {
+	// Window bounds the memory: bytes are taken while they are less than this ahead of
+	// what has been written. 0 means [DefaultWindow]; less than 1 MiB is raised to it.
+	Window int64
+}
+
+// A Stream writes the bytes a [Draft] would, but to a pipe: in order, once, with a bounded
+// window of bytes that came ahead. Blobs are taken up in the order of [Stream.Missing];
+// several may be open and several goroutines may write to one, as on a draft.
+//
+// A blob's digest is known when its last byte has gone out, and checked before anything
+// else follows. When it is wrong, or writing fails, or the stream is closed early, the tar
+// ends there, without its end blocks, so that every reader refuses it; all later calls
+// give that error.
+type Stream struct {
+	w      io.Writer
+	plan   *Plan
+	docs   Documents
+	window int64
+
+	mu       sync.Mutex
+	moved    *sync.Cond // pos or err changed
+	pos      int64      // of the file: written so far
+	cur      int        // the blob being written; len(blobs) after the last
+	opened   int        // blobs before this were opened once
+	parts    map[int]*streamPart
+	there    spans            // bytes ahead of pos, in the file's offsets
+	chunks   map[int64][]byte // their memory, by offset / bufferSize
+	spare    [][]byte
+	hash     hash.Hash // of the current blob
+	flushing bool
+	err      error
+}
+
+var (
+	errStreamClosed = errors.New("stream is closed")
+	errStreamDone   = errors.New("stream is finished")
+)
+
+// NewStream begins to write p to w: everything up to the first blob that docs does not
+// have. docs must have the plan's documents.
+func NewStream(w io.Writer, p *Plan, docs Documents, opts StreamOptions) (*Stream, error) {
+	s := &Stream{
+		w: w, plan: p, docs: docs, window: max(opts.Window, 4*bufferSize),
+		parts: map[int]*streamPart{}, chunks: map[int64][]byte{},
+	}
+	if opts.Window == 0 {
+		s.window = DefaultWindow
+	}
+	s.moved = sync.NewCond(&s.mu)
+	head, err := p.headBytes()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(head); err != nil {
+		return nil, fmt.Errorf("write bundle: %w", err)
+	}
+	s.pos = p.head
+	if err := s.next(0); err != nil {
+		return nil, err
+	}
+	s.opened = s.cur
+	return s, nil
+}
+
+// next goes to blob i: writes its header, and its content if the stream has it. It is
+// called by whoever flushes, or before the stream is shared.
+func (s *Stream) next(i int) error {
+	for ; ; i++ {
+		gap, off, err := s.plan.before(i)
+		if err != nil {
+			return err
+		}
+		if i == len(s.plan.blobs) {
+			s.set(i, s.pos)
+			return nil // Commit writes what ends the file
+		}
+		if _, err := s.w.Write(gap); err != nil {
+			return fmt.Errorf("write bundle: %w", err)
+		}
+		blob := &s.plan.blobs[i]
+		s.set(i, off+int64(len(gap)))
+		if !blob.Document && blob.Size > 0 {
+			s.hash = sha256.New()
+			return nil
+		}
+		if blob.Size == 0 {
+			continue
+		}
+		raw, err := contentOf(s.docs, blob)
+		if err != nil {
+			return fmt.Errorf("write bundle: %w", err)
+		}
+		if _, err := s.w.Write(raw); err != nil {
+			return fmt.Errorf("write bundle: %w", err)
+		}
+		s.set(i, blob.Offset+blob.Size)
+	}
+}
+
+// set moves on; callers of other goroutines look at both.
+func (s *Stream) set(cur int, pos int64) {
+	s.mu.Lock()
+	s.cur, s.pos = cur, pos
+	s.mu.Unlock()
+}
+
+// contentOf gives the checked bytes of a document.
+func contentOf(docs Documents, b *Blob) ([]byte, error) {
+	raw, err := docs.Document(b.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if got := digest.FromBytes(raw); got != b.Digest {
+		return nil, &DigestError{Want: b.Digest, Got: got, Size: int64(len(raw))}
+	}
+	return raw, nil
+}
+
+// Missing gives the blobs still to come, in the order in which they are to be opened.
+func (s *Stream) Missing() []Blob {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Blob
+	for i := s.cur; i < len(s.plan.blobs); i++ {
+		if b := s.plan.blobs[i]; !b.Document && b.Size > 0 {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// Blob opens a blob for writing. [ErrOrder] when one before it has not been opened yet:
+// whoever wrote to this one might wait for ever.
+func (s *Stream) Blob(dg digest.Digest) (*BlobWriter, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, err := s.plan.find(dg)
+	if err != nil {
+		return nil, err
+	}
+	for s.opened < i && s.given(s.opened) {
+		s.opened++
+	}
+	switch {
+	case s.err != nil:
+		return nil, s.err
+	case i > s.opened:
+		return nil, fmt.Errorf("blob %s: %w", dg, ErrOrder)
+	}
+	s.opened = max(s.opened, i+1)
+	p := s.parts[i]
+	if p == nil {
+		p = &streamPart{s: s, i: i, blob: &s.plan.blobs[i]}
+		s.parts[i] = p
+	}
+	if p.open {
+		return nil, fmt.Errorf("blob %s has a writer already", dg)
+	}
+	p.open = true
+	return &BlobWriter{sink: p}, nil
+}
+
+// given tells whether the stream itself writes blob i.
+func (s *Stream) given(i int) bool {
+	return s.plan.blobs[i].Document || s.plan.blobs[i].Size == 0
+}
+
+// Commit ends the file. [ErrIncomplete] when a blob has not gone out.
+func (s *Stream) Commit() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	if s.cur < len(s.plan.blobs) {
+		return fmt.Errorf("finish bundle: %w: the next is %s", ErrIncomplete, s.plan.blobs[s.cur].Digest)
+	}
+	end, _, err := s.plan.before(len(s.plan.blobs))
+	if err == nil {
+		_, err = s.w.Write(end)
+	}
+	if err != nil {
+		s.err = fmt.Errorf("write bundle: %w", err)
+		return s.err
+	}
+	s.err = errStreamDone
+	return nil
+}
+
+// Close gives the stream up, and frees whoever waits in one of its writers. After Commit
+// it does nothing. It does not close the pipe.
+func (s *Stream) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = errStreamClosed
+	}
+	s.moved.Broadcast()
+	return nil
+}
+
+// streamPart is one blob of a stream.
+type streamPart struct {
+	s    *Stream
+	i    int
+	blob *Blob
+	open bool
+}
+
+func (p *streamPart) prefix() int64 {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	from := max(p.blob.Offset, min(p.s.pos, p.blob.Offset+p.blob.Size))
+	return min(p.s.there.from(from), p.blob.Offset+p.blob.Size) - p.blob.Offset
+}
+
+func (p *streamPart) holes() []Range {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	start := max(p.blob.Offset, p.s.pos)
+	out := p.s.there.holes(start, p.blob.Offset+p.blob.Size)
+	for i := range out {
+		out[i].Start -= p.blob.Offset
+		out[i].End -= p.blob.Offset
+	}
+	return out
+}
+
+func (p *streamPart) writeAt(b []byte, off int64) (int, error) {
+	s := p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if off < 0 || int64(len(b)) > p.blob.Size-off {
+		return 0, fmt.Errorf("write blob %s at %d: %w", p.blob.Digest, off, errOutside)
+	}
+	n := 0
+	for n < len(b) {
+		if s.err != nil {
+			return n, s.err
+		}
+		if !p.open {
+			return n, fmt.Errorf("write blob %s: %w", p.blob.Digest, errClosed)
+		}
+		at := p.blob.Offset + off + int64(n)
+		room := s.pos + s.window - at
+		if room <= 0 {
+			s.moved.Wait()
+			continue
+		}
+		m := int(min(room, int64(len(b)-n)))
+		s.take(b[n:n+m], at)
+		n += m
+		s.flush()
+	}
+	return n, s.err
+}
+
+// take copies bytes that came into the window, but for those that are there.
+func (s *Stream) take(b []byte, at int64) {
+	end := at + int64(len(b))
+	for _, h := range s.there.holes(max(at, s.pos), max(end, s.pos)) {
+		for x := h.Start; x < h.End; {
+			chunk := s.chunk(x / bufferSize)
+			x += int64(copy(chunk[x%bufferSize:], b[x-at:h.End-at]))
+		}
+		s.there.add(h.Start, h.End)
+	}
+}
+
+func (s *Stream) chunk(n int64) []byte {
+	c := s.chunks[n]
+	if c == nil {
+		if k := len(s.spare); k > 0 {
+			c, s.spare = s.spare[k-1], s.spare[:k-1]
+		} else {
+			c = make([]byte, bufferSize)
+		}
+		s.chunks[n] = c
+	}
+	return c
+}
+
+// flush writes what follows pos without a gap. One goroutine at a time does, with s.mu
+// released while it writes; the others leave their bytes to it.
+func (s *Stream) flush() {
+	if s.flushing {
+		return
+	}
+	s.flushing = true
+	for s.err == nil && s.cur < len(s.plan.blobs) {
+		end := min(s.there.from(s.pos), (s.pos/bufferSize+1)*bufferSize)
+		blob := &s.plan.blobs[s.cur]
+		last := blob.Offset + blob.Size
+		if end = min(end, last); end == s.pos {
+			break
+		}
+		n := s.pos / bufferSize
+		b := s.chunks[n][s.pos-n*bufferSize : end-n*bufferSize]
+		s.mu.Unlock()
+		err := s.put(b, end == last)
+		s.mu.Lock()
+		s.there.remove(0, end)
+		s.release(end)
+		if s.pos = max(s.pos, end); err != nil {
+			s.err = err
+		}
+		s.moved.Broadcast()
+	}
+	s.flushing = false
+}
+
+// put writes bytes of the current blob and, after the last, checks it and goes on to
+// the next.
+func (s *Stream) put(b []byte, last bool) error {
+	s.hash.Write(b)
+	if _, err := s.w.Write(b); err != nil {
+		return fmt.Errorf("write bundle: %w", err)
+	}
+	if !last {
+		return nil
+	}
+	blob := &s.plan.blobs[s.cur]
+	if got := digest.NewDigest(digest.SHA256, s.hash); got != blob.Digest {
+		return fmt.Errorf("write bundle: blob %s: %w", blob.Digest, &DigestError{Want: blob.Digest, Got: got, Size: blob.Size})
+	}
+	return s.next(s.cur + 1)
+}
+
+// release gives back the memory below end.
+func (s *Stream) release(end int64) {
+	for n, c := range s.chunks {
+		if (n+1)*bufferSize <= max(end, s.pos) {
+			delete(s.chunks, n)
+			s.spare = append(s.spare, c)
+		}
+	}
+}
+
+// commit waits until the blob has gone out.
+func (p *streamPart) commit() error {
+	s := p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		switch {
+		case s.cur > p.i:
+			return nil
+		case s.err != nil:
+			return s.err
+		case !p.open:
+			return fmt.Errorf("commit blob %s: %w", p.blob.Digest, errClosed)
+		}
+		start := max(p.blob.Offset, s.pos)
+		if len(s.there.holes(start, p.blob.Offset+p.blob.Size)) > 0 {
+			return fmt.Errorf("commit blob %s: %w", p.blob.Digest, io.ErrUnexpectedEOF)
+		}
+		s.moved.Wait()
+	}
+}
+
+func (p *streamPart) close() error {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.open = false
+	return nil
+}
