@@ -1,0 +1,164 @@
+package scan
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// limits are those of Options with the defaults filled in.
+type limits struct{ document, depth, nodes, findings int }
+
+// badText is why a text could not be parsed, and where. It quotes nothing of the text.
+type badText struct {
+	offset int   // in the text, of the first byte of the line when no more is known
+	limit  Limit // set when a limit was exceeded
+	cause  error
+}
+
+func (e *badText) Error() string { return e.cause.Error() }
+
+// decode parses a text into the roots of its documents. t.json is set when positions in the nodes are those of
+// [parseJSON]. What could be parsed before an error is given with it.
+func decode(t *text, l limits) (roots []*yaml.Node, bad *badText) {
+	if at, is := jsonStart(t.raw); is {
+		n, err := parseJSON(t.raw, at, l.depth, l.nodes)
+		if err == nil {
+			t.json = true
+			return []*yaml.Node{n}, nil
+		}
+		if errors.Is(err, errTooDeep) {
+			return nil, &badText{limit: LimitDepth, cause: err}
+		}
+		// A flow style with quotes left out or trailing commas is YAML. When it is not that either, the JSON
+		// error is the better one if the first key is quoted as JSON has it.
+		roots, bad = decodeYAML(t, l)
+		var wrong *errJSON
+		if bad != nil && bad.limit == "" && errors.As(err, &wrong) && looksJSON(t.raw[at:]) {
+			return nil, &badText{offset: wrong.offset, cause: err}
+		}
+		return roots, bad
+	}
+	return decodeYAML(t, l)
+}
+
+func decodeYAML(t *text, l limits) (roots []*yaml.Node, bad *badText) {
+	if nodesAtMost(t.raw) > l.nodes {
+		return nil, &badText{limit: LimitNodes, cause: errTooMany}
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			bad = &badText{cause: errors.New("the YAML parser gave up on it")}
+		}
+	}()
+	dec := yaml.NewDecoder(bytes.NewReader(t.raw))
+	for {
+		n := new(yaml.Node)
+		switch err := dec.Decode(n); {
+		case err == io.EOF:
+			return roots, nil
+		case err != nil:
+			return roots, yamlError(t, err)
+		}
+		if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
+			n = n.Content[0]
+		}
+		roots = append(roots, n)
+		if len(roots) > l.nodes {
+			return roots, &badText{limit: LimitNodes, cause: errTooMany}
+		}
+	}
+}
+
+// nodesAtMost is an upper bound of the nodes a YAML text can have, in one pass: the parser itself knows no limit, and a
+// node takes a hundred times the bytes of the comma that makes it.
+func nodesAtMost(src []byte) int {
+	n := 2
+	for i, c := range src {
+		switch c {
+		case ',':
+			n += 2
+		case '[', '{':
+			n++
+		case ':', '-', '?':
+			if i+1 == len(src) || isSpace(src[i+1]) || c == ':' && i > 0 && (src[i-1] == '"' || src[i-1] == '\'') {
+				n += 2
+			}
+		}
+	}
+	return n
+}
+
+// jsonStart gives the offset of the first significant byte, behind a marker and comments, and whether JSON may begin there.
+func jsonStart(src []byte) (int, bool) {
+	marker := false
+	for i := 0; i < len(src); i++ {
+		switch c := src[i]; {
+		case isSpace(c):
+		case c == '#':
+			for i < len(src) && src[i] != '\n' {
+				i++
+			}
+		case c == '-' && !marker && isMarker(src[i:], "---"):
+			marker = true
+			i += 2
+		default:
+			return i, c == '{' || c == '['
+		}
+	}
+	return len(src), false
+}
+
+// looksJSON reports whether the second significant byte is the one of JSON.
+func looksJSON(src []byte) bool {
+	src = bytes.TrimLeft(src[1:], " \t\r\n")
+	return len(src) > 0 && (src[0] == '"' || src[0] == '{' && !bytes.HasPrefix(src, []byte("{{")))
+}
+
+// isSchema reports whether a document is a CustomResourceDefinition in plain block style, without parsing it: every
+// line at the margin is a comment, a marker or a plain key, with kind and apiVersion exactly once. Anything else is
+// left to the parser, so that nothing can hide behind a line that only looks like a kind.
+func isSchema(src []byte) bool {
+	kind, api := 0, 0
+	for len(src) > 0 {
+		line := src
+		if i := bytes.IndexByte(src, '\n'); i >= 0 {
+			line, src = src[:i], src[i+1:]
+		} else {
+			src = nil
+		}
+		if len(line) == 0 || line[0] == ' ' || line[0] == '#' || line[0] == '\r' || isMarker(line, "---") && !hasContent(line[3:]) {
+			continue
+		}
+		colon := bytes.IndexByte(line, ':')
+		if colon <= 0 || !isLetters(line[:colon]) {
+			return false
+		}
+		value := string(bytes.TrimSpace(line[colon+1:]))
+		switch string(line[:colon]) {
+		case "kind":
+			if value != "CustomResourceDefinition" {
+				return false
+			}
+			kind++
+		case "apiVersion":
+			if !strings.HasPrefix(value, "apiextensions.k8s.io/") {
+				return false
+			}
+			api++
+		}
+	}
+	return kind == 1 && api == 1
+}
+
+func isLetters(s []byte) bool {
+	for _, c := range s {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return true
+}

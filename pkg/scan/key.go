@@ -1,0 +1,164 @@
+package scan
+
+import "strings"
+
+// imageKey reports whether a key promises an image reference: image, fooImage, foo_image, foo-image, imageName,
+// imageRef... A key in capitals is judged as a variable, see [imageVariable].
+func imageKey(key string) bool {
+	if len(key) > 128 || !mentions(key) {
+		return false
+	}
+	if isUpperName(key) {
+		return imageVariable(key)
+	}
+	k := squash(lastSegment(key))
+	i := strings.LastIndex(k, "image")
+	if i < 0 || targetKey(key) {
+		return false
+	}
+	switch k[i+len("image"):] {
+	case "", "name", "ref", "reference", "fullname", "uri", "url", "path":
+		return true
+	}
+	return false
+}
+
+// imagesKey is imageKey for lists of references: images, relatedImages, extra_images.
+func imagesKey(key string) bool {
+	if !mentions(key) {
+		return false
+	}
+	if isUpperName(key) {
+		return imageVariable(key)
+	}
+	k := squash(lastSegment(key))
+	return strings.HasSuffix(k, "images") && !targetKey(key)
+}
+
+// mentions reports whether a name has "image" in it, in any case.
+func mentions(name string) bool {
+	for i := 0; i+5 <= len(name); i++ {
+		if name[i]|0x20 == 'i' && strings.EqualFold(name[i:i+5], "image") {
+			return true
+		}
+	}
+	return false
+}
+
+// targetKey knows keys of what a build makes: that image does not exist yet.
+func targetKey(key string) bool {
+	if key == "" || strings.IndexByte("odpaODPA", key[0]) < 0 {
+		return false
+	}
+	k := squash(key)
+	switch k {
+	case "output", "outputs", "destination", "destinations", "pushto", "additionaltags":
+		return true
+	}
+	for _, p := range [...]string{"output", "destination", "push"} {
+		if strings.HasPrefix(k, p) && strings.Contains(k, "image") {
+			return true
+		}
+	}
+	return false
+}
+
+// lastSegment cuts the prefix of keys like sidecar.istio.io/proxyImage, and the path of spec.image.
+func lastSegment(key string) string {
+	return key[strings.LastIndexAny(key, "/.")+1:]
+}
+
+// squash gives a key in lower case, without the separators people put between words.
+func squash(key string) string {
+	clean := true
+	for i := range len(key) {
+		if c := key[i]; c == '_' || c == '-' || 'A' <= c && c <= 'Z' {
+			clean = false
+			break
+		}
+	}
+	if clean {
+		return key
+	}
+	b := make([]byte, 0, len(key))
+	for i := range len(key) {
+		c := key[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != '_' && c != '-' {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+// isUpperName knows the way environment variables are written.
+func isUpperName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c != '_' && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// notImages are last words of names that contain "image" and hold something about it.
+var notImages = map[string]bool{
+	"VERSION": true, "VERSIONS": true, "TAG": true, "TAGS": true, "POLICY": true, "SIZE": true, "MB": true, "GB": true,
+	"SECRET": true, "SECRETS": true, "REGISTRY": true, "REGISTRIES": true, "REPOSITORY": true, "REPO": true,
+	"PREFIX": true, "SUFFIX": true, "HOST": true, "PATH": true, "DIR": true, "TYPE": true, "FORMAT": true,
+	"ENABLED": true, "DISABLED": true, "USER": true, "USERNAME": true, "PASSWORD": true, "NAMESPACE": true,
+	"TIMEOUT": true, "INTERVAL": true, "COUNT": true, "QUALITY": true, "ID": true, "SHA": true, "SHASUM": true,
+	"DIGEST": true, "CONFIG": true, "ENDPOINT": true, "PROVIDER": true, "THRESHOLD": true, "LIMIT": true,
+	"KEY": true, "CERT": true, "FILE": true, "BUCKET": true, "PORT": true, "ADDRESS": true, "SOURCE": true,
+}
+
+// imageVariable reports whether an environment variable, whatever its case, promises image references.
+func imageVariable(key string) bool {
+	if !mentions(key) {
+		return false
+	}
+	k := strings.ToUpper(key)
+	last := k[strings.LastIndexAny(k, "_-.")+1:]
+	return !notImages[last]
+}
+
+// endsInImage tells the names where a value with a slash alone is enough: FOO_IMAGE, --foo-images, configImage.
+func endsInImage(key string) bool {
+	k := strings.ToUpper(key)
+	return strings.HasSuffix(k, "IMAGE") || strings.HasSuffix(k, "IMAGES")
+}
+
+// imageFlag reports whether a command line flag (with its dashes) promises an image: --acme-image, -configmapServerImage.
+func imageFlag(flag string) bool {
+	f := strings.TrimLeft(flag, "-")
+	if len(f) == len(flag) || !mentions(f) {
+		return false
+	}
+	last := f[strings.LastIndexAny(f, "_-.")+1:]
+	if notImages[strings.ToUpper(last)] {
+		return false
+	}
+	for w := range notImages { // camel case: -utilImageVersion
+		if len(w) > 2 && len(f) > len(w) && strings.EqualFold(f[len(f)-len(w):], w) && 'A' <= f[len(f)-len(w)] && f[len(f)-len(w)] <= 'Z' {
+			return false
+		}
+	}
+	return true
+}
+
+// targetFlag knows flags that name what a build pushes.
+func targetFlag(flag string) bool {
+	f := strings.TrimLeft(flag, "-")
+	return len(f) < len(flag) && (targetKey(f) || f == "cache-repo" || f == "cache-to")
+}
+
+// skippedKey knows keys whose values document or select something and are never images, wherever they stand.
+func skippedKey(key string) bool {
+	switch key {
+	case "managedFields", "openAPIV3Schema", "description", "example", "examples", "binaryData", "labels", "matchLabels":
+		return true
+	}
+	return false
+}

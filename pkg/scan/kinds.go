@@ -1,0 +1,84 @@
+package scan
+
+import (
+	_ "embed"
+	"strings"
+	"sync"
+
+	"gopkg.in/yaml.v3"
+)
+
+//go:embed data/kinds.yaml
+var kindsData []byte
+
+// kindRow is a row of data/kinds.yaml.
+type kindRow struct {
+	Group string
+	Kind  string
+	Paths []string
+}
+
+type kindKey struct{ group, kind string }
+
+// kindTable is data/kinds.yaml, by group and kind.
+type kindTable struct {
+	pulled  map[kindKey][]string
+	ignored map[kindKey]bool
+}
+
+var kinds = sync.OnceValue(func() kindTable {
+	var file struct{ Pulled, Ignored []kindRow }
+	if err := yaml.Unmarshal(kindsData, &file); err != nil {
+		panic("scan: data/kinds.yaml: " + err.Error())
+	}
+	t := kindTable{pulled: map[kindKey][]string{}, ignored: map[kindKey]bool{}}
+	for _, r := range file.Pulled {
+		t.pulled[kindKey{r.Group, r.Kind}] = r.Paths
+	}
+	for _, r := range file.Ignored {
+		t.ignored[kindKey{r.Group, r.Kind}] = true
+	}
+	return t
+})
+
+// builtin reports whether a kind of Kubernetes itself holds a pod spec. A document that names no version is taken at
+// the word of its kind.
+func builtin(apiVersion, kind string) bool {
+	switch apiGroup(apiVersion) {
+	case "", "apps", "batch", "extensions":
+	default:
+		return false
+	}
+	switch kind {
+	case "Pod", "PodTemplate", "ReplicationController", "ReplicaSet", "Deployment", "DaemonSet", "StatefulSet", "Job", "CronJob":
+		return true
+	}
+	return false
+}
+
+// apiGroup cuts the version off: "apps" of apps/v1, "" of v1.
+func apiGroup(apiVersion string) string {
+	group, _, is := strings.Cut(apiVersion, "/")
+	if !is {
+		return ""
+	}
+	return group
+}
+
+// below reports whether a path is at or below a pattern: segments are compared, indexes left out.
+func below(p *path, pattern string) bool {
+	var segments []string
+	for ; p != nil; p = p.up {
+		if p.key != "" {
+			segments = append(segments, p.key)
+		}
+	}
+	for i := len(segments) - 1; pattern != ""; i-- {
+		var want string
+		want, pattern, _ = strings.Cut(pattern, ".")
+		if i < 0 || segments[i] != want {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,78 @@
+package scan
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+)
+
+var errNoReference = errors.New("not an image reference")
+var errNoManifest = errors.New("neither a manifest nor an image list")
+
+// listLine is a line of a document read as an image list.
+type listLine struct {
+	number int // from 0
+	off    int // of the reference in the document
+	text   string
+}
+
+// imageList reports whether a document is a plain image list, and gives its lines: each holds one word, apart from a
+// comment behind it, and at least half of these words are references. A list may begin with a marker line of YAML.
+func imageList(src []byte) (lines []listLine, ok bool) {
+	good := 0
+	number := -1
+	for start := 0; start < len(src); {
+		end := len(src)
+		if i := bytes.IndexByte(src[start:], '\n'); i >= 0 {
+			end = start + i
+		}
+		line := string(src[start:end])
+		number++
+		word, off, single := listWord(line)
+		if word == "---" && len(lines) == 0 {
+			word = ""
+		}
+		if word != "" {
+			if !single || strings.HasSuffix(word, ":") || strings.IndexByte("-{[\"'!&*|>?", word[0]) >= 0 && !isPlaceholder(word) {
+				return nil, false
+			}
+			if _, is := parseName(word); is && (strings.ContainsAny(word, "/:@") || isPlainWord(word)) || isPlaceholder(word) {
+				good++
+			}
+			lines = append(lines, listLine{number: number, off: start + off, text: word})
+		}
+		start = end + 1
+	}
+	return lines, len(lines) > 0 && good*2 >= len(lines)
+}
+
+// listWord gives the only word of a line, without the comment behind it, or single false when there are several.
+func listWord(line string) (word string, off int, single bool) {
+	off = skip(line, 0, " \t\r")
+	end := until(line, off, " \t\r")
+	word = line[off:end]
+	if strings.HasPrefix(word, "#") {
+		return "", 0, true
+	}
+	rest := skip(line, end, " \t\r")
+	return word, off, rest == len(line) || line[rest] == '#'
+}
+
+// list records the lines of an image list. A line that is no reference is an error of its own: a list has no other
+// purpose than to be complete.
+func (w *walker) list(t *text, lines []listLine) {
+	w.out.documents++
+	for _, l := range lines {
+		s := scope{src: t}
+		if _, ok := parseName(l.text); ok {
+			w.take(t, l.off, l.text, FormList, nil, s)
+			continue
+		}
+		if isPlaceholder(l.text) {
+			w.unfilled(t, l.off, l.text, FormList, s)
+			continue
+		}
+		pos := w.position(t, l.off)
+		w.out.errs = append(w.out.errs, &SyntaxError{File: w.file, Line: pos.Line, Column: pos.Column, Err: errNoReference})
+	}
+}

@@ -1,0 +1,174 @@
+package scan
+
+import (
+	_ "crypto/sha256" // a digest only parses when its algorithm is linked in
+	_ "crypto/sha512"
+	"strings"
+
+	"github.com/distribution/reference"
+)
+
+// maxText is the longest text that can be a reference: a name of 255 bytes, a tag of 128 and a sha512 digest.
+const maxText = 255 + 1 + 128 + 1 + 7 + 128
+
+// name is a parsed reference.
+type name struct {
+	full   string // normalised, with tag and digest as far as written, and :latest where neither is
+	domain string // registry, docker.io where none is written
+	path   string // repository without the registry
+	tag    string // as written
+	digest string // as written
+}
+
+// parseName normalises a reference as containerd's CRI plugin does (ParseDockerRef there, except that a tag beside a
+// digest is kept). ok is false for everything that is no reference.
+func parseName(text string) (n name, ok bool) {
+	if text == "" || len(text) > maxText || !isReferenceText(text) {
+		return name{}, false
+	}
+	named, err := reference.ParseNormalizedNamed(text)
+	if err != nil {
+		return name{}, false
+	}
+	n.domain, n.path = reference.Domain(named), reference.Path(named)
+	if n.domain != strings.ToLower(n.domain) && !strings.ContainsAny(n.domain, ".:") {
+		return name{}, false // "Demo/app" parses with a registry named Demo, which is a slip of the pen
+	}
+	if t, is := named.(reference.Tagged); is {
+		n.tag = t.Tag()
+	}
+	if d, is := named.(reference.Digested); is {
+		n.digest = d.Digest().String()
+	}
+	n.full = reference.TagNameOnly(named).String()
+	// What normalisation adds counts, too: a name that is too long only then could not be asked for.
+	return n, len(named.Name()) <= reference.RepositoryNameTotalLengthMax
+}
+
+// isReferenceText is a cheap test that spares the regular expressions of the reference package: every byte may occur in
+// a reference.
+func isReferenceText(s string) bool {
+	for i := range len(s) {
+		if !referenceByte(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func referenceByte(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	return strings.IndexByte("./:@_-+[]", c) >= 0
+}
+
+// strong reports whether text is an image beyond doubt, wherever it stands: it has a registry with a dot, a port or the
+// name localhost, and a tag or a digest; or it has a sha256 digest. API groups, label keys, hosts with ports, paths and
+// times all lack one of these.
+func strong(text string) bool {
+	if len(text) < 5 || len(text) > maxText || !isReferenceText(text) {
+		return false
+	}
+	if at := strings.IndexByte(text, '@'); at >= 0 {
+		hex, is := strings.CutPrefix(text[at+1:], "sha256:")
+		if !is || at == 0 || len(hex) != 64 {
+			return false
+		}
+		_, ok := parseName(text)
+		return ok
+	}
+	slash := strings.IndexByte(text, '/')
+	if slash <= 0 || !isHost(text[:slash]) {
+		return false
+	}
+	colon := strings.LastIndexByte(text, ':')
+	if colon < strings.LastIndexByte(text, '/') || isTaintEffect(text[colon+1:]) {
+		return false
+	}
+	_, ok := parseName(text)
+	return ok
+}
+
+// isTaintEffect knows the three words that make "node.example.com/role:NoSchedule" a taint, not an image.
+func isTaintEffect(tag string) bool {
+	return tag == "NoSchedule" || tag == "PreferNoSchedule" || tag == "NoExecute"
+}
+
+// isHost reports whether the part before the first slash is a registry: the rule of the reference package, and beyond
+// it that the last label of a name with dots is no number unless all four are (v1.2/x is no host, 10.0.0.1/x is).
+func isHost(s string) bool {
+	host, port, hasPort := strings.Cut(s, ":")
+	if strings.HasPrefix(s, "[") { // an IPv6 address, checked by the reference package
+		return strings.Contains(s, "]")
+	}
+	if host == "" || hasPort && !isDigits(port) {
+		return false
+	}
+	if host == "localhost" || hasPort {
+		return true
+	}
+	dot := strings.LastIndexByte(host, '.')
+	if dot <= 0 || dot == len(host)-1 {
+		return false
+	}
+	if isDigits(host[dot+1:]) {
+		return isIPv4(host)
+	}
+	return true
+}
+
+func isIPv4(s string) bool {
+	parts := strings.Split(s, ".")
+	for _, p := range parts {
+		if !isDigits(p) || len(p) > 3 {
+			return false
+		}
+	}
+	return len(parts) == 4
+}
+
+func isDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// hasHost reports whether a registry is written in text.
+func hasHost(text string) bool {
+	i := strings.IndexByte(text, '/')
+	return i > 0 && isHost(text[:i])
+}
+
+// clusterInternal knows registries that are services of a cluster.
+func clusterInternal(domain string) bool {
+	host, _, _ := strings.Cut(domain, ":")
+	return strings.HasSuffix(host, ".svc") || strings.Contains(host, ".svc.") || strings.HasSuffix(host, ".cluster.local")
+}
+
+// localRegistry knows registries that mean something else on each machine: loopback addresses, and names without a dot.
+func localRegistry(domain string) bool {
+	if strings.HasPrefix(domain, "[") {
+		return strings.HasPrefix(domain, "[::1]")
+	}
+	host, _, _ := strings.Cut(domain, ":")
+	return host == "localhost" || strings.HasPrefix(host, "127.") && isIPv4(host) || !strings.Contains(host, ".")
+}
+
+// isFile knows names of files by their ending: pictures, disks and archives stand under keys named image, too.
+func isFile(text string) bool {
+	dot := strings.LastIndexByte(text, '.')
+	if dot < 0 || strings.Contains(text, ":") {
+		return false
+	}
+	switch strings.ToLower(text[dot+1:]) {
+	case "png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "bmp", "iso", "img", "raw", "qcow2", "vmdk", "vhd", "vhdx",
+		"ova", "ovf", "gz", "xz", "zst", "bz2", "zip", "tar", "tgz", "yaml", "yml", "json", "html", "js", "css", "sh", "efi":
+		return true
+	}
+	return false
+}

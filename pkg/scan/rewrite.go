@@ -1,0 +1,147 @@
+package scan
+
+import (
+	"bytes"
+	"errors"
+	"sort"
+	"strings"
+)
+
+// RewriteOptions say what [Rewrite] changes. The zero value changes nothing.
+type RewriteOptions struct {
+	// Pin maps normalised names, as [Image.Name] has them, to the digests to pin them to. A reference that has a
+	// digest is left alone.
+	Pin map[string]string
+	// PullPolicy changes imagePullPolicy: Always to IfNotPresent.
+	PullPolicy bool
+	// File names the input in edits and errors.
+	File string
+	// Scan are the options of the scan that finds the references. Only and Exclude also keep references as they are.
+	Scan Options
+}
+
+// Edit is a change, or one that was not made.
+type Edit struct {
+	Position
+	Field string `json:"field,omitempty"`
+	Old   string `json:"old"`
+	New   string `json:"new"`
+	// Skipped says why the change was not made; empty when it was.
+	Skipped string `json:"skipped,omitempty"`
+}
+
+// edit is a place that a rewrite may change.
+type edit struct {
+	Edit
+	offset int   // in the document
+	base   int64 // of the document in the input
+	exact  bool
+}
+
+// Why an edit is not made.
+const (
+	skipInexact = "the text is not written in one piece here"
+	skipGroup   = "the reference is written in several fields"
+	skipUTF16   = "the file is UTF-16"
+	skipDefault = "no imagePullPolicy is written, and the default without a tag is Always"
+)
+
+// ErrBadDigest is for a digest to pin to that is none.
+var ErrBadDigest = errors.New("not a digest")
+
+// Rewrite gives src with the changes that opts ask for, and byte for byte the same everywhere else: quotes, comments,
+// flow style, JSON, line ends and anchors stay. References in every form that the scanner finds are pinned where their
+// text stands in one piece, also inside of block scalars; a reference without a tag gets ":latest" before its digest. A
+// value that is used through an alias is changed once, at its anchor. What cannot be changed safely is in edits too,
+// with the reason, and so is an implied policy of Always that pinning does not end.
+//
+// Documents that cannot be read are left as they are; the error joins theirs, as in [Scanner.Scan], and out holds the
+// changes of the others.
+func Rewrite(src []byte, opts RewriteOptions) (out []byte, edits []Edit, err error) {
+	for name, d := range opts.Pin {
+		if n, ok := parseName("x@" + d); !ok || n.digest != d {
+			return src, nil, &pinError{name}
+		}
+	}
+	s := New(opts.Scan)
+	err = s.Scan(opts.File, bytes.NewReader(src))
+	_, _, wide := utf8Reader(bytes.NewReader(src))
+	plan := plannedEdits(s.docs, opts)
+	var b bytes.Buffer
+	end := 0
+	for _, e := range plan {
+		at := int(e.base) + e.offset
+		switch {
+		case e.Skipped != "":
+		case wide:
+			e.Skipped = skipUTF16
+		case !e.exact || at < end || !bytes.HasPrefix(src[min(at, len(src)):], []byte(e.Old)):
+			e.Skipped = skipInexact
+		default:
+			b.Write(src[end:at])
+			b.WriteString(e.New)
+			end = at + len(e.Old)
+		}
+		edits = append(edits, e.Edit)
+	}
+	b.Write(src[end:])
+	return b.Bytes(), edits, err
+}
+
+type pinError struct{ name string }
+
+func (e *pinError) Error() string { return "pin " + e.name + ": " + ErrBadDigest.Error() }
+func (e *pinError) Unwrap() error { return ErrBadDigest }
+
+// plannedEdits lists the edits in the order of their places, each place once.
+func plannedEdits(docs []*docResult, opts RewriteOptions) []edit {
+	var plan []edit
+	for _, d := range docs {
+		for _, img := range d.images {
+			if e, ok := pinEdit(img, opts); ok {
+				plan = append(plan, e)
+			}
+		}
+		if opts.PullPolicy {
+			plan = append(plan, d.always...)
+		}
+	}
+	sort.SliceStable(plan, func(i, j int) bool {
+		return plan[i].base+int64(plan[i].offset) < plan[j].base+int64(plan[j].offset)
+	})
+	once := plan[:0]
+	for i, e := range plan {
+		if i > 0 && len(once) > 0 {
+			last := once[len(once)-1]
+			if last.base == e.base && last.offset == e.offset && last.Old == e.Old && last.New == e.New {
+				continue // the same text through an alias
+			}
+		}
+		once = append(once, e)
+	}
+	return once
+}
+
+// pinEdit gives the edit that an image needs, if any.
+func pinEdit(img found, opts RewriteOptions) (edit, bool) {
+	e := edit{offset: img.offset, base: img.base, exact: img.exact,
+		Edit: Edit{Position: img.Position, Field: img.Field, Old: img.Text, New: img.Text}}
+	d := opts.Pin[img.Name]
+	switch {
+	case img.digest != "":
+		return e, false
+	case d != "":
+		if img.tag == "" {
+			e.New += ":latest"
+		}
+		e.New += "@" + d
+		if img.Form == FormGroup {
+			e.Skipped = skipGroup
+		}
+		return e, true
+	case opts.PullPolicy && img.container() && img.PullPolicy == "" && strings.HasSuffix(img.Name, ":latest"):
+		e.Skipped = skipDefault
+		return e, true
+	}
+	return e, false
+}

@@ -1,0 +1,220 @@
+package scan
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"unicode/utf16"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const podDoc = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n    image: demo/app:1\n"
+
+func scanString(t testing.TB, opts Options, src string) (*Result, error) {
+	t.Helper()
+	s := New(opts)
+	err := s.Scan("in.yaml", strings.NewReader(src))
+	return s.Result(), err
+}
+
+// TestScanErrors shows what a document that cannot be read leaves: an error with its place, and the other documents.
+func TestScanErrors(t *testing.T) {
+	for _, tc := range []struct{ name, src, want string }{
+		{"tab", "a:\n\tb: 1\n", "in.yaml:2:2: not valid YAML: found character that cannot start any token"},
+		{"quote", "a: 1\nb: \"x\n", "in.yaml:2:1: not valid YAML: found unexpected end of stream"},
+		{"alias", "a: *secret\n", "in.yaml:1:4: not valid YAML: an alias has no anchor"},
+		{"indentation", "a: 1\n b: 2\n", "in.yaml:2:2: not valid YAML: mapping values are not allowed in this context"},
+		{"JSON", "{\"a\": 1\n \"b\": 2}\n", "in.yaml:2:2: a comma or the end of the object or array is missing"},
+		{"key missing", "a:\n  b: 1\n  c: [1]\n  d\n  e: 1\n", "in.yaml:4:3: not valid YAML: could not find expected ':'"},
+		{"template of one line", "a: {{ .x }}:1\n", "in.yaml:1:1: not valid YAML: did not find expected key"},
+		{"quote in a quote", "a: 'x\nb: 1\nc: 'd\n", "in.yaml:3:1: not valid YAML: did not find expected key"},
+		{"dash missing", "a:\n- b\n- c\n  - d: [\n", "in.yaml:"},
+		{"bracket", "a: 1\nb: [1, 2\nc: 3\nd: 4\n", "in.yaml:"},
+		{"outdented", "a:\n    b: 1\n  c: 2\nd: 3\n", "in.yaml:3:3: not valid YAML: did not find expected key"},
+		{"template", "{{- if .Values.x }}\na: 1\n{{- end }}\n", "in.yaml:"},
+		{"text", "just some words\n", "in.yaml:1:1: neither a manifest nor an image list"},
+		{"control character", "a: \x01\n", "in.yaml:1:4: not valid YAML: control characters are not allowed"},
+		{"not UTF-8", "a: \xff\n", "in.yaml:1:4: not valid YAML: invalid leading UTF-8 octet"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			res, err := scanString(t, Options{}, tc.src)
+			var bad *SyntaxError
+			if !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), tc.want) || len(res.Images) > 0 {
+				t.Errorf("got %v, want %s; %d images", err, tc.want, len(res.Images))
+			}
+			res, err = scanString(t, Options{}, podDoc+"---\n"+tc.src+"---\n"+podDoc)
+			if !errors.As(err, &bad) || bad.Line <= 8 || len(res.Images) != 2 {
+				t.Errorf("between documents: %v; %d images", err, len(res.Images))
+			}
+		})
+	}
+}
+
+// TestScanBrokenInList shows that two broken documents give two errors.
+func TestScanAllErrors(t *testing.T) {
+	_, err := scanString(t, Options{}, "a: \"\n---\n"+podDoc+"---\nb: [\n")
+	if joined, ok := err.(interface{ Unwrap() []error }); !ok || len(joined.Unwrap()) != 2 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestScanReadError(t *testing.T) {
+	broken := errors.New("broken")
+	s := New(Options{})
+	err := s.Scan("in.yaml", io.MultiReader(strings.NewReader(podDoc), iotest.ErrReader(broken)))
+	if !errors.Is(err, broken) || len(s.Result().Images) != 1 {
+		t.Errorf("got %v, %d images", err, len(s.Result().Images))
+	}
+}
+
+// TestScanLimits goes to each limit and one beyond.
+func TestScanLimits(t *testing.T) {
+	deep := func(n int) string { return "a: " + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + "\n" }
+	bomb := "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+	for c := 'b'; c <= 'i'; c++ {
+		bomb += fmt.Sprintf("%c: &%c [*%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c]\n", c, c, c-1, c-1, c-1, c-1, c-1, c-1, c-1, c-1, c-1)
+	}
+	merge := "a: &a {x: 1}\n"
+	for c := 'b'; c <= 'z'; c++ {
+		merge += fmt.Sprintf("%c: &%c {<<: [*%c, *%c, *%c]}\n", c, c, c-1, c-1, c-1)
+	}
+	for _, tc := range []struct {
+		name, src string
+		opts      Options
+		want      Limit
+	}{
+		{"document", podDoc, Options{MaxDocument: len(podDoc)}, ""},
+		{"document + 1", podDoc, Options{MaxDocument: len(podDoc) - 1}, LimitDocument},
+		{"depth", deep(10), Options{MaxDepth: 11}, ""},
+		{"depth + 1", deep(10), Options{MaxDepth: 9}, LimitDepth},
+		{"depth of JSON", `{"a": [[[1]]]}`, Options{MaxDepth: 3}, LimitDepth},
+		{"depth beyond the parser", strings.Repeat("[", 20000), Options{}, LimitDepth},
+		{"nodes", "[" + strings.Repeat("a,", 1000) + "]", Options{MaxNodes: 3000}, ""},
+		{"nodes + 1", "[" + strings.Repeat("a,", 1000) + "]", Options{MaxNodes: 900}, LimitNodes},
+		{"nodes of many documents", strings.Repeat("--- [a]\r", 1000), Options{MaxNodes: 100}, LimitNodes},
+		{"aliases", bomb, Options{MaxNodes: 100000}, LimitNodes},
+		{"merged aliases", merge, Options{MaxNodes: 100000}, LimitNodes},
+		{"cycle", "a: &a [*a]\n", Options{}, LimitDepth},
+		{"cycle of a mapping", "a: &a {b: *a}\n", Options{}, LimitDepth},
+		{"cycle of merges", "a: &a {<<: *a}\n", Options{}, LimitDepth},
+		{"cycle of lists", "&a\nkind: List\nitems: [*a]\n", Options{}, LimitDepth},
+		{"findings", "[" + strings.Repeat("a.b/c:1,", 10) + "]", Options{MaxFindings: 10}, ""},
+		{"findings + 1", "[" + strings.Repeat("a.b/c:1,", 11) + "]", Options{MaxFindings: 10}, LimitFindings},
+		{"warnings", "- image: ${A}\n- image: ${A}\n", Options{MaxFindings: 1}, LimitFindings},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := scanString(t, tc.opts, tc.src)
+			var limit *LimitError
+			if errors.As(err, &limit) != (tc.want != "") || limit != nil && limit.Limit != tc.want {
+				t.Errorf("got %v, want limit %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestEncodings shows that byte order marks and UTF-16 change nothing but columns of wide lines.
+func TestEncodings(t *testing.T) {
+	src := "# é 😀\n" + podDoc
+	want, err := scanString(t, Options{}, src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	units := utf16.Encode([]rune("\uFEFF" + src))
+	var little, big bytes.Buffer
+	for _, u := range units {
+		_ = binary.Write(&little, binary.LittleEndian, u)
+		_ = binary.Write(&big, binary.BigEndian, u)
+	}
+	for name, in := range map[string]string{"mark": "\uFEFF" + src, "little": little.String(), "big": big.String(), "CRLF": strings.ReplaceAll(src, "\n", "\r\n")} {
+		got, err := scanString(t, Options{}, in)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v\n%s", name, err, diff)
+		}
+	}
+	if _, err := scanString(t, Options{}, "\xFF\xFEa\x00:\x00 \x00\x00\xD8\x00"); err != nil {
+		t.Errorf("half a pair at the end: %v", err)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	src := podDoc + "    env:\n    - {name: HELPER_IMAGE, value: demo/helper:2}\n    - {name: OTHER_IMAGE, value: redis}\n"
+	for _, tc := range []struct {
+		name     string
+		opts     Options
+		want     []string
+		warnings int
+	}{
+		{"all", Options{}, []string{"docker.io/demo/app:1", "docker.io/demo/helper:2"}, 1},
+		{"required", Options{Only: Required}, []string{"docker.io/demo/app:1"}, 1},
+		{"indirect", Options{Only: Indirect}, []string{"docker.io/demo/helper:2"}, 1},
+		{"include", Options{Include: []string{"redis"}}, []string{"docker.io/demo/app:1", "docker.io/demo/helper:2", "docker.io/library/redis:latest"}, 1},
+		{"exclude", Options{Exclude: []string{"*/demo/*"}}, []string{}, 1},
+		{"exclude wins", Options{Include: []string{"*"}, Exclude: []string{"redis"}}, []string{"docker.io/demo/app:1", "docker.io/demo/helper:2"}, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			res, err := scanString(t, tc.opts, src)
+			if diff := cmp.Diff(tc.want, res.Names()); diff != "" || err != nil || len(res.Warnings) != tc.warnings {
+				t.Errorf("%v, %d warnings\n%s", err, len(res.Warnings), diff)
+			}
+		})
+	}
+}
+
+// TestResult shows that files are kept apart, names are not, and accounts of one file serve another.
+func TestResult(t *testing.T) {
+	s := New(Options{})
+	for _, in := range []struct{ file, src string }{
+		{"a.yaml", podDoc + "---\n" + strings.Replace(podDoc, "demo/app:1", "demo/other:1", 1)},
+		{"b.yaml", "kind: ServiceAccount\nmetadata: {name: default}\nimagePullSecrets: [{name: s}, {name: s}]\n---\n" +
+			strings.Replace(podDoc, "containers", "nodeSelector: {kubernetes.io/os: windows}\n  containers", 1)},
+	} {
+		if err := s.Scan(in.file, strings.NewReader(in.src)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	res := s.Result()
+	if diff := cmp.Diff([]string{"docker.io/demo/app:1", "docker.io/demo/other:1"}, res.Names()); diff != "" {
+		t.Error(diff)
+	}
+	refs := res.References()
+	if len(refs) != 2 || len(refs[0].Images) != 2 || refs[0].OS != "" || refs[0].Class != Required || res.Documents != 4 {
+		t.Errorf("%+v, %d documents", refs, res.Documents)
+	}
+	for _, img := range res.Images {
+		if diff := cmp.Diff([]string{"default/s"}, img.PullSecrets); diff != "" {
+			t.Errorf("%s: %s", img.File, diff)
+		}
+	}
+	if again := s.Result(); !cmp.Equal(res, again) {
+		t.Error("a second Result differs")
+	}
+}
+
+// TestWindowsReference shows that an image is for Windows only when all its places are.
+func TestWindowsReference(t *testing.T) {
+	win := strings.Replace(podDoc, "containers", "os: {name: windows}\n  containers", 1)
+	res, _ := scanString(t, Options{}, win+"---\n"+win)
+	if refs := res.References(); len(refs) != 1 || refs[0].OS != "windows" {
+		t.Errorf("%+v", refs)
+	}
+}
+
+// TestSchemaSkipped shows which documents are taken for a plain CustomResourceDefinition.
+func TestSchemaSkipped(t *testing.T) {
+	const crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: x\n"
+	for src, want := range map[string]bool{
+		crd: true, "---\n# c\n" + crd: true, strings.ReplaceAll(crd, "\n", "\r\n"): true,
+		crd + "kind: Pod\n": false, crd + "apiVersion: v1\n": false, "kind: CustomResourceDefinition\n": false, crd + "- x\n": false,
+		crd + "\"kind\": Pod\n": false, crd + "a: \"\nb\"\n": false, podDoc: false, "": false, "--- {a: b}\n" + crd: false,
+	} {
+		if isSchema([]byte(src)) != want {
+			t.Errorf("isSchema(%q) = %v", src, !want)
+		}
+	}
+}
