@@ -1,19 +1,47 @@
 package pull
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/distribution/reference"
 )
 
+// Mirror is a registry that serves another registry's images.
+type Mirror struct {
+	Host     string    // "mirror.example:5000"
+	Prefix   string    // put before the repository's path, without slashes at its ends; may be empty
+	Root     string    // path of its API, without a slash at its end; empty is "/v2"
+	Rewrites []Rewrite // of the repository's path, before Prefix; the first that matches counts
+}
+
+// Rewrite changes the path of a repository ("library/busybox") for a mirror.
+type Rewrite struct {
+	Match *regexp.Regexp
+	To    string // as for [regexp.Regexp.ReplaceAllString]
+}
+
+// path of a repository at the mirror.
+func (m Mirror) path(p string) string {
+	for _, r := range m.Rewrites {
+		if r.Match.MatchString(p) {
+			p = r.Match.ReplaceAllString(p, r.To)
+			break
+		}
+	}
+	return path.Join(m.Prefix, p)
+}
+
 // endpoint is one place that may serve a repository: a mirror or the origin.
 type endpoint struct {
 	host   string // as dialled: "registry-1.docker.io", "mirror.example:5000"
 	repo   string // path there: "library/busybox", "prefix/library/busybox"
+	root   string // path of the API there; empty is "/v2"
 	origin string // registry of the name; set for mirrors, which learn it as containerd tells them
 }
 
@@ -25,14 +53,14 @@ const hubHost = "registry-1.docker.io"
 func (c *Client) endpoints(repo reference.Named) []endpoint {
 	domain, p := reference.Domain(repo), reference.Path(repo)
 	var out []endpoint
-	for _, m := range c.opts.Mirrors[domain] {
-		out = append(out, endpoint{host: m.Host, repo: path.Join(m.Prefix, p), origin: domain})
+	mirrors, ok := c.opts.Mirrors[domain]
+	if !ok {
+		mirrors = c.opts.Mirrors["*"]
 	}
-	host := domain
-	if domain == "docker.io" || domain == "index.docker.io" {
-		host = hubHost
+	for _, m := range mirrors {
+		out = append(out, endpoint{host: m.Host, repo: m.path(p), root: m.Root, origin: domain})
 	}
-	return append(out, endpoint{host: host, repo: p})
+	return append(out, endpoint{host: dialled(domain), repo: p})
 }
 
 // repository is the endpoint as accounts are looked up for it. A mirror is a host of its
@@ -45,9 +73,9 @@ func (e endpoint) repository() string {
 	return host + "/" + e.repo
 }
 
-// url of a manifest or blob; kind is "manifests" or "blobs".
+// url of a manifest, blob or list of referrers; kind is "manifests", "blobs" or "referrers".
 func (e endpoint) url(scheme, kind, id string) string {
-	u := url.URL{Scheme: scheme, Host: e.host, Path: fmt.Sprintf("/v2/%s/%s/%s", e.repo, kind, id)}
+	u := url.URL{Scheme: scheme, Host: e.host, Path: fmt.Sprintf("%s/%s/%s/%s", cmp.Or(e.root, "/v2"), e.repo, kind, id)}
 	if e.origin != "" {
 		// containerd names the origin to its mirrors, core/remotes/docker/resolver.go.
 		u.RawQuery = url.Values{"ns": {e.origin}}.Encode()

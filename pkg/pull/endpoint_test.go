@@ -57,7 +57,7 @@ func TestParseMirror(t *testing.T) {
 		"quay.io=[::1]:5000":                  {"quay.io", Mirror{Host: "[::1]:5000"}},
 	} {
 		registry, m, err := ParseMirror(in)
-		if err != nil || registry != want.registry || m != want.mirror {
+		if err != nil || registry != want.registry || m.Host != want.mirror.Host || m.Prefix != want.mirror.Prefix {
 			t.Errorf("ParseMirror(%q) = %q, %+v, %v", in, registry, m, err)
 		}
 	}

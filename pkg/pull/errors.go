@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/opencontainers/go-digest"
 )
 
 // AuthError says that a registry refused the account it was given, or refused to serve
@@ -39,11 +41,15 @@ func (e *AuthError) Error() string {
 
 // NotFoundError says that a registry does not have what was asked for.
 type NotFoundError struct {
-	Host string
-	Name string
+	Host   string
+	Name   string
+	Digest digest.Digest // asked for by it: a pinned name, or a part of an image; empty for a tag
 }
 
 func (e *NotFoundError) Error() string {
+	if e.Digest != "" {
+		return fmt.Sprintf("%s: registry %s does not have %s, or no longer", e.Name, e.Host, e.Digest)
+	}
 	return fmt.Sprintf("%s: registry %s does not have it", e.Name, e.Host)
 }
 
@@ -78,14 +84,25 @@ type RateLimitError struct {
 	Quota  Quota     // as the registry's last headers said
 	Reset  time.Time // when the registry says to come back; zero when it did not say
 	Detail string    // the registry's own words, one line
+
+	session *session      // that was refused; nil when it was not a manifest
+	url     string        // of the manifest
+	after   time.Duration // until Reset; 0 when the registry did not say
+	round   int           // see standing
 }
 
 func (e *RateLimitError) Error() string {
-	s := fmt.Sprintf("%s: registry %s answered 429 Too Many Requests", e.Name, e.Host)
+	s := fmt.Sprintf("registry %s answered 429 Too Many Requests", e.Host)
+	if e.Name != "" {
+		s = e.Name + ": " + s
+	}
 	if e.Source == "" {
 		s += " to an anonymous pull"
 	} else {
 		s += " to the account from " + e.Source
+	}
+	if e.Quota.Known && e.Quota.Window > 0 {
+		s += fmt.Sprintf(", limit of %d pulls in %s", e.Quota.Limit, e.Quota.Window)
 	}
 	if !e.Reset.IsZero() {
 		s += ", come back at " + e.Reset.UTC().Format(time.RFC3339)
@@ -135,6 +152,8 @@ func classify(err error, host, source, name string) error {
 		return &AuthError{Host: host, Name: name, Source: source, Status: te.StatusCode, Detail: detail(te)}
 	case http.StatusNotFound:
 		return &NotFoundError{Host: host, Name: name}
+	case http.StatusTooManyRequests:
+		return &RateLimitError{Host: host, Name: name, Source: source, Detail: detail(te)}
 	}
 	return fmt.Errorf("%s: registry %s answered %d %s%s", name, host, te.StatusCode, http.StatusText(te.StatusCode), inBrackets(detail(te)))
 }
@@ -157,16 +176,23 @@ func inBrackets(s string) string {
 	return " (" + s + ")"
 }
 
-// oneLine makes text from a server fit to print: no control bytes, at most 200 of them.
+// lineError is an error of somebody else's whose text may hold what a server wrote.
+type lineError struct{ error }
+
+func (e *lineError) Error() string { return oneLine(e.error.Error()) }
+func (e *lineError) Unwrap() error { return e.error }
+
+// oneLine makes text from a server fit to print: nothing that moves a cursor or turns
+// letters round, at most 300 of them.
 func oneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
 	}, s)
-	if r := []rune(s); len(r) > 200 {
-		s = string(r[:200]) + "…"
+	if r := []rune(s); len(r) > 300 {
+		s = string(r[:300]) + "…"
 	}
 	return strings.TrimSpace(s)
 }

@@ -36,10 +36,12 @@ func choose(index []ocispec.Descriptor, want []ocispec.Platform, all bool) (chos
 	}
 	take := map[int]bool{}
 	for _, p := range want {
-		if i := best(index, p); i >= 0 {
-			take[i] = true
-		} else {
+		list := serving(index, p)
+		if len(list) == 0 {
 			missing = append(missing, p)
+		}
+		for _, i := range list {
+			take[i] = true
 		}
 	}
 	for i, d := range index {
@@ -57,16 +59,18 @@ func serves(m platforms.Matcher, p, have ocispec.Platform) bool {
 	return platforms.Normalize(have).Architecture == platforms.Normalize(p).Architecture && m.Match(have)
 }
 
-// best is the position of the entry that serves p best, or -1.
-func best(index []ocispec.Descriptor, p ocispec.Platform) int {
+// serving lists the positions of the entries to take for p: the best one, or none. A
+// Windows node runs only images of its own build, so there a wish without one means all.
+func serving(index []ocispec.Descriptor, p ocispec.Platform) []int {
 	m := platforms.Only(p)
-	found := -1
+	var found []int
 	for i, d := range index {
-		if d.Platform == nil || !real(d) || !serves(m, p, *d.Platform) {
-			continue
-		}
-		if found < 0 || m.Less(*d.Platform, *index[found].Platform) {
-			found = i
+		switch {
+		case d.Platform == nil || !real(d) || !serves(m, p, *d.Platform):
+		case len(found) == 0 || p.OS == "windows" && p.OSVersion == "":
+			found = append(found, i)
+		case m.Less(*d.Platform, *index[found[0]].Platform):
+			found[0] = i
 		}
 	}
 	return found
@@ -87,15 +91,18 @@ func offered(index []ocispec.Descriptor) []string {
 func formatAll(ps []ocispec.Platform) []string {
 	out := make([]string, len(ps))
 	for i, p := range ps {
-		out[i] = platforms.Format(p)
+		out[i] = platforms.FormatAll(p)
 	}
 	return out
 }
 
-// fits reports whether an image without an index serves one of the wanted platforms.
-func fits(p ocispec.Platform, want []ocispec.Platform, all bool) bool {
-	if all {
-		return true
+// unserved lists the wanted platforms that an image for p does not serve.
+func unserved(p ocispec.Platform, want []ocispec.Platform) []ocispec.Platform {
+	var out []ocispec.Platform
+	for _, w := range want {
+		if !serves(platforms.Only(w), w, p) {
+			out = append(out, w)
+		}
 	}
-	return slices.ContainsFunc(want, func(w ocispec.Platform) bool { return serves(platforms.Only(w), w, p) })
+	return out
 }

@@ -11,6 +11,11 @@
 // which is free; a manifest is fetched by digest, and only when no local copy has it;
 // blobs and tokens are free. See https://docs.docker.com/docker-hub/usage/pulls/.
 //
+// A pull limit that is used up ends the counted requests to that registry with that
+// account; everything else goes on, and with [Options.Wait] the client sits it out. A limit
+// on the pace of requests slows the client down. Connections that break, stall or lie cost
+// what is missing, never what is there.
+//
 // The protocol is that of the OCI distribution specification 1.1; authentication is
 // Docker's token scheme as go-containerregistry implements it.
 package pull
@@ -63,12 +68,6 @@ type Accounts interface {
 	For(ctx context.Context, repository string, secrets []string) ([]account.Account, error)
 }
 
-// Mirror is a registry that serves another registry's images.
-type Mirror struct {
-	Host   string // "mirror.example:5000"
-	Prefix string // put before the repository's path, without slashes at its ends; may be empty
-}
-
 // Options of a [Client]. The zero value pulls anonymously for no platform at all, so
 // Platforms must be set.
 type Options struct {
@@ -76,16 +75,30 @@ type Options struct {
 	All       bool               // every platform an image has, instead of Platforms
 
 	Accounts Accounts            // nil: anonymous
-	Mirrors  map[string][]Mirror // registry host → mirrors, asked first, in order
+	Mirrors  map[string][]Mirror // registry host → mirrors, asked first, in order; "*" is for all others
 	Insecure []string            // hosts that may be spoken to by plain HTTP or without a valid certificate
+	CA       []byte              // PEM certificates of authorities trusted beside the system's
+	Hosts    map[string]Host     // how some hosts are spoken to, by host as dialled ("mirror.example:5000")
+
+	// ResolveAtOrigin lets the origin say by HEAD, which is free, what a tag means, and
+	// takes bytes by that digest from the mirrors: they need not be trusted then.
+	ResolveAtOrigin bool
+	// Referrers looks for what others have attached to the images chosen: signatures,
+	// attestations, SBOMs.
+	Referrers bool
 
 	Documents Documents         // nil: held in memory
-	Transport http.RoundTripper // nil: a transport of its own, with the proxy of the environment
+	Transport http.RoundTripper // nil: one of its own, with the proxy of the environment, CA and Hosts
 	UserAgent string
 
 	Jobs         int
 	Attempts     int
 	StallTimeout time.Duration
+
+	// Wait is how long, in total for each registry and account, a Resolve waits for a pull
+	// limit to be renewed instead of failing. Notice says until when. Accounts that have a
+	// method Forget() are asked anew after each long wait.
+	Wait time.Duration
 
 	// Before is called once per Resolve, when every tag has been resolved and before the
 	// first counted request. An error ends the Resolve with that error.
@@ -116,15 +129,19 @@ type Client struct {
 	base     http.RoundTripper
 	docs     Documents
 	insecure map[string]bool
+	hosts    map[string]Host
 
-	mu       sync.Mutex
-	sessions map[sessionKey]*session
-	scopes   map[sessionKey][]string // repositories announced, for one token per account
-	quotas   map[login]Quota
-	limited  map[login]*RateLimitError // registries whose pull limit was met
-	sources  map[digest.Digest][]source
+	mu        sync.Mutex
+	sessions  map[sessionKey]*session
+	scopes    map[sessionKey][]string // repositories announced, for one token per account
+	quotas    map[login]Quota
+	standings map[login]*standing
+	pacers    map[string]*pacer
+	warned    map[string]bool
+	sources   map[digest.Digest][]source
 
 	sleep func(context.Context, time.Duration) error // tests take the waiting out
+	piece int64                                      // see defaultPiece
 
 	flight singleflight.Group
 	heads  atomic.Int64
@@ -150,25 +167,35 @@ func New(opts Options) (*Client, error) {
 		opts.UserAgent = "stowage"
 	}
 	c := &Client{
-		opts:     opts,
-		docs:     opts.Documents,
-		insecure: map[string]bool{},
-		sessions: map[sessionKey]*session{},
-		scopes:   map[sessionKey][]string{},
-		quotas:   map[login]Quota{},
-		limited:  map[login]*RateLimitError{},
-		sources:  map[digest.Digest][]source{},
-		sleep:    sleep,
+		opts:      opts,
+		docs:      opts.Documents,
+		insecure:  map[string]bool{},
+		hosts:     map[string]Host{},
+		sessions:  map[sessionKey]*session{},
+		scopes:    map[sessionKey][]string{},
+		quotas:    map[login]Quota{},
+		standings: map[login]*standing{},
+		pacers:    map[string]*pacer{},
+		warned:    map[string]bool{},
+		sources:   map[digest.Digest][]source{},
+		sleep:     sleep,
+		piece:     defaultPiece,
 	}
 	for _, h := range opts.Insecure {
-		c.insecure[h] = true
+		c.insecure[dialled(h)] = true
+	}
+	for name, h := range opts.Hosts {
+		c.hosts[dialled(name)] = h
 	}
 	if c.docs == nil {
 		c.docs = &memory{}
 	}
 	c.base = opts.Transport
 	if c.base == nil {
-		c.base = newTransport(opts.Insecure)
+		var err error
+		if c.base, err = newTransport(&opts); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // Quota is what a registry's headers say of a pull limit. Docker Hub sends them with every
@@ -72,47 +70,6 @@ func (c *Client) quota(s *session) Quota {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.quotas[s.key.login]
-}
-
-// limit reads a 429 of the pull limit and stops all further counted requests to that
-// registry with that account: each would be refused, and refused requests have been counted too.
-func (c *Client) limit(s *session, name string, resp *http.Response) *RateLimitError {
-	now := time.Now()
-	c.noteQuota(s, resp.Header)
-	e := &RateLimitError{Host: s.key.host, Name: name, Source: s.source(), Quota: c.quota(s)}
-	if after := retryAfter(resp.Header, now); after > 0 {
-		e.Reset = now.Add(after)
-	}
-	var te *transport.Error
-	if errors.As(transport.CheckError(resp), &te) {
-		e.Detail = detail(te)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if first := c.limited[s.key.login]; first == nil {
-		c.limited[s.key.login] = e
-	}
-	return e
-}
-
-// stopped returns the error of a registry whose limit was met before, for another name.
-func (c *Client) stopped(s *session, name string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if first := c.limited[s.key.login]; first != nil {
-		e := *first
-		e.Name = name
-		return &e
-	}
-	return nil
-}
-
-// Estimate is what a Resolve is about to cost, known before the first counted request.
-type Estimate struct {
-	Images int     // names asked for that exist
-	Held   int     // of these, resolved to manifests that are held already
-	Pulls  int     // counted requests that the others need
-	Quotas []Quota // what the registries said, one for each registry and account that limits
 }
 
 // readLimited reads at most max bytes and fails on more.

@@ -84,13 +84,22 @@ type retrier struct {
 func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("User-Agent", r.client.opts.UserAgent)
+	pace := r.client.pacer(req.URL.Host)
 	for attempt := 0; ; attempt++ {
+		if d := pace.delay(time.Now()); d > 0 {
+			if err := r.client.sleep(req.Context(), d); err != nil {
+				return nil, err
+			}
+		}
 		resp, err := r.next.RoundTrip(req)
-		if attempt+1 >= r.client.opts.Attempts || req.Context().Err() != nil || !r.again(req, resp, err) {
+		if err == nil {
+			r.client.showWarnings(req.URL.Host, resp.Header)
+		}
+		again, tries := r.again(req, resp, err, pace)
+		if !again || attempt+1 >= tries || req.Context().Err() != nil {
 			return resp, err
 		}
-		wait := jitter(backoff(attempt, 0))
-		why := ""
+		wait, why := jitter(backoff(attempt, 0)), ""
 		if err != nil {
 			why = err.Error()
 		} else {
@@ -112,18 +121,26 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// again decides whether another try makes sense.
-func (r *retrier) again(req *http.Request, resp *http.Response, err error) bool {
+// again decides whether another try makes sense, and how many there may be.
+func (r *retrier) again(req *http.Request, resp *http.Response, err error, pace *pacer) (bool, int) {
+	tries := r.client.opts.Attempts
 	if req.Body != nil && req.GetBody == nil {
-		return false
+		return false, tries
 	}
 	if err != nil {
-		return passingError(err)
+		return passingError(err), tries
 	}
-	if resp.StatusCode == http.StatusTooManyRequests {
-		return !pullLimit(resp)
+	if resp.StatusCode != http.StatusTooManyRequests {
+		pace.accepted()
+		return passing(resp.StatusCode), tries
 	}
-	return passing(resp.StatusCode)
+	if pullLimit(resp) {
+		return false, tries
+	}
+	if pace.refused() {
+		r.client.notice(Notice{Host: req.URL.Host, Text: "requests come too fast for it: slowing down to one a second"})
+	}
+	return true, max(tries, slowAttempts)
 }
 
 // passingError reports whether a failed request may well succeed the next time: the

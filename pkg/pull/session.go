@@ -2,16 +2,13 @@ package pull
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -28,7 +25,8 @@ const scopesPerToken = 100
 // registry has for one account.
 type sessionKey struct {
 	login
-	part int // repositories beyond scopesPerToken log in anew
+	root string // path of the registry's API, see [Mirror]
+	part int    // repositories beyond scopesPerToken log in anew
 }
 
 // login is a registry and an account there; the zero account is anonymous.
@@ -53,6 +51,9 @@ type session struct {
 	mu     sync.Mutex // held while a token is fetched, so that one fetch serves all who wait
 	scopes []string
 	token  string
+	// refused is the answer to a login that failed. It is not tried again: Docker Hub locks
+	// accounts after some wrong passwords, hub-feedback 2201.
+	refused error
 }
 
 func (s *session) source() string {
@@ -73,7 +74,7 @@ func (s *session) scheme() string {
 // them all.
 func (c *Client) announce(e endpoint, acct *account.Account) sessionKey {
 	scope := "repository:" + e.repo + ":pull"
-	key := sessionKey{login: login{host: e.host}}
+	key := sessionKey{login: login{host: e.host}, root: e.root}
 	if acct != nil {
 		key.auth = acct.Auth
 	}
@@ -104,16 +105,24 @@ func (c *Client) session(ctx context.Context, e endpoint, acct *account.Account)
 	scopes := slices.Clone(c.scopes[key])
 	c.mu.Unlock()
 	s.once.Do(func() { s.err = s.enter(ctx, c, scopes) })
-	if s.err != nil {
-		return nil, s.err
+	if s.err == nil {
+		return s, nil
 	}
-	return s, nil
+	var limit *RateLimitError
+	if errors.As(s.err, &limit) { // which passes; all else would be the same the next time
+		c.mu.Lock()
+		if c.sessions[key] == s {
+			delete(c.sessions, key)
+		}
+		c.mu.Unlock()
+	}
+	return nil, s.err
 }
 
 // enter pings the registry and, where it asks for that, fetches the first token.
 func (s *session) enter(ctx context.Context, c *Client, scopes []string) error {
 	var opts []name.Option
-	if c.insecure[s.key.host] || loopback(s.key.host) {
+	if c.insecure[s.key.host] || c.hosts[s.key.host].Plain || loopback(s.key.host) {
 		opts = append(opts, name.Insecure)
 	}
 	reg, err := name.NewRegistry(s.key.host, opts...)
@@ -125,8 +134,8 @@ func (s *session) enter(ctx context.Context, c *Client, scopes []string) error {
 		s.auth = s.acct.Auth
 	}
 	s.base = &retrier{next: s.base, client: c}
-	if s.challenge, err = transport.Ping(ctx, reg, s.base); err != nil {
-		return fmt.Errorf("registry %s: %w", s.key.host, err)
+	if s.challenge, err = transport.Ping(ctx, reg, rooted{next: s.base, root: s.key.root}); err != nil {
+		return s.loginError("ping", err)
 	}
 	if s.challenge.Insecure && len(opts) == 0 {
 		return &InsecureError{Host: s.key.host}
@@ -138,15 +147,31 @@ func (s *session) enter(ctx context.Context, c *Client, scopes []string) error {
 		s.scopes = scopes
 		return s.renew(ctx, "")
 	}
+	if s.challenge.Scheme != "" && s.acct != nil {
+		return s.prove(ctx)
+	}
 	return nil
 }
 
 func (s *session) bearer() bool { return strings.EqualFold(s.challenge.Scheme, "bearer") }
 
+// loginError gives a failed ping or token request its type.
+func (s *session) loginError(step string, err error) error {
+	typed := classify(err, s.key.host, s.source(), "")
+	var limit *RateLimitError
+	if isAuth(typed) || errors.As(typed, &limit) {
+		return typed
+	}
+	return fmt.Errorf("registry %s: %s: %w", s.key.host, step, &lineError{err})
+}
+
 // renew fetches a new token unless somebody did since the caller saw the token old.
 func (s *session) renew(ctx context.Context, old string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.refused != nil {
+		return s.refused
+	}
 	if s.token != old {
 		return nil
 	}
@@ -163,10 +188,11 @@ func (s *session) renew(ctx context.Context, old string) error {
 	}
 	tok, err := transport.Exchange(ctx, s.registry, s.auth, s.base, s.scopes, s.challenge)
 	if err != nil {
-		if typed := classify(err, s.key.host, s.source(), ""); isAuth(typed) {
-			return typed
+		err = s.loginError("log in", err)
+		if isAuth(err) {
+			s.refused = err
 		}
-		return fmt.Errorf("registry %s: log in: %w", s.key.host, err)
+		return err
 	}
 	s.token = tok.Token
 	if tok.AccessToken != "" { // some registries send only this one
@@ -201,6 +227,30 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 	return s.base.RoundTrip(withBearer(req, token))
 }
 
+// prove tries name and password at the place that asked for them, once, before they go
+// out with many requests at a time: a wrong password is sent one time only, and a 401 for
+// an image later on is about that image.
+func (s *session) prove(ctx context.Context) error {
+	root := s.key.root
+	if root == "" {
+		root = "/v2"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.scheme()+"://"+s.key.host+root+"/", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := s.basic(req)
+	if err != nil {
+		return s.loginError("log in", err)
+	}
+	defer drain(resp)
+	if resp.StatusCode == http.StatusUnauthorized {
+		return s.loginError("log in", transport.CheckError(resp))
+	}
+	return nil
+}
+
+// basic sends name and password.
 func (s *session) basic(req *http.Request) (*http.Response, error) {
 	cfg, err := authn.Authorization(req.Context(), s.auth)
 	if err != nil {
@@ -209,7 +259,7 @@ func (s *session) basic(req *http.Request) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	switch {
 	case cfg.RegistryToken != "":
-		return s.base.RoundTrip(withBearer(req, cfg.RegistryToken))
+		out = withBearer(req, cfg.RegistryToken)
 	case cfg.Username != "" || cfg.Password != "":
 		out.SetBasicAuth(cfg.Username, cfg.Password)
 	case cfg.Auth != "":
@@ -230,36 +280,17 @@ func drain(resp *http.Response) {
 	resp.Body.Close()
 }
 
-func isAuth(err error) bool {
-	var a *AuthError
-	return errors.As(err, &a)
+// rooted sends a ping to where a mirror has its API.
+type rooted struct {
+	next http.RoundTripper
+	root string
 }
 
-// newTransport is http.DefaultTransport's kind with limits for a server that hangs before
-// it answers. Hosts named insecure are not asked for a valid certificate.
-func newTransport(insecure []string) http.RoundTripper {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DialContext = (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext
-	t.ResponseHeaderTimeout = 60 * time.Second
-	t.MaxIdleConnsPerHost = 32
-	t.ReadBufferSize, t.WriteBufferSize = 64<<10, 4<<10
-	if len(insecure) == 0 {
-		return t
+// RoundTrip implements [http.RoundTripper].
+func (r rooted) RoundTrip(req *http.Request) (*http.Response, error) {
+	if r.root != "" && req.URL.Path == "/v2/" {
+		req = req.Clone(req.Context())
+		req.URL.Path = r.root + "/"
 	}
-	lax := t.Clone()
-	lax.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
-	return byHost{hosts: insecure, chosen: lax, other: t}
-}
-
-// byHost sends the requests to some hosts through a transport of their own.
-type byHost struct {
-	hosts         []string
-	chosen, other http.RoundTripper
-}
-
-func (b byHost) RoundTrip(req *http.Request) (*http.Response, error) {
-	if slices.Contains(b.hosts, req.URL.Host) {
-		return b.chosen.RoundTrip(req)
-	}
-	return b.other.RoundTrip(req)
+	return r.next.RoundTrip(req)
 }

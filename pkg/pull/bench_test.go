@@ -1,0 +1,93 @@
+package pull
+
+import (
+	"fmt"
+	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/hub"
+	"stowage/internal/hub/hubtest"
+)
+
+// BenchmarkResolve is how long 100 images of two platforms take to be looked up, from a
+// registry on this machine with tokens, with nothing held ("first") and all of it ("again").
+func BenchmarkResolve(b *testing.B) {
+	h := hubtest.Start(b, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer}})
+	var names []string
+	for i := range 100 {
+		repo := fmt.Sprintf("team/image%d", i)
+		layer := &hub.Layer{Files: []hub.File{{Name: "f", Size: int64(i)}}}
+		hubtest.Must(h.AddIndex(repo, "v1", hub.Index{Images: []hub.Image{{Layers: []*hub.Layer{layer}}, {Platform: "linux/arm64", Layers: []*hub.Layer{layer}}}}))(b)
+		names = append(names, h.Ref(repo, "v1"))
+	}
+	held := &memory{}
+	run := func(b *testing.B, docs Documents) {
+		c, err := New(Options{Platforms: []ocispec.Platform{amd64}, Documents: docs})
+		if err != nil {
+			b.Fatal(err)
+		}
+		images, _, err := c.Resolve(b.Context(), refs(names...))
+		if err != nil || len(images) != len(names) {
+			b.Fatalf("%d images, %v", len(images), err)
+		}
+	}
+	run(b, held)
+	for name, docs := range map[string]func() Documents{"first": func() Documents { return &memory{} }, "again": func() Documents { return held }} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				run(b, docs())
+			}
+			b.ReportMetric(float64(b.N*len(names))/b.Elapsed().Seconds(), "images/s")
+		})
+	}
+}
+
+// nothing takes a blob's bytes and forgets them.
+type nothing struct{ size int64 }
+
+func (nothing) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+func (nothing) Prefix() int64                          { return 0 }
+func (nothing) Commit() error                          { return nil }
+func (nothing) Close() error                           { return nil }
+func (n nothing) Missing() []Range                     { return []Range{{0, n.size}} }
+
+// BenchmarkFetch is how fast a blob of 256 MiB comes in, without a limit and from a server
+// that gives each connection 50 MB/s.
+func BenchmarkFetch(b *testing.B) {
+	const size = 256 << 20
+	h := hubtest.Start(b, hub.Options{})
+	layer := &hub.Layer{Files: []hub.File{{Name: "f", Size: size, Fill: hub.FillSparse}}, Compression: hub.None}
+	blob := hubtest.Must(h.AddImage("a/b", "v1", hub.Image{Layers: []*hub.Layer{layer}}))(b).Manifests[0].Layers[0]
+	c, err := New(Options{Platforms: []ocispec.Platform{amd64}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, failures, err := c.Resolve(b.Context(), refs(h.Ref("a/b", "v1"))); err != nil || len(failures) > 0 {
+		b.Fatal(err, failures)
+	}
+	for _, run := range []struct {
+		name string
+		rate int64
+		sink Sink
+	}{
+		{"unlimited/stream", 0, struct{ Sink }{nothing{blob.Size}}},
+		{"unlimited/ranges", 0, nothing{blob.Size}},
+		{"50MBps/stream", 50e6, struct{ Sink }{nothing{blob.Size}}},
+		{"50MBps/ranges", 50e6, nothing{blob.Size}},
+	} {
+		b.Run(run.name, func(b *testing.B) {
+			h.Set(func(f *hub.Faults) { f.ConnRate = run.rate })
+			h.Reset()
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.FetchAll(b.Context(), []ocispec.Descriptor{blob}, func(ocispec.Descriptor) (Sink, error) { return run.sink, nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)*float64(blob.Size)/(1<<20)/b.Elapsed().Seconds(), "MiB/s")
+			b.ReportMetric(float64(h.Counts().BlobGets)/float64(b.N), "requests/op")
+		})
+	}
+}

@@ -1,0 +1,129 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/distribution/reference"
+
+	"stowage/pkg/pull/account"
+)
+
+// each tries the places of a repository in order, with each one's accounts, until fn
+// succeeds. When all fail and a pull limit is among the reasons, it is sat out as far as
+// Options.Wait allows, and they are tried again.
+func (c *Client) each(ctx context.Context, named reference.Named, secrets []string, fn func(*session, endpoint) error) error {
+	return c.persist(ctx, c.endpoints(named), secrets, fn)
+}
+
+// atOrigin is each without the mirrors.
+func (c *Client) atOrigin(ctx context.Context, named reference.Named, secrets []string, fn func(*session, endpoint) error) error {
+	places := c.endpoints(named)
+	return c.persist(ctx, places[len(places)-1:], secrets, fn)
+}
+
+func (c *Client) persist(ctx context.Context, places []endpoint, secrets []string, fn func(*session, endpoint) error) error {
+	for {
+		err := c.inTurn(ctx, places, secrets, fn)
+		var limit *RateLimitError
+		if err == nil || !errors.As(err, &limit) || c.sitOut(ctx, limit) != nil {
+			return err
+		}
+	}
+}
+
+// inTurn asks one place after the other. A refused account ends it: going on to the
+// origin would spend another account's pulls without a word.
+func (c *Client) inTurn(ctx context.Context, places []endpoint, secrets []string, fn func(*session, endpoint) error) error {
+	var errs []error
+	for _, e := range places {
+		err := c.asAccounts(ctx, e, secrets, fn)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil || isAuth(err) || isLocal(err) {
+			break
+		}
+		var none *absentError
+		if e.origin != "" && !errors.As(err, &none) {
+			c.notice(Notice{Host: e.host, Text: oneLine(fmt.Sprintf("mirror passed over: %v", err))})
+		}
+	}
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
+// accounts to try at an endpoint, best first; a single nil means anonymous.
+func (c *Client) accounts(ctx context.Context, e endpoint, secrets []string) ([]*account.Account, error) {
+	if c.opts.Accounts == nil {
+		return []*account.Account{nil}, nil
+	}
+	found, err := c.opts.Accounts.For(ctx, e.repository(), secrets)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return []*account.Account{nil}, nil
+	}
+	out := make([]*account.Account, len(found))
+	for i := range found {
+		out[i] = &found[i]
+	}
+	return out, nil
+}
+
+// asAccounts runs fn with the accounts of an endpoint until one is not refused, as the
+// kubelet does. Docker Hub locks an account after some wrong passwords, so there the first
+// refusal is the last (docker/hub-feedback 2201). Anonymous is never tried after a refusal.
+func (c *Client) asAccounts(ctx context.Context, e endpoint, secrets []string, fn func(*session, endpoint) error) error {
+	accounts, err := c.accounts(ctx, e, secrets)
+	if err != nil {
+		return err
+	}
+	for _, a := range accounts {
+		var s *session
+		if s, err = c.session(ctx, e, a); err == nil {
+			err = fn(s, e)
+		}
+		if err == nil || !isAuth(err) || e.host == hubHost {
+			return err
+		}
+	}
+	return err
+}
+
+func isAuth(err error) bool {
+	var a *AuthError
+	return errors.As(err, &a)
+}
+
+// isNotFound reports whether err says nothing but that something is not there.
+func isNotFound(err error) bool {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range many.Unwrap() {
+			if !isNotFound(e) {
+				return false
+			}
+		}
+		return true
+	}
+	var missing *NotFoundError
+	return errors.As(err, &missing)
+}
+
+// absentError is that nothing is attached to an image, which is nothing to tell anybody.
+type absentError struct{ error }
+
+func (e *absentError) Unwrap() error { return e.error }
+
+// quietly marks an error that says something is not there.
+func quietly(err error) error {
+	if err != nil && isNotFound(err) {
+		return &absentError{err}
+	}
+	return err
+}

@@ -1,0 +1,124 @@
+package pull
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Estimate is what a Resolve is about to cost, known before the first counted request.
+type Estimate struct {
+	Images int     // names asked for that exist
+	Held   int     // of these, resolved to manifests that are held already
+	Pulls  int     // counted requests that the others need; referrers come on top
+	Bytes  int64   // of configs and layers, each once, of the manifests that are held
+	Needs  []Need  // Pulls by registry and account, in their order
+	Quotas []Quota // what the registries said, one for each registry and account that limits
+}
+
+// Need is what an Estimate asks of one registry and account.
+type Need struct {
+	Host    string // as dialled: "registry-1.docker.io"
+	Account string // source of the account; empty when anonymous
+	Pulls   int
+	Quota   Quota // as its headers say; not Known where the registry has no limit or did not say
+}
+
+// survey makes an Estimate, each document and blob counted once.
+type survey struct {
+	c       *Client
+	partial map[digest.Digest]bool // documents seen, and whether one below is not held
+	blobs   map[digest.Digest]bool
+	unknown bool // a document below the one at hand is not held
+	Estimate
+}
+
+// estimate counts the requests still to be made.
+func (c *Client) estimate(targets []*target) Estimate {
+	v := survey{c: c, partial: map[digest.Digest]bool{}, blobs: map[digest.Digest]bool{}}
+	needs := map[login]*Need{}
+	for _, t := range targets {
+		if t.err != nil {
+			continue
+		}
+		v.Images++
+		v.unknown = false
+		n := v.pulls(t.desc, 0)
+		if !v.unknown {
+			v.Held++
+		}
+		if v.Pulls += n; n == 0 {
+			continue
+		}
+		if needs[t.first] == nil {
+			needs[t.first] = &Need{Host: t.first.host, Account: t.account}
+		}
+		needs[t.first].Pulls += n
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, n := range needs {
+		n.Quota = c.quotas[key]
+		v.Needs = append(v.Needs, *n)
+	}
+	for _, q := range c.quotas {
+		v.Quotas = append(v.Quotas, q)
+	}
+	slices.SortFunc(v.Needs, func(a, b Need) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Account, b.Account))
+	})
+	slices.SortFunc(v.Quotas, func(a, b Quota) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Account, b.Account))
+	})
+	return v.Estimate
+}
+
+// pulls counts the manifests below desc that are not held. How many an index that is not
+// held leads to is guessed from the platforms wanted; for all platforms it is a lower bound.
+func (v *survey) pulls(desc ocispec.Descriptor, depth int) int {
+	partial, seen := v.partial[desc.Digest]
+	if seen || depth > maxDepth {
+		v.unknown = v.unknown || partial
+		return 0
+	}
+	above := v.unknown
+	v.unknown, v.partial[desc.Digest] = false, false
+	defer func() {
+		v.partial[desc.Digest] = v.unknown
+		v.unknown = v.unknown || above
+	}()
+	raw, err := v.c.docs.Document(desc.Digest)
+	if err != nil {
+		v.unknown = true
+		if isManifest(desc.MediaType) {
+			return 1
+		}
+		return 1 + max(1, len(v.c.opts.Platforms))
+	}
+	var doc struct {
+		Config    ocispec.Descriptor   `json:"config"`
+		Layers    []ocispec.Descriptor `json:"layers"`
+		Manifests []ocispec.Descriptor `json:"manifests"`
+	}
+	if json.Unmarshal(raw, &doc) != nil {
+		return 0
+	}
+	if !isIndex(mediaType(raw, desc.MediaType)) {
+		for _, b := range append(doc.Layers, doc.Config) {
+			if !v.blobs[b.Digest] {
+				v.blobs[b.Digest] = true
+				v.Bytes += b.Size
+			}
+		}
+		return 0
+	}
+	n := 0
+	chosen, _ := choose(doc.Manifests, v.c.opts.Platforms, v.c.opts.All)
+	for _, d := range chosen {
+		n += v.pulls(d, depth+1)
+	}
+	return n
+}

@@ -1,0 +1,155 @@
+package pull
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/hub"
+	"stowage/internal/hub/hubtest"
+)
+
+func TestFetchFromServersThatHurt(t *testing.T) {
+	const size = 300_000
+	blobs := hub.Filter{Kinds: []hub.Kind{hub.KindBlob}}
+	for name, f := range map[string]hub.Faults{
+		"good":                              {},
+		"cuts every 70000 bytes":            {Cut: hub.Strike{After: 70_000, Times: hub.Always}},
+		"cuts once, ignores ranges":         {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesIgnored},
+		"cuts once, 400 for ranges":         {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesBadRequest},
+		"cuts once, 403 for ranges":         {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesForbidden},
+		"cuts once, 416 for ranges":         {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesUnsatisfiable},
+		"cuts once, wrong Content-Range":    {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesWrongHeader},
+		"cuts once, wrong bytes in ranges":  {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesWrongBytes},
+		"cuts once, short ranges":           {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesShort},
+		"cuts once, closed ranges only":     {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesClosedOnly},
+		"503 three times":                   {Fail: hub.Failure{Times: 3}},
+		"no Content-Length":                 {NoLength: true},
+		"stalls once":                       {Stall: hub.Strike{After: 70_000, Times: 1}},
+		"abuse limit":                       {TooMany: 2},
+		"cuts before any byte, three times": {Cut: hub.Strike{After: 0, Times: 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, ref, layer, raw := content(t, hub.Options{Policy: hub.Policy{Redirect: true, Auth: hub.AuthBearer}}, size)
+			c := newClient(t, func(o *Options) { o.StallTimeout = 200 * time.Millisecond })
+			resolve(t, c, ref)
+			f.Only = blobs
+			h.Set(func(faults *hub.Faults) { *faults = f })
+			s := newSink(layer)
+			if err := c.Fetch(t.Context(), layer, s); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(s.b, raw) {
+				t.Error("other bytes")
+			}
+		})
+	}
+}
+
+func TestFetchGoesOnInsideTheBlob(t *testing.T) {
+	h, ref, layer, raw := content(t, hub.Options{}, 300_000)
+	c := newClient(t, nil)
+	resolve(t, c, ref)
+	h.Reset()
+	s := newSink(layer)
+	s.have = int64(copy(s.b, raw[:200_000]))
+	if err := c.Fetch(t.Context(), layer, s); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := h.Counts().BlobBytes, layer.Size-200_000; got != want {
+		t.Errorf("%d bytes fetched, want the %d that were missing", got, want)
+	}
+}
+
+// TestFetchDoubtsItsOwnPrefix: what an earlier run left may be wrong; once from the start.
+func TestFetchDoubtsItsOwnPrefix(t *testing.T) {
+	_, ref, layer, raw := content(t, hub.Options{}, 300_000)
+	c := newClient(t, nil)
+	resolve(t, c, ref)
+	s := newSink(layer)
+	s.have = 200_000 // of zeros
+	if err := c.Fetch(t.Context(), layer, s); err != nil {
+		t.Fatal(err)
+	}
+	if s.bad != 1 || !bytes.Equal(s.b, raw) {
+		t.Errorf("%d refused commits and right bytes %v, want 1 and true", s.bad, bytes.Equal(s.b, raw))
+	}
+}
+
+func TestFetchNamesWhoSendsWrongBytes(t *testing.T) {
+	h, ref, layer, _ := content(t, hub.Options{}, 1000)
+	c := newClient(t, nil)
+	resolve(t, c, ref)
+	h.Set(func(f *hub.Faults) { f.Only, f.Corrupt = hub.Filter{Kinds: []hub.Kind{hub.KindBlob}}, hub.Always })
+	err := c.Fetch(t.Context(), layer, newSink(layer))
+	var wrong *ContentError
+	if !errors.As(err, &wrong) || wrong.Host != h.Host() {
+		t.Errorf("error %v, want a ContentError that names %s", err, h.Host())
+	}
+}
+
+// TestFetchAllGetsWhatItCan: one blob that is gone does not keep the others away.
+func TestFetchAllGetsWhatItCan(t *testing.T) {
+	h := hubtest.Start(t, hub.Options{})
+	var layers []*hub.Layer
+	for i := range 5 {
+		layers = append(layers, &hub.Layer{Files: []hub.File{{Name: "f", Size: int64(1000 * i)}}, Seed: uint64(i)})
+	}
+	added := hubtest.Must(h.AddImage("a/b", "v1", hub.Image{Layers: layers}))(t)
+	blobs := added.Manifests[0].Layers
+	c := newClient(t, nil)
+	resolve(t, c, h.Ref("a/b", "v1"))
+	if err := h.Delete("a/b", blobs[2].Digest.String()); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var got []digest.Digest
+	err := c.FetchAll(t.Context(), blobs, func(d ocispec.Descriptor) (Sink, error) {
+		return &reporting{newSink(d), func() { mu.Lock(); defer mu.Unlock(); got = append(got, d.Digest) }}, nil
+	})
+	var missing *NotFoundError
+	if !errors.As(err, &missing) || len(got) != 4 || slices.Contains(got, blobs[2].Digest) {
+		t.Errorf("error %v, %d blobs, want a NotFoundError and 4", err, len(got))
+	}
+}
+
+type reporting struct {
+	*sink
+	done func()
+}
+
+func (r *reporting) Commit() error {
+	if err := r.sink.Commit(); err != nil {
+		return err
+	}
+	r.done()
+	return nil
+}
+
+// TestFullDisk: a fault of this side is told at once and no other server is asked.
+func TestFullDisk(t *testing.T) {
+	h, ref, layer, _ := content(t, hub.Options{}, 1000)
+	c := newClient(t, nil)
+	resolve(t, c, ref)
+	h.Reset()
+	full := errors.New("no space left on device")
+	if err := c.Fetch(t.Context(), layer, fullSink{newSink(layer), full}); !errors.Is(err, full) {
+		t.Errorf("error %v, want %v", err, full)
+	}
+	if n := h.Counts().BlobGets; n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+}
+
+type fullSink struct {
+	*sink
+	err error
+}
+
+func (f fullSink) WriteAt([]byte, int64) (int, error) { return 0, f.err }

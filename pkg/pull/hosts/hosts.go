@@ -1,0 +1,29 @@
+// Package hosts reads how a cluster's nodes are told to reach their registries, so that a
+// bundle is made over the same mirrors, with the same authorities and accounts:
+//
+//	config, err := hosts.ParseRegistries(raw, os.ReadFile)
+//	...
+//	c, err := pull.New(pull.Options{Mirrors: config.Mirrors, Hosts: config.Hosts, ...})
+//
+// It knows registries.yaml of k3s and RKE2 (https://docs.k3s.io/installation/private-registry).
+// It opens no file by itself: certificates are read by a function of the caller's.
+package hosts
+
+import (
+	"stowage/pkg/pull"
+	"stowage/pkg/pull/account"
+)
+
+// MaxFile is the largest configuration, key or certificate accepted, in bytes.
+const MaxFile = 1 << 20
+
+// Config is what a configuration says, ready for [pull.Options] and [account.Options].
+type Config struct {
+	// Mirrors by registry host; "*" is for all registries that have no entry.
+	Mirrors map[string][]pull.Mirror
+	// Hosts by host as dialled: authorities, client certificates, plain HTTP.
+	Hosts map[string]pull.Host
+	// Secrets holds the accounts, as one secret that applies to every image; nil when there
+	// are none.
+	Secrets []account.Secret
+}

@@ -1,0 +1,104 @@
+package pull
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Host says how one registry, or mirror, is spoken to when not as usual: by TLS, with the
+// certificates the system trusts.
+type Host struct {
+	CA           []byte            // PEM certificates trusted for it beside [Options.CA]
+	Certificates []tls.Certificate // of the client, for servers that ask for one
+	SkipVerify   bool              // any certificate will do
+	Plain        bool              // plain HTTP where TLS is not spoken
+}
+
+const (
+	// What an HTTP/2 peer may send ahead, bytes. The library's 4 MiB a stream would make
+	// a client with many blobs on the way as large as all its windows.
+	streamWindow     = 1 << 20
+	connectionWindow = 8 << 20
+)
+
+// newTransport makes the way to all hosts: the environment's proxy, the options'
+// authorities, and limits for a server that hangs before it answers.
+func newTransport(opts *Options) (http.RoundTripper, error) {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	t.ResponseHeaderTimeout = 60 * time.Second
+	t.MaxIdleConnsPerHost = 32
+	t.ReadBufferSize, t.WriteBufferSize = 64<<10, 4<<10
+	t.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow}
+	var err error
+	if t.TLSClientConfig, err = trust(opts.CA); err != nil {
+		return nil, fmt.Errorf("pull: certificate authorities: %w", err)
+	}
+	ways := byHost{usual: t, special: map[string]http.RoundTripper{}}
+	for _, name := range opts.Insecure {
+		lax := t.Clone()
+		lax.TLSClientConfig.InsecureSkipVerify = true
+		ways.special[dialled(name)] = lax
+	}
+	for name, h := range opts.Hosts {
+		special := t.Clone()
+		if special.TLSClientConfig, err = trust(opts.CA, h.CA); err != nil {
+			return nil, fmt.Errorf("pull: certificate authorities for %s: %w", name, err)
+		}
+		special.TLSClientConfig.Certificates = h.Certificates
+		special.TLSClientConfig.InsecureSkipVerify = h.SkipVerify || ways.special[dialled(name)] != nil
+		ways.special[dialled(name)] = special
+	}
+	if len(ways.special) == 0 {
+		return t, nil
+	}
+	return ways, nil
+}
+
+// trust makes a TLS configuration that knows authorities beside the system's.
+func trust(pems ...[]byte) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	for _, pem := range pems {
+		if len(pem) == 0 {
+			continue
+		}
+		if config.RootCAs == nil {
+			pool, err := x509.SystemCertPool()
+			if err != nil { // not on every system
+				pool = x509.NewCertPool()
+			}
+			config.RootCAs = pool
+		}
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.New("no PEM certificate in them")
+		}
+	}
+	return config, nil
+}
+
+// dialled is the host that answers for a registry as people name it.
+func dialled(registry string) string {
+	if registry == "docker.io" || registry == "index.docker.io" {
+		return hubHost
+	}
+	return registry
+}
+
+// byHost sends the requests to some hosts by a way of their own.
+type byHost struct {
+	special map[string]http.RoundTripper
+	usual   http.RoundTripper
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (b byHost) RoundTrip(req *http.Request) (*http.Response, error) {
+	if way := b.special[req.URL.Host]; way != nil {
+		return way.RoundTrip(req)
+	}
+	return b.usual.RoundTrip(req)
+}

@@ -1,0 +1,401 @@
+package pull
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/hub"
+	"stowage/internal/hub/hubtest"
+)
+
+// TestAuthorities: a registry with a certificate of its own authority.
+func TestAuthorities(t *testing.T) {
+	h := hubtest.Start(t, hub.Options{TLS: true, Policy: hub.Policy{Auth: hub.AuthBearer, Redirect: true}})
+	added := hubtest.Must(h.AddImage("a/b", "v1", hub.Image{}))(t)
+	other := hubtest.Start(t, hub.Options{TLS: true})
+	for name, c := range map[string]struct {
+		change func(*Options)
+		ok     bool
+	}{
+		"unknown":                 {func(*Options) {}, false},
+		"of another registry":     {func(o *Options) { o.CA = other.CAPEM() }, false},
+		"known":                   {func(o *Options) { o.CA = h.CAPEM() }, true},
+		"two known":               {func(o *Options) { o.CA = append(other.CAPEM(), h.CAPEM()...) }, true},
+		"insecure":                {func(o *Options) { o.Insecure = []string{h.Host(), h.CDNHost()} }, true},
+		"known for the hosts":     {func(o *Options) { o.Hosts = map[string]Host{h.Host(): {CA: h.CAPEM()}, h.CDNHost(): {CA: h.CAPEM()}} }, true},
+		"known for one host only": {func(o *Options) { o.Hosts = map[string]Host{"other.example": {CA: h.CAPEM()}} }, false},
+		"not looked at": {func(o *Options) {
+			o.Hosts = map[string]Host{h.Host(): {SkipVerify: true}, h.CDNHost(): {SkipVerify: true}}
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, c.change)
+			if !c.ok {
+				err := failure(t, client, h.Ref("a/b", "v1"))
+				if !strings.Contains(err.Error(), "certificate") || strings.Contains(err.Error(), "\n") {
+					t.Errorf("error %q, want one line about the certificate", err)
+				}
+				return
+			}
+			h.Reset()
+			resolve(t, client, h.Ref("a/b", "v1"))
+			for _, layer := range added.Manifests[0].Layers {
+				if err := client.Fetch(t.Context(), layer, newSink(layer)); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, e := range h.Log() {
+				if e.Proto != "HTTP/2.0" {
+					t.Errorf("spoken by %s: %s", e.Proto, e)
+				}
+			}
+		})
+	}
+	for name, o := range map[string]Options{
+		"authorities": {All: true, CA: []byte("-----BEGIN NOTHING-----")},
+		"of a host":   {All: true, Hosts: map[string]Host{"h.example": {CA: []byte("x")}}},
+	} {
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), "no PEM certificate") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// keyPair makes a certificate that signs itself.
+func keyPair(t *testing.T) (tls.Certificate, []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "client"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func TestClientCertificates(t *testing.T) {
+	cert, pemCert := keyPair(t)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pemCert)
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
+	s.Config.ErrorLog = quiet()
+	s.StartTLS()
+	defer s.Close()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	host := s.Listener.Addr().String()
+	for name, h := range map[string]Host{"with": {CA: ca, Certificates: []tls.Certificate{cert}}, "without": {CA: ca}} {
+		t.Run(name, func(t *testing.T) {
+			way, err := newTransport(&Options{Hosts: map[string]Host{host: h}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/v2/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := way.RoundTrip(req)
+			if (err == nil) != (name == "with") {
+				t.Errorf("error %v", err)
+			}
+			if err == nil {
+				resp.Body.Close()
+			}
+		})
+	}
+}
+
+// TestProxyOfTheEnvironment runs this test program again, since net/http reads the
+// environment once.
+func TestProxyOfTheEnvironment(t *testing.T) {
+	const name = "registry.example"
+	if at := os.Getenv("PULL_TEST_CA"); at != "" {
+		ca, err := os.ReadFile(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resolve(t, newClient(t, func(o *Options) { o.CA = ca }), name+"/a/b:v1")
+		return
+	}
+	h := hubtest.Start(t, hub.Options{TLS: true, Names: []string{name}})
+	hubtest.Must(h.AddImage("a/b", "v1", hub.Image{}))(t)
+	at := t.TempDir() + "/ca.pem"
+	if err := os.WriteFile(at, h.CAPEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := exec.Command(os.Args[0], "-test.run=^TestProxyOfTheEnvironment$")
+	again.Env = append(os.Environ(), "PULL_TEST_CA="+at, "HTTPS_PROXY="+h.Proxy(), "NO_PROXY=", "https_proxy=", "no_proxy=")
+	if out, err := again.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if n := h.Counts().ManifestGets; n != 1 {
+		t.Errorf("%d GETs came through the proxy, want 1", n)
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	at := func(url string) *http.Request {
+		req, err := http.NewRequest(http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return req
+	}
+	for name, c := range map[string]struct {
+		from, to string
+		hops     int
+		ok       bool
+	}{
+		"to another host":                   {"https://registry.example/", "https://cdn.example/", 1, true},
+		"from TLS to plain":                 {"https://registry.example/", "http://registry.example/", 1, false},
+		"from TLS to plain nearby":          {"https://registry.example/", "http://10.0.0.1/", 1, false},
+		"from TLS to plain on this machine": {"https://registry.example/", "http://127.0.0.1:5000/", 1, false},
+		"on this machine":                   {"https://127.0.0.1:5000/", "http://localhost:5001/", 1, true},
+		"from plain to TLS":                 {"http://registry.example/", "https://cdn.example/", 1, true},
+		"the ninth":                         {"https://registry.example/", "https://cdn.example/", 9, true},
+		"the tenth":                         {"https://registry.example/", "https://cdn.example/", 10, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var via []*http.Request
+			for range c.hops {
+				via = append(via, at(c.from))
+			}
+			if err := checkRedirect(at(c.to), via); (err == nil) != c.ok {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// TestMirrorShapes: paths, roots and rewrites as containerd and k3s have them.
+func TestMirrorShapes(t *testing.T) {
+	c := newClient(t, func(o *Options) {
+		o.Mirrors = map[string][]Mirror{
+			"docker.io": {
+				{Host: "one.example", Prefix: "hub"},
+				{Host: "two.example", Root: "/artifactory/api/docker/hub/v2"},
+				{Host: "three.example", Rewrites: []Rewrite{{regexp.MustCompile("^library/(.*)"), "official/$1"}, {regexp.MustCompile("busybox"), "never"}}},
+			},
+			"*": {{Host: "any.example"}},
+		}
+	})
+	for name, want := range map[string][]string{
+		"docker.io/library/busybox:1": {
+			"https://one.example/v2/hub/library/busybox/manifests/1?ns=docker.io",
+			"https://two.example/artifactory/api/docker/hub/v2/library/busybox/manifests/1?ns=docker.io",
+			"https://three.example/v2/official/busybox/manifests/1?ns=docker.io",
+			"https://registry-1.docker.io/v2/library/busybox/manifests/1",
+		},
+		"quay.io/a/b:1": {"https://any.example/v2/a/b/manifests/1?ns=quay.io", "https://quay.io/v2/a/b/manifests/1"},
+	} {
+		named, err := parse(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range c.endpoints(named) {
+			got = append(got, e.url("https", "manifests", "1"))
+		}
+		if strings.Join(got, "\n") != strings.Join(want, "\n") {
+			t.Errorf("%s is asked for at\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
+
+// TestMirrorWithARoot: even the ping goes there.
+func TestMirrorWithARoot(t *testing.T) {
+	h := hubtest.Start(t, hub.Options{})
+	hubtest.Must(h.AddImage("a/b", "v1", hub.Image{}))(t)
+	const root = "/api/docker/hub/v2"
+	var outside []string
+	c := newClient(t, func(o *Options) {
+		o.Mirrors = map[string][]Mirror{"registry.test": {{Host: h.Host(), Root: root}}}
+		o.Transport = wire(func(req *http.Request) (*http.Response, error) {
+			if !strings.HasPrefix(req.URL.Path, root) {
+				outside = append(outside, req.URL.String())
+			}
+			req = req.Clone(req.Context())
+			req.URL.Path = "/v2" + strings.TrimPrefix(req.URL.Path, root)
+			return http.DefaultTransport.RoundTrip(req)
+		})
+	})
+	resolve(t, c, "registry.test/a/b:v1")
+	if len(outside) > 0 {
+		t.Errorf("asked outside of the root: %v", outside)
+	}
+}
+
+type wire func(*http.Request) (*http.Response, error)
+
+func (f wire) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// TestResolveAtOrigin: the origin says what a tag means, the mirror serves the bytes, and
+// lies of the mirror are met by the digest.
+func TestResolveAtOrigin(t *testing.T) {
+	origin := hubtest.Start(t, hub.Options{Policy: hub.Policy{AnonymousQuota: 10}})
+	added := hubtest.Must(origin.AddIndex("a/b", "v1", hub.Index{Images: []hub.Image{{}, {Platform: "linux/arm64"}}}))(t)
+	mirror := hubtest.Start(t, hub.Options{})
+	hubtest.Must(mirror.AddIndex("a/b", "v1", hub.Index{Images: []hub.Image{{}, {Platform: "linux/arm64"}}}))(t)
+	stale := hubtest.Must(mirror.AddImage("a/b", "old", hub.Image{Layers: []*hub.Layer{{Files: []hub.File{{Name: "f", Size: 9}}}}}))(t)
+	if err := mirror.Move("a/b", "v1", stale.Digest); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(t *testing.T) (*Client, []Image, []Failure) {
+		c := newClient(t, func(o *Options) {
+			o.Mirrors = map[string][]Mirror{origin.Host(): {{Host: mirror.Host()}}}
+			o.ResolveAtOrigin = true
+		})
+		origin.Reset()
+		images, failures, err := c.Resolve(t.Context(), refs(origin.Ref("a/b", "v1")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, images, failures
+	}
+	t.Run("good", func(t *testing.T) {
+		c, images, failures := ask(t)
+		if len(failures) > 0 || images[0].Target.Digest != added.Digest {
+			t.Fatalf("%v, %v", images, failures)
+		}
+		if n := origin.Counts(); n.ManifestHeads != 1 || n.ManifestGets != 0 || n.Counted != 0 {
+			t.Errorf("at the origin %d HEADs, %d GETs, want 1 and none", n.ManifestHeads, n.ManifestGets)
+		}
+		layer := added.Manifests[0].Config
+		if err := c.Fetch(t.Context(), layer, newSink(layer)); err != nil || origin.Counts().BlobGets != 0 {
+			t.Errorf("%v, %d blobs from the origin", err, origin.Counts().BlobGets)
+		}
+	})
+	t.Run("the mirror lies", func(t *testing.T) {
+		mirror.Set(func(f *hub.Faults) { f.Corrupt = hub.Always })
+		defer mirror.Set(hub.Heal)
+		if _, images, failures := ask(t); len(failures) > 0 || images[0].Target.Digest != added.Digest {
+			t.Errorf("%v, %v, want it from the origin", images, failures)
+		}
+		if n := origin.Counts().ManifestGets; n != 2 {
+			t.Errorf("%d GETs at the origin, want 2", n)
+		}
+	})
+	t.Run("both fail", func(t *testing.T) {
+		only := hub.Faults{Fail: hub.Failure{Status: 500, Times: hub.Always}, Only: hub.Filter{Kinds: []hub.Kind{hub.KindManifest}, Methods: []string{"GET"}}}
+		mirror.Set(func(f *hub.Faults) { *f = only })
+		origin.Set(func(f *hub.Faults) { *f = only })
+		defer mirror.Set(hub.Heal)
+		defer origin.Set(hub.Heal)
+		_, _, failures := ask(t)
+		if len(failures) != 1 || !strings.Contains(failures[0].Err.Error(), mirror.Host()) || !strings.Contains(failures[0].Err.Error(), origin.Host()) {
+			t.Errorf("failures %v, want one that names both", failures)
+		}
+	})
+	t.Run("the origin is away", func(t *testing.T) {
+		origin.Set(func(f *hub.Faults) { f.Fail = hub.Failure{Status: 502, Times: hub.Always} })
+		defer origin.Set(hub.Heal)
+		if _, images, failures := ask(t); len(images) > 0 || len(failures) != 1 {
+			t.Errorf("%v: a tag was taken from a mirror that nobody trusts", images)
+		}
+	})
+}
+
+// TestMirrorAnotherAccount: what is for the origin is not shown to the mirror.
+func TestMirrorAnotherAccount(t *testing.T) {
+	policy := hub.Policy{Auth: hub.AuthBasic, Accounts: []hub.Account{{User: "ann", Password: "pw"}}}
+	origin, mirror := hubtest.Start(t, hub.Options{Policy: policy}), hubtest.Start(t, hub.Options{})
+	hubtest.Must(origin.AddImage("a/b", "v1", hub.Image{}))(t)
+	c := newClient(t, func(o *Options) {
+		o.Mirrors = map[string][]Mirror{origin.Host(): {{Host: mirror.Host()}}}
+		o.Accounts = accounts{origin.Host(): {login1(t, origin.Host(), "ann", "pw")}}
+	})
+	resolve(t, c, origin.Ref("a/b", "v1"))
+	for _, e := range mirror.Log() {
+		if e.Auth != "" {
+			t.Errorf("the mirror was shown credentials: %s", e)
+		}
+	}
+}
+
+// TestOneLineErrors: whatever a server writes, an error is a line that is safe to print.
+func TestOneLineErrors(t *testing.T) {
+	h := hubtest.Start(t, hub.Options{})
+	for name, body := range map[string]string{
+		"of the specification": `{"errors":[{"code":"DENIED","message":"first\nline","detail":"x"},{"code":"UNKNOWN","message":"second` + "\u202e\u001b[31m" + `"}]}`,
+		"a page":               "<html>\n<body>\x1b[2J" + strings.Repeat("long ", 2000) + "</body></html>",
+		"nothing":              "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, func(o *Options) {
+				o.Transport = wire(func(req *http.Request) (*http.Response, error) {
+					resp, err := http.DefaultTransport.RoundTrip(req)
+					if err == nil && strings.Contains(req.URL.Path, "/manifests/") {
+						resp.Body.Close()
+						resp.StatusCode, resp.Status = http.StatusTeapot, "418 I'm a teapot"
+						resp.Body = bodyOf(body)
+					}
+					return resp, err
+				})
+			})
+			err := failure(t, c, h.Ref("a/b", "v1"))
+			if text := err.Error(); len(text) > 600 || strings.ContainsAny(text, "\n\x1b\u202e") || !strings.Contains(text, "418") {
+				t.Errorf("error %q", text)
+			}
+		})
+	}
+}
+
+// TestInsecureHost: plain HTTP elsewhere than on this machine, where a configuration says so.
+func TestInsecureHost(t *testing.T) {
+	s := &session{key: sessionKey{login: login{host: "10.0.0.1:5000"}}}
+	c := newClient(t, func(o *Options) { o.Transport = plainOnly{}; o.Hosts = map[string]Host{"10.0.0.1:5000": {Plain: true}} })
+	s.base = c.base
+	if err := s.enter(t.Context(), c, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestHTTP2Ranges: the windows of HTTP/2 are small here, and big blobs still come whole.
+func TestHTTP2Ranges(t *testing.T) {
+	h, ref, layer, raw := content(t, hub.Options{TLS: true}, 8*mib)
+	c := newClient(t, func(o *Options) { o.CA = h.CAPEM() })
+	resolve(t, c, ref)
+	h.Set(func(f *hub.Faults) { f.Only.Kinds = []hub.Kind{hub.KindBlob}; f.Cut = hub.Strike{After: mib, Times: 3} })
+	s := newPieces(layer)
+	c.piece = mib
+	err := c.FetchAll(t.Context(), []ocispec.Descriptor{layer}, func(ocispec.Descriptor) (Sink, error) { return s, nil })
+	if err != nil || !bytes.Equal(s.b, raw) {
+		t.Errorf("%v, right bytes %v", err, bytes.Equal(s.b, raw))
+	}
+}
+
+// TestAccountsThatFail: a damaged source of accounts concerns its images only.
+func TestAccountsThatFail(t *testing.T) {
+	h, ref, _, _ := content(t, hub.Options{}, 10)
+	broken := errors.New("credential helper: exit status 1")
+	c := newClient(t, func(o *Options) { o.Accounts = failing{"other.example", broken} })
+	images, failures, err := c.Resolve(t.Context(), refs(ref, "other.example/a/b:v1"))
+	if err != nil || len(images) != 1 || len(failures) != 1 || !errors.Is(failures[0].Err, broken) {
+		t.Errorf("%d images, failures %v, %v after %d requests", len(images), failures, err, h.Counts().Requests)
+	}
+}

@@ -1,0 +1,325 @@
+package pull
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/hub"
+	"stowage/internal/hub/hubtest"
+)
+
+// pieces is a sink that takes its bytes in any order and knows which it lacks. As a bundle
+// does, it drops everything when the whole turns out wrong.
+type pieces struct {
+	*sink
+	have []bool // by byte
+}
+
+func newPieces(d ocispec.Descriptor) *pieces {
+	return &pieces{sink: newSink(d), have: make([]bool, d.Size)}
+}
+
+func (p *pieces) WriteAt(b []byte, off int64) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range b {
+		if !p.have[off+int64(i)] { // the first write of a byte counts
+			p.b[off+int64(i)], p.have[off+int64(i)] = b[i], true
+		}
+	}
+	return len(b), nil
+}
+
+func (p *pieces) Missing() []Range {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []Range
+	for i, have := range p.have {
+		switch n := len(out); {
+		case have:
+		case n > 0 && out[n-1].End == int64(i):
+			out[n-1].End++
+		default:
+			out = append(out, Range{int64(i), int64(i) + 1})
+		}
+	}
+	return out
+}
+
+func (p *pieces) Commit() error {
+	if len(p.Missing()) > 0 {
+		return errors.New("not all there")
+	}
+	err := p.sink.Commit()
+	if err != nil {
+		p.have = make([]bool, p.want.Size)
+	}
+	return err
+}
+
+// fetchPieces fetches a blob with eight workers that divide parts of 128 KiB and more.
+func fetchPieces(t *testing.T, c *Client, s *pieces) error {
+	t.Helper()
+	c.piece = 64 << 10
+	return c.FetchAll(t.Context(), []ocispec.Descriptor{s.want}, func(ocispec.Descriptor) (Sink, error) { return s, nil })
+}
+
+const mib = 1 << 20
+
+func TestBigBlobsComeInRanges(t *testing.T) {
+	blobs := hub.Filter{Kinds: []hub.Kind{hub.KindBlob}}
+	for name, f := range map[string]hub.Faults{
+		"good":                    {},
+		"cuts every 70000 bytes":  {Cut: hub.Strike{After: 70_000, Times: hub.Always}},
+		"ignores ranges":          {Ranges: hub.RangesIgnored},
+		"400 for ranges":          {Ranges: hub.RangesBadRequest},
+		"403 for ranges":          {Ranges: hub.RangesForbidden},
+		"416 for ranges":          {Ranges: hub.RangesUnsatisfiable},
+		"wrong Content-Range":     {Ranges: hub.RangesWrongHeader},
+		"wrong bytes in ranges":   {Ranges: hub.RangesWrongBytes},
+		"short ranges":            {Ranges: hub.RangesShort},
+		"closed ranges only":      {Ranges: hub.RangesClosedOnly},
+		"503 five times":          {Fail: hub.Failure{Times: 5}},
+		"stalls three times":      {Stall: hub.Strike{After: 30_000, Times: 3}},
+		"limits the pace":         {TooMany: 6},
+		"cuts before any byte":    {Cut: hub.Strike{After: 0, Times: 4}},
+		"ignores ranges and cuts": {Ranges: hub.RangesIgnored, Cut: hub.Strike{After: 600_000, Times: 1}},
+		"refuses ranges and cuts": {Ranges: hub.RangesBadRequest, Cut: hub.Strike{After: 600_000, Times: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, ref, layer, raw := content(t, hub.Options{Policy: hub.Policy{Redirect: true, Auth: hub.AuthBearer}}, mib)
+			c := newClient(t, func(o *Options) { o.StallTimeout = 200 * time.Millisecond })
+			resolve(t, c, ref)
+			h.Reset()
+			f.Only, f.ConnRate = blobs, 4*mib
+			h.Set(func(faults *hub.Faults) { *faults = f })
+			s := newPieces(layer)
+			if err := fetchPieces(t, c, s); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(s.b, raw) {
+				t.Error("other bytes")
+			}
+			if name == "good" && (h.Peak(hub.KindBlob) < 2 || h.Counts().BlobGets > 16) {
+				t.Errorf("%d requests at once, %d in all, want several and 16 at most", h.Peak(hub.KindBlob), h.Counts().BlobGets)
+			}
+		})
+	}
+}
+
+// TestSmallBlobsComeWhole: a request for each is enough; the abuse limit counts them.
+func TestSmallBlobsComeWhole(t *testing.T) {
+	h, ref, layer, _ := content(t, hub.Options{Faults: hub.Faults{ConnRate: 4 * mib}}, mib)
+	for name, s := range map[string]Sink{"small": newPieces(layer), "in order only": newSink(layer)} {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, nil)
+			resolve(t, c, ref)
+			h.Reset()
+			if name != "small" {
+				c.piece = 64 << 10
+			}
+			if err := c.FetchAll(t.Context(), []ocispec.Descriptor{layer}, func(ocispec.Descriptor) (Sink, error) { return s, nil }); err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range h.Log() {
+				if e.Kind == hub.KindBlob && e.Range != "" {
+					t.Errorf("asked for %s", e.Range)
+				}
+			}
+			if n := h.Counts().BlobGets; n != 1 {
+				t.Errorf("%d requests, want 1", n)
+			}
+		})
+	}
+}
+
+// TestHolesAreFilled: of what an earlier run left behind nothing is fetched again.
+func TestHolesAreFilled(t *testing.T) {
+	h, ref, layer, raw := content(t, hub.Options{}, mib)
+	c := newClient(t, nil)
+	resolve(t, c, ref)
+	h.Reset()
+	s := newPieces(layer)
+	for _, r := range []Range{{0, 1000}, {300_000, 700_000}, {800_000, layer.Size - 1}} {
+		if _, err := s.WriteAt(raw[r.Start:r.End], r.Start); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Fetch(t.Context(), layer, s); err != nil || !bytes.Equal(s.b, raw) {
+		t.Fatalf("%v, right bytes %v", err, bytes.Equal(s.b, raw))
+	}
+	if got, want := h.Counts().BlobBytes, int64(299_000+100_000+1); got != want {
+		t.Errorf("%d bytes fetched, want the %d that were missing", got, want)
+	}
+}
+
+// TestTailOnly: while blobs wait for a worker, none is divided.
+func TestTailOnly(t *testing.T) {
+	h := hubtest.Start(t, hub.Options{})
+	var layers []*hub.Layer
+	for i := range 6 {
+		layers = append(layers, &hub.Layer{Files: []hub.File{{Name: "f", Size: 300_000}}, Compression: hub.None, Seed: uint64(i)})
+	}
+	blobs := hubtest.Must(h.AddImage("a/b", "v1", hub.Image{Layers: layers}))(t).Manifests[0].Layers
+	c := newClient(t, func(o *Options) { o.Jobs = 1 })
+	resolve(t, c, h.Ref("a/b", "v1"))
+	c.piece = 64 << 10
+	h.Reset()
+	err := c.FetchAll(t.Context(), blobs, func(d ocispec.Descriptor) (Sink, error) { return newPieces(d), nil })
+	if n := h.Counts().BlobGets; err != nil || n != len(blobs) {
+		t.Errorf("%v, %d requests for %d blobs", err, n, len(blobs))
+	}
+}
+
+// TestStopsInTheMiddle: no worker and no helper is left when the context ends.
+func TestStopsInTheMiddle(t *testing.T) {
+	h, ref, layer, _ := content(t, hub.Options{}, mib)
+	c := newClient(t, nil)
+	resolve(t, c, ref)
+	c.piece = 64 << 10
+	h.Set(func(f *hub.Faults) {
+		f.Only.Kinds = []hub.Kind{hub.KindBlob}
+		f.Stall = hub.Strike{After: 10_000, Times: hub.Always}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for h.Peak(hub.KindBlob) < 2 && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	err := c.FetchAll(ctx, []ocispec.Descriptor{layer}, func(d ocispec.Descriptor) (Sink, error) { return newPieces(d), nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+}
+
+// TestHelpersMeetAFullDisk: the fault is told, and nobody hangs.
+func TestHelpersMeetAFullDisk(t *testing.T) {
+	h, ref, layer, _ := content(t, hub.Options{}, mib)
+	c := newClient(t, nil)
+	resolve(t, c, ref)
+	h.Set(func(f *hub.Faults) { f.Only.Kinds = []hub.Kind{hub.KindBlob}; f.ConnRate = 4 * mib })
+	c.piece = 64 << 10
+	full := errors.New("no space left on device")
+	err := c.FetchAll(t.Context(), []ocispec.Descriptor{layer}, func(d ocispec.Descriptor) (Sink, error) {
+		return &fillingUp{newPieces(d), full}, nil
+	})
+	if !errors.Is(err, full) {
+		t.Errorf("error %v, want %v", err, full)
+	}
+}
+
+// fillingUp refuses the second half of a blob.
+type fillingUp struct {
+	*pieces
+	err error
+}
+
+func (f *fillingUp) WriteAt(b []byte, off int64) (int, error) {
+	if off > f.want.Size/2 {
+		return 0, f.err
+	}
+	return f.pieces.WriteAt(b, off)
+}
+
+func TestMissing(t *testing.T) {
+	for name, c := range map[string]struct {
+		told []Range
+		want []Range
+	}{
+		"all there":          {nil, nil},
+		"all to come":        {[]Range{{0, 10}}, []Range{{0, 10}}},
+		"holes":              {[]Range{{0, 1}, {5, 10}}, []Range{{0, 1}, {5, 10}}},
+		"beyond the end":     {[]Range{{0, 11}}, []Range{{0, 10}}},
+		"not in order":       {[]Range{{5, 6}, {1, 2}}, []Range{{0, 10}}},
+		"nothing in a range": {[]Range{{5, 5}}, []Range{{0, 10}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, missing(told{list: c.told}, 10)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+	for _, prefix := range []int64{-1, 0, 9, 10, 11} {
+		want := []Range{{max(0, prefix), 10}}
+		switch prefix {
+		case 10:
+			want = nil
+		case 11:
+			want = []Range{{0, 10}}
+		}
+		if got := missing(&sink{have: prefix}, 10); !slices.Equal(got, want) {
+			t.Errorf("prefix %d: %v, want %v", prefix, got, want)
+		}
+	}
+}
+
+type told struct {
+	Sink
+	list []Range
+}
+
+func (m told) Missing() []Range { return m.list }
+
+// TestForeignLayers: a layer that the registry does not keep comes from the address in its
+// descriptor, by TLS and without anybody's credentials.
+func TestForeignLayers(t *testing.T) {
+	elsewhere := hubtest.Start(t, hub.Options{TLS: true})
+	raw := bytes.Repeat([]byte("layer"), 1000)
+	d := elsewhere.AddBlob("foreign/layers", raw)
+	secure := fmt.Sprintf("%s/v2/foreign/layers/blobs/%s", elsewhere.URL(), d.Digest)
+	for name, c := range map[string]struct {
+		urls []string
+		want string // in the error
+	}{
+		"https":              {[]string{secure}, ""},
+		"the second address": {[]string{"https://127.0.0.1:1/gone", secure}, ""},
+		"plain http":         {[]string{strings.Replace(secure, "https", "http", 1)}, "only https"},
+		"with a password":    {[]string{strings.Replace(secure, "https://", "https://ann:pw@", 1)}, "only https"},
+		"none":               {nil, "does not have it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer}})
+			layer := ocispec.Descriptor{MediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", Digest: d.Digest, Size: d.Size, URLs: c.urls}
+			addManifest(t, h, "win/base", "v1", ocispec.Manifest{Layers: []ocispec.Descriptor{layer}})
+			client := newClient(t, func(o *Options) { o.CA = elsewhere.CAPEM(); o.Attempts = 2 })
+			resolve(t, client, h.Ref("win/base", "v1"))
+			s := newSink(layer)
+			err := client.Fetch(t.Context(), layer, s)
+			if c.want == "" && (err != nil || digest.FromBytes(s.b) != d.Digest) {
+				t.Errorf("error %v", err)
+			}
+			if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestEmbeddedBlob: what stands in a descriptor is not asked for.
+func TestEmbeddedBlob(t *testing.T) {
+	h, ref, _, _ := content(t, hub.Options{}, 10)
+	c := newClient(t, nil)
+	resolve(t, c, ref)
+	h.Reset()
+	d := ocispec.Descriptor{Digest: digest.FromString("hello"), Size: 5, Data: []byte("hello")}
+	s := newSink(d)
+	if err := c.Fetch(t.Context(), d, s); err != nil || string(s.b) != "hello" || h.Counts().Requests != 0 {
+		t.Errorf("%q, %v after %d requests", s.b, err, h.Counts().Requests)
+	}
+	d.Data = []byte("other")
+	if err := c.Fetch(t.Context(), d, newSink(d)); err == nil {
+		t.Error("bytes in a descriptor that are not what its digest says were taken")
+	}
+}

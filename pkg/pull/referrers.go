@@ -1,0 +1,268 @@
+package pull
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+const (
+	maxPages     = 50   // of one list of referrers
+	maxReferrers = 1000 // of one image
+)
+
+// cosignTags are the suffixes of the tags under which cosign before version 3 keeps what
+// belongs to a digest.
+var cosignTags = []string{".sig", ".att", ".sbom"}
+
+// attached finds what others have attached to the chosen manifests of an image. What
+// BuildKit put into the image's own index goes to Present, all else to Referrers.
+func (c *Client) attached(ctx context.Context, t *target) error {
+	subjects := slices.Clone(t.image.Present)
+	if err := c.attestations(ctx, t); err != nil {
+		return err
+	}
+	found := map[digest.Digest]ocispec.Descriptor{}
+	for _, s := range subjects {
+		list, err := c.referrersOf(ctx, t, s.Digest)
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			if err := c.referrer(ctx, t, d, found, 0); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range t.image.Present {
+		delete(found, p.Digest)
+	}
+	for _, d := range found {
+		t.image.Referrers = append(t.image.Referrers, d)
+	}
+	slices.SortFunc(t.image.Referrers, func(a, b ocispec.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
+	return nil
+}
+
+// attestations adds the children of the image's indexes that speak of a chosen manifest
+// (BuildKit, "Image attestation storage").
+func (c *Client) attestations(ctx context.Context, t *target) error {
+	t.met = map[digest.Digest]bool{}
+	defer func() { t.met = nil }()
+	chosen := map[digest.Digest]bool{}
+	for _, d := range t.image.Present {
+		chosen[d.Digest] = true
+	}
+	for _, parent := range slices.Clone(t.image.Present) {
+		if !isIndex(parent.MediaType) {
+			continue
+		}
+		raw, err := c.document(ctx, t, parent)
+		if err != nil {
+			return err
+		}
+		var index ocispec.Index
+		if err := json.Unmarshal(raw, &index); err != nil {
+			return fmt.Errorf("%s: index %s: %w", t.ref.Name, parent.Digest, err)
+		}
+		for _, d := range index.Manifests {
+			about := digest.Digest(d.Annotations["vnd.docker.reference.digest"])
+			if real(d) || chosen[d.Digest] || !chosen[about] {
+				continue
+			}
+			below, _, err := c.walk(ctx, t, d, nil, maxDepth)
+			if err != nil {
+				return err
+			}
+			chosen[d.Digest] = true
+			t.image.Present = append(t.image.Present, below...)
+		}
+	}
+	return nil
+}
+
+// referrer takes up one manifest and makes its blobs known. Of an index it takes what is
+// listed there.
+func (c *Client) referrer(ctx context.Context, t *target, desc ocispec.Descriptor, found map[digest.Digest]ocispec.Descriptor, depth int) error {
+	if _, ok := found[desc.Digest]; ok || depth > maxDepth {
+		return nil
+	}
+	if len(found) >= maxReferrers {
+		return fmt.Errorf("%s: more than %d referrers", t.ref.Name, maxReferrers)
+	}
+	raw, err := c.document(ctx, t, desc)
+	if err != nil {
+		return fmt.Errorf("referrer %s: %w", desc.Digest, err)
+	}
+	mt := mediaType(raw, desc.MediaType)
+	var doc struct {
+		ArtifactType string               `json:"artifactType"`
+		Config       ocispec.Descriptor   `json:"config"`
+		Layers       []ocispec.Descriptor `json:"layers"`
+		Manifests    []ocispec.Descriptor `json:"manifests"`
+	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return fmt.Errorf("%s: referrer %s: %w", t.ref.Name, desc.Digest, err)
+	}
+	switch {
+	case isIndex(mt):
+		for _, d := range doc.Manifests {
+			if err := c.referrer(ctx, t, d, found, depth+1); err != nil {
+				return err
+			}
+		}
+	case isManifest(mt):
+		c.addSources(t, append([]ocispec.Descriptor{doc.Config}, doc.Layers...))
+		found[desc.Digest] = ocispec.Descriptor{
+			MediaType: mt, Digest: desc.Digest, Size: int64(len(raw)), Annotations: desc.Annotations,
+			ArtifactType: cmp.Or(doc.ArtifactType, doc.Config.MediaType),
+		}
+	default:
+		c.notice(Notice{Host: t.first.host, Text: fmt.Sprintf("%s: referrer %s of type %q is left out", t.ref.Name, desc.Digest, oneLine(mt))})
+	}
+	return nil
+}
+
+// referrersOf lists what is attached to a digest: by the referrers API or its fallback tag
+// (distribution-spec 1.1, "Listing Referrers"), and under cosign's tags. Looking costs no
+// pulls.
+func (c *Client) referrersOf(ctx context.Context, t *target, subject digest.Digest) ([]ocispec.Descriptor, error) {
+	ask := c.each
+	if c.opts.ResolveAtOrigin {
+		ask = c.atOrigin
+	}
+	var out []ocispec.Descriptor
+	err := ask(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) error {
+		list, err := c.referrersAPI(ctx, s, e, subject, t.ref.Name)
+		if errors.Is(err, errNoReferrersAPI) {
+			list, err = c.taggedReferrers(ctx, s, e, t, subject)
+		}
+		out = list
+		return quietly(err)
+	})
+	if err != nil && !isNotFound(err) {
+		return nil, err
+	}
+	for _, suffix := range cosignTags {
+		tag := tagFor(subject) + suffix
+		err := ask(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) error {
+			d, err := c.headTag(ctx, s, e, tag, t.ref.Name)
+			if err != nil {
+				return quietly(err)
+			}
+			// Nothing in such a manifest says what it is about: its tag does.
+			d.Annotations = map[string]string{ocispec.AnnotationRefName: t.named.Name() + ":" + tag}
+			out = append(out, d)
+			return nil
+		})
+		if err != nil && !isNotFound(err) && !errors.Is(err, errNoHead) {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// tagFor is the tag under which registries and tools keep what belongs to a digest.
+func tagFor(d digest.Digest) string { return strings.Replace(d.String(), ":", "-", 1) }
+
+var errNoReferrersAPI = errors.New("the registry has no referrers API")
+
+// referrersAPI asks GET /v2/NAME/referrers/DIGEST, page after page.
+func (c *Client) referrersAPI(ctx context.Context, s *session, e endpoint, subject digest.Digest, name string) ([]ocispec.Descriptor, error) {
+	var out []ocispec.Descriptor
+	address := e.url(s.scheme(), "referrers", subject.String())
+	for range maxPages {
+		list, next, err := c.referrersPage(ctx, s, address, name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
+		if next == "" {
+			return out, nil
+		}
+		address = next
+	}
+	return nil, fmt.Errorf("%s: registry %s: more than %d pages of referrers", name, e.host, maxPages)
+}
+
+func (c *Client) referrersPage(ctx context.Context, s *session, address, name string) ([]ocispec.Descriptor, string, error) {
+	round := c.round(s)
+	resp, err := c.do(ctx, s, http.MethodGet, address, http.Header{"Accept": {ocispec.MediaTypeImageIndex}})
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
+		return nil, "", errNoReferrersAPI
+	case http.StatusTooManyRequests:
+		return nil, "", c.limit(s, name, resp, round)
+	default:
+		return nil, "", statusError(resp, s, name)
+	}
+	if contentType(resp.Header) != ocispec.MediaTypeImageIndex {
+		return nil, "", errNoReferrersAPI // a page for people, say
+	}
+	raw, err := readLimited(resp.Body, MaxDocument)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, s.key.host, err)
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, s.key.host, err)
+	}
+	return index.Manifests, nextPage(resp.Header, resp.Request.URL), nil
+}
+
+// nextPage reads `Link: </v2/…?last=x>; rel="next"` (RFC 8288), "" when there is none. A
+// page at another host is none of the registry's.
+func nextPage(h http.Header, at *url.URL) string {
+	for _, v := range h.Values("Link") {
+		for part := range strings.SplitSeq(v, ",") {
+			target, params, ok := strings.Cut(part, ">")
+			target, found := strings.CutPrefix(strings.TrimSpace(target), "<")
+			if !ok || !found || !isNext(params) {
+				continue
+			}
+			u, err := at.Parse(target)
+			if err != nil || u.Host != at.Host || u.Scheme != at.Scheme || u.User != nil {
+				return ""
+			}
+			return u.String()
+		}
+	}
+	return ""
+}
+
+func isNext(params string) bool {
+	for p := range strings.SplitSeq(params, ";") {
+		k, v, _ := strings.Cut(strings.TrimSpace(p), "=")
+		if strings.EqualFold(k, "rel") && strings.EqualFold(strings.Trim(v, `"`), "next") {
+			return true
+		}
+	}
+	return false
+}
+
+// taggedReferrers reads the index that clients keep under a tag at registries without the
+// API.
+func (c *Client) taggedReferrers(ctx context.Context, s *session, e endpoint, t *target, subject digest.Digest) ([]ocispec.Descriptor, error) {
+	d, err := c.headTag(ctx, s, e, tagFor(subject), t.ref.Name)
+	if errors.Is(err, errNoHead) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []ocispec.Descriptor{d}, nil
+}

@@ -1,0 +1,259 @@
+package pull
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+const (
+	// maxDepth of indexes within indexes.
+	maxDepth = 3
+	// maxVague is how many entries of an index that say no platform are looked into: each
+	// may cost a pull.
+	maxVague = 8
+	// maxDocuments is how many manifests and indexes one name may lead to.
+	maxDocuments = 1000
+)
+
+// manifests fetches what a name means, down to the manifests of the chosen platforms.
+func (c *Client) manifests(ctx context.Context, t *target) error {
+	t.met = map[digest.Digest]bool{}
+	present, missing, err := c.walk(ctx, t, t.desc, c.opts.Platforms, 0)
+	t.met = nil
+	if err != nil {
+		return err
+	}
+	runs := slices.ContainsFunc(present, func(d ocispec.Descriptor) bool { return d.Platform != nil && !isIndex(d.MediaType) })
+	if t.artifacts > 0 && !runs {
+		missing = nil // a chart or the like, that is for no platform
+	}
+	if len(missing) > 0 || !runs && t.artifacts == 0 {
+		want := missing
+		if len(want) == 0 {
+			want = c.opts.Platforms
+		}
+		return &PlatformError{Name: t.ref.Name, Want: formatAll(want), Have: c.offer(t.desc, 0)}
+	}
+	t.image = Image{Name: t.ref.Name, Target: present[0], Present: present}
+	t.image.Target.Platform = nil
+	if c.opts.Referrers {
+		return c.attached(ctx, t)
+	}
+	return nil
+}
+
+// walk returns desc and what was chosen below it, and the wanted platforms not found. It
+// returns nothing of a manifest for another platform, nor of a document met before.
+func (c *Client) walk(ctx context.Context, t *target, desc ocispec.Descriptor, want []ocispec.Platform, depth int) ([]ocispec.Descriptor, []ocispec.Platform, error) {
+	if t.met[desc.Digest] {
+		return nil, want, nil
+	}
+	if t.met[desc.Digest] = true; len(t.met) > maxDocuments {
+		return nil, nil, fmt.Errorf("%s: more than %d manifests", t.ref.Name, maxDocuments)
+	}
+	raw, err := c.document(ctx, t, desc)
+	if err != nil {
+		return nil, nil, err
+	}
+	plain := ocispec.Descriptor{MediaType: mediaType(raw, desc.MediaType), Digest: desc.Digest, Size: int64(len(raw)), Platform: desc.Platform}
+	if !isIndex(plain.MediaType) {
+		return c.single(ctx, t, plain, raw, want)
+	}
+	if depth == maxDepth {
+		return nil, nil, fmt.Errorf("%s: indexes within indexes, more than %d deep", t.ref.Name, maxDepth)
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return nil, nil, fmt.Errorf("%s: index %s: %w", t.ref.Name, desc.Digest, err)
+	}
+	present := []ocispec.Descriptor{plain}
+	chosen, missing := choose(index.Manifests, want, c.opts.All)
+	for _, d := range chosen {
+		below, _, err := c.walk(ctx, t, d, want, depth+1)
+		if err != nil {
+			return nil, nil, err
+		}
+		present = append(present, below...)
+	}
+	if len(missing) == 0 {
+		return present, nil, nil
+	}
+	for _, d := range vague(index.Manifests) {
+		below, still, err := c.walk(ctx, t, d, missing, depth+1)
+		if err != nil {
+			return nil, nil, err
+		}
+		missing = still
+		if len(below) > 1 || len(below) == 1 && !isIndex(below[0].MediaType) {
+			present = append(present, below...)
+		}
+		if len(missing) == 0 {
+			break
+		}
+	}
+	return present, missing, nil
+}
+
+// vague lists the entries that may be for any platform. containerd looks into them, too.
+func vague(index []ocispec.Descriptor) []ocispec.Descriptor {
+	var out []ocispec.Descriptor
+	for _, d := range index {
+		if d.Platform == nil && (isIndex(d.MediaType) || isManifest(d.MediaType)) && len(out) < maxVague {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// single takes an image manifest. One whose platform no index tells is asked for it:
+// nothing else tells before it is on a node that cannot run it. A manifest that is no
+// image, such as a chart, is for no platform and taken as it is.
+func (c *Client) single(ctx context.Context, t *target, desc ocispec.Descriptor, raw []byte, want []ocispec.Platform) ([]ocispec.Descriptor, []ocispec.Platform, error) {
+	if !isManifest(desc.MediaType) {
+		return nil, nil, &UnsupportedError{Name: t.ref.Name, MediaType: oneLine(desc.MediaType)}
+	}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, nil, fmt.Errorf("%s: manifest %s: %w", t.ref.Name, desc.Digest, err)
+	}
+	c.addSources(t, append([]ocispec.Descriptor{m.Config}, m.Layers...))
+	switch {
+	case desc.Platform != nil:
+		return []ocispec.Descriptor{desc}, want, nil
+	case !isImageConfig(m.Config.MediaType):
+		t.artifacts++
+		return []ocispec.Descriptor{desc}, want, nil
+	}
+	p, err := c.configPlatform(ctx, t, m.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	still := unserved(p, want)
+	if len(still) == len(want) && !c.opts.All {
+		return nil, want, nil
+	}
+	desc.Platform = &p
+	return []ocispec.Descriptor{desc}, still, nil
+}
+
+// configPlatform reads the platform out of an image's config, which is a blob and free.
+func (c *Client) configPlatform(ctx context.Context, t *target, config ocispec.Descriptor) (ocispec.Platform, error) {
+	raw, err := c.docs.Document(config.Digest)
+	if err != nil {
+		if config.Size > MaxDocument || config.Size < 0 {
+			return ocispec.Platform{}, fmt.Errorf("%s: config %s: %w", t.ref.Name, config.Digest, errTooLarge)
+		}
+		sink := &buffer{want: config, b: make([]byte, config.Size)}
+		if err := c.Fetch(ctx, config, sink); err != nil {
+			return ocispec.Platform{}, err
+		}
+		raw = sink.b
+		if _, err := c.docs.AddDocument(raw); err != nil {
+			return ocispec.Platform{}, err
+		}
+	}
+	var p ocispec.Platform
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return p, fmt.Errorf("%s: config %s: %w", t.ref.Name, config.Digest, err)
+	}
+	return p, nil
+}
+
+// offer lists the platforms an image has, from what is held.
+func (c *Client) offer(desc ocispec.Descriptor, depth int) []string {
+	raw, err := c.docs.Document(desc.Digest)
+	if err != nil || depth > 1 {
+		return nil
+	}
+	var doc struct {
+		Manifests []ocispec.Descriptor `json:"manifests"`
+		Config    ocispec.Descriptor   `json:"config"`
+	}
+	if json.Unmarshal(raw, &doc) != nil { // it was decoded before
+		return nil
+	}
+	if len(doc.Manifests) > 0 {
+		out := offered(doc.Manifests)
+		for _, d := range vague(doc.Manifests) {
+			out = append(out, c.offer(d, depth+1)...)
+		}
+		slices.Sort(out)
+		return slices.Compact(out)
+	}
+	config, err := c.docs.Document(doc.Config.Digest)
+	var p ocispec.Platform
+	if err != nil || json.Unmarshal(config, &p) != nil {
+		return nil
+	}
+	return []string{platforms.FormatAll(p)}
+}
+
+// document returns a manifest or index, from what is held or from the registry; several
+// images that need the same one wait for a single request.
+func (c *Client) document(ctx context.Context, t *target, desc ocispec.Descriptor) ([]byte, error) {
+	if raw, err := c.docs.Document(desc.Digest); err == nil {
+		return raw, nil
+	}
+	if embedded(desc) {
+		_, err := c.docs.AddDocument(desc.Data)
+		return desc.Data, err
+	}
+	if err := desc.Digest.Validate(); err != nil {
+		return nil, fmt.Errorf("%s: digest %q: %w", t.ref.Name, oneLine(desc.Digest.String()), err)
+	}
+	led := false
+	v, err, _ := c.flight.Do(desc.Digest.String(), func() (any, error) {
+		led = true
+		return c.fetchDocument(ctx, t, desc.Digest)
+	})
+	if err != nil && !led { // it was another repository's, perhaps
+		return c.fetchDocument(ctx, t, desc.Digest)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v.([]byte), nil
+}
+
+// fetchDocument is document by request.
+func (c *Client) fetchDocument(ctx context.Context, t *target, d digest.Digest) ([]byte, error) {
+	if raw, err := c.docs.Document(d); err == nil {
+		return raw, nil
+	}
+	var raw []byte
+	err := c.each(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) (err error) {
+		if err = c.stopped(s, t.ref.Name); err != nil {
+			return err
+		}
+		raw, err = c.verified(ctx, s, e, d, t.ref.Name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.docs.AddDocument(raw)
+	return raw, err
+}
+
+// verified gets a manifest by digest and checks that it is the one.
+func (c *Client) verified(ctx context.Context, s *session, e endpoint, d digest.Digest, name string) ([]byte, error) {
+	raw, _, err := c.get(ctx, s, e, d.String(), name)
+	if err != nil {
+		var missing *NotFoundError
+		if errors.As(err, &missing) {
+			missing.Digest = d
+		}
+		return nil, err
+	}
+	if got := d.Algorithm().FromBytes(raw); got != d {
+		return nil, &ContentError{Host: e.host, Name: name, Err: fmt.Errorf("manifest %s has digest %s", d, got)}
+	}
+	return raw, nil
+}
