@@ -90,6 +90,10 @@ func (b *beginning) run(ctx context.Context) error {
 // new plan does not agree with it.
 func (b *beginning) sortOut() error {
 	d, c := b.draft, b.draft.claims
+	// Of a run killed while it compressed. Its space is needed, its bytes are not.
+	if err := os.Remove(d.path + packedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if b.disagrees() {
 		if err := d.journal.number(recordGeneration, c.generation+1); err != nil {
 			return err

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"path/filepath"
 	"testing"
@@ -33,6 +34,47 @@ func BenchmarkOpen(b *testing.B) {
 	for b.Loop() {
 		if _, err := NewReader(bytes.NewReader(raw), int64(len(raw))); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCompress packs a bundle with one layer of 64 MiB that is compressed already.
+func BenchmarkCompress(b *testing.B) {
+	for _, c := range []Compression{Gzip, Zstd} {
+		b.Run(c.String(), func(b *testing.B) {
+			s, _ := big(64 << 20)
+			path := filepath.Join(b.TempDir(), "x.tar")
+			d := s.begin(b, path, PlanOptions{})
+			if err := s.fill(d, 1, bufferSize); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(64 << 20)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := d.pack(context.Background(), c, path+packedSuffix, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkOpenCompressed unpacks it, and reads its documents alone.
+func BenchmarkOpenCompressed(b *testing.B) {
+	s, _ := big(64 << 20)
+	for _, c := range []Compression{Gzip, Zstd} {
+		path := s.bundleAs(b, c, PlanOptions{})
+		for name, open := range map[string]func(string) (*Reader, error){"whole": Open, "head": OpenHead} {
+			b.Run(c.String()+" "+name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					r, err := open(path)
+					if err != nil {
+						b.Fatal(err)
+					}
+					r.Close()
+				}
+			})
 		}
 	}
 }

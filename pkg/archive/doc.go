@@ -1,4 +1,4 @@
-// Package archive is the bundle: one plain tarball that holds container images
+// Package archive is the bundle: one tarball that holds container images
 // as an OCI image layout. It plans the file, writes it in parallel and resumes
 // it, reads it, verifies it and compares two of them. It speaks to no registry
 // and to no container runtime.
@@ -42,12 +42,19 @@
 // any number of goroutines write blobs straight to their places, each byte once, and
 // survives a kill at any moment; a [Stream] gives the same bytes to a pipe.
 //
+// [Draft.CommitAs] packs the finished file with gzip or zstd for those who want that. It
+// saves little where layers are compressed already, costs both sides a pass over all bytes,
+// and the bundle inside stays the same: the plain tarball is what has an identity.
+//
 // # Reading
 //
 // [Open] walks over the headers only and checks everything but the layers' bytes;
-// [Reader.Verify] checks those as well. A bundle comes from outside and is hostile
+// [Reader.Verify] checks those as well. A compressed file has no places to seek to, so
+// Open unpacks it into a temporary file; [OpenHead] does without for all that needs no
+// layers. A folder that is an OCI image layout reads like a tarball of one. A bundle comes from outside and is hostile
 // until proven otherwise: see the limits, and [ErrDamaged].
 //
 // Specifications: OCI image-spec v1.1.1 (image-layout.md, image-index.md, manifest.md,
-// descriptor.md); POSIX.1-1988 ustar; moby image/spec (docker save's manifest.json).
+// descriptor.md); POSIX.1-1988 ustar; moby image/spec (docker save's manifest.json);
+// RFC 1952 (gzip), RFC 8878 (zstd).
 package archive

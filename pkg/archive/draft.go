@@ -15,6 +15,7 @@ import (
 const (
 	partialSuffix = ".partial"
 	journalSuffix = ".partial.journal"
+	packedSuffix  = ".partial.packed" // being compressed; worth nothing until it is whole
 )
 
 // A Draft is a bundle in the making: OUT.partial, where each blob is written to its
@@ -24,7 +25,8 @@ const (
 //
 // Use: [OpenDraft]; [Draft.AddDocument] for what [Draft.Document] does not have yet;
 // [NewPlan] over the draft; [Draft.Begin]; [Draft.Reuse] if there are older bundles;
-// a [BlobWriter] for each of [Draft.Missing]; [Draft.Commit]. Close in any case.
+// a [BlobWriter] for each of [Draft.Missing]; [Draft.Commit] or [Draft.CommitAs]. Close in
+// any case, or [Draft.Discard] when it turns out that there is nothing to do.
 //
 // Methods may be used from many goroutines, after Begin has returned.
 type Draft struct {
@@ -245,6 +247,27 @@ func (d *Draft) partOf(i int) *part {
 func (d *Draft) Commit() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if err := d.complete(); err != nil {
+		return err
+	}
+	if err := d.file.Sync(); err != nil {
+		return fmt.Errorf("finish %s: %w", d.path, noSpace(err))
+	}
+	// Some systems cannot rename an open file.
+	err := d.file.Close()
+	d.file = nil
+	if err == nil {
+		err = os.Rename(d.path+partialSuffix, d.path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("finish %s: %w", d.path, noSpace(err)), d.closeLocked())
+	}
+	err = errors.Join(syncDir(filepath.Dir(d.path)), d.journal.remove())
+	return errors.Join(err, d.closeLocked())
+}
+
+// complete tells whether every blob is there; d.mu is held.
+func (d *Draft) complete() error {
 	switch {
 	case d.closed:
 		return errDraftClosed
@@ -262,20 +285,7 @@ func (d *Draft) Commit() error {
 	if missing > 0 {
 		return fmt.Errorf("finish %s: %w: %d of %d, the first is %s", d.path, ErrIncomplete, missing, len(d.whole), first)
 	}
-	if err := d.file.Sync(); err != nil {
-		return fmt.Errorf("finish %s: %w", d.path, noSpace(err))
-	}
-	// Some systems cannot rename an open file.
-	err := d.file.Close()
-	d.file = nil
-	if err == nil {
-		err = os.Rename(d.path+partialSuffix, d.path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("finish %s: %w", d.path, noSpace(err)), d.closeLocked())
-	}
-	err = errors.Join(syncDir(filepath.Dir(d.path)), d.journal.remove())
-	return errors.Join(err, d.closeLocked())
+	return nil
 }
 
 // Close gives the draft up and keeps what is there for a later run. Blobs that are open

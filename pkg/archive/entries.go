@@ -51,7 +51,11 @@ func readEntries(r io.ReaderAt, size int64, lim limits) (*tarball, error) {
 		if err != nil {
 			return nil, w.headerError(err)
 		}
-		if err := w.entry(h); err != nil {
+		data, err := w.src.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return nil, err
+		}
+		if err := w.entry(h, data); err != nil {
 			return nil, err
 		}
 	}
@@ -64,19 +68,14 @@ func (w *entryWalk) damaged(entry, advice string, err error) error {
 
 // notCompressed tells people what they have got instead of a tar.
 func (w *entryWalk) notCompressed() error {
-	var magic [4]byte
-	if _, err := w.src.ReadAt(magic[:], 0); err != nil && err != io.EOF {
-		return err
-	}
-	switch {
-	case w.size == 0:
+	if w.size == 0 {
 		return w.damaged("", adviceCopy, fmt.Errorf("empty file: %w", io.ErrUnexpectedEOF))
-	case magic[0] == 0x1f && magic[1] == 0x8b:
-		return w.damaged("", "unpack it first with \"gzip -d\"", errors.New("compressed with gzip"))
-	case string(magic[:]) == "\x28\xb5\x2f\xfd":
-		return w.damaged("", "unpack it first with \"zstd -d\"", errors.New("compressed with zstd"))
 	}
-	return nil
+	c, err := sniff(w.src)
+	if err == nil && c != Plain {
+		err = w.damaged("", fmt.Sprintf("unpack it first with \"%s -d\"", c), fmt.Errorf("compressed with %s", c))
+	}
+	return err
 }
 
 func (w *entryWalk) headerError(err error) error {
@@ -93,12 +92,8 @@ func (w *entryWalk) headerError(err error) error {
 	return err // of the disk
 }
 
-// entry takes up one header; the source stands at its content.
-func (w *entryWalk) entry(h *tar.Header) error {
-	data, err := w.src.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return err
-	}
+// entry takes up one header, whose content begins at data.
+func (w *entryWalk) entry(h *tar.Header, data int64) error {
 	if w.n++; w.n > w.lim.entries {
 		return w.damaged("", adviceLimit, fmt.Errorf("more than %d entries", w.lim.entries))
 	}

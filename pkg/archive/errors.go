@@ -21,6 +21,14 @@ var (
 	// ErrBusy means that another process is writing the same bundle.
 	ErrBusy = errors.New("another run is writing this bundle")
 
+	// ErrNoHead means that [OpenHead] cannot tell what a compressed file holds without
+	// unpacking all of it: another program made the tarball, or packed it in pieces.
+	ErrNoHead = errors.New("cannot be told without unpacking it all")
+
+	// ErrHeadOnly means that a layer was asked of a bundle of which [OpenHead] unpacked
+	// the documents alone.
+	ErrHeadOnly = errors.New("only the documents were unpacked")
+
 	// ErrIncomplete means that blobs are still missing from a bundle to be finished.
 	ErrIncomplete = errors.New("blobs are missing")
 )
@@ -29,7 +37,7 @@ var (
 type DamagedError struct {
 	File   string // path, or "" when the bundle was not opened by path
 	Entry  string // name of the tar entry, or "" when it is about the file as a whole
-	Offset int64  // of the entry's header, or of the place in the file, in bytes
+	Offset int64  // of the entry's header, or of the place in the file, in bytes; of the unpacked file for an entry
 	Err    error  // what is wrong
 	Advice string // what to do about it
 }
@@ -73,7 +81,7 @@ func (e *DigestError) Error() string {
 type SpaceError struct {
 	Path string // the folder or file
 	Need int64  // what is still to be written, 0 when not known
-	Free int64  // what the file system has left
+	Free int64  // what the file system has left for it
 	Err  error  // the system's own word, or nil
 }
 

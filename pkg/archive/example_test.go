@@ -103,7 +103,35 @@ func write(out, ref string, target ocispec.Descriptor) error {
 			return err
 		}
 	}
-	return d.Commit()
+	return d.CommitAs(context.Background(), archive.CompressionOf(out), nil)
+}
+
+// Of a compressed bundle the documents tell most, and no layer is unpacked for them.
+func ExampleOpenHead() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "hello.tar.zst")
+	if err := write(out, "hello-world:v1", push("a layer")); err != nil {
+		log.Fatal(err)
+	}
+
+	r, err := archive.OpenHead(out)
+	if errors.Is(err, archive.ErrNoHead) {
+		r, err = archive.Open(out) // made by another program
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	fmt.Println(r.Images()[0].Name, r.Compression(), r.HeadOnly())
+	_, err = r.Open(digest.FromString("a layer"))
+	fmt.Println(errors.Is(err, archive.ErrHeadOnly))
+	// Output:
+	// docker.io/library/hello-world:v1 zstd true
+	// true
 }
 
 // A stream writes the same bytes to a pipe.

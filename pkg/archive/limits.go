@@ -32,6 +32,10 @@ const (
 	// MaxTail bounds the zeros after the two blocks that end a tar; tar programs
 	// pad to 10 KiB.
 	MaxTail = 1 << 20
+
+	// MaxWindow bounds the memory that unpacking a zstd file may take; "zstd -d" has the
+	// same bound. How much comes out is bounded by the free space, see [Open].
+	MaxWindow = 128 << 20
 )
 
 // limits are the bounds in force; tests lower them.

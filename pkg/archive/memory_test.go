@@ -151,3 +151,71 @@ func TestBlobMemory(t *testing.T) {
 		t.Errorf("%.1f MiB, want at most %.1f", mib(peak-before), mib(most))
 	}
 }
+
+// TestCompressionMemory: packing and unpacking take what the window takes, whatever the size.
+func TestCompressionMemory(t *testing.T) {
+	if underRace {
+		t.Skip("measures the heap")
+	}
+	const most = 20 << 20
+	s, _ := big(48 << 20)
+	for _, c := range []Compression{Gzip, Zstd} {
+		path := filepath.Join(t.TempDir(), "x.tar."+c.String())
+		d := s.begin(t, path, PlanOptions{})
+		if err := s.fill(d, 1, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		before := heap()
+		peak := before
+		var n int64
+		if err := d.CommitAs(t.Context(), c, func(m int64) {
+			if n += m; n%(8<<20) < m {
+				peak = max(peak, heap())
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		packing := peak - before
+		before = heap()
+		peak, n = before, 0
+		r, err := OpenContext(t.Context(), path, func(m int64) {
+			if n += m; n%(8<<20) < m {
+				peak = max(peak, heap())
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		t.Logf("%s: packing %.1f MiB, unpacking %.1f MiB", c, mib(packing), mib(peak-before))
+		if packing > most || peak-before > most {
+			t.Errorf("%s: packing %.1f MiB, unpacking %.1f MiB, want at most %.1f", c, mib(packing), mib(peak-before), mib(most))
+		}
+	}
+}
+
+// TestHeadMemory: the head of two thousand images costs about what opening them costs.
+func TestHeadMemory(t *testing.T) {
+	if testing.Short() || underRace {
+		t.Skip("writes two thousand images, and measures the heap")
+	}
+	const images, most = 2000, 24 << 20
+	s := newStore()
+	for i := range images {
+		m := s.manifest(amd64, s.layer(uint64(i), 100), s.layer(uint64(i/50), 200))
+		s.name(fmt.Sprintf("a.test/a:%d", i), s.index(m), m)
+	}
+	path := s.bundleAs(t, Zstd, PlanOptions{})
+	before := heap()
+	r, err := OpenHead(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	held := heap()
+	t.Logf("%d images: %.1f MiB held", images, mib(held-before))
+	if held-before > most {
+		t.Errorf("%.1f MiB, want at most %.1f", mib(held-before), mib(most))
+	}
+	runtime.KeepAlive(s)
+}

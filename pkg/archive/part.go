@@ -285,6 +285,13 @@ func (p *part) close() error {
 	return p.remember()
 }
 
+// abandon closes the writer of a blob whose file goes away.
+func (p *part) abandon() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = false
+}
+
 // remember tells the journal how far the blob is.
 func (p *part) remember() error {
 	if p.hashed > p.marked {

@@ -174,8 +174,8 @@ func TestOpenErrors(t *testing.T) {
 	if _, err := Open(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := Open(dir); err == nil || errors.Is(err, ErrDamaged) {
-		t.Errorf("folder: %v", err)
+	if _, err := Open(dir); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a folder that is no layout: %v", err)
 	}
 	for _, tc := range []struct{ name, data, want string }{
 		{"empty", "", "empty file"},

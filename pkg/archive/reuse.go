@@ -19,6 +19,9 @@ func (d *Draft) Reuse(ctx context.Context, src *Reader, onBytes func(int64)) (in
 	if onBytes == nil {
 		onBytes = func(int64) {}
 	}
+	if src.HeadOnly() {
+		return 0, fmt.Errorf("reuse %s: %w", src.name(), ErrHeadOnly)
+	}
 	missing := d.Missing()
 	used := make([]bool, len(missing))
 	g, ctx := errgroup.WithContext(ctx)

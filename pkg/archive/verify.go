@@ -15,13 +15,16 @@ import (
 // Verify hashes every blob again and gives all that is wrong, in the order of the file,
 // each with [ErrDamaged] in it. jobs blobs are read at once, one a processor when it is
 // 0. onBytes, if not nil, is told how many bytes were read, from several goroutines.
-// An error of the disk or of ctx ends it at once.
+// An error of the disk or of ctx ends it at once, and so does [ErrHeadOnly].
 func (r *Reader) Verify(ctx context.Context, jobs int, onBytes func(int64)) error {
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
 	if onBytes == nil {
 		onBytes = func(int64) {}
+	}
+	if r.HeadOnly() {
+		return fmt.Errorf("verify %s: %w", r.name(), ErrHeadOnly)
 	}
 	wrong := make([]error, len(r.blobs))
 	g, inner := errgroup.WithContext(ctx)

@@ -1,0 +1,303 @@
+package archive
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+
+	"github.com/opencontainers/go-digest"
+	specs "github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// OpenDocker opens a plain tarball that has docker's manifest.json and no OCI layout, as
+// "docker save" wrote before version 25 and other programs still do. Every layer is
+// hashed. Manifests, which such a file does not have, are made up: the images have the
+// ids they have in docker, and digests of their own.
+//
+// Only images with a tag are opened. Errors are those of [Open].
+func OpenDocker(path string) (*Reader, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open bundle: %w", err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file, and a bundle is read at many places at once")
+	}
+	var r *Reader
+	if err == nil {
+		r, err = readDocker(f, info.Size(), path, defaultLimits)
+	}
+	if err != nil {
+		f.Close()
+		if d, ok := errors.AsType[*DamagedError](err); ok {
+			d.File = path
+			return nil, err
+		}
+		return nil, fmt.Errorf("open bundle %s: %w", path, err)
+	}
+	r.closer = f
+	return r, nil
+}
+
+// dockerFile is a tarball of docker on its way to a layout.
+type dockerFile struct {
+	entryWalk
+	files  map[string]extent
+	links  map[string]string // old versions store a shared layer once and link to it
+	src    *joined
+	blobs  tarball
+	layers map[int64]ocispec.Descriptor // hashed already, by offset
+	index  ocispec.Index
+}
+
+func readDocker(src io.ReaderAt, size int64, file string, lim limits) (*Reader, error) {
+	d := &dockerFile{layers: map[int64]ocispec.Descriptor{}, files: map[string]extent{}, links: map[string]string{}, src: &joined{r: src, size: size}}
+	d.entryWalk = entryWalk{src: io.NewSectionReader(src, 0, size), size: size, lim: lim}
+	d.blobs = tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}
+	d.index = ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+	if err := d.list(); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{entryLayout, entryIndex} {
+		if _, ok := d.files[name]; ok { // whose checks must not be got round
+			return nil, d.wrong(name, errors.New("an OCI layout, not only docker's"))
+		}
+	}
+	raw, err := d.small(entryDocker)
+	if err != nil {
+		return nil, err
+	}
+	var images []dockerEntry
+	if err := json.Unmarshal(raw, &images); err != nil {
+		return nil, d.wrong(entryDocker, err)
+	}
+	for i := range images {
+		if err := d.image(&images[i]); err != nil {
+			return nil, err
+		}
+		if n := len(d.index.Manifests); n > lim.names {
+			return nil, d.wrong(entryDocker, fmt.Errorf("more than %d names, the limit", lim.names))
+		}
+	}
+	if len(d.index.Manifests) == 0 {
+		return nil, d.wrong(entryDocker, errors.New("no image has a tag"))
+	}
+	layout := ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion}
+	if err := errors.Join(d.file(entryLayout, layout), d.file(entryIndex, d.index)); err != nil {
+		return nil, err
+	}
+	r := &Reader{file: file, src: d.src, size: d.src.size + int64(len(d.src.tail)), lim: lim}
+	r.blobs, r.at = d.blobs.blobs, d.blobs.at
+	return r, r.check(&d.blobs)
+}
+
+// list finds the files and links of the tarball.
+func (d *dockerFile) list() error {
+	if err := d.notCompressed(); err != nil {
+		return err
+	}
+	tr := tar.NewReader(d.entryWalk.src)
+	for {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return d.tail()
+		}
+		if err != nil {
+			return d.headerError(err)
+		}
+		data, err := d.entryWalk.src.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return err
+		}
+		if d.n++; d.n > d.lim.entries {
+			return d.damaged("", adviceLimit, fmt.Errorf("more than %d entries", d.lim.entries))
+		}
+		name := path.Clean(h.Name)
+		switch h.Typeflag {
+		case tar.TypeReg:
+			if h.Size > d.size-data {
+				return d.damaged(printable(name), adviceCopy, fmt.Errorf("cut after %d of %d bytes: %w", d.size-data, h.Size, io.ErrUnexpectedEOF))
+			}
+			if _, ok := d.files[name]; ok {
+				return d.damaged(printable(name), adviceForeign, errors.New("appears twice"))
+			}
+			d.files[name] = extent{data, h.Size}
+		case tar.TypeSymlink:
+			d.links[name] = path.Join(path.Dir(name), h.Linkname)
+		case tar.TypeLink:
+			d.links[name] = path.Clean(h.Linkname)
+		case tar.TypeDir:
+		default:
+			return d.damaged(printable(name), adviceForeign, fmt.Errorf("type %q does not belong here", h.Typeflag))
+		}
+		d.end = data
+		if h.Typeflag == tar.TypeReg {
+			d.end += padded(h.Size)
+		}
+	}
+}
+
+// find gives an entry, following one link.
+func (d *dockerFile) find(name string) (extent, error) {
+	name = path.Clean(name)
+	if to, ok := d.links[name]; ok {
+		name = to
+	}
+	at, ok := d.files[name]
+	if !ok {
+		return at, d.wrong(name, errors.New("not there"))
+	}
+	return at, nil
+}
+
+func (d *dockerFile) wrong(entry string, err error) error {
+	return &DamagedError{Entry: printable(entry), Offset: d.files[path.Clean(entry)].off, Err: err, Advice: adviceForeign}
+}
+
+// small reads an entry that is held in memory.
+func (d *dockerFile) small(name string) ([]byte, error) {
+	at, err := d.find(name)
+	if err != nil {
+		return nil, err
+	}
+	if at.size > d.lim.document {
+		return nil, d.wrong(name, fmt.Errorf("%d bytes, the limit is %d", at.size, d.lim.document))
+	}
+	raw := make([]byte, at.size)
+	if n, err := d.src.ReadAt(raw, at.off); n < len(raw) {
+		return nil, err
+	}
+	return raw, nil
+}
+
+// image makes a manifest for one image of manifest.json.
+func (d *dockerFile) image(e *dockerEntry) error {
+	if len(e.RepoTags) == 0 {
+		return nil
+	}
+	raw, err := d.small(e.Config)
+	if err != nil {
+		return err
+	}
+	var config ocispec.Image
+	if err := json.Unmarshal(raw, &config); err != nil {
+		return d.wrong(e.Config, err)
+	}
+	diffs := config.RootFS.DiffIDs
+	if len(diffs) != len(e.Layers) || len(diffs) > d.lim.descriptors {
+		return d.wrong(e.Config, fmt.Errorf("%d diffIDs for %d layers", len(diffs), len(e.Layers)))
+	}
+	at, err := d.find(e.Config)
+	if err != nil {
+		return err
+	}
+	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
+	m.Config = d.blob(ocispec.MediaTypeImageConfig, digest.FromBytes(raw), at)
+	for i, name := range e.Layers {
+		l, err := d.layer(name, diffs[i])
+		if err != nil {
+			return err
+		}
+		m.Layers = append(m.Layers, l)
+	}
+	manifest, err := d.made(ocispec.MediaTypeImageManifest, m)
+	if err != nil {
+		return err
+	}
+	manifest.Platform = &config.Platform
+	for _, tag := range e.RepoTags {
+		names, err := Names(tag)
+		if err != nil {
+			return d.wrong(entryDocker, err)
+		}
+		named := manifest
+		named.Annotations = map[string]string{annotationImageName: names[0], ocispec.AnnotationRefName: names[0]}
+		d.index.Manifests = append(d.index.Manifests, named)
+	}
+	return nil
+}
+
+// layer hashes a layer. A plain one must be what the config says; of a compressed one
+// that shows when it is unpacked.
+func (d *dockerFile) layer(name string, diff digest.Digest) (ocispec.Descriptor, error) {
+	at, err := d.find(name)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if known, ok := d.layers[at.off]; ok {
+		return known, nil
+	}
+	content := io.NewSectionReader(d.src, at.off, at.size)
+	c, err := sniff(content)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	got, err := digest.FromReader(content)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if c == Plain && got != diff {
+		return ocispec.Descriptor{}, d.wrong(name, &DigestError{Want: diff, Got: got, Size: at.size})
+	}
+	kind := map[Compression]string{Plain: ocispec.MediaTypeImageLayer, Gzip: ocispec.MediaTypeImageLayerGzip, Zstd: ocispec.MediaTypeImageLayerZstd}[c]
+	d.layers[at.off] = d.blob(kind, got, at)
+	return d.layers[at.off], nil
+}
+
+// blob adds an entry under its digest.
+func (d *dockerFile) blob(mediaType string, dg digest.Digest, at extent) ocispec.Descriptor {
+	desc := ocispec.Descriptor{MediaType: mediaType, Digest: dg, Size: at.size}
+	if _, ok := d.blobs.at[dg]; !ok {
+		d.blobs.at[dg] = int32(len(d.blobs.blobs))
+		b := Blob{Offset: at.off}
+		b.Digest, b.Size = dg, at.size
+		d.blobs.blobs = append(d.blobs.blobs, b)
+	}
+	return desc
+}
+
+// made adds a document that the file does not have.
+func (d *dockerFile) made(mediaType string, v any) (ocispec.Descriptor, error) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	return d.blob(mediaType, digest.FromBytes(raw), d.src.append(raw)), nil
+}
+
+// file adds an entry of the layout.
+func (d *dockerFile) file(name string, v any) error {
+	raw, err := json.Marshal(v)
+	if err == nil {
+		d.blobs.files[name] = d.src.append(raw)
+	}
+	return err
+}
+
+// joined is a file with something after its end.
+type joined struct {
+	r    io.ReaderAt
+	size int64
+	tail []byte
+}
+
+func (j *joined) append(raw []byte) extent {
+	at := extent{j.size + int64(len(j.tail)), int64(len(raw))}
+	j.tail = append(j.tail, raw...)
+	return at
+}
+
+// ReadAt implements [io.ReaderAt]. No entry lies on both sides.
+func (j *joined) ReadAt(p []byte, off int64) (int, error) {
+	if off < j.size {
+		return j.r.ReadAt(p, off)
+	}
+	return bytes.NewReader(j.tail).ReadAt(p, off-j.size)
+}

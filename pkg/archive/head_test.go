@@ -1,0 +1,230 @@
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// everyKind is small and more: referrers, a foreign layer, one blob in two roles, a config
+// that is a layer elsewhere.
+func everyKind() *store {
+	s := small()
+	m := s.manifest(amd64, s.layer(8, 10))
+	sig := s.artifact("application/vnd.test.signature", m.Digest, s.layer(9, 33))
+	s.images = append(s.images, Image{Name: "registry.test/signed:1", Target: plain(m), Referrers: []ocispec.Descriptor{sig}})
+	config := s.manifestConfig(m)
+	again := ocispec.Descriptor{MediaType: "application/vnd.test.content", Digest: config, Size: int64(len(s.blobs[config]))}
+	doc := ocispec.Descriptor{MediaType: "application/vnd.test.content", Digest: m.Digest, Size: m.Size}
+	s.name("a.test/roles:1", s.artifact("application/vnd.test.config", "", again, doc, s.layer(10, 44)))
+	return s
+}
+
+// TestOpenHead: the documents tell all that the whole file does.
+func TestOpenHead(t *testing.T) {
+	ownTemp(t)
+	s, old := everyKind(), small()
+	omit := func(d digest.Digest) bool { return old.blobs[d] != nil }
+	for _, tc := range []struct {
+		name string
+		s    *store
+		opts PlanOptions
+	}{
+		{"whole", s, PlanOptions{}},
+		{"flat", mixed(), PlanOptions{Flat: true}},
+		{"differential", s, PlanOptions{Omit: omit, Base: digest.FromString("base"), LeftOut: []LeftOut{{"a.test/gone:1", "not found"}}}},
+		{"without any layer", s, PlanOptions{Omit: func(digest.Digest) bool { return true }}},
+	} {
+		for _, c := range []Compression{Gzip, Zstd, Plain} {
+			t.Run(tc.name+" "+c.String(), func(t *testing.T) {
+				whole := open(t, tc.s.bundle(t, tc.opts))
+				path := tc.s.bundleAs(t, c, tc.opts)
+				r, err := OpenHead(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer r.Close()
+				same(t, whole, r)
+				if fmt.Sprint(r.Omitted(), r.LeftOut(), r.Base()) != fmt.Sprint(whole.Omitted(), whole.LeftOut(), whole.Base()) {
+					t.Error("other marks")
+				}
+				if r.Compression() != c || r.HeadOnly() != (c != Plain) {
+					t.Errorf("%s, head only %t", r.Compression(), r.HeadOnly())
+				}
+				if c != Plain {
+					headOnly(t, whole, r)
+				}
+			})
+		}
+	}
+}
+
+// headOnly checks which blobs can be read.
+func headOnly(t *testing.T, whole, r *Reader) {
+	t.Helper()
+	for _, b := range r.Blobs() {
+		_, err := r.Document(b.Digest)
+		_, openErr := r.Open(b.Digest)
+		if b.Offset < r.head {
+			if err != nil || openErr != nil {
+				t.Errorf("%s %s: %v, %v", b.MediaType, b.Digest, err, openErr)
+			}
+		} else if !errors.Is(err, ErrHeadOnly) || !errors.Is(openErr, ErrHeadOnly) || b.Document {
+			t.Errorf("%s %s: %v, %v", b.MediaType, b.Digest, err, openErr)
+		}
+	}
+	if err := r.Verify(t.Context(), 1, nil); !errors.Is(err, ErrHeadOnly) {
+		t.Errorf("verify: %v", err)
+	}
+	d := &Draft{}
+	if _, err := d.Reuse(t.Context(), r, nil); !errors.Is(err, ErrHeadOnly) {
+		t.Errorf("reuse: %v", err)
+	}
+}
+
+// TestOpenHeadIsCheap: of a file with a large layer little is read and nothing of the
+// layer is unpacked.
+func TestOpenHeadIsCheap(t *testing.T) {
+	ownTemp(t)
+	s, _ := big(20 << 20)
+	for _, c := range []Compression{Gzip, Zstd} {
+		raw, err := os.ReadFile(s.bundleAs(t, c, PlanOptions{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		src := &countingReader{r: bytes.NewReader(raw)}
+		p := &packedFile{src: src, size: int64(len(raw)), kind: c, lim: defaultLimits, opening: opening{stop: func() error { return nil }, head: true}}
+		r, err := p.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := r.closer.(*spool).f.Stat()
+		if err != nil || info.Size() > 16<<10 || src.n > 1<<20 {
+			t.Errorf("%s: %d bytes read of %d, %d unpacked: %v", c, src.n, len(raw), info.Size(), err)
+		}
+		r.Close()
+	}
+}
+
+// TestHeadLies: documents and layers that do not fit each other.
+func TestHeadLies(t *testing.T) {
+	ownTemp(t)
+	s := small()
+	raw := s.bundle(t, PlanOptions{})
+	r := open(t, raw)
+	blobs := r.Blobs()
+	first := 0
+	for r.blobs[first].Document || strings.Contains(r.blobs[first].MediaType, "config") {
+		first++
+	}
+	cut := func(at int64) []byte { return append(bytes.Clone(raw[:at]), make([]byte, endBlocks)...) }
+	swapped := bytes.Clone(raw)
+	copy(swapped[blobs[first].Offset-block:], raw[blobs[first+1].Offset-block:blobs[first+1].Offset])
+	flipped := bytes.Clone(raw)
+	flipped[blobs[0].Offset+10] ^= 1
+	for _, tc := range []struct {
+		name string
+		raw  []byte
+		want string
+	}{
+		{"no layer follows", cut(blobs[first].Offset - block), "before the layers"},
+		{"some layers follow", cut(blobs[first+1].Offset - block), "entries take"},
+		{"another layer first", swapped, "in the order"},
+		{"a document is altered", flipped, "digest of"},
+		{"a document is lost", append(bytes.Clone(raw[:blobs[1].Offset-block]), raw[blobs[2].Offset-block:]...), ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			// zstd -c of a pipe states no size; with one given, all of them show.
+			path := filepath.Join(t.TempDir(), "x")
+			f, err := os.Create(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, err := Zstd.encoder(f, int64(len(tc.raw)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write(tc.raw); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(w.Close(), f.Close()); err != nil {
+				t.Fatal(err)
+			}
+			h, err := OpenHead(path)
+			if err == nil {
+				h.Close()
+			}
+			if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNoHead) || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), path) {
+				t.Errorf("got %v, want something with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestHeadLimits: what a head may hold.
+func TestHeadLimits(t *testing.T) {
+	ownTemp(t)
+	raw, err := os.ReadFile(small().bundleAs(t, Zstd, PlanOptions{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name  string
+		lower func(*limits)
+		want  error
+	}{
+		{"none", func(*limits) {}, nil},
+		{"documents", func(l *limits) { l.document = 500 }, ErrDamaged},
+		{"entries of the head", func(l *limits) { l.entries = 10 }, ErrDamaged},
+		{"entries", func(l *limits) { l.entries = 18 }, ErrDamaged},
+		{"blobs", func(l *limits) { l.blob = 1000 }, ErrDamaged},
+		{"what indexes name", func(l *limits) { l.link = 5 }, ErrNoHead},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := &packedFile{src: bytes.NewReader(raw), size: int64(len(raw)), kind: Zstd, lim: defaultLimits, opening: opening{stop: func() error { return nil }, head: true}}
+			tc.lower(&p.lim)
+			r, err := p.open()
+			if err == nil {
+				r.Close()
+			}
+			if !errors.Is(err, tc.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// FuzzHead: the head never says more, or less, than the whole: where both can be opened
+// they agree, and what is sound as a whole is not damaged as a head.
+func FuzzHead(f *testing.F) {
+	s := newStore()
+	s.name("a.test/a:1", s.index(s.manifest(amd64, s.layer(1, 30))), s.manifest(amd64, s.layer(1, 30)))
+	f.Add(s.bundle(f, PlanOptions{}))
+	f.Add(s.bundle(f, PlanOptions{Omit: func(digest.Digest) bool { return true }}))
+	f.Add(everyKind().bundle(f, PlanOptions{}))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		whole, wholeErr := NewReader(bytes.NewReader(raw), int64(len(raw)))
+		p := &packedFile{lim: defaultLimits, opening: opening{stop: func() error { return nil }}}
+		head, err := p.headOf(&unpacked{p: p, dec: io.NopCloser(bytes.NewReader(raw))})
+		switch {
+		case err == nil && wholeErr == nil:
+			whole.size = head.size // zeros may follow the end
+			same(t, whole, head)
+		case err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNoHead):
+			t.Fatalf("not ErrDamaged: %v", err)
+		case errors.Is(err, ErrDamaged) && wholeErr == nil:
+			t.Fatalf("sound as a whole, and the head: %v", err)
+		}
+		if err == nil {
+			head.Close()
+		}
+	})
+}

@@ -1,0 +1,156 @@
+package archive
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// layoutDir is a folder that is an OCI image layout (image-spec v1.1.1, image-layout.md),
+// read as if its files were the entries of a tarball: each has a place of its own, so that
+// a Reader needs to know nothing about folders. Links that lead out of the folder
+// are refused, see [os.Root]. A file is open while it is read from and no longer.
+type layoutDir struct {
+	root  *os.Root
+	files []layoutFile // by offset
+	end   int64
+}
+
+// layoutFile is the place given to a file.
+type layoutFile struct {
+	name string
+	extent
+}
+
+// openLayout opens a folder. Files that do not belong to a layout are left alone: a
+// folder, unlike a bundle, may have something beside it. It has no order either, so that
+// the digest of the contents cannot be made again from it.
+func openLayout(path string, lim limits) (*Reader, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, fmt.Errorf("open layout: %w", err)
+	}
+	l := &layoutDir{root: root}
+	r := &Reader{file: path, src: l, closer: l, lim: lim, folder: true}
+	t, err := l.entries(lim)
+	if err == nil {
+		r.size, r.blobs, r.at = l.end+endBlocks, t.blobs, t.at
+		err = r.check(t)
+	}
+	if err != nil {
+		l.Close()
+		if d, ok := errors.AsType[*DamagedError](err); ok {
+			d.File = path
+			return nil, err
+		}
+		return nil, fmt.Errorf("open layout %s: %w", path, err)
+	}
+	return r, nil
+}
+
+// entries lists the files of the layout by the rules for a tarball.
+func (l *layoutDir) entries(lim limits) (*tarball, error) {
+	w := &entryWalk{lim: lim, out: tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}}
+	for _, name := range []string{entryLayout, entryIndex, entryDocker} {
+		info, err := l.root.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := l.entry(w, name, info, err); err != nil {
+			return nil, err
+		}
+	}
+	names, err := l.blobNames(lim)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		info, err := l.root.Stat(name)
+		if err := l.entry(w, name, info, err); err != nil {
+			return nil, err
+		}
+	}
+	return &w.out, nil
+}
+
+// blobNames lists the blobs, sorted. None is no error here: no index will pass then.
+func (l *layoutDir) blobNames(lim limits) ([]string, error) {
+	dir, err := l.root.Open(blobDir[:len(blobDir)-1])
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	var names []string
+	for {
+		some, err := dir.Readdirnames(1024)
+		for _, name := range some {
+			if checkDigest(digest.NewDigestFromEncoded(digest.SHA256, name)) == nil { // others are of a tool that is writing
+				names = append(names, blobDir+name)
+			}
+		}
+		switch {
+		case len(names) > lim.entries:
+			return nil, &DamagedError{Err: fmt.Errorf("more than %d blobs", lim.entries), Advice: adviceLimit}
+		case err == io.EOF:
+			slices.Sort(names)
+			return names, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// entry gives a file its place.
+func (l *layoutDir) entry(w *entryWalk, name string, info fs.FileInfo, err error) error {
+	if err != nil {
+		return err
+	}
+	w.end = l.end
+	switch {
+	case !info.Mode().IsRegular():
+		return w.damaged(name, adviceForeign, errors.New("not a regular file"))
+	case info.Size() > w.lim.blob:
+		return w.damaged(name, adviceLimit, fmt.Errorf("%d bytes, the limit is %d", info.Size(), w.lim.blob))
+	}
+	at := extent{l.end + block, info.Size()}
+	if err := w.keep(name, at); err != nil {
+		return w.damaged(name, adviceForeign, err)
+	}
+	l.files = append(l.files, layoutFile{name, at})
+	l.end = at.off + padded(at.size)
+	return nil
+}
+
+// ReadAt implements [io.ReaderAt] within one file, which is all a Reader asks for.
+func (l *layoutDir) ReadAt(p []byte, off int64) (int, error) {
+	i, found := slices.BinarySearchFunc(l.files, off, func(f layoutFile, off int64) int { return cmp.Compare(f.off, off) })
+	if !found {
+		i--
+	}
+	if i < 0 || off >= l.files[i].off+l.files[i].size {
+		return 0, io.EOF
+	}
+	f, err := l.root.Open(l.files[i].name)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	rest := l.files[i].off + l.files[i].size - off
+	n, err := f.ReadAt(p[:min(int64(len(p)), rest)], off-l.files[i].off)
+	if err == nil && n < len(p) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// Close implements [io.Closer].
+func (l *layoutDir) Close() error { return l.root.Close() }

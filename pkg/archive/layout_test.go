@@ -1,0 +1,143 @@
+package archive
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// unpackTo writes entries as a folder.
+func unpackTo(t testing.TB, items []item) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, it := range items {
+		name := filepath.Join(dir, filepath.FromSlash(it.name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(it.data), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestLayout: a folder is read like the tarball of the same files.
+func TestLayout(t *testing.T) {
+	s := newStore()
+	m := s.manifest(amd64, s.layer(1, 300_000), s.put("application/vnd.oci.image.layer.v1.tar", nil), s.layer(2, 512))
+	s.name("docker.io/library/a:1", m)
+	items := s.layoutOf("", annotated(m, byLayout, "docker.io/library/a:1"))
+	items = append(items, item{name: "ingest/half", data: "x"}, item{name: "blobs/sha256/tmp-1", data: "y"}, item{name: "blobs/sha512/z", data: "z"})
+	r, err := Open(unpackTo(t, items))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if len(r.Images()) != 1 || len(r.Blobs()) != 5 || r.Ours() || r.Compression() != Plain {
+		t.Errorf("%d images, %d blobs", len(r.Images()), len(r.Blobs()))
+	}
+	if err := r.Verify(t.Context(), 4, nil); err != nil {
+		t.Error(err)
+	}
+	sum, err := r.Inspect()
+	if err != nil || sum.BlobSize < 300_512 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	path := filepath.Join(t.TempDir(), "x.tar")
+	d := s.begin(t, path, PlanOptions{})
+	if _, err := d.Reuse(t.Context(), r, nil); err != nil || len(d.Missing()) > 0 {
+		t.Fatalf("%d missing, %v", len(d.Missing()), err)
+	}
+	s.finish(t, d, path)
+}
+
+// TestLayoutIsABundle: our own bundle, unpacked with tar, is still whole and ours.
+func TestLayoutIsABundle(t *testing.T) {
+	s := newStore()
+	m := s.manifest(amd64, s.layer(1, 1000))
+	s.name("a.test/a:1", m)
+	r := open(t, s.bundle(t, PlanOptions{}))
+	items := []item{{name: entryLayout, data: layoutDoc}, {name: entryIndex, data: string(r.Index())}}
+	for _, b := range r.Blobs() {
+		items = append(items, item{name: blobEntry(b.Digest), data: string(s.blobs[b.Digest])})
+	}
+	p := s.plan(t, PlanOptions{})
+	items = append(items, item{name: entryDocker, data: string(p.docker)})
+	l, err := Open(unpackTo(t, items))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if l.Digest() != r.Digest() || !l.Ours() {
+		t.Errorf("%s, ours=%t", l.Digest(), l.Ours())
+	}
+}
+
+// TestLayoutRefused: what a folder may not do to us.
+func TestLayoutRefused(t *testing.T) {
+	h := newHostile()
+	outside := writeTemp(t, []byte("secret"))
+	for _, tc := range []struct {
+		name  string
+		items []item
+		spoil func(t *testing.T, dir string)
+		want  string
+	}{
+		{"no index", h.without("index.json"), nil, "index.json"},
+		{"no blobs", []item{{name: entryLayout, data: layoutDoc}, h.good[len(h.good)-1]}, nil, "missing"},
+		{"a layer is missing", h.without(blobEntry(digest.FromBytes(noise(1, 100)))), nil, "missing"},
+		{"a document is altered", h.swap(blobEntry(h.m.Digest), strings.Repeat(" ", int(h.m.Size))), nil, "digest of"},
+		{"a blob is a folder", h.good, func(t *testing.T, dir string) {
+			if err := os.Mkdir(filepath.Join(dir, blobEntry(digest.FromString("x"))), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}, "regular"},
+		{"a blob leads out of it", h.good, func(t *testing.T, dir string) {
+			if err := os.Symlink(outside, filepath.Join(dir, blobEntry(digest.FromString("secret")))); err != nil {
+				t.Skip(err)
+			}
+		}, "escapes"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := unpackTo(t, tc.items)
+			if tc.spoil != nil {
+				tc.spoil(t, dir)
+			}
+			_, err := Open(dir)
+			if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), dir) {
+				t.Errorf("got %v, want something with %q", err, tc.want)
+			}
+			if !errors.Is(err, ErrDamaged) && tc.want != "escapes" {
+				t.Errorf("not ErrDamaged: %v", err)
+			}
+		})
+	}
+}
+
+// TestLayoutLimits: as many files as entries, and no more.
+func TestLayoutLimits(t *testing.T) {
+	h := newHostile()
+	dir := unpackTo(t, h.good)
+	for _, tc := range []struct {
+		name  string
+		lower func(*limits)
+		ok    bool
+	}{
+		{"as many blobs as there are", func(l *limits) { l.entries = 3 }, true},
+		{"one less", func(l *limits) { l.entries = 2 }, false},
+		{"as large", func(l *limits) { l.blob = 1000 }, true},
+		{"smaller", func(l *limits) { l.blob = 99 }, false},
+	} {
+		lim := defaultLimits
+		tc.lower(&lim)
+		r, err := openLayout(dir, lim)
+		if err == nil {
+			r.Close()
+		}
+		if (err == nil) != tc.ok || (err != nil && !errors.Is(err, ErrDamaged)) {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+}

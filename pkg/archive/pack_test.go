@@ -1,0 +1,128 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// fileDigest gives the sha256 of a file.
+func fileDigest(t testing.TB, path string) digest.Digest {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	d, err := digest.FromReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestCommitAsInterrupted: compressing ends with the context and can be begun again, by
+// the same draft or by a later run, which fetches nothing.
+func TestCommitAsInterrupted(t *testing.T) {
+	s := mixed()
+	want := fileDigest(t, s.bundleAs(t, Zstd, PlanOptions{}))
+	path := filepath.Join(t.TempDir(), "x.tar.zst")
+	d := s.begin(t, path, PlanOptions{})
+	if err := d.CommitAs(t.Context(), Zstd, nil); !errors.Is(err, ErrIncomplete) {
+		t.Errorf("with blobs missing: %v", err)
+	}
+	if err := s.fill(d, 2, 100_000); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := d.CommitAs(ctx, Zstd, func(int64) { cancel() }); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, err := os.Stat(path + packedSuffix); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what was compressed stays: %v", err)
+	}
+	// As a kill in the midst of it leaves things.
+	if err := os.WriteFile(path+packedSuffix, []byte("half"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	kill(d)
+	d = s.resumed(t, path)
+	if n := len(d.Missing()); n > 0 {
+		t.Errorf("%d blobs are missing", n)
+	}
+	if _, err := os.Stat(path + packedSuffix); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what a killed run had compressed takes space: %v", err)
+	}
+	var n int64
+	if err := d.CommitAs(t.Context(), Zstd, func(m int64) { n += m }); err != nil {
+		t.Fatal(err)
+	}
+	if n != d.plan.Size() || fileDigest(t, path) != want {
+		t.Errorf("told of %d of %d bytes; digest %s, want %s", n, d.plan.Size(), fileDigest(t, path), want)
+	}
+	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if err := d.CommitAs(t.Context(), Zstd, nil); err == nil {
+		t.Error("a second time on a closed draft")
+	}
+}
+
+// TestCommitAsPlain: plain is what Commit writes, and an unknown way is refused.
+func TestCommitAsPlain(t *testing.T) {
+	s := small()
+	path := filepath.Join(t.TempDir(), "x.tar")
+	d := s.begin(t, path, PlanOptions{})
+	if err := s.fill(d, 1, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.CommitAs(t.Context(), 9, nil); err == nil {
+		t.Error("unknown compression")
+	}
+	if err := d.CommitAs(t.Context(), Plain, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, s.bundle(t, PlanOptions{})) {
+		t.Errorf("other bytes: %v", err)
+	}
+}
+
+// TestDiscard: all that a draft has kept goes, and nothing else.
+func TestDiscard(t *testing.T) {
+	s := small()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x.tar")
+	theirs := []string{"x.tar", "x.tar.partial.old", "x.tar.partial.1x", "y.tar.partial", "x.tar.gz"}
+	ours := []string{"x.tar.partial.7", "x.tar.partial.packed"}
+	d := s.begin(t, path, PlanOptions{})
+	for _, name := range append(theirs, ours...) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := d.Blob(d.Missing()[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), d.Discard(), d.Close()); err != nil {
+		t.Error(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != len(theirs) {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+	if d, err = OpenDraft(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Discard(); err != nil {
+		t.Errorf("of nothing: %v", err)
+	}
+}
