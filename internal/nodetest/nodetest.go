@@ -1,0 +1,208 @@
+//go:build linux
+
+// Package nodetest runs a real containerd for tests and for demonstrations: its
+// own root, state directory and socket, the CRI plugin switched on, no CNI (pods
+// use the network of the machine), and nothing left behind when it stops, nor when
+// the process that owns it is killed.
+//
+//	n := nodetest.Start(t)
+//	out, err := n.Ctr("images", "ls")
+//
+// The programs containerd, ctr, containerd-shim-runc-v2 and runc are taken from
+// the folder that the environment variable STOWAGE_TOOLS names, else from
+// stowage/tools below [os.UserCacheDir]. [Start] skips the test, and says what is
+// missing, when the machine cannot run a node; with CI=true it fails instead, so
+// that a build machine never passes by skipping.
+package nodetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// DefaultSandboxImage is the name under which the CRI plugin looks for the image
+// of pod sandboxes unless [Options] says otherwise.
+const DefaultSandboxImage = "registry.k8s.io/pause:3.10.2"
+
+// Options say which containerd is started and how it is set up. The zero value
+// is a containerd of the default version with the CRI plugin.
+type Options struct {
+	// Version picks the programs of the folder containerd-VERSION inside the
+	// folder of tools, for example "1.7.35"; runc may stay in the folder of tools.
+	// Empty: what the environment variable STOWAGE_CONTAINERD says, else the
+	// containerd that lies in the folder of tools itself.
+	Version string
+	// SandboxImage is the name of the sandbox image. Empty: DefaultSandboxImage.
+	SandboxImage string
+	// SandboxTar, an image tarball that holds SandboxImage, is imported by ctr
+	// when the node has started. Empty: the caller loads the image if it needs it.
+	SandboxTar string
+	// DisableCRI starts containerd without its CRI plugin, as Docker does.
+	DisableCRI bool
+	// Config is appended to the configuration file as it is (TOML).
+	Config string
+	// Dir is the folder below which the node keeps everything. Empty: the first of
+	// the usual temporary folders whose file system can carry an overlay.
+	Dir string
+}
+
+// Node is a running containerd. Its methods may be called from many goroutines,
+// except Restart, Kill and Stop, which the owner calls one at a time.
+type Node struct {
+	opts    Options
+	dir     string
+	tools   tools
+	mu      sync.Mutex
+	process *exec.Cmd
+	exited  chan struct{}
+	logfile *os.File
+	janitor *janitor
+	conn    *grpc.ClientConn
+}
+
+// MissingError says what this machine lacks to run a node: the right to mount,
+// a program, a file system.
+type MissingError struct {
+	What string // what is missing and where it was looked for
+}
+
+// Error gives the text shown when a test is skipped.
+func (e *MissingError) Error() string { return "no test node: " + e.What }
+
+// Start runs a node until the test ends. It skips the test when the machine
+// cannot run one (fails it when the environment has CI=true) and prints the
+// end of containerd's log when the test has failed.
+func Start(t testing.TB, opts ...Options) *Node {
+	t.Helper()
+	var o Options
+	if len(opts) > 0 {
+		o = opts[0]
+	}
+	n, err := Launch(t.Context(), o)
+	if missing := (*MissingError)(nil); errors.As(err, &missing) {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatalf("start a node: %v", err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("end of containerd's log:\n%s", n.Log(80))
+		}
+		if err := n.Stop(); err != nil {
+			t.Errorf("stop the node: %v", err)
+		}
+	})
+	return n
+}
+
+// Launch runs a node and returns when its services answer. The caller calls
+// Stop. It returns a [*MissingError] when the machine cannot run a node.
+func Launch(ctx context.Context, o Options) (_ *Node, err error) {
+	if o.SandboxImage == "" {
+		o.SandboxImage = DefaultSandboxImage
+	}
+	if os.Geteuid() != 0 {
+		return nil, &MissingError{"not running as root (containerd mounts file systems)"}
+	}
+	if o.Version == "" {
+		o.Version = os.Getenv(VersionVariable)
+	}
+	n := &Node{opts: o}
+	if n.tools, err = findTools(o.Version); err != nil {
+		return nil, err
+	}
+	if n.dir, err = makeDir(o.Dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Stop())
+		}
+	}()
+	if n.janitor, err = hireJanitor(n.dir); err != nil {
+		return nil, err
+	}
+	if err := n.writeConfig(ctx); err != nil {
+		return nil, err
+	}
+	if n.logfile, err = os.Create(filepath.Join(n.dir, "log")); err != nil {
+		return nil, fmt.Errorf("create containerd's log: %w", err)
+	}
+	if err := n.start(ctx); err != nil {
+		return nil, err
+	}
+	if o.SandboxTar != "" {
+		if out, err := n.Ctr("images", "import", o.SandboxTar); err != nil {
+			return nil, fmt.Errorf("import the sandbox image: %w\n%s", err, out)
+		}
+	}
+	return n, nil
+}
+
+// Address is the path of containerd's socket.
+func (n *Node) Address() string { return filepath.Join(n.dir, "c.sock") }
+
+// Root is containerd's root directory: content, snapshots, metadata.
+func (n *Node) Root() string { return filepath.Join(n.dir, "root") }
+
+// Dir is the folder that holds everything of the node; Stop removes it.
+func (n *Node) Dir() string { return n.dir }
+
+// ConfigPath is the path of containerd's configuration file.
+func (n *Node) ConfigPath() string { return filepath.Join(n.dir, "config.toml") }
+
+// Pid is the process id of the running containerd, 0 when there is none.
+func (n *Node) Pid() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.process == nil {
+		return 0
+	}
+	return n.process.Process.Pid
+}
+
+// Ctr runs ctr against the node in the namespace of Kubernetes and returns
+// what it printed on both streams.
+func (n *Node) Ctr(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	all := append([]string{"-a", n.Address(), "-n", "k8s.io"}, args...)
+	cmd := exec.CommandContext(ctx, n.tools.ctr, all...)
+	cmd.Env = n.environ()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("ctr %q: %w", args, err)
+	}
+	return string(out), err
+}
+
+// Images is the CRI image service of the node.
+func (n *Node) Images() cri.ImageServiceClient { return cri.NewImageServiceClient(n.conn) }
+
+// Runtime is the CRI runtime service of the node.
+func (n *Node) Runtime() cri.RuntimeServiceClient { return cri.NewRuntimeServiceClient(n.conn) }
+
+// dial opens the connection that Images and Runtime share.
+func (n *Node) dial() error {
+	conn, err := grpc.NewClient("unix://"+n.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("dial %s: %w", n.Address(), err)
+	}
+	n.conn = conn
+	return nil
+}

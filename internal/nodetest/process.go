@@ -1,0 +1,167 @@
+//go:build linux
+
+package nodetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+)
+
+// How long containerd may take to answer after it was started, and to end
+// after it was asked to. Machines that build and test at once are slow.
+const (
+	startTimeout = 60 * time.Second
+	stopTimeout  = 20 * time.Second
+)
+
+// start runs containerd and waits until it serves.
+func (n *Node) start(ctx context.Context) error {
+	cmd := exec.Command(n.tools.containerd, "-c", n.ConfigPath())
+	cmd.Env = n.environ()
+	cmd.Stdout, cmd.Stderr = n.logfile, n.logfile
+	// A group of its own: Ctrl-C in a terminal must reach the owner only, which
+	// then stops the node in order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start containerd: %w", err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		cmd.Wait() // the exit status of a daemon we kill says nothing
+		close(exited)
+	}()
+	n.mu.Lock()
+	n.process, n.exited = cmd, exited
+	n.mu.Unlock()
+	if err := n.dial(); err != nil {
+		return err
+	}
+	return n.wait(ctx)
+}
+
+// wait returns when containerd answers or has ended.
+func (n *Node) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	c, err := client.New(n.Address())
+	if err != nil {
+		return fmt.Errorf("connect to the node: %w", err)
+	}
+	defer c.Close()
+	for {
+		if ok, err := c.IsServing(ctx); err == nil && ok {
+			return nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-n.exited:
+			return fmt.Errorf("containerd ended at once:\n%s", n.Log(20))
+		case <-ctx.Done():
+			return fmt.Errorf("containerd does not answer: %w\n%s", ctx.Err(), n.Log(20))
+		}
+	}
+}
+
+// environ is the environment of containerd and ctr. The variables that would
+// lead ctr or a shim to another containerd are taken out.
+func (n *Node) environ() []string {
+	env := []string{"PATH=" + n.tools.path}
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if name != "PATH" && !strings.HasPrefix(name, "CONTAINERD_") {
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// Kill ends containerd as kill -9 does. Its shims and containers live on;
+// Restart takes them up again, Stop removes them.
+func (n *Node) Kill() error {
+	return n.end(syscall.SIGKILL)
+}
+
+// Restart ends containerd in order, unless it is dead already, and starts it
+// again on the same state.
+func (n *Node) Restart(ctx context.Context) error {
+	if err := n.end(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return n.start(ctx)
+}
+
+// end signals containerd and waits for it; after stopTimeout it is killed.
+func (n *Node) end(signal syscall.Signal) error {
+	n.mu.Lock()
+	cmd, exited := n.process, n.exited
+	n.process = nil
+	n.mu.Unlock()
+	if n.conn != nil {
+		n.conn.Close()
+		n.conn = nil
+	}
+	if cmd == nil {
+		return nil
+	}
+	cmd.Process.Signal(signal) // already ended: the channel tells
+	select {
+	case <-exited:
+		return nil
+	case <-time.After(stopTimeout):
+	}
+	cmd.Process.Kill()
+	<-exited
+	return fmt.Errorf("containerd (pid %d) did not end within %v and was killed", cmd.Process.Pid, stopTimeout)
+}
+
+// Stop removes the pods, ends containerd and everything it started, takes the
+// mounts away and deletes the folder of the node. It may be called twice.
+func (n *Node) Stop() error {
+	if n.dir == "" {
+		return nil
+	}
+	if n.Pid() != 0 && n.conn != nil && !n.opts.DisableCRI {
+		// Best effort: what stays is killed below.
+		n.removePods()
+	}
+	err := errors.Join(n.end(syscall.SIGTERM), n.reap(), n.unmount())
+	if n.logfile != nil {
+		n.logfile.Close()
+	}
+	if err == nil {
+		err = os.RemoveAll(n.dir)
+	}
+	if n.janitor != nil {
+		err = errors.Join(err, n.janitor.dismiss(err == nil))
+		n.janitor = nil
+	}
+	n.dir = ""
+	return err
+}
+
+// Log gives the last lines of containerd's log, without the many in which it
+// only tells that it starts.
+func (n *Node) Log(lines int) string {
+	if n.logfile == nil {
+		return ""
+	}
+	all, err := os.ReadFile(n.logfile.Name())
+	if err != nil {
+		return err.Error()
+	}
+	rows := bytes.Split(bytes.TrimSpace(all), []byte("\n"))
+	rows = slices.DeleteFunc(rows, func(row []byte) bool {
+		return bytes.Contains(row, []byte("loading plugin")) || bytes.Contains(row, []byte("starting cri plugin"))
+	})
+	return string(bytes.Join(rows[max(0, len(rows)-lines):], []byte("\n")))
+}
