@@ -1,0 +1,206 @@
+//go:build linux
+
+package node
+
+import (
+	"errors"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/hub"
+	"stowage/internal/nodetest"
+	"stowage/pkg/archive"
+)
+
+func TestCheck(t *testing.T) {
+	machine, n := connect(t)
+	s := newShelf(t)
+	names := s.calico(0)
+	b := s.bundle(names...)
+	before := n.take(t)
+	r, err := n.Check(t.Context(), b)
+	if !errors.Is(err, ErrIncomplete) || !slices.Equal(r.Missing(), sorted(names)) {
+		t.Errorf("empty node: %v, missing %v", err, r.Missing())
+	}
+	n.take(t).same(t, before)
+	load(t, n, b, LoadOptions{NoPin: true})
+	before = n.take(t)
+	r, err = n.Check(t.Context(), b)
+	if err != nil || !r.UpToDate() {
+		t.Errorf("after the load: %v, %+v", err, r)
+	}
+	for _, i := range r.Images {
+		if i.Pinned || i.Verdict != Ready {
+			t.Errorf("after a load without pins: %+v", i)
+		}
+	}
+	n.take(t).same(t, before)
+	if out, err := machine.Ctr("images", "rm", names[1]); err != nil {
+		t.Fatal(out, err)
+	}
+	r, err = n.Check(t.Context(), b)
+	if !errors.Is(err, ErrIncomplete) || !slices.Equal(r.Missing(), names[1:2]) {
+		t.Errorf("after one was removed: %v, missing %v", err, r.Missing())
+	}
+	// What a pull or a load without pins has brought is pinned by the next load.
+	r = load(t, n, b, LoadOptions{})
+	for _, i := range r.Images {
+		if !i.Pinned || (i.Status == Loaded) != (i.Name == names[1]) {
+			t.Errorf("load again: %+v", i)
+		}
+	}
+	if r.Layers != 0 || r.Ingested != 0 {
+		t.Errorf("load again: %d layers, %d bytes", r.Layers, r.Ingested)
+	}
+}
+
+func sorted(names []string) []string {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	return names
+}
+
+// TestOnePlatformOfMany loads from a bundle with several platforms, from a
+// sparse one and from a flat one what the node runs, and nothing else.
+func TestOnePlatformOfMany(t *testing.T) {
+	s := newShelf(t)
+	var images []hub.Image
+	for _, arch := range []string{"amd64", "arm64", "riscv64"} {
+		images = append(images, hub.Image{Platform: "linux/" + arch,
+			Layers: []*hub.Layer{{Files: []hub.File{{Name: "arch", Body: []byte(arch)}}}}})
+	}
+	name := s.index("acme/multi", "v1", hub.Index{Format: hub.Docker, Images: images, Attestation: true})
+	own := "linux/" + runtime.GOARCH
+	bundles := map[string]*archive.Reader{
+		"all":    s.bundle(name),
+		"sparse": s.pack(archive.PlanOptions{}, wanted{name, own}),
+		"flat":   s.pack(archive.PlanOptions{Flat: true}, wanted{name: name}),
+	}
+	for kind, b := range bundles {
+		t.Run(kind, func(t *testing.T) {
+			_, n := connect(t)
+			r := load(t, n, b, LoadOptions{})
+			m := s.manifest(name)
+			want := ImageReport{Name: name, Target: s.added[name].Digest, Image: m.Config.Digest, Status: Loaded, Verdict: Ready, Pinned: true}
+			blobs := 4 // index, manifest, config, layer
+			if kind == "flat" {
+				want.Target, blobs = m.Digest, 3
+			}
+			if d := cmp.Diff([]ImageReport{want}, r.Images); d != "" {
+				t.Errorf("report (-want +got):\n%s", d)
+			}
+			n.collect(t)
+			if after := n.take(t); len(after.Blobs) != blobs || len(after.Snapshots) != 1 {
+				t.Errorf("node: %d blobs, want %d; snapshots %v", len(after.Blobs), blobs, after.Snapshots)
+			}
+		})
+	}
+	t.Run("other", func(t *testing.T) {
+		_, n := connect(t)
+		before := n.take(t)
+		n.server.Platform = "linux/s390x"
+		_, err := n.Load(t.Context(), bundles["all"], LoadOptions{})
+		var platform *PlatformError
+		if !errors.As(err, &platform) || !slices.Equal(platform.Names, []string{name}) || !errors.Is(err, ErrIncomplete) {
+			t.Errorf("error: %v, want a PlatformError for %s", err, name)
+		}
+		n.take(t).same(t, before)
+	})
+}
+
+// TestDifferentialBundle leaves out what an earlier bundle brought.
+func TestDifferentialBundle(t *testing.T) {
+	for _, discard := range []bool{false, true} {
+		machine, n := connect(t)
+		s := newShelf(t)
+		base, top := hub.ProgramLayer(program(t), "bin/hello"), &hub.Layer{Files: []hub.File{{Name: "new", Size: 100}}}
+		config := ocispec.ImageConfig{Entrypoint: []string{"/bin/hello", "it", "runs"}}
+		old := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{base}, Config: config})
+		new := s.image("acme/app", "v2", hub.Image{Layers: []*hub.Layer{base, top}, Config: config})
+		left := s.manifest(old).Layers[0].Digest
+		diff := s.pack(archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left }}, wanted{name: new})
+		before := n.take(t)
+		var missing *MissingError
+		_, err := n.Load(t.Context(), diff, LoadOptions{DiscardLayers: discard})
+		if !errors.As(err, &missing) || !slices.Equal(missing.Digests, []digest.Digest{left}) || !errors.Is(err, ErrIncomplete) {
+			t.Errorf("without the base: %v, want a MissingError about %s", err, left)
+		}
+		n.take(t).same(t, before)
+		load(t, n, s.bundle(old, s.pause()), LoadOptions{DiscardLayers: discard})
+		load(t, n, diff, LoadOptions{DiscardLayers: discard})
+		n.collect(t)
+		if out, err := machine.RunContainer(t.Context(), new); err != nil || out != "it runs\n" {
+			t.Errorf("container: %q, %v", out, err)
+		}
+	}
+}
+
+// TestBlobLeftOutIsReadFromTheNode unpacks a layer that the bundle lacks and of
+// which the node has only the blob.
+func TestBlobLeftOutIsReadFromTheNode(t *testing.T) {
+	_, n := connect(t)
+	s := newShelf(t)
+	name := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Files: []hub.File{{Name: "f", Size: 3 << 20}}}}})
+	full := s.bundle(name)
+	left := s.manifest(name).Layers[0]
+	diff := s.pack(archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left.Digest }}, wanted{name: name})
+	sess, ctx, err := n.begin(n.namespaced(t), full.Digest())
+	must(t, err)
+	defer sess.end(ctx)
+	l := n.newLoader(full, LoadOptions{})
+	_, err = l.ingest(ctx, &blobWork{desc: left})
+	must(t, err)
+	if r := load(t, n, diff, LoadOptions{}); r.Layers != 1 {
+		t.Errorf("report: %+v", r)
+	}
+}
+
+func TestArtifactIsStored(t *testing.T) {
+	_, n := connect(t)
+	s := newShelf(t)
+	a, err := s.hub.AddArtifact("acme/rules", "v1", hub.Artifact{Type: "application/x-rules", Blobs: [][]byte{[]byte("allow all")}})
+	name := s.keep(a, err)
+	b := s.bundle(name)
+	r := load(t, n, b, LoadOptions{DiscardLayers: true})
+	if i := r.Images[0]; i.Status != Loaded || i.Verdict != NotAsked {
+		t.Errorf("report: %+v", i)
+	}
+	n.collect(t)
+	for _, blob := range b.Blobs() {
+		if _, err := n.content.Info(n.namespaced(t), blob.Digest); err != nil {
+			t.Error(err)
+		}
+	}
+	if r := load(t, n, b, LoadOptions{}); !r.UpToDate() {
+		t.Errorf("second load: %+v", r)
+	}
+}
+
+func TestWithoutCRI(t *testing.T) {
+	_, n := connect(t, nodetest.Options{DisableCRI: true})
+	s := newShelf(t)
+	b := s.bundle(s.calico(0)...)
+	r := load(t, n, b, LoadOptions{})
+	if r.Server.CRI != CRIAbsent || len(r.Warnings) != 1 || r.Warnings[0].Kind != WarnUnproved || r.Images[0].Verdict != NotAsked {
+		t.Errorf("report: %+v", r)
+	}
+	n.collect(t)
+	if _, err := n.Check(t.Context(), b); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMissingSandboxImageIsTold(t *testing.T) {
+	_, n := connect(t, nodetest.Options{SandboxImage: "registry.example/pause:9"})
+	s := newShelf(t)
+	r := load(t, n, s.bundle(s.calico(0)...), LoadOptions{})
+	want := []Warning{{WarnNoPause, "the image of pod sandboxes, registry.example/pause:9, is neither on the node nor in the bundle; without it no pod starts"}}
+	if d := cmp.Diff(want, r.Warnings); d != "" {
+		t.Errorf("warnings (-want +got):\n%s", d)
+	}
+}

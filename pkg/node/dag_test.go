@@ -1,0 +1,92 @@
+//go:build linux
+
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// recorder notes the order in which tasks run.
+type recorder struct {
+	mu  sync.Mutex
+	ran []string
+}
+
+func (r *recorder) task(name string, cost int64, err error) *task {
+	return &task{cost: cost, run: func(context.Context) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.ran = append(r.ran, name)
+		return err
+	}}
+}
+
+func TestTasksRunHeaviestWayFirst(t *testing.T) {
+	var r recorder
+	small, large := r.task("small", 1, nil), r.task("large", 50, nil)
+	base, top := r.task("base", 10, nil), r.task("top", 60, nil)
+	urgent := r.task("urgent", 0, nil)
+	urgent.urgent = true
+	top.after(base, nil)
+	urgent.after(base)
+	must(t, runTasks(t.Context(), []*task{small, large, base, top, urgent}, 1))
+	want := []string{"base", "urgent", "top", "large", "small"}
+	if !slices.Equal(r.ran, want) {
+		t.Errorf("order: %v, want %v", r.ran, want)
+	}
+}
+
+func TestTasksStopAtTheFirstError(t *testing.T) {
+	var r recorder
+	bad := r.task("bad", 5, errors.New("no good"))
+	next, other := r.task("next", 100, nil), r.task("other", 1, nil)
+	next.after(bad)
+	err := runTasks(t.Context(), []*task{bad, next, other}, 1)
+	if err == nil || err.Error() != "no good" || !slices.Equal(r.ran, []string{"bad"}) {
+		t.Errorf("error %v after %v", err, r.ran)
+	}
+}
+
+func TestTasksJoinErrorsInOrder(t *testing.T) {
+	started := make(chan struct{}, 3)
+	ready := make(chan struct{})
+	blocked := func(err error) *task {
+		return &task{run: func(ctx context.Context) error {
+			started <- struct{}{}
+			<-ready
+			if err == nil {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return err
+		}}
+	}
+	go func() {
+		for range 3 {
+			<-started
+		}
+		close(ready)
+	}()
+	err := runTasks(t.Context(), []*task{blocked(errors.New("first")), blocked(nil), blocked(errors.New("third"))}, 3)
+	if got := strings.ReplaceAll(err.Error(), "\n", ", "); got != "first, third" {
+		t.Errorf("error: %s", got)
+	}
+}
+
+func TestTasksEndWithTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var r recorder
+	err := runTasks(ctx, []*task{r.task("never", 1, nil)}, 2)
+	if !errors.Is(err, context.Canceled) || len(r.ran) != 0 {
+		t.Errorf("error %v after %v", err, r.ran)
+	}
+	if err := runTasks(t.Context(), nil, 1); err != nil {
+		t.Errorf("no tasks: %v", err)
+	}
+}

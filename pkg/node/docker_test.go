@@ -1,0 +1,72 @@
+//go:build linux
+
+package node
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"stowage/pkg/archive"
+)
+
+// dockerSave writes an image of the shelf as docker save did before it knew the
+// OCI layout. Its layers keep their compression, as those of other programs do.
+func (s *shelf) dockerSave(name string) string {
+	s.t.Helper()
+	path := filepath.Join(s.t.TempDir(), "saved.tar")
+	f, err := os.Create(path)
+	must(s.t, err)
+	defer f.Close()
+	w := tar.NewWriter(f)
+	put := func(entry string, raw []byte) {
+		must(s.t, w.WriteHeader(&tar.Header{Name: entry, Typeflag: tar.TypeReg, Size: int64(len(raw)), Mode: 0o644}))
+		_, err := w.Write(raw)
+		must(s.t, err)
+	}
+	blob := func(d digest.Digest) []byte {
+		r, err := s.hub.Blob(s.added[name].Repo, d)
+		must(s.t, err)
+		raw, err := io.ReadAll(r)
+		must(s.t, err)
+		return raw
+	}
+	m := s.manifest(name)
+	var layers []string
+	for i, l := range m.Layers {
+		layers = append(layers, fmt.Sprintf("%d/layer.tar", i))
+		put(layers[i], blob(l.Digest))
+	}
+	put("config.json", blob(m.Config.Digest))
+	raw, err := json.Marshal([]any{map[string]any{"Config": "config.json", "RepoTags": []string{name}, "Layers": layers}})
+	must(s.t, err)
+	put("manifest.json", raw)
+	must(s.t, w.Close())
+	return path
+}
+
+func TestDockerArchiveRuns(t *testing.T) {
+	machine, n := connect(t)
+	s := newShelf(t)
+	name := s.hello("acme/hello", "v1")
+	b, err := archive.OpenDocker(s.dockerSave(name))
+	must(t, err)
+	defer b.Close()
+	load(t, n, s.bundle(s.pause()), LoadOptions{})
+	r := load(t, n, b, LoadOptions{})
+	if i := r.Images[0]; i.Name != name || i.Status != Loaded || i.Verdict != Ready || i.Image != s.manifest(name).Config.Digest {
+		t.Errorf("report: %+v", i)
+	}
+	if r := load(t, n, b, LoadOptions{}); !r.UpToDate() {
+		t.Errorf("again: %+v", r)
+	}
+	if out, err := machine.RunContainer(t.Context(), name); err != nil || out != "hello from acme/hello\n" {
+		t.Errorf("container: %q, %v", out, err)
+	}
+}

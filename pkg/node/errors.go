@@ -1,0 +1,134 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// ErrIncomplete is returned (see [errors.Is]) when an image of the bundle is not
+// there for the kubelet: after a Check that misses something, after a Load whose
+// names the CRI plugin does not show, and before a Load for which the bundle and
+// the node together lack a platform or a blob.
+var ErrIncomplete = errors.New("incomplete")
+
+// Reason says why no containerd can be used; see [UnavailableError].
+type Reason string
+
+// The reasons, from "nothing there" to "too much there".
+const (
+	NotRunning    Reason = "not running"               // no socket
+	Refused       Reason = "connection refused"        // a socket that nobody serves any more
+	Permission    Reason = "permission denied"         // the socket belongs to somebody else, mostly root
+	NotContainerd Reason = "no answer as containerd"   // somebody serves, but not containerd's API
+	NoCRI         Reason = "no CRI plugin"             // containerd without the part the kubelet uses
+	CRIFailed     Reason = "CRI plugin failed"         // it is there but did not start; Err says why
+	NoSnapshotter Reason = "snapshotter not usable"    // the snapshotter asked for is missing or failed
+	Ambiguous     Reason = "several containerds found" // more than one would do; Attempts lists them
+)
+
+// Attempt is one socket that was tried and what came of it.
+type Attempt struct {
+	Address string // path of the socket
+	Reason  Reason // why it was not used; Ambiguous for one that would do
+	Err     error  // the cause, may be nil
+}
+
+// UnavailableError says that no containerd can be used, and why.
+type UnavailableError struct {
+	Reason   Reason
+	Address  string    // the socket the reason is about; empty when none was found
+	Attempts []Attempt // every socket that was tried, in order
+	Err      error     // the cause, may be nil
+}
+
+// Error names the socket and the reason; the other sockets that were tried
+// follow when the address was not given by the user.
+func (e *UnavailableError) Error() string {
+	var b strings.Builder
+	b.WriteString("connect to containerd")
+	if e.Address != "" {
+		b.WriteString(" at " + e.Address)
+	}
+	b.WriteString(": " + string(e.Reason))
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	if e.Address == "" && len(e.Attempts) > 0 {
+		var tried []string
+		for _, a := range e.Attempts {
+			tried = append(tried, a.Address)
+		}
+		b.WriteString(" (" + strings.Join(tried, ", ") + ")")
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// PlatformError says that images of the bundle are not for this node.
+type PlatformError struct {
+	Platform string   // the node's, as in linux/arm64
+	Names    []string // images that have nothing for it
+}
+
+// Error lists the images.
+func (e *PlatformError) Error() string {
+	return fmt.Sprintf("select the images for %s: the bundle has nothing for this platform of %s",
+		e.Platform, strings.Join(e.Names, ", "))
+}
+
+// Is makes the error an [ErrIncomplete].
+func (e *PlatformError) Is(target error) bool { return target == ErrIncomplete }
+
+// MissingError says that a differential bundle counts on blobs that the node
+// does not hold. Nothing was written.
+type MissingError struct {
+	Digests []digest.Digest
+	Base    digest.Digest // the bundle this one was made against; may be empty
+}
+
+// Error counts the blobs, names the first, and the bundle that has them.
+func (e *MissingError) Error() string {
+	text := fmt.Sprintf("plan the load: %d blobs are neither in the bundle nor on the node, the first is %s",
+		len(e.Digests), e.Digests[0])
+	if e.Base != "" {
+		text += fmt.Sprintf("; the bundle was made against %s", e.Base)
+	}
+	return text
+}
+
+// Is makes the error an [ErrIncomplete].
+func (e *MissingError) Is(target error) bool { return target == ErrIncomplete }
+
+// baseOf is the bundle that b was made against, "" for a whole one.
+func baseOf(b bundle) digest.Digest {
+	if d, ok := b.(interface{ Base() digest.Digest }); ok {
+		return d.Base()
+	}
+	return ""
+}
+
+// withBase tells a [*MissingError] what the bundle was made against.
+func withBase(err error, b bundle) error {
+	if missing := (*MissingError)(nil); errors.As(err, &missing) {
+		missing.Base = baseOf(b)
+	}
+	return err
+}
+
+// SpaceError says that a file system of the node is too small for what the
+// bundle adds to it. Nothing was written.
+type SpaceError struct {
+	Path string // a folder on the file system
+	Need int64  // bytes that the load adds; unpacked sizes are partly estimated
+	Free int64  // bytes that are free
+}
+
+// Error gives both numbers in MiB.
+func (e *SpaceError) Error() string {
+	return fmt.Sprintf("check the space below %s: about %d MiB needed, %d MiB free", e.Path, e.Need>>20, e.Free>>20)
+}

@@ -1,0 +1,96 @@
+//go:build linux
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"stowage/internal/hub"
+	"stowage/internal/nodetest"
+	"stowage/pkg/archive"
+)
+
+// smallDisk mounts a file system of so many bytes until the test ends.
+func smallDisk(t *testing.T, size int64) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("not running as root (a file system is mounted)")
+	}
+	dir, err := os.MkdirTemp("/var/tmp", "sd")
+	must(t, err)
+	t.Cleanup(func() { os.Remove(dir) })
+	must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)))
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount %s: %v", dir, err)
+		}
+	})
+	return dir
+}
+
+// TestFullDiskLeavesTheNodeAsItWas fills the disk in the midst of a load that
+// the space was enough for when it began.
+func TestFullDiskLeavesTheNodeAsItWas(t *testing.T) {
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			machine, n := connect(t, nodetest.Options{Dir: smallDisk(t, 64<<20)})
+			way.set(n)
+			s := newShelf(t)
+			name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{
+				{Seed: 1, Files: []hub.File{{Name: "a", Size: 5 << 20}}},
+				{Seed: 2, Files: []hub.File{{Name: "b", Size: 9 << 20}}},
+			}})
+			b := s.bundle(name)
+			before := n.take(t)
+			rest := filepath.Join(machine.Dir(), "rest")
+			fill := func(int64) {
+				_, free, err := space(machine.Dir())
+				must(t, err)
+				must(t, os.WriteFile(rest, make([]byte, max(free-(4<<20), 0)), 0o600))
+			}
+			_, err := n.Load(t.Context(), b, LoadOptions{OnStart: fill})
+			if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, archive.ErrDamaged) {
+				t.Errorf("error: %v, want one about the disk", err)
+			}
+			must(t, os.Remove(rest))
+			n.take(t).same(t, before)
+			load(t, n, b, LoadOptions{})
+		})
+	}
+}
+
+// TestTooSmallDiskIsSeenFirst refuses before anything is written.
+func TestTooSmallDiskIsSeenFirst(t *testing.T) {
+	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 24<<20)})
+	s := newShelf(t)
+	name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 30 << 20}}}}})
+	before := n.take(t)
+	_, err := n.Load(t.Context(), s.bundle(name), LoadOptions{})
+	var short *SpaceError
+	if !errors.As(err, &short) || short.Need <= short.Free || !strings.Contains(err.Error(), n.snapshotter.root) {
+		t.Errorf("error: %v, want a SpaceError", err)
+	}
+	n.take(t).same(t, before)
+}
+
+func TestDiskThatIsNearlyFullIsTold(t *testing.T) {
+	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 32<<20)})
+	s := newShelf(t)
+	name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 1 << 20}}}}})
+	_, free, err := space(n.snapshotter.root)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(n.contentRoot, "rest"), make([]byte, free-(4<<20)), 0o600))
+	r := load(t, n, s.bundle(name, s.pause()), LoadOptions{})
+	if d := cmp.Diff([]Kind{WarnDisk}, kinds(r.Warnings)); d != "" {
+		t.Errorf("warnings (-want +got):\n%s", d)
+	}
+}

@@ -1,0 +1,31 @@
+//go:build !linux
+
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/mount"
+)
+
+// errNotHere is never seen: without shared files nothing below is called.
+var errNotHere = errors.New("only on Linux")
+
+// sharesFiles is false: containerd unpacks.
+func sharesFiles(string, string) bool { return false }
+
+type extraction struct{}
+
+func extractionOf([]mount.Mount, string, bool) (extraction, bool) { return extraction{}, false }
+
+func (extraction) extract(context.Context, io.Reader) error { return errNotHere }
+
+func syncFile(string) error { return errNotHere }
+
+func daemonConfig(string) string { return "" }
+
+func space(string) (uint64, int64, error) { return 0, 0, errNotHere }
+
+func inUse(string) int { return 0 }

@@ -1,0 +1,154 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+
+	"stowage/pkg/archive"
+)
+
+// ingestChunk is how much of a blob goes into one message, in bytes. Each is
+// answered before the next; containerd's own client sends as much.
+const ingestChunk = 1 << 20
+
+var chunkPool = sync.Pool{New: func() any { return new([ingestChunk]byte) }}
+
+// ingest brings one blob into the content store, or only its labels when it is
+// there. An ingest that an earlier, killed load has left is taken up at its
+// offset; should that part turn out wrong, the blob is sent once more in full.
+// It returns the bytes sent.
+func (l *loader) ingest(ctx context.Context, w *blobWork) (int64, error) {
+	if w.there {
+		return 0, l.relabel(ctx, w)
+	}
+	ref := ingestRef(w.desc.Digest)
+	open := func(offset int64) (io.Reader, error) {
+		in, err := l.bundle.Open(w.desc.Digest)
+		if err == nil {
+			_, err = in.Seek(offset, io.SeekStart)
+		}
+		return in, err
+	}
+	sent, resumed, err := l.send(ctx, ref, w, open)
+	if err != nil && resumed && ctx.Err() == nil && l.sound(w.desc.Digest) == nil {
+		if err := l.node.content.Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
+			return sent, fmt.Errorf("store blob %s: drop what an earlier load left: %w", w.desc.Digest, err)
+		}
+		var again int64
+		again, _, err = l.send(ctx, ref, w, open)
+		sent += again
+	}
+	if err == nil {
+		return sent, nil
+	}
+	if ctx.Err() != nil { // a stream that was ended says EOF and worse
+		return sent, ctx.Err()
+	}
+	if damage := l.sound(w.desc.Digest); damage != nil {
+		return sent, damage
+	}
+	return sent, fmt.Errorf("store blob %s: %w", w.desc.Digest, err)
+}
+
+// ingestRef names the ingest of a blob, so that the next load can find it.
+func ingestRef(d digest.Digest) string { return "stowage-" + d.String() }
+
+// send writes one blob from where the store has it; resumed says that this was
+// not the start. open gives the bytes from there on. The store checks size and
+// digest in Commit.
+func (l *loader) send(ctx context.Context, ref string, w *blobWork, open func(offset int64) (io.Reader, error)) (sent int64, resumed bool, err error) {
+	// Cancelling ends the stream and so frees the ref on every way out.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// Size and digest let the store answer AlreadyExists for a blob that came in
+	// the meantime, or that another namespace has, and put it under the lease.
+	out, err := content.OpenWriter(ctx, l.node.content, content.WithRef(ref), content.WithDescriptor(w.desc))
+	if errdefs.IsAlreadyExists(err) {
+		return 0, false, l.relabel(ctx, w)
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	defer out.Close()
+	st, err := out.Status()
+	if err != nil {
+		return 0, false, err
+	}
+	resumed = st.Offset > 0
+	if st.Offset > w.desc.Size {
+		return 0, true, fmt.Errorf("the store has %d of %d bytes", st.Offset, w.desc.Size)
+	}
+	in, err := open(st.Offset)
+	if err != nil {
+		return 0, resumed, err
+	}
+	l.progress(st.Offset)
+	buf := chunkPool.Get().(*[ingestChunk]byte)
+	defer chunkPool.Put(buf)
+	// The struct hides Write's siblings: io.CopyBuffer must use the buffer.
+	sent, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{&counting{in, l.progress}}, buf[:])
+	if err != nil {
+		return sent, resumed, err
+	}
+	err = out.Commit(ctx, w.desc.Size, w.desc.Digest, content.WithLabels(w.labels))
+	if errdefs.IsAlreadyExists(err) {
+		err = l.relabel(ctx, w)
+	}
+	return sent, resumed, err
+}
+
+// relabel sets labels of a blob that is there.
+func (l *loader) relabel(ctx context.Context, w *blobWork) error {
+	if len(w.labels) == 0 {
+		return nil
+	}
+	var fields []string
+	for _, k := range slices.Sorted(maps.Keys(w.labels)) {
+		fields = append(fields, "labels."+k)
+	}
+	if _, err := l.node.content.Update(ctx, content.Info{Digest: w.desc.Digest, Labels: w.labels}, fields...); err != nil {
+		return fmt.Errorf("label blob %s: %w", w.desc.Digest, err)
+	}
+	return nil
+}
+
+// sound re-hashes a blob of the bundle. After a failure it tells a damaged
+// bundle from a broken node, which no error text does.
+func (l *loader) sound(d digest.Digest) error {
+	in, err := l.bundle.Open(d)
+	if errors.Is(err, archive.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	v := d.Verifier()
+	if _, err := io.Copy(v, in); err != nil {
+		return fmt.Errorf("read blob %s: %w", d, err)
+	}
+	if !v.Verified() {
+		return fmt.Errorf("blob %s does not match its digest: %w", d, archive.ErrDamaged)
+	}
+	return nil
+}
+
+// counting reports the bytes read through it.
+type counting struct {
+	io.Reader
+	report func(int64)
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.report(int64(n))
+	return n, err
+}

@@ -1,0 +1,290 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync/atomic"
+
+	"github.com/opencontainers/go-digest"
+
+	"stowage/pkg/archive"
+)
+
+// LoadOptions say how a bundle is loaded. The zero value pins the images and
+// keeps their compressed layers.
+type LoadOptions struct {
+	// NoPin leaves out the label that keeps the images from the kubelet's garbage
+	// collection. Pins that are there stay, also those of earlier bundles, which
+	// a load with pins takes back once it has all their repositories.
+	NoPin bool
+	// DiscardLayers keeps only the unpacked layers: less disk and time, but the
+	// images cannot be exported, pushed or used by another snapshotter.
+	DiscardLayers bool
+	// Jobs is how many layers are worked on at once. 0: as many as processors,
+	// at least 2 and at most 4; a disk does not get faster with more.
+	Jobs int
+	// OnStart, if set, is called once with the number of bytes that OnBytes will
+	// count up to, 0 when there is nothing to do.
+	OnStart func(total int64)
+	// OnBytes, if set, is called with the numbers of compressed bytes sent and
+	// unpacked, from several goroutines. A layer that is kept counts twice.
+	OnBytes func(int64)
+}
+
+// Load brings the images of the bundle into containerd, unpacked and pinned, and
+// proves that the kubelet will find them. What is there is skipped; when all is
+// there nothing is written.
+//
+// The images become visible one after the other when all of them are complete
+// and synced to disk. On an error before that, or when ctx ends, nothing is
+// visible and nothing is left behind; only what a killed process had brought
+// stays under its lease for 24 hours, and the next load goes on from it.
+//
+// Errors: [ErrIncomplete] (with a report when the load itself went well),
+// [archive.ErrDamaged] for a bundle whose bytes do not match their digests,
+// [*SpaceError], or what containerd answered.
+func (n *Node) Load(ctx context.Context, b *archive.Reader, o LoadOptions) (*Report, error) {
+	r, err := n.load(n.in(ctx), b, o)
+	return r, withBase(err, b)
+}
+
+// loader is one load at work.
+type loader struct {
+	node    *Node
+	bundle  bundle
+	decoder decoder
+	opts    LoadOptions
+	stream  *arrivals // nil for a bundle that can be read anywhere
+	local   bool      // unpack in this process
+	rebase  bool      // and the layers of one image side by side
+
+	ingested, unpacked atomic.Int64
+	layers             atomic.Int64
+}
+
+func (n *Node) load(ctx context.Context, b bundle, o LoadOptions) (*Report, error) {
+	return n.newLoader(b, o).load(ctx)
+}
+
+func (l *loader) load(ctx context.Context) (*Report, error) {
+	n, b := l.node, l.bundle
+	imgs, err := selectImages(ctx, b, n.server.Platform)
+	if err != nil {
+		return nil, err
+	}
+	p, inv, err := l.plan(ctx, imgs)
+	if err != nil {
+		return nil, err
+	}
+	report := n.newReport(b.Digest(), p, inv)
+	if p.empty() {
+		l.start(0)
+		if err = l.arrived(); err == nil {
+			err = n.prove(ctx, imgs, report, true, l.pins())
+		}
+	} else {
+		report, err = l.bring(ctx, imgs)
+	}
+	if err == nil && !l.opts.NoPin {
+		report.Released, err = n.release(ctx, b, imgs, inv)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.warn(ctx, report, inv, l)
+	return report, report.verdict()
+}
+
+// newLoader decides how layers are unpacked.
+func (n *Node) newLoader(b bundle, o LoadOptions) *loader {
+	if o.Jobs <= 0 {
+		o.Jobs = max(2, min(4, runtime.NumCPU()))
+	}
+	l := &loader{node: n, bundle: b, decoder: magicDecoder{}, opts: o, local: n.local}
+	l.rebase = l.local && n.snapshotter.rebase
+	return l
+}
+
+// plan compares the bundle with the node.
+func (l *loader) plan(ctx context.Context, imgs []*image) (*plan, *inventory, error) {
+	inv, err := l.node.takeInventory(ctx, imgs)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := newPlan(imgs, inv, l.bundle.Has, planOptions{
+		snapshotter: l.node.snapshotter.name,
+		discard:     l.opts.DiscardLayers,
+		labels:      recordLabels(l.bundle.Digest(), !l.opts.NoPin),
+	})
+	return p, inv, err
+}
+
+// bring does the part of a load that writes, under the lock of the bundle and a
+// lease. Both end with it, however it ends.
+func (l *loader) bring(ctx context.Context, imgs []*image) (_ *Report, err error) {
+	s, lctx, err := l.node.begin(ctx, l.bundle.Digest())
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if l.worthKeeping(ctx, err) {
+			err = errors.Join(err, s.pause(ctx))
+		} else {
+			err = errors.Join(err, s.end(ctx))
+		}
+	}()
+	// Again: another load of this bundle may just have done it all.
+	p, inv, err := l.plan(lctx, imgs)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.protect(lctx, p, inv); err != nil {
+		return nil, err
+	}
+	if err := l.preflight(p); err != nil {
+		return nil, err
+	}
+	report := l.node.newReport(l.bundle.Digest(), p, inv)
+	if err := l.work(lctx, p); err != nil {
+		return nil, err
+	}
+	report.Ingested, report.Unpacked, report.Layers = l.ingested.Load(), l.unpacked.Load(), int(l.layers.Load())
+	for _, ip := range p.images {
+		for _, r := range ip.records {
+			if err := l.node.writeRecord(lctx, r); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return report, l.node.prove(ctx, imgs, report, true, l.pins())
+}
+
+// work brings blobs and snapshots and makes them safe on disk.
+func (l *loader) work(ctx context.Context, p *plan) error {
+	tasks, unpacks, total := l.tasks(p)
+	l.start(total)
+	err := runTasks(ctx, tasks, l.opts.Jobs)
+	if err == nil {
+		err = l.arrived()
+	}
+	if err != nil {
+		for _, u := range unpacks {
+			u.discard(ctx) // filled, but its turn to be committed never came
+		}
+		return err
+	}
+	return l.sync()
+}
+
+// arrived waits for the end of a stream.
+func (l *loader) arrived() error {
+	if l.stream == nil {
+		return nil
+	}
+	return l.stream.finish()
+}
+
+// tasks makes one task for each blob and each snapshot, two for a snapshot that
+// is filled before its parent is there. total is what progress counts up to.
+func (l *loader) tasks(p *plan) (tasks []*task, unpacks []*unpack, total int64) {
+	blobs := map[digest.Digest]*task{}
+	var arriving *task // the latest; what a stream brings comes in its order
+	addBlob := func(w *blobWork) {
+		bring := l.ingest
+		t := &task{}
+		if !w.there {
+			t.cost = w.desc.Size
+			if l.stream.brings(w.desc.Digest) {
+				bring = l.receive
+				t.after(arriving)
+				arriving = t
+			}
+		}
+		t.run = func(ctx context.Context) error {
+			sent, err := bring(ctx, w)
+			l.ingested.Add(sent)
+			return err
+		}
+		blobs[w.desc.Digest] = t
+		tasks, total = append(tasks, t), total+t.cost
+	}
+	for _, w := range l.blobWork(p) {
+		addBlob(w)
+	}
+	commits := map[*unpackWork]*task{}
+	for _, w := range p.unpacks {
+		if !l.local && blobs[w.Digest] == nil && l.bundle.Has(w.Digest) {
+			// containerd unpacks from its own store only; nothing will hold the
+			// blob after the lease.
+			addBlob(&blobWork{desc: w.Descriptor})
+		}
+		u := &unpack{unpackWork: w, loader: l, rebase: l.rebase && w.layer.parent != ""}
+		fill := &task{cost: w.Size, run: u.make}
+		commit := &task{urgent: true, run: u.commit}
+		if !l.local || l.stream != nil {
+			fill.after(blobs[w.Digest])
+		}
+		if !l.rebase {
+			fill.after(commits[w.parent])
+		}
+		commit.after(fill, commits[w.parent])
+		commits[w] = commit
+		tasks, total = append(tasks, fill, commit), total+w.Size
+		unpacks = append(unpacks, u)
+	}
+	return tasks, unpacks, total
+}
+
+// sync makes blobs and unpacked files safe before a name shows them: containerd
+// syncs its metadata, but not the files of a snapshot, and an image that lost its
+// files in a power cut would look complete for ever.
+func (l *loader) sync() error {
+	if !l.local {
+		return nil // the diff service was told to sync
+	}
+	seen := map[uint64]bool{}
+	for _, root := range []string{l.node.snapshotter.root, l.node.contentRoot} {
+		device, _, err := space(root)
+		if err != nil {
+			return fmt.Errorf("sync %s: %w", root, err)
+		}
+		if seen[device] {
+			continue
+		}
+		seen[device] = true
+		if err := syncFile(root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// start and progress report to the caller.
+func (l *loader) start(total int64) {
+	if l.opts.OnStart != nil {
+		l.opts.OnStart(total)
+	}
+}
+
+func (l *loader) progress(n int64) {
+	if l.opts.OnBytes != nil && n > 0 {
+		l.opts.OnBytes(n)
+	}
+}
+
+// pins tells whether the CRI plugin will show the images as pinned.
+func (l *loader) pins() bool {
+	return !l.opts.NoPin && keepsPins(l.node.server.Version)
+}
+
+// verdict is the error of a finished load or check.
+func (r *Report) verdict() error {
+	missing := r.Missing()
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the kubelet would not find %s: %w", strings.Join(missing, ", "), ErrIncomplete)
+}

@@ -1,0 +1,328 @@
+//go:build linux
+
+package node
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/hub"
+	"stowage/internal/nodetest"
+	"stowage/pkg/archive"
+)
+
+// connect starts a containerd and connects to it.
+func connect(t *testing.T, opts ...nodetest.Options) (*nodetest.Node, *Node) {
+	t.Helper()
+	machine := nodetest.Start(t, opts...)
+	return machine, reconnect(t, machine)
+}
+
+// reconnect connects to a containerd that runs.
+func reconnect(t *testing.T, machine *nodetest.Node) *Node {
+	t.Helper()
+	n, err := Connect(t.Context(), Options{Address: machine.Address()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n
+}
+
+// load loads a bundle and fails the test on any error.
+func load(t *testing.T, n *Node, b *archive.Reader, o LoadOptions) *Report {
+	t.Helper()
+	r, err := n.Load(t.Context(), b, o)
+	if err != nil {
+		t.Fatalf("load: %v", err)
+	}
+	return r
+}
+
+// ways are the ways in which layers get onto a node.
+var ways = []struct {
+	name string
+	set  func(*Node)
+}{
+	{"side by side", func(*Node) {}},
+	{"parents first", func(n *Node) { n.snapshotter.rebase = false }},
+	{"by containerd", func(n *Node) { n.local = false }},
+}
+
+func TestLoadedImageRuns(t *testing.T) {
+	s := newShelf(t)
+	name := s.hello("acme/hello", "v1")
+	b := s.bundle(name, s.pause())
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			machine, n := connect(t)
+			way.set(n)
+			r := load(t, n, b, LoadOptions{})
+			for _, i := range r.Images {
+				if i.Status != Loaded || i.Verdict != Ready || !i.Pinned {
+					t.Errorf("report: %+v", i)
+				}
+			}
+			if n.local && len(r.Warnings) > 0 {
+				t.Errorf("warnings: %v", r.Warnings)
+			}
+			out, err := machine.Ctr("images", "ls")
+			if err != nil || !strings.Contains(out, name+" ") {
+				t.Errorf("ctr images ls: %v\n%s", err, out)
+			}
+			out, err = machine.RunContainer(t.Context(), name)
+			if want := "hello from acme/hello\n"; err != nil || out != want {
+				t.Errorf("container: %q, %v; want %q", out, err, want)
+			}
+		})
+	}
+}
+
+func TestSecondLoadWritesNothing(t *testing.T) {
+	for _, discard := range []bool{false, true} {
+		machine, n := connect(t)
+		s := newShelf(t)
+		b := s.bundle(s.calico(0)...)
+		o := LoadOptions{DiscardLayers: discard}
+		first := load(t, n, b, o)
+		if first.UpToDate() || first.Layers == 0 || first.Ingested == 0 {
+			t.Errorf("first load: %+v", first)
+		}
+		before := n.take(t)
+		total := int64(-1)
+		o.OnStart = func(n int64) { total = n }
+		o.OnBytes = func(int64) { t.Error("second load: bytes were read") }
+		second := load(t, n, b, o)
+		if !second.UpToDate() || second.Ingested+second.Unpacked != 0 || second.Skipped == 0 || total != 0 {
+			t.Errorf("second load: %+v, progress to %d", second, total)
+		}
+		n.take(t).same(t, before)
+		// Nor does one after everything had a chance to be lost.
+		n.collect(t)
+		must(t, machine.Restart(t.Context()))
+		n = reconnect(t, machine)
+		if third := load(t, n, b, o); !third.UpToDate() {
+			t.Errorf("load after a garbage collection and a restart: %+v", third)
+		}
+		n.take(t).same(t, before)
+	}
+}
+
+func TestSharedLayersAreUnpackedOnce(t *testing.T) {
+	_, n := connect(t)
+	s := newShelf(t)
+	names := s.calico(0)
+	chains, blobs := map[digest.Digest]bool{}, map[digest.Digest]int64{}
+	for _, name := range names {
+		m := s.manifest(name)
+		for _, l := range m.Layers {
+			blobs[l.Digest] = l.Size
+		}
+		img := image{config: m.Config}
+		raw, err := readDocument(s.bundle(names...), m.Config.Digest)
+		must(t, err)
+		must(t, img.addLayers(raw, m.Layers))
+		for _, l := range img.layers {
+			chains[l.chain] = true
+		}
+	}
+	var progress, total atomic.Int64
+	r := load(t, n, s.bundle(names...), LoadOptions{
+		OnStart: func(n int64) { total.Store(n) },
+		OnBytes: func(n int64) { progress.Add(n) },
+	})
+	if r.Layers != len(chains) {
+		t.Errorf("layers unpacked: %d, want %d", r.Layers, len(chains))
+	}
+	if progress.Load() != total.Load() || total.Load() == 0 {
+		t.Errorf("progress: %d of %d", progress.Load(), total.Load())
+	}
+	for d, size := range blobs {
+		info, err := n.content.Info(n.namespaced(t), d)
+		if err != nil || info.Size != size {
+			t.Errorf("layer %s: %+v, %v", d, info, err)
+		}
+		want := "calico/cni,calico/kube-controllers,calico/node"
+		got := info.Labels["containerd.io/distribution.source.docker.io"]
+		if !strings.Contains(want, got) || got == "" || info.Labels[labelUncompressed] == "" {
+			t.Errorf("layer %s: labels %v", d, info.Labels)
+		}
+	}
+}
+
+func TestDamagedLayerLeavesNothing(t *testing.T) {
+	s := newShelf(t)
+	names := s.calico(20)
+	bad := s.manifest(names[1]).Layers[1].Digest
+	path := s.file(archive.PlanOptions{}, wantedAll(names)...)
+	try := func(t *testing.T, set func(*Node), o LoadOptions) {
+		_, n := connect(t)
+		set(n)
+		before := n.take(t)
+		flip(t, path, bad)
+		_, err := n.Load(t.Context(), openBundle(t, path), o)
+		if !errors.Is(err, archive.ErrDamaged) || !strings.Contains(err.Error(), bad.String()) {
+			t.Errorf("error: %v, want one about %s", err, bad)
+		}
+		n.take(t).same(t, before)
+		flip(t, path, bad) // the same bit again: sound
+		load(t, n, openBundle(t, path), o)
+	}
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) { try(t, way.set, LoadOptions{}) })
+	}
+	t.Run("discarded", func(t *testing.T) { try(t, ways[0].set, LoadOptions{DiscardLayers: true}) })
+}
+
+func TestCancelledLoadLeavesNothing(t *testing.T) {
+	s := newShelf(t)
+	b := s.bundle(s.calico(20)...)
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			_, n := connect(t)
+			way.set(n)
+			before := n.take(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			var left atomic.Int64
+			o := LoadOptions{OnStart: func(total int64) { left.Store(total / 2) }}
+			o.OnBytes = func(n int64) {
+				if left.Add(-n) < 0 {
+					cancel()
+				}
+			}
+			if _, err := n.Load(ctx, b, o); !errors.Is(err, context.Canceled) {
+				t.Errorf("error: %v, want a cancelled context", err)
+			}
+			n.take(t).same(t, before)
+			load(t, n, b, LoadOptions{})
+		})
+	}
+}
+
+// TestLoadAfterACancelledOne waits for a load that is being cancelled: its
+// cleaning up must not take the lease of the next.
+func TestLoadAfterACancelledOne(t *testing.T) {
+	machine, n := connect(t)
+	s := newShelf(t)
+	b := s.bundle(s.calico(20)...)
+	other := reconnect(t, machine)
+	ctx, cancel := context.WithCancel(t.Context())
+	started, once := make(chan struct{}), sync.Once{}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := n.Load(ctx, b, LoadOptions{OnBytes: func(int64) {
+			once.Do(func() { close(started) })
+			<-ctx.Done()
+		}})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled load: %v", err)
+		}
+	})
+	<-started
+	wg.Go(func() {
+		if _, err := other.Load(t.Context(), b, LoadOptions{}); err != nil {
+			t.Errorf("load after it: %v", err)
+		}
+	})
+	cancel()
+	wg.Wait()
+	n.collect(t)
+	if _, err := n.Check(t.Context(), b); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMovedTagIsReported(t *testing.T) {
+	_, n := connect(t)
+	s := newShelf(t)
+	name := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 100}}}}})
+	first := s.bundle(name)
+	load(t, n, first, LoadOptions{})
+	was := s.added[name].Digest
+	s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 2, Files: []hub.File{{Name: "a", Size: 100}}}}})
+	second := s.bundle(name)
+	r := load(t, n, second, LoadOptions{})
+	got := r.Images[0]
+	want := ImageReport{Name: name, Target: s.added[name].Digest, Image: s.manifest(name).Config.Digest,
+		Status: Moved, Was: was, Verdict: Ready, Pinned: true}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("report (-want +got):\n%s", d)
+	}
+	if _, err := n.Check(t.Context(), first); !errors.Is(err, ErrIncomplete) {
+		t.Errorf("check of the first bundle: %v, want it to be incomplete", err)
+	}
+}
+
+func TestLoadsAtOnce(t *testing.T) {
+	machine, n := connect(t)
+	s := newShelf(t)
+	names := s.calico(20)
+	bundles := []*archive.Reader{s.bundle(names...), s.bundle(names...), s.bundle(names[:2]...), s.bundle(names[1:]...)}
+	before := n.take(t)
+	var wg sync.WaitGroup
+	for _, b := range bundles {
+		other := reconnect(t, machine)
+		wg.Go(func() {
+			if _, err := other.Load(t.Context(), b, LoadOptions{}); err != nil {
+				t.Errorf("load: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	after := n.take(t)
+	if d := cmp.Diff(before.Leases, after.Leases); d != "" || len(after.Ingests) > 0 {
+		t.Errorf("left behind: ingests %v, leases %s", after.Ingests, d)
+	}
+	if i := slices.IndexFunc(after.Snapshots, func(s string) bool { return strings.HasPrefix(s, "Active") }); i >= 0 {
+		t.Errorf("left behind: %s", after.Snapshots[i])
+	}
+	n.collect(t)
+	for _, b := range bundles {
+		if _, err := n.Check(t.Context(), b); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// calico puts the three images of calico.yaml on the shelf, about scale times
+// 150 KiB of layers for each platform.
+func (s *shelf) calico(scale int) []string {
+	s.t.Helper()
+	all, err := s.hub.AddCalico(hub.CalicoOptions{Scale: scale})
+	must(s.t, err)
+	var names []string
+	for _, a := range all {
+		names = append(names, s.keep(a, nil))
+	}
+	return names
+}
+
+// manifest is the image of this machine's architecture under a name.
+func (s *shelf) manifest(name string) hub.Manifest {
+	s.t.Helper()
+	for _, m := range s.added[name].Manifests {
+		if m.Platform == nil || m.Platform.Architecture == runtime.GOARCH {
+			return m
+		}
+	}
+	s.t.Fatalf("%s has nothing for %s", name, runtime.GOARCH)
+	return hub.Manifest{}
+}
+
+// wantedAll wants all platforms of the names.
+func wantedAll(names []string) []wanted {
+	var list []wanted
+	for _, n := range names {
+		list = append(list, wanted{name: n})
+	}
+	return list
+}

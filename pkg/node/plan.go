@@ -1,0 +1,287 @@
+package node
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Labels of containerd that keep things from its garbage collection
+// (docs/garbage-collection.md) and tell where a blob came from.
+const (
+	labelConfigRef    = "containerd.io/gc.ref.content.config"
+	labelLayerRef     = "containerd.io/gc.ref.content.l."
+	labelManifestRef  = "containerd.io/gc.ref.content.m."
+	labelSnapshotRef  = "containerd.io/gc.ref.snapshot."
+	labelUncompressed = "containerd.io/uncompressed"
+	labelSource       = "containerd.io/distribution.source."
+)
+
+// maxLabel is what containerd takes for one label, key and value (pkg/labels).
+const maxLabel = 4096
+
+// planOptions are the wishes a plan depends on.
+type planOptions struct {
+	snapshotter string
+	discard     bool              // keep no layer blobs
+	labels      map[string]string // of every image record
+}
+
+// plan is what the node lacks of a bundle.
+type plan struct {
+	blobs   []*blobWork   // to write or to label
+	unpacks []*unpackWork // to unpack; parents before children
+	images  []*imagePlan  // one for each image, in the bundle's order
+}
+
+// blobWork is one blob to bring into the content store.
+type blobWork struct {
+	desc   ocispec.Descriptor
+	labels map[string]string // to set; for a blob that is there only the missing ones
+	there  bool
+}
+
+// unpackWork is one snapshot to make.
+type unpackWork struct {
+	layer
+	parent *unpackWork // nil when the parent is there already, or there is none
+	image  string      // a name for messages
+}
+
+// imagePlan is what one image lacks.
+type imagePlan struct {
+	*image
+	records  []record
+	content  bool            // blobs or labels are missing
+	rootfs   bool            // snapshots are missing
+	retained []digest.Digest // blobs that are there and that the image needs
+}
+
+// record is one image record to make or to change.
+type record struct {
+	image   images.Image
+	verdict recordVerdict
+	was     digest.Digest // the target before, when it moves
+}
+
+// recordVerdict says what a record needs.
+type recordVerdict int
+
+const (
+	recordRight   recordVerdict = iota // nothing
+	recordRelabel                      // labels only
+	recordCreate                       // it is not there
+	recordMove                         // it means something else
+)
+
+// empty tells whether there is nothing to do.
+func (p *plan) empty() bool {
+	return !slices.ContainsFunc(p.images, (*imagePlan).lacks)
+}
+
+// lacks tells whether anything of the image is to be done.
+func (ip *imagePlan) lacks() bool {
+	return ip.content || ip.rootfs ||
+		slices.ContainsFunc(ip.records, func(r record) bool { return r.verdict != recordRight })
+}
+
+// planner collects the work of all images; each blob and chain once.
+type planner struct {
+	inv      *inventory
+	inBundle func(digest.Digest) bool
+	opts     planOptions
+	blobs    map[digest.Digest]*blobWork
+	unpacks  map[digest.Digest]*unpackWork
+	sources  map[digest.Digest]map[string][]string // blob → host → repositories
+	lacking  []digest.Digest
+	plan     plan
+}
+
+// newPlan compares the images with the inventory. It is a pure function. The
+// blobs that neither side has come together in a [*MissingError].
+func newPlan(imgs []*image, inv *inventory, inBundle func(digest.Digest) bool, o planOptions) (*plan, error) {
+	p := &planner{
+		inv: inv, inBundle: inBundle, opts: o,
+		blobs:   map[digest.Digest]*blobWork{},
+		unpacks: map[digest.Digest]*unpackWork{},
+		sources: map[digest.Digest]map[string][]string{},
+	}
+	for _, img := range imgs {
+		p.addImage(img)
+	}
+	if len(p.lacking) > 0 {
+		return nil, &MissingError{Digests: p.lacking}
+	}
+	for _, w := range p.plan.blobs {
+		if !w.there {
+			maps.Copy(w.labels, sourceLabels(p.sources[w.desc.Digest]))
+		}
+	}
+	return &p.plan, nil
+}
+
+// addImage plans the blobs from the leaves to the root, then the records.
+func (p *planner) addImage(img *image) {
+	ip := &imagePlan{image: img}
+	layers := p.addLayers(ip)
+	config := map[string]string{}
+	if top := img.top(); top != "" {
+		config[labelSnapshotRef+p.opts.snapshotter] = top.String()
+	}
+	p.addBlob(ip, img.config, config)
+	for i, d := range slices.Backward(img.documents) {
+		have := p.inv.labels[d.Digest]
+		want := map[string]string{}
+		if i == len(img.documents)-1 {
+			want[labelConfigRef] = img.config.Digest.String()
+			addRefs(want, have, labelLayerRef, layers)
+		} else {
+			addRefs(want, have, labelManifestRef, []digest.Digest{img.documents[i+1].Digest})
+		}
+		p.addBlob(ip, d, want)
+	}
+	p.addRecords(ip)
+	p.plan.images = append(p.plan.images, ip)
+}
+
+// addLayers plans blobs and snapshots of the layers and returns the digests
+// that the manifest shall keep alive.
+func (p *planner) addLayers(ip *imagePlan) []digest.Digest {
+	var kept []digest.Digest
+	for i, l := range ip.layers {
+		there, here := p.inv.has(l.Digest), p.inBundle(l.Digest)
+		keep := (!p.opts.discard || ip.artifact) && (there || here)
+		if keep {
+			labels := map[string]string{}
+			if l.diff != "" {
+				labels[labelUncompressed] = l.diff.String()
+			}
+			p.addBlob(ip, l.Descriptor, labels)
+			kept = append(kept, l.Digest)
+		}
+		if p.inv.chains[l.chain] || p.inv.chains[ip.top()] {
+			continue // a snapshot without its blob runs, too
+		}
+		if !here && !there {
+			p.lack(l.Digest)
+			continue
+		}
+		if ip.artifact {
+			continue
+		}
+		ip.rootfs = true
+		p.addUnpack(ip, i)
+	}
+	return kept
+}
+
+// addUnpack plans the snapshot of the i-th layer.
+func (p *planner) addUnpack(ip *imagePlan, i int) {
+	l := ip.layers[i]
+	if p.unpacks[l.chain] != nil {
+		return
+	}
+	w := &unpackWork{layer: l, parent: p.unpacks[l.parent], image: ip.names[0]}
+	p.unpacks[l.chain] = w
+	p.plan.unpacks = append(p.plan.unpacks, w)
+}
+
+// addBlob plans one blob, or only the labels it lacks.
+func (p *planner) addBlob(ip *imagePlan, d ocispec.Descriptor, labels map[string]string) {
+	p.addSource(d.Digest, ip.names)
+	have, there := p.inv.labels[d.Digest]
+	if !there && !p.inBundle(d.Digest) {
+		p.lack(d.Digest)
+		return
+	}
+	if there {
+		ip.retained = append(ip.retained, d.Digest)
+		maps.DeleteFunc(labels, func(k, v string) bool { return have[k] == v })
+		if len(labels) == 0 {
+			return
+		}
+	}
+	ip.content = true
+	w := p.blobs[d.Digest]
+	if w == nil {
+		w = &blobWork{desc: ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}, labels: map[string]string{}, there: there}
+		p.blobs[d.Digest] = w
+		p.plan.blobs = append(p.plan.blobs, w)
+	}
+	maps.Copy(w.labels, labels)
+}
+
+// lack notes a blob that nobody has.
+func (p *planner) lack(d digest.Digest) {
+	if !slices.Contains(p.lacking, d) {
+		p.lacking = append(p.lacking, d)
+	}
+}
+
+// addRefs adds to want the labels by which a parent keeps its children. Numbers
+// that the blob uses already for other children are left to them.
+func addRefs(want, have map[string]string, prefix string, children []digest.Digest) {
+	kept := map[string]bool{}
+	for k, v := range have {
+		if strings.HasPrefix(k, prefix) {
+			kept[v] = true
+		}
+	}
+	number := 0
+	for _, c := range children {
+		if kept[c.String()] {
+			continue
+		}
+		kept[c.String()] = true
+		key := func() string { return fmt.Sprint(prefix, number) }
+		for have[key()] != "" {
+			number++
+		}
+		want[key()] = c.String()
+		number++
+	}
+}
+
+// addSource notes the repositories a blob belongs to.
+func (p *planner) addSource(d digest.Digest, names []string) {
+	hosts := p.sources[d]
+	if hosts == nil {
+		hosts = map[string][]string{}
+		p.sources[d] = hosts
+	}
+	for _, name := range names {
+		ref, err := reference.ParseNormalizedNamed(name)
+		if err != nil {
+			continue
+		}
+		host, repo := reference.Domain(ref), reference.Path(ref)
+		if !slices.Contains(hosts[host], repo) {
+			hosts[host] = append(hosts[host], repo)
+		}
+	}
+}
+
+// sourceLabels writes the repositories as the CRI plugin's pull does, one label
+// a host; what does not fit into a label is left out.
+func sourceLabels(hosts map[string][]string) map[string]string {
+	labels := map[string]string{}
+	for host, repos := range hosts {
+		key, value := labelSource+host, ""
+		slices.Sort(repos)
+		for _, r := range repos {
+			if len(key)+len(value)+1+len(r) <= maxLabel {
+				value += "," + r
+			}
+		}
+		if value != "" {
+			labels[key] = value[1:]
+		}
+	}
+	return labels
+}

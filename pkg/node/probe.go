@@ -1,0 +1,181 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+)
+
+// Sockets lists the places where containerd listens, in the order in which
+// Connect tries them: k3s and RKE2, k0s, microk8s, then the place of a
+// containerd of its own (kubeadm, kind inside its node, Docker's).
+func Sockets() []string {
+	return []string{
+		"/run/k3s/containerd/containerd.sock",
+		"/run/k0s/containerd.sock",
+		"/var/snap/microk8s/common/run/containerd.sock",
+		"/run/containerd/containerd.sock",
+	}
+}
+
+// answerTimeout is how long a daemon may take for its first answer. A node that
+// boots or swaps is slow; one that stays silent this long serves nobody.
+const answerTimeout = 10 * time.Second
+
+// daemon is a containerd that answered.
+type daemon struct {
+	address string
+	client  *client.Client
+	version string
+	uuid    string
+	plugins []plugin
+	cri     bool  // the CRI plugin is there
+	criErr  error // and this is why it does not work
+}
+
+// dial connects to the containerd at address and asks what it is. A nil daemon
+// comes with an attempt that says why.
+func dial(ctx context.Context, address string) (*daemon, Attempt) {
+	if reason, err := knock(ctx, address); err != nil {
+		return nil, Attempt{address, reason, err}
+	}
+	c, err := client.New(address)
+	if err != nil {
+		return nil, Attempt{address, NotContainerd, err}
+	}
+	d := &daemon{address: address, client: c}
+	if err := d.ask(ctx); err != nil {
+		c.Close()
+		return nil, Attempt{address, NotContainerd, err}
+	}
+	return d, Attempt{Address: address}
+}
+
+// knock opens and closes the socket: the error of the system call tells the
+// cases apart that gRPC folds into one.
+func knock(ctx context.Context, address string) (Reason, error) {
+	conn, err := (&net.Dialer{Timeout: answerTimeout}).DialContext(ctx, "unix", address)
+	switch {
+	case err == nil:
+		conn.Close()
+		return "", nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return NotRunning, err
+	case errors.Is(err, fs.ErrPermission):
+		return Permission, err
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return Refused, err
+	}
+	return NotContainerd, err
+}
+
+// ask fills the daemon from its version and introspection services.
+func (d *daemon) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	v, err := d.client.Version(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for the version: %w", err)
+	}
+	d.version = v.Version
+	s, err := d.client.Server(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for the server's id: %w", err)
+	}
+	d.uuid = s.UUID
+	if d.plugins, err = listPlugins(ctx, d.client); err != nil {
+		return fmt.Errorf("ask for the plugins: %w", err)
+	}
+	d.cri, d.criErr = criState(d.plugins)
+	return nil
+}
+
+// search tries the sockets in order and returns the one containerd that serves
+// a kubelet. Sockets of the same daemon (links) count once.
+func search(ctx context.Context, sockets []string) (*daemon, error) {
+	var found []*daemon
+	var attempts []Attempt
+	for _, address := range sockets {
+		d, attempt := dial(ctx, address)
+		if d != nil {
+			attempt = d.judge(found)
+		}
+		attempts = append(attempts, attempt)
+		switch {
+		case d == nil:
+		case attempt.Reason == Ambiguous:
+			found = append(found, d)
+		default:
+			d.client.Close()
+		}
+	}
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	for _, d := range found {
+		d.client.Close()
+	}
+	return nil, choose(attempts)
+}
+
+// judge says whether the daemon would do: Ambiguous means yes, as every one
+// that would do stays a candidate until the search is over.
+func (d *daemon) judge(found []*daemon) Attempt {
+	for _, f := range found {
+		if f.uuid == d.uuid && sameFile(f.address, d.address) {
+			return Attempt{Address: d.address, Err: fmt.Errorf("the same containerd as %s", f.address)}
+		}
+	}
+	switch {
+	case d.criErr != nil:
+		return Attempt{d.address, CRIFailed, d.criErr}
+	case !d.cri:
+		return Attempt{d.address, NoCRI, nil}
+	}
+	return Attempt{Address: d.address, Reason: Ambiguous}
+}
+
+// sameFile tells whether two paths lead to one socket.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+// choose makes one error of all attempts: the case nearest to working is the
+// one the user can do something about.
+func choose(attempts []Attempt) *UnavailableError {
+	for _, reason := range []Reason{Ambiguous, CRIFailed, Permission, NoCRI, Refused, NotContainerd} {
+		for _, a := range attempts {
+			if a.Reason != reason {
+				continue
+			}
+			if reason == Ambiguous {
+				return &UnavailableError{Reason: Ambiguous, Attempts: withReason(attempts, Ambiguous)}
+			}
+			return &UnavailableError{reason, a.Address, attempts, a.Err}
+		}
+	}
+	return &UnavailableError{Reason: NotRunning, Attempts: attempts}
+}
+
+// withReason keeps the attempts of one reason.
+func withReason(attempts []Attempt, reason Reason) []Attempt {
+	var kept []Attempt
+	for _, a := range attempts {
+		if a.Reason == reason {
+			kept = append(kept, a)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,6 @@
+//go:build linux && !race
+
+package node
+
+// raceDetector tells whether this test binary carries the race detector.
+const raceDetector = false

@@ -1,0 +1,164 @@
+//go:build linux
+
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+
+	"stowage/internal/hub"
+	"stowage/pkg/archive"
+)
+
+// order tells this binary, run by a test, to be a loader that may die.
+type order struct {
+	Address, Bundle string
+	Jobs            int
+	Discard         bool
+	After           int64 // bytes; 0: it lives
+}
+
+// orderVariable is the environment variable with the order, as JSON.
+const orderVariable = "STOWAGE_TEST_ORDER"
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(orderVariable); text != "" {
+		var o order
+		if err := json.Unmarshal([]byte(text), &o); err != nil {
+			panic(err)
+		}
+		code := o.obey(context.Background())
+		status, err := os.ReadFile("/proc/self/status")
+		if err != nil {
+			panic(err)
+		}
+		os.Stdout.Write(status)
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
+// obey loads and gives the exit status; once some bytes have passed the process
+// is gone with status 9, as after a kill -9, without any cleaning up.
+func (o order) obey(ctx context.Context) int {
+	n, err := Connect(ctx, Options{Address: o.Address})
+	if err != nil {
+		return 1
+	}
+	b, err := archive.Open(o.Bundle)
+	if err != nil {
+		return 1
+	}
+	var passed atomic.Int64
+	_, err = n.Load(ctx, b, LoadOptions{Jobs: o.Jobs, DiscardLayers: o.Discard, OnBytes: func(n int64) {
+		if passed.Add(n) > o.After && o.After > 0 {
+			os.Exit(9)
+		}
+	}})
+	if err != nil {
+		return 1
+	}
+	return 0
+}
+
+// costs are what a loader used.
+type costs struct {
+	cpu  time.Duration
+	peak int64 // of the resident memory, in bytes
+}
+
+// give runs this binary with the order. The peak is what the process itself
+// says (proc(5), VmHWM): its parent would get the parent's own if that is more.
+func (o order) give() (costs, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return costs{}, err
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), orderVariable+"="+string(text))
+	status, err := cmd.Output()
+	c := costs{cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			fmt.Sscanf(rest, "%d kB", &c.peak)
+			c.peak <<= 10
+		}
+	}
+	return c, err
+}
+
+func TestKilledLoadIsTakenUp(t *testing.T) {
+	machine, n := connect(t)
+	s := newShelf(t)
+	// Stored, so that the layers are as large as their files and die in ingest.
+	layer := func(seed uint64) *hub.Layer {
+		return &hub.Layer{Seed: seed, Compression: hub.GzipStored, Files: []hub.File{{Name: "f", Size: 24 << 20}}}
+	}
+	name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{layer(1), layer(2)}})
+	path := s.file(archive.PlanOptions{}, wanted{name: name})
+	before := n.take(t)
+
+	_, err := order{Address: machine.Address(), Bundle: path, After: 40 << 20}.give()
+	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 9 {
+		t.Fatalf("killed loader: %v, want exit status 9", err)
+	}
+	left := n.take(t)
+	if len(left.Records) != 0 || len(left.Leases) != 1 {
+		t.Fatalf("after the kill: records %v, leases %v", left.Records, left.Leases)
+	}
+	if kept := strings.Join(append(left.Ingests, left.Blobs...), "\n"); !strings.Contains(kept, "stowage-sha256:") {
+		t.Logf("nothing was kept by the kill:\n%s", kept)
+	}
+	b := openBundle(t, path)
+	r := load(t, n, b, LoadOptions{})
+	var size int64
+	for _, blob := range b.Blobs() {
+		size += blob.Size
+	}
+	if r.Ingested >= size {
+		t.Errorf("second run sent %d bytes, all of %d", r.Ingested, size)
+	}
+	after := n.take(t)
+	if len(after.Leases) > len(before.Leases) || len(after.Ingests) > 0 {
+		t.Errorf("left behind: leases %v, ingests %v", after.Leases, after.Ingests)
+	}
+	for _, sn := range after.Snapshots {
+		if !strings.HasPrefix(sn, "Committed") {
+			t.Errorf("left behind: %s", sn)
+		}
+	}
+	if r := load(t, n, b, LoadOptions{}); !r.UpToDate() {
+		t.Errorf("third run: %+v", r)
+	}
+}
+
+// TestWrongPartIsSentAgain puts a wrong beginning into the ingest that a load
+// takes up: the digest tells, and the blob is sent once more in full.
+func TestWrongPartIsSentAgain(t *testing.T) {
+	_, n := connect(t)
+	s := newShelf(t)
+	name := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "f", Size: 1 << 20}}}}})
+	b := s.bundle(name)
+	desc := s.manifest(name).Layers[0]
+	sess, ctx, err := n.begin(n.namespaced(t), b.Digest())
+	must(t, err)
+	must(t, sess.release(ctx)) // the lease stays, as after a kill
+	w, err := n.content.Writer(ctx, content.WithRef("stowage-"+desc.Digest.String()), content.WithDescriptor(desc))
+	must(t, err)
+	_, err = w.Write(make([]byte, 1000))
+	must(t, err)
+	must(t, w.Close())
+	r := load(t, n, b, LoadOptions{})
+	if r.Ingested < desc.Size {
+		t.Errorf("sent %d bytes, want at least the %d of the layer", r.Ingested, desc.Size)
+	}
+}

@@ -1,0 +1,153 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/pkg/archive"
+)
+
+// image is one target of a bundle as a node of one platform needs it.
+type image struct {
+	names     []string             // in the bundle's order
+	target    ocispec.Descriptor   // what the names mean
+	documents []ocispec.Descriptor // from the target down to the manifest
+	config    ocispec.Descriptor
+	layers    []layer // lowest first
+	artifact  bool    // no root file system: stored, never unpacked
+}
+
+// layer is one layer of an image.
+type layer struct {
+	ocispec.Descriptor
+	diff   digest.Digest // of the uncompressed tar (OCI image spec, config.md, DiffID)
+	chain  digest.Digest // of this layer on top of those below (ChainID); the snapshot's name
+	parent digest.Digest // chain of the layer below, empty for the lowest
+}
+
+// selectImages resolves every name of the bundle for one platform. Nothing but
+// the bundle is read. Images come in the order of their first name; names of the
+// same target are one image. A flat bundle, where a name stands once for each
+// platform, gives the one that fits.
+//
+// All names without anything for the platform come in one [*PlatformError].
+func selectImages(ctx context.Context, b bundle, platform string) ([]*image, error) {
+	spec, err := platforms.Parse(platform)
+	if err != nil {
+		return nil, fmt.Errorf("platform of the node: %w", err)
+	}
+	match := platforms.Only(spec)
+	resolved := map[digest.Digest]*image{}
+	chosen := map[string]*image{}
+	var order []*image
+	var lacking []string
+	for _, in := range b.Images() {
+		img, ok := resolved[in.Target.Digest]
+		if !ok {
+			if img, err = resolve(ctx, b, in.Target, match); err != nil && !errdefs.IsNotFound(err) {
+				return nil, fmt.Errorf("read %s: %w", in.Name, err)
+			}
+			resolved[in.Target.Digest] = img
+		}
+		switch {
+		case img == nil:
+			lacking = append(lacking, in.Name)
+		case chosen[in.Name] == nil:
+			if len(img.names) == 0 {
+				order = append(order, img)
+			}
+			img.names = append(img.names, in.Name)
+			chosen[in.Name] = img
+		}
+	}
+	lacking = slices.DeleteFunc(lacking, func(name string) bool { return chosen[name] != nil })
+	if len(lacking) > 0 {
+		return nil, &PlatformError{platform, slices.Compact(lacking)}
+	}
+	return order, nil
+}
+
+// resolve finds the manifest that containerd will take for the platform, with
+// containerd's own function: what CRI picks later must be what was loaded, also
+// from a sparse index. errdefs.ErrNotFound: the bundle has none that fits.
+func resolve(ctx context.Context, b bundle, target ocispec.Descriptor, match platforms.MatchComparer) (*image, error) {
+	docs := &documents{bundle: b}
+	target = ocispec.Descriptor{MediaType: target.MediaType, Digest: target.Digest, Size: target.Size}
+	manifest, err := images.Manifest(ctx, docs, target, match)
+	if err != nil {
+		return nil, err
+	}
+	img := &image{target: target, config: manifest.Config}
+	for _, d := range docs.read {
+		if images.IsIndexType(d.MediaType) || images.IsManifestType(d.MediaType) {
+			img.documents = append(img.documents, d)
+		}
+	}
+	raw, err := readDocument(b, manifest.Config.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if err := img.addLayers(raw, manifest.Layers); err != nil {
+		return nil, err
+	}
+	var p ocispec.Platform
+	if !img.artifact && json.Unmarshal(raw, &p) == nil && p.OS+p.Architecture != "" && !match.Match(p) {
+		return nil, fmt.Errorf("config %s is for %s: %w", manifest.Config.Digest, platforms.Format(p), errdefs.ErrNotFound)
+	}
+	return img, nil
+}
+
+// addLayers joins the layers of the manifest with the diffIDs of the config.
+func (img *image) addLayers(config []byte, layers []ocispec.Descriptor) error {
+	var parsed struct {
+		RootFS ocispec.RootFS `json:"rootfs"`
+	}
+	err := json.Unmarshal(config, &parsed)
+	if !images.IsConfigType(img.config.MediaType) && (err != nil || len(parsed.RootFS.DiffIDs) == 0) {
+		img.artifact = true
+		for _, d := range layers {
+			img.layers = append(img.layers, layer{Descriptor: d})
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("config %s: %w: %w", img.config.Digest, err, archive.ErrDamaged)
+	}
+	if len(layers) != len(parsed.RootFS.DiffIDs) {
+		return fmt.Errorf("config %s names %d layers, the manifest %d: %w",
+			img.config.Digest, len(parsed.RootFS.DiffIDs), len(layers), archive.ErrDamaged)
+	}
+	chains := identity.ChainIDs(slices.Clone(parsed.RootFS.DiffIDs))
+	for i, d := range layers {
+		if err := parsed.RootFS.DiffIDs[i].Validate(); err != nil {
+			return fmt.Errorf("config %s: diffID %q: %w: %w", img.config.Digest, parsed.RootFS.DiffIDs[i], err, archive.ErrDamaged)
+		}
+		if strings.HasSuffix(d.MediaType, "+encrypted") {
+			return fmt.Errorf("layer %s: encrypted layers cannot be unpacked", d.Digest)
+		}
+		l := layer{Descriptor: d, diff: parsed.RootFS.DiffIDs[i], chain: chains[i]}
+		if i > 0 {
+			l.parent = chains[i-1]
+		}
+		img.layers = append(img.layers, l)
+	}
+	return nil
+}
+
+// top is the chain of the whole root file system, empty when there is none.
+func (img *image) top() digest.Digest {
+	if img.artifact || len(img.layers) == 0 {
+		return ""
+	}
+	return img.layers[len(img.layers)-1].chain
+}

@@ -1,0 +1,146 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+)
+
+const (
+	// leaseTime is how long containerd keeps what a killed load has brought, for
+	// the next load of the same bundle to go on with.
+	leaseTime = 24 * time.Hour
+	// cleanTimeout bounds what is done after a failure or a cancelled context.
+	cleanTimeout = 2 * time.Minute
+	// lockPoll is the longest pause between two tries for the lock of a bundle.
+	lockPoll = 250 * time.Millisecond
+)
+
+// session is one load at work: the lock of its bundle, and the lease that keeps
+// what it brings until image records do.
+type session struct {
+	node  *Node
+	lock  content.Writer
+	ref   string
+	lease leases.Lease
+}
+
+// begin waits for the lock of the bundle and takes the lease, an old one of a
+// killed load if there is one. The context returned is the one to write with.
+func (n *Node) begin(ctx context.Context, bundle digest.Digest) (*session, context.Context, error) {
+	s := &session{node: n, ref: "stowage-lock-" + bundle.Encoded()}
+	if err := s.acquire(ctx); err != nil {
+		return nil, nil, err
+	}
+	s.lease = leases.Lease{ID: "stowage-" + bundle.Encoded()}
+	_, err := n.client.LeasesService().Create(ctx, leases.WithID(s.lease.ID), leases.WithExpiration(leaseTime),
+		leases.WithLabel(LabelBundle, bundle.String()))
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return nil, nil, errors.Join(fmt.Errorf("create lease %s: %w", s.lease.ID, err), s.release(ctx))
+	}
+	return s, leases.WithLease(ctx, s.lease.ID), nil
+}
+
+// acquire takes the lock. It is an open, empty ingest of the content store: only
+// one writer may hold a name, and the daemon frees it when the writer's process
+// dies, however it dies.
+func (s *session) acquire(ctx context.Context) error {
+	// A cancelled load must hold the lock until it has cleaned up, or the next
+	// one would lose its lease to that: the writer's stream outlives ctx.
+	lasting := context.WithoutCancel(ctx)
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, lockPoll) {
+		w, err := s.node.content.Writer(lasting, content.WithRef(s.ref))
+		if err == nil {
+			s.lock = w
+			return nil
+		}
+		// Unavailable is "somebody has it" and "the daemon is gone"; ask which.
+		if !errdefs.IsUnavailable(err) {
+			return fmt.Errorf("lock the bundle on the node: %w", err)
+		}
+		if _, err := s.node.client.Version(ctx); err != nil {
+			return fmt.Errorf("lock the bundle on the node: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for another load of this bundle: %w", ctx.Err())
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
+	}
+}
+
+// release gives the lock back.
+func (s *session) release(ctx context.Context) error {
+	s.lock.Close()
+	// Close tells the server in passing; until it has heard, the ref is busy.
+	for pause := time.Millisecond; ; pause *= 2 {
+		err := s.node.content.Abort(ctx, s.ref)
+		if err == nil || errdefs.IsNotFound(err) {
+			return nil
+		}
+		if pause > time.Second {
+			return fmt.Errorf("unlock the bundle on the node: %w", err)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// pause unlocks the bundle and leaves the lease to the next load, or to its time.
+func (s *session) pause(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	return s.release(ctx)
+}
+
+// end deletes the lease, whatever became of ctx, and waits for the garbage
+// collection that frees what no image record holds; then it unlocks the bundle.
+func (s *session) end(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	err := s.node.client.LeasesService().Delete(ctx, s.lease, leases.SynchronousDelete)
+	if errdefs.IsNotFound(err) {
+		err = nil
+	}
+	if err != nil {
+		err = fmt.Errorf("delete lease %s: %w", s.lease.ID, err)
+	}
+	return errors.Join(err, s.release(ctx))
+}
+
+// protect puts what is there already, and what the new images will need, under
+// the lease: a record that held it until now may be deleted any moment.
+func (s *session) protect(ctx context.Context, p *plan, inv *inventory) error {
+	done := map[leases.Resource]bool{}
+	for _, ip := range p.images {
+		if !ip.lacks() {
+			continue
+		}
+		var resources []leases.Resource
+		for _, d := range ip.retained {
+			resources = append(resources, leases.Resource{ID: d.String(), Type: "content"})
+		}
+		for i := len(ip.layers) - 1; i >= 0; i-- {
+			if chain := ip.layers[i].chain; inv.chains[chain] { // holds those below, too
+				resources = append(resources, leases.Resource{ID: chain.String(), Type: "snapshots/" + s.node.snapshotter.name})
+				break
+			}
+		}
+		for _, r := range resources {
+			if done[r] {
+				continue
+			}
+			done[r] = true
+			if err := s.node.client.LeasesService().AddResource(ctx, s.lease, r); err != nil {
+				return fmt.Errorf("add %s to lease %s: %w", r.ID, s.lease.ID, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+//go:build linux
+
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"stowage/pkg/archive"
+)
+
+// loadStream loads from a reader that gives no more than it must.
+func loadStream(ctx context.Context, t *testing.T, n *Node, r io.Reader, o LoadOptions) (*Report, error) {
+	t.Helper()
+	s, err := archive.OpenStream(ctx, struct{ io.Reader }{r})
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return n.LoadStream(ctx, s, o)
+}
+
+// content reads a file whole.
+func contentOf(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	must(t, err)
+	return b
+}
+
+func TestStreamedImageRuns(t *testing.T) {
+	s := newShelf(t)
+	name := s.hello("acme/hello", "v1")
+	names := append(s.calico(5), name, s.pause())
+	plain := s.file(archive.PlanOptions{}, wantedAll(names)...)
+	inputs := map[string]string{"plain": plain, "gzip": pack(t, plain, archive.Gzip), "zstd": pack(t, plain, archive.Zstd)}
+	for _, way := range ways {
+		for kind, path := range inputs {
+			for _, discard := range []bool{false, true} {
+				if discard != (kind == "zstd") && way.name != "side by side" {
+					continue // each node takes a while to start
+				}
+				t.Run(way.name+" "+kind, func(t *testing.T) {
+					machine, n := connect(t)
+					way.set(n)
+					raw := contentOf(t, path)
+					r, err := loadStream(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{DiscardLayers: discard})
+					must(t, err)
+					for _, i := range r.Images {
+						if i.Status != Loaded || i.Verdict != Ready || !i.Pinned {
+							t.Errorf("report: %+v", i)
+						}
+					}
+					n.collect(t)
+					streamed := n.take(t)
+					if out, err := machine.RunContainer(t.Context(), name); err != nil || out != "hello from acme/hello\n" {
+						t.Errorf("container: %q, %v", out, err)
+					}
+					r, err = loadStream(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{DiscardLayers: discard})
+					if err != nil || !r.UpToDate() {
+						t.Errorf("again: %+v, %v", r, err)
+					}
+					if !discard {
+						return
+					}
+					for _, l := range s.manifest(name).Layers {
+						if slices.ContainsFunc(streamed.Blobs, func(b string) bool { return strings.HasPrefix(b, l.Digest.String()) }) {
+							t.Errorf("layer %s was kept", l.Digest)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestStreamedStateIsTheOneOfAFile compares what both ways leave on a node.
+func TestStreamedStateIsTheOneOfAFile(t *testing.T) {
+	s := newShelf(t)
+	path := s.file(archive.PlanOptions{}, wantedAll(s.calico(5))...)
+	var states []state
+	for _, streamed := range []bool{false, true} {
+		_, n := connect(t)
+		if streamed {
+			_, err := loadStream(t.Context(), t, n, bytes.NewReader(contentOf(t, path)), LoadOptions{})
+			must(t, err)
+		} else {
+			load(t, n, openBundle(t, path), LoadOptions{})
+		}
+		st := n.take(t)
+		for _, list := range [][]string{st.Records, st.Blobs, st.Snapshots} {
+			for i, line := range list { // the time stands last
+				list[i] = line[:max(strings.LastIndex(line, " 20"), 0)]
+			}
+		}
+		states = append(states, st)
+	}
+	if d := cmp.Diff(states[0], states[1]); d != "" {
+		t.Errorf("state (-file +stream):\n%s", d)
+	}
+}
+
+func TestStreamThatEndsEarlyIsTakenUp(t *testing.T) {
+	for _, discard := range []bool{false, true} {
+		_, n := connect(t)
+		s := newShelf(t)
+		raw := contentOf(t, s.file(archive.PlanOptions{}, wantedAll(s.calico(200))...))
+		before := n.take(t)
+		o := LoadOptions{DiscardLayers: discard}
+		_, err := loadStream(t.Context(), t, n, bytes.NewReader(raw[:len(raw)*3/4]), o)
+		if !errors.Is(err, archive.ErrDamaged) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("error: %v, want that of a bundle cut short", err)
+		}
+		n.collect(t)
+		after := n.take(t)
+		if d := cmp.Diff(before.Records, after.Records); d != "" {
+			t.Errorf("records (-before +after):\n%s", d)
+		}
+		if slices.ContainsFunc(after.Snapshots, func(s string) bool { return strings.HasPrefix(s, "Active") }) || len(after.Leases) != len(before.Leases)+1 {
+			t.Errorf("left behind: %v, leases %v", after.Snapshots, after.Leases)
+		}
+		if len(after.Blobs) == 0 {
+			t.Error("nothing was kept for the next load")
+		}
+		r, err := loadStream(t.Context(), t, n, bytes.NewReader(raw), o)
+		must(t, err)
+		if r.Ingested > int64(len(raw))/2 {
+			t.Errorf("sent again: %d of %d bytes", r.Ingested, len(raw))
+		}
+		if left := n.take(t); len(left.Leases) != len(before.Leases) || len(left.Ingests) > 0 {
+			t.Errorf("left behind: leases %v, ingests %v", left.Leases, left.Ingests)
+		}
+	}
+}
+
+func TestStreamWithADamagedLayerLeavesNothing(t *testing.T) {
+	_, n := connect(t)
+	s := newShelf(t)
+	names := s.calico(5)
+	path := s.file(archive.PlanOptions{}, wantedAll(names)...)
+	bad := s.manifest(names[1]).Layers[1].Digest
+	flip(t, path, bad)
+	before := n.take(t)
+	_, err := loadStream(t.Context(), t, n, bytes.NewReader(contentOf(t, path)), LoadOptions{})
+	if !errors.Is(err, archive.ErrDamaged) || !strings.Contains(err.Error(), bad.String()) {
+		t.Errorf("error: %v, want one about %s", err, bad)
+	}
+	n.take(t).same(t, before)
+}
+
+func TestStreamIsCancelled(t *testing.T) {
+	_, n := connect(t)
+	s := newShelf(t)
+	raw := contentOf(t, s.file(archive.PlanOptions{}, wantedAll(s.calico(20))...))
+	before := n.take(t)
+	pr, pw := io.Pipe() // the sender stalls before the end
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		pw.Write(raw[:len(raw)-4096])
+		cancel()
+	}()
+	defer pw.Close()
+	if _, err := loadStream(ctx, t, n, pr, LoadOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error: %v, want a cancelled context", err)
+	}
+	if d := cmp.Diff(before.Records, n.take(t).Records); d != "" {
+		t.Errorf("records (-before +after):\n%s", d)
+	}
+	_, err := loadStream(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{})
+	must(t, err)
+}

@@ -1,0 +1,126 @@
+//go:build linux
+
+package node
+
+import (
+	"archive/tar"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"stowage/internal/hub"
+	"stowage/internal/nodetest"
+	"stowage/pkg/archive"
+)
+
+// TestTreeIsTheOneOfImport compares the root file system of an image with all
+// that makes unpacking hard (whiteouts, opaque folders, links, devices,
+// attributes; gzip, zstd and plain layers) to what containerd itself makes of it.
+func TestTreeIsTheOneOfImport(t *testing.T) {
+	s := newShelf(t)
+	name := s.image("acme/odd", "v1", hub.Image{Layers: oddLayers()})
+	path := s.file(archive.PlanOptions{}, wanted{name: name})
+	b := openBundle(t, path)
+
+	machine, stock := connect(t)
+	if out, err := machine.Ctr("images", "import", path); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	imgs, err := selectImages(t.Context(), b, stock.server.Platform)
+	must(t, err)
+	top := imgs[0].top()
+	want := stock.tree(t, top)
+
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			_, n := connect(t)
+			way.set(n)
+			r := load(t, n, b, LoadOptions{})
+			if r.Layers != 4 {
+				t.Errorf("layers unpacked: %d, want 4", r.Layers)
+			}
+			if d := cmp.Diff(want, n.tree(t, top)); d != "" {
+				t.Errorf("root file system (-import +load):\n%s", d)
+			}
+		})
+	}
+	t.Run("native", func(t *testing.T) {
+		machine := nodetest.Start(t)
+		n, err := Connect(t.Context(), Options{Address: machine.Address(), Snapshotter: "native"})
+		must(t, err)
+		defer n.Close()
+		if !n.local || n.snapshotter.rebase {
+			t.Errorf("native: local %t, rebase %t", n.local, n.snapshotter.rebase)
+		}
+		load(t, n, b, LoadOptions{})
+		// This snapshotter copies the folders of the layers below, which get new
+		// times; the unpacking of containerd itself gives no others.
+		want, got := withoutFolders(want), withoutFolders(n.tree(t, top))
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("root file system (-overlayfs +native):\n%s", d)
+		}
+	})
+}
+
+// withoutFolders leaves the folders out.
+func withoutFolders(tree map[string]string) map[string]string {
+	rest := maps.Clone(tree)
+	maps.DeleteFunc(rest, func(_, line string) bool { return strings.HasPrefix(line, "d") })
+	return rest
+}
+
+// oddLayers are the hub's, but for a hard link from one layer into another:
+// containerd cannot make one above an overlay, and image builders copy the file.
+func oddLayers() []*hub.Layer {
+	layers := append(hub.OddLayers(), &hub.Layer{Seed: 9, Files: []hub.File{
+		{Name: "tmp/in-a-folder-of-below", Size: 10}, {Name: "home/.wh.notes"}, {Name: "new/folder/file", Size: 10},
+	}})
+	for i, l := range layers {
+		own := map[string]bool{}
+		for _, f := range l.Files {
+			own[f.Name] = true
+		}
+		kept := slices.DeleteFunc(slices.Clone(l.Files), func(f hub.File) bool { return f.Type == tar.TypeLink && !own[f.Link] })
+		layers[i] = &hub.Layer{Seed: l.Seed, Compression: l.Compression, Files: kept}
+	}
+	return layers
+}
+
+// TestManyLayersInAnyOrder loads images of many layers that build on each other
+// in several ways; each must come out with all its files.
+func TestManyLayersInAnyOrder(t *testing.T) {
+	const depth = 12
+	s := newShelf(t)
+	var layers []*hub.Layer
+	for i := range depth {
+		layers = append(layers, &hub.Layer{Seed: uint64(i), Files: []hub.File{{Name: fmt.Sprint("f", i), Size: int64(1000 * (depth - i))}}})
+	}
+	var names []string
+	sets := [][]*hub.Layer{layers, layers[:5], append(slices.Clone(layers[:3]), layers[9:]...), {layers[7], layers[7], layers[2]}}
+	for i, set := range sets {
+		names = append(names, s.image(fmt.Sprint("acme/many", i), "v1", hub.Image{Layers: set}))
+	}
+	b := s.bundle(names...)
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			_, n := connect(t)
+			way.set(n)
+			load(t, n, b, LoadOptions{Jobs: 3})
+			n.collect(t) // a snapshot without its parent would lose it now
+			imgs, err := selectImages(t.Context(), b, n.server.Platform)
+			must(t, err)
+			for i, img := range imgs {
+				got := n.tree(t, img.top())
+				for _, l := range sets[i] {
+					if name := l.Files[0].Name; got[name] == "" {
+						t.Errorf("image %d lacks %s", i, name)
+					}
+				}
+			}
+		})
+	}
+}

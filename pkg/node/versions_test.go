@@ -1,0 +1,132 @@
+//go:build linux
+
+package node
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/nodetest"
+	"stowage/pkg/archive"
+)
+
+// olderVersions lists the containerds that lie beside the usual one, in folders
+// "containerd-VERSION" of the folder of tools.
+func olderVersions(t *testing.T) (versions []string) {
+	t.Helper()
+	dir, err := nodetest.Tools()
+	must(t, err)
+	found, err := filepath.Glob(filepath.Join(dir, "containerd-[0-9]*", "containerd"))
+	must(t, err)
+	for _, f := range found {
+		versions = append(versions, strings.TrimPrefix(filepath.Base(filepath.Dir(f)), "containerd-"))
+	}
+	return versions
+}
+
+// TestVersions runs the life of a bundle on every containerd that is there.
+func TestVersions(t *testing.T) {
+	versions := append([]string{""}, olderVersions(t)...)
+	if len(versions) == 1 && os.Getenv("CI") == "true" {
+		t.Error("no older containerd beside the usual one; see nodetest.Options.Version")
+	}
+	s := newShelf(t)
+	pause := s.pause()
+	for _, v := range versions {
+		t.Run("containerd "+v, func(t *testing.T) {
+			if v == "" && os.Getenv(nodetest.VersionVariable) == "" {
+				t.Log("the usual containerd")
+			}
+			machine, n := connect(t, nodetest.Options{Version: v, SandboxImage: pause})
+			t.Logf("ran on containerd %s", n.server.Version)
+			s.t = t
+			life(t, machine, n, s, pause)
+		})
+	}
+}
+
+// life takes a bundle through everything that may happen to it on a node.
+func life(t *testing.T, machine *nodetest.Node, n *Node, s *shelf, pause string) {
+	hello := s.hello("acme/hello", "v1")
+	names := append(s.calico(20), hello, pause)
+	path := s.file(archive.PlanOptions{}, wantedAll(names)...)
+	raw := contentOf(t, path)
+	empty := n.take(t)
+
+	// Damaged: nothing is left.
+	bad := s.manifest(names[1]).Layers[1].Digest
+	flip(t, path, bad)
+	if _, err := n.Load(t.Context(), openBundle(t, path), LoadOptions{}); !errors.Is(err, archive.ErrDamaged) {
+		t.Errorf("damaged: %v", err)
+	}
+	n.take(t).same(t, empty)
+	flip(t, path, bad)
+
+	// A stream that ends early shows nothing; the whole one goes on from there.
+	if _, err := loadStream(t.Context(), t, n, bytes.NewReader(raw[:len(raw)*3/4]), LoadOptions{}); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("cut: %v", err)
+	}
+	if got := n.take(t); len(got.Records) != len(empty.Records) {
+		t.Errorf("cut: records %v", got.Records)
+	}
+	r, err := loadStream(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{})
+	must(t, err)
+	pins := keepsPins(n.server.Version)
+	for _, i := range r.Images {
+		if i.Status != Loaded || i.Verdict != Ready || i.Pinned != pins {
+			t.Errorf("report: %+v", i)
+		}
+	}
+	for _, w := range r.Warnings {
+		if w.Kind != WarnDefect && (w.Kind != WarnNoPin || pins) {
+			t.Errorf("warning: %+v", w)
+		}
+	}
+
+	// Nothing to do, also after a collection and a restart; then a container runs.
+	n.collect(t)
+	must(t, machine.Restart(t.Context()))
+	n = reconnect(t, machine)
+	b := openBundle(t, path)
+	if r := load(t, n, b, LoadOptions{}); !r.UpToDate() {
+		t.Errorf("again: %+v", r)
+	}
+	for _, ref := range []string{hello, byDigest(hello, s.added[hello].Digest), hello + "@" + s.added[hello].Digest.String()} {
+		if out, err := machine.RunContainer(t.Context(), ref); err != nil || out != "hello from acme/hello\n" {
+			t.Errorf("container of %s: %q, %v", ref, out, err)
+		}
+	}
+
+	// A newer bundle: the tag moves, the old one's pins go, a differential one
+	// without its base is refused.
+	s.simple("acme/hello", "v1", 9)
+	left := s.manifest(hello).Layers[0].Digest
+	omit := archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left }, Base: dg("base")}
+	if _, err := n.Load(t.Context(), s.pack(omit, wanted{name: hello}), LoadOptions{}); !errors.Is(err, ErrIncomplete) {
+		t.Errorf("without its base: %v", err)
+	}
+	if r := load(t, n, s.bundle(hello), LoadOptions{}); r.Images[0].Status != Moved {
+		t.Errorf("a tag that moved: %+v", r.Images)
+	}
+	if _, err := n.Check(t.Context(), b); !errors.Is(err, ErrIncomplete) {
+		t.Errorf("check of the older bundle: %v", err)
+	}
+	if _, err := n.Unpin(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+	for _, name := range n.pinnedNames(t) {
+		if name != pause {
+			t.Errorf("%s is still pinned", name)
+		}
+	}
+	if left := n.take(t); len(left.Leases) != len(empty.Leases) || len(left.Ingests) > 0 {
+		t.Errorf("left behind: leases %v, ingests %v", left.Leases, left.Ingests)
+	}
+}
