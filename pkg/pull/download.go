@@ -19,13 +19,17 @@ const (
 	maxRestarts = 2         // times a blob is begun anew because ranges cannot be trusted
 )
 
-// sinkError is a fault of this side: no other server helps against it.
-type sinkError struct{ error }
+// LocalError is a fault of this side, such as a full disk: no other server helps against
+// it. A [Sink] whose Commit fails for another reason than wrong bytes returns one.
+type LocalError struct{ Err error }
 
-func (e *sinkError) Unwrap() error { return e.error }
+func (e *LocalError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *LocalError) Unwrap() error { return e.Err }
 
 func isLocal(err error) bool {
-	var local *sinkError
+	var local *LocalError
 	return errors.As(err, &local)
 }
 
@@ -77,6 +81,9 @@ func (d *download) run(ctx context.Context) error {
 		}
 		if err = d.sink.Commit(); err == nil {
 			return nil
+		}
+		if isLocal(err) {
+			return err
 		}
 		if d.pieces <= 1 || d.doubted {
 			return &ContentError{Host: d.host, Name: d.name, Err: err}
@@ -247,7 +254,7 @@ func (d *download) copy(body io.Reader, seg *segment) error {
 		if n > 0 {
 			// A helper's half begins at least a piece from here, far beyond the buffer.
 			if _, werr := d.sink.WriteAt((*bp)[:n], off); werr != nil {
-				return &sinkError{werr}
+				return &LocalError{werr}
 			}
 			d.crew.mu.Lock()
 			seg.off += int64(n)

@@ -10,17 +10,17 @@ import (
 	"stowage/pkg/pull/account"
 )
 
-// each tries the places of a repository in order, with each one's accounts, until fn
+// each tries the places that have a repository's bytes in order, with each one's accounts, until fn
 // succeeds. When all fail and a pull limit is among the reasons, it is sat out as far as
 // Options.Wait allows, and they are tried again.
 func (c *Client) each(ctx context.Context, named reference.Named, secrets []string, fn func(*session, endpoint) error) error {
-	return c.persist(ctx, c.endpoints(named), secrets, fn)
+	return c.persist(ctx, c.pullers(named), secrets, fn)
 }
 
-// atOrigin is each without the mirrors.
-func (c *Client) atOrigin(ctx context.Context, named reference.Named, secrets []string, fn func(*session, endpoint) error) error {
-	places := c.endpoints(named)
-	return c.persist(ctx, places[len(places)-1:], secrets, fn)
+// eachResolver is each for those who may say what a tag means: with
+// Options.ResolveAtOrigin the origin alone.
+func (c *Client) eachResolver(ctx context.Context, named reference.Named, secrets []string, fn func(*session, endpoint) error) error {
+	return c.persist(ctx, c.resolvers(named), secrets, fn)
 }
 
 func (c *Client) persist(ctx context.Context, places []endpoint, secrets []string, fn func(*session, endpoint) error) error {
@@ -36,6 +36,9 @@ func (c *Client) persist(ctx context.Context, places []endpoint, secrets []strin
 // inTurn asks one place after the other. A refused account ends it: going on to the
 // origin would spend another account's pulls without a word.
 func (c *Client) inTurn(ctx context.Context, places []endpoint, secrets []string, fn func(*session, endpoint) error) error {
+	if len(places) == 0 {
+		return errNowhere
+	}
 	var errs []error
 	for _, e := range places {
 		err := c.asAccounts(ctx, e, secrets, fn)

@@ -2,11 +2,13 @@ package pull
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -18,6 +20,10 @@ type Mirror struct {
 	Prefix   string    // put before the repository's path, without slashes at its ends; may be empty
 	Root     string    // path of its API, without a slash at its end; empty is "/v2"
 	Rewrites []Rewrite // of the repository's path, before Prefix; the first that matches counts
+
+	PullOnly    bool // gives bytes by digest and is not asked what a tag means
+	ResolveOnly bool // is asked what a tag means and for nothing else
+	Last        bool // takes the origin's place: nobody is asked after it
 }
 
 // Rewrite changes the path of a repository ("library/busybox") for a mirror.
@@ -43,10 +49,15 @@ type endpoint struct {
 	repo   string // path there: "library/busybox", "prefix/library/busybox"
 	root   string // path of the API there; empty is "/v2"
 	origin string // registry of the name; set for mirrors, which learn it as containerd tells them
+
+	pullOnly, resolveOnly bool
 }
 
 // hubHost is where Docker Hub's API answers; names say docker.io.
 const hubHost = "registry-1.docker.io"
+
+// errNowhere says that the mirrors of a registry leave nobody to ask.
+var errNowhere = errors.New("no host is configured that may be asked for this")
 
 // endpoints lists the places to ask for a repository, mirrors first and the origin last,
 // as containerd's hosts.toml has it.
@@ -58,9 +69,30 @@ func (c *Client) endpoints(repo reference.Named) []endpoint {
 		mirrors = c.opts.Mirrors["*"]
 	}
 	for _, m := range mirrors {
-		out = append(out, endpoint{host: m.Host, repo: m.path(p), root: m.Root, origin: domain})
+		e := endpoint{host: m.Host, repo: m.path(p), root: m.Root, origin: domain, pullOnly: m.PullOnly, resolveOnly: m.ResolveOnly}
+		if e.host == dialled(domain) {
+			e.origin = "" // itself, under conditions
+		}
+		out = append(out, e)
+		if m.Last {
+			return out
+		}
 	}
 	return append(out, endpoint{host: dialled(domain), repo: p})
+}
+
+// resolvers are the places that may say what a tag means.
+func (c *Client) resolvers(repo reference.Named) []endpoint {
+	places := c.endpoints(repo)
+	if c.opts.ResolveAtOrigin {
+		places = places[len(places)-1:]
+	}
+	return slices.DeleteFunc(places, func(e endpoint) bool { return e.pullOnly })
+}
+
+// pullers are the places that may be asked for bytes by their digest.
+func (c *Client) pullers(repo reference.Named) []endpoint {
+	return slices.DeleteFunc(c.endpoints(repo), func(e endpoint) bool { return e.resolveOnly })
 }
 
 // repository is the endpoint as accounts are looked up for it. A mirror is a host of its

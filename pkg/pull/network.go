@@ -5,8 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -17,7 +19,21 @@ type Host struct {
 	Certificates []tls.Certificate // of the client, for servers that ask for one
 	SkipVerify   bool              // any certificate will do
 	Plain        bool              // plain HTTP where TLS is not spoken
+
+	// Header goes out with every request to the host itself, and with none that it
+	// redirects elsewhere or that asks another host for a token. What a request has of its
+	// own, such as the Authorization of an account, comes before it.
+	Header http.Header
 }
+
+// String names what is set and shows no key and no value of a header.
+func (h Host) String() string {
+	return fmt.Sprintf("{CA: %d bytes, Certificates: %d, SkipVerify: %t, Plain: %t, Header: %q}",
+		len(h.CA), len(h.Certificates), h.SkipVerify, h.Plain, slices.Sorted(maps.Keys(h.Header)))
+}
+
+// GoString is String.
+func (h Host) GoString() string { return h.String() }
 
 const (
 	// What an HTTP/2 peer may send ahead, bytes. The library's 4 MiB a stream would make
@@ -101,4 +117,26 @@ func (b byHost) RoundTrip(req *http.Request) (*http.Response, error) {
 		return way.RoundTrip(req)
 	}
 	return b.usual.RoundTrip(req)
+}
+
+// headed adds a host's own header to the requests that go to it.
+type headed struct {
+	next   http.RoundTripper
+	host   string
+	header http.Header
+	plain  bool // by plain HTTP too
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (h headed) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host != h.host || req.URL.Scheme != "https" && !h.plain {
+		return h.next.RoundTrip(req)
+	}
+	req = req.Clone(req.Context())
+	for name, values := range h.header {
+		if name = http.CanonicalHeaderKey(name); req.Header[name] == nil {
+			req.Header[name] = values
+		}
+	}
+	return h.next.RoundTrip(req)
 }

@@ -136,12 +136,8 @@ func (c *Client) referrer(ctx context.Context, t *target, desc ocispec.Descripto
 // (distribution-spec 1.1, "Listing Referrers"), and under cosign's tags. Looking costs no
 // pulls.
 func (c *Client) referrersOf(ctx context.Context, t *target, subject digest.Digest) ([]ocispec.Descriptor, error) {
-	ask := c.each
-	if c.opts.ResolveAtOrigin {
-		ask = c.atOrigin
-	}
 	var out []ocispec.Descriptor
-	err := ask(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) error {
+	err := c.eachResolver(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) error {
 		list, err := c.referrersAPI(ctx, s, e, subject, t.ref.Name)
 		if errors.Is(err, errNoReferrersAPI) {
 			list, err = c.taggedReferrers(ctx, s, e, t, subject)
@@ -154,7 +150,7 @@ func (c *Client) referrersOf(ctx context.Context, t *target, subject digest.Dige
 	}
 	for _, suffix := range cosignTags {
 		tag := tagFor(subject) + suffix
-		err := ask(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) error {
+		err := c.eachResolver(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) error {
 			d, err := c.headTag(ctx, s, e, tag, t.ref.Name)
 			if err != nil {
 				return quietly(err)

@@ -114,10 +114,13 @@ func (c *Client) tags(ctx context.Context, targets []*target) error {
 // announceTarget makes the first token of each registry cover all repositories asked there.
 // Fallbacks are announced only when they are needed.
 func (c *Client) announceTarget(ctx context.Context, t *target) error {
-	places := c.endpoints(t.named)
-	first := slices.Clone(places[:1])
-	if c.opts.ResolveAtOrigin && len(places) > 1 {
-		first = append(first, places[len(places)-1])
+	pull, resolve := c.pullers(t.named), c.resolvers(t.named)
+	if len(pull) == 0 {
+		return fmt.Errorf("%s: %w", t.ref.Name, errNowhere)
+	}
+	first := pull[:1:1]
+	if len(resolve) > 0 && resolve[0] != first[0] {
+		first = append(first, resolve[0])
 	}
 	for i, e := range first {
 		accounts, err := c.accounts(ctx, e, t.ref.Secrets)
@@ -158,11 +161,7 @@ func (c *Client) tag(ctx context.Context, t *target) error {
 		t.desc = ocispec.Descriptor{Digest: d.Digest()}
 		return nil
 	}
-	ask := c.each
-	if c.opts.ResolveAtOrigin {
-		ask = c.atOrigin
-	}
-	return ask(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) error {
+	return c.eachResolver(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) error {
 		desc, err := c.resolveTag(ctx, s, e, t)
 		if err == nil {
 			t.desc = desc

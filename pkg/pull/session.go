@@ -133,6 +133,9 @@ func (s *session) enter(ctx context.Context, c *Client, scopes []string) error {
 	if s.acct != nil {
 		s.auth = s.acct.Auth
 	}
+	if header := c.hosts[s.key.host].Header; len(header) > 0 {
+		s.base = headed{next: s.base, host: s.key.host, header: header, plain: len(opts) > 0}
+	}
 	s.base = &retrier{next: s.base, client: c}
 	if s.challenge, err = transport.Ping(ctx, reg, rooted{next: s.base, root: s.key.root}); err != nil {
 		return s.loginError("ping", err)

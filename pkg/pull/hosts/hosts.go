@@ -5,8 +5,10 @@
 //	...
 //	c, err := pull.New(pull.Options{Mirrors: config.Mirrors, Hosts: config.Hosts, ...})
 //
-// It knows registries.yaml of k3s and RKE2 (https://docs.k3s.io/installation/private-registry).
-// It opens no file by itself: certificates are read by a function of the caller's.
+// It knows registries.yaml of k3s and RKE2 (https://docs.k3s.io/installation/private-registry)
+// and the directories with hosts.toml of containerd
+// (https://github.com/containerd/containerd/blob/main/docs/hosts.md). It opens no file by
+// itself: configurations and certificates are read by functions of the caller's.
 package hosts
 
 import (
@@ -21,7 +23,7 @@ const MaxFile = 1 << 20
 type Config struct {
 	// Mirrors by registry host; "*" is for all registries that have no entry.
 	Mirrors map[string][]pull.Mirror
-	// Hosts by host as dialled: authorities, client certificates, plain HTTP.
+	// Hosts by host as dialled: authorities, client certificates, plain HTTP, headers.
 	Hosts map[string]pull.Host
 	// Secrets holds the accounts, as one secret that applies to every image; nil when there
 	// are none.

@@ -1,0 +1,163 @@
+package hosts
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"stowage/pkg/pull"
+)
+
+// defaultDirectory is for the registries that have no directory of their own.
+const defaultDirectory = "_default"
+
+// MaxDirectories is how many registries a directory may be about.
+const MaxDirectories = 1000
+
+// Directory reads a directory of containerd such as /etc/containerd/certs.d: one directory
+// for each registry, named "quay.io", "quay.io_5000_" or "quay.io:5000", and "_default" for
+// all others, with a hosts.toml in it, see [ParseHosts]. One without that file may have
+// certificates in Docker's way: *.crt are authorities, *.cert with *.key are the client's.
+// Paths in a hosts.toml begin at its own directory unless they are absolute.
+//
+// readDir and readFile are [os.ReadDir] and [os.ReadFile]. Files and directories whose
+// names begin with a dot are passed over. What is wrong with several is told of all. Where
+// several registries have a host in common, what they say of it is merged as by
+// [Config.Merge].
+func Directory(root string, readDir func(path string) ([]fs.DirEntry, error), readFile func(path string) ([]byte, error)) (*Config, error) {
+	entries, err := readDir(root)
+	if err != nil {
+		return nil, err
+	}
+	d := directory{root: root, readDir: readDir, readFile: readFile}
+	names := map[string]string{} // directory by registry
+	var registries []string
+	for _, e := range entries {
+		if e.Type().IsRegular() || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		registry := registryOf(e.Name())
+		if _, twice := names[registry]; !twice {
+			registries = append(registries, registry)
+		} else if e.Name() == registry {
+			continue // quay.io_5000_ comes before quay.io:5000
+		}
+		names[registry] = e.Name()
+	}
+	if len(registries) > MaxDirectories {
+		return nil, fmt.Errorf("%s: more than %d directories in it", root, MaxDirectories)
+	}
+	slices.Sort(registries)
+	out := &Config{}
+	var errs []error
+	for _, registry := range registries {
+		one, err := d.registry(registry, names[registry])
+		if err == nil && one != nil {
+			err = out.adopt(registry, one)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", filepath.Join(root, names[registry]), err))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return out, nil
+}
+
+// withPort is the spelling of a host with a port for systems without colons in names.
+var withPort = regexp.MustCompile(`^(.+)_([0-9]+)_$`)
+
+func registryOf(name string) string {
+	if name == defaultDirectory {
+		return everyRegistry
+	}
+	return withPort.ReplaceAllString(name, "$1:$2")
+}
+
+// directory is one of containerd's that is being read.
+type directory struct {
+	root     string
+	readDir  func(path string) ([]fs.DirEntry, error)
+	readFile func(path string) ([]byte, error)
+}
+
+// registry reads the directory of a registry; nil when it turns out to be none.
+func (d directory) registry(registry, name string) (*Config, error) {
+	dir := filepath.Join(d.root, name)
+	read := func(path string) ([]byte, error) {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		return d.readFile(path)
+	}
+	entries, err := d.readDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // a link to nowhere
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	var raw []byte
+	if slices.Contains(names, "hosts.toml") {
+		if raw, err = read("hosts.toml"); err != nil {
+			return nil, err
+		}
+	}
+	if len(raw) > 0 {
+		return ParseHosts(registry, raw, read)
+	}
+	p := &hostsParser{registry: registry, files: &pems{read: read}}
+	if err := p.take(&hostsFile{hostTable: certificates(names)}, nil); err != nil {
+		return nil, fmt.Errorf("certificates: %w", err)
+	}
+	return p.config, nil
+}
+
+// certificates finds authorities and key pairs by their names, as Docker does.
+func certificates(names []string) hostTable {
+	var ca, client []any
+	for _, name := range names {
+		if strings.HasSuffix(name, ".crt") {
+			ca = append(ca, name)
+		}
+		if base, ok := strings.CutSuffix(name, ".cert"); ok {
+			key := ""
+			if slices.Contains(names, base+".key") {
+				key = base + ".key"
+			}
+			client = append(client, []any{name, key})
+		}
+	}
+	var t hostTable
+	if ca != nil {
+		t.CA = ca
+	}
+	if client != nil {
+		t.Client = client
+	}
+	return t
+}
+
+// adopt takes up what one directory says. Its registry is a new one.
+func (c *Config) adopt(registry string, one *Config) error {
+	if c.Mirrors == nil {
+		c.Mirrors = map[string][]pull.Mirror{}
+	}
+	c.Mirrors[registry] = one.Mirrors[registry]
+	for _, name := range slices.Sorted(maps.Keys(one.Hosts)) {
+		if err := c.addHost(name, one.Hosts[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
