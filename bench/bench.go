@@ -1,0 +1,177 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"stowage/bench/meter"
+	"stowage/internal/hub"
+	"stowage/internal/nodetest"
+)
+
+// The account at the registry.
+const (
+	user     = "bench"
+	password = "bench-password"
+)
+
+// scaleOfCalico makes the hub's set as large as the real one, about 250 MB.
+const scaleOfCalico = 600
+
+// stepTime is how long one command may take before it is killed.
+const stepTime = 10 * time.Minute
+
+// bench is what all measurements share.
+type bench struct {
+	*settings
+	log    io.Writer
+	memDir string // scratch on the tmpfs
+	dskDir string // scratch on the disk
+	tools  string // folder of the peers
+	helper string // the measuring program
+	hub    *hub.Hub
+	calico []hub.Added
+}
+
+// newBench prepares the folders, the measuring program and the registry. The caller
+// closes it.
+func newBench(ctx context.Context, s *settings, log io.Writer) (_ *bench, err error) {
+	b := &bench{settings: s, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	if b.memDir, err = os.MkdirTemp(s.memory, "stowage-bench-"); err != nil {
+		return nil, err
+	}
+	if b.dskDir, err = os.MkdirTemp(s.disk, "stowage-bench-"); err != nil {
+		return nil, err
+	}
+	if b.tools, err = nodetest.Tools(); err != nil {
+		return nil, err
+	}
+	if b.helper, err = buildHelper(ctx, b.memDir); err != nil {
+		return nil, err
+	}
+	b.hub, err = hub.Start(hub.Options{Dir: b.memDir, Policy: hub.Policy{
+		Auth: hub.AuthBearer, RefuseAnonymous: true,
+		Accounts: []hub.Account{{User: user, Password: password}},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	b.say("making the images")
+	opts := hub.CalicoOptions{Archs: []string{runtime.GOARCH}, Scale: scaleOfCalico}
+	if s.quick {
+		opts.Scale = 1
+	}
+	b.calico, err = b.hub.AddCalico(opts)
+	return b, err
+}
+
+// close ends the registry and removes everything.
+func (b *bench) close() error {
+	var errs []error
+	if b.hub != nil {
+		errs = append(errs, b.hub.Close())
+	}
+	for _, dir := range []string{b.memDir, b.dskDir} {
+		if dir != "" {
+			errs = append(errs, os.RemoveAll(dir))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// say tells whoever waits what is going on.
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.log, "%s "+format+"\n", append([]any{time.Now().Format(time.TimeOnly)}, args...)...)
+}
+
+// scratch makes an empty folder below parent and gives the function that removes it.
+func scratch(parent string) (string, func(), error) {
+	dir, err := os.MkdirTemp(parent, "run")
+	// What cannot be removed here is removed with its parent, and reported there.
+	return dir, func() { _ = os.RemoveAll(dir) }, err
+}
+
+// settle waits until what was written below dir has reached the disk, so that one
+// measurement does not pay for the one before it.
+func settle(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // only opened to name a file system
+	return unix.Syncfs(int(f.Fd()))
+}
+
+// measure runs commands one after the other and sums up what they cost.
+func (b *bench) measure(ctx context.Context, env []string, commands ...[]string) (meter.Report, error) {
+	var total meter.Report
+	for i, args := range commands {
+		stepCtx, cancel := context.WithTimeout(ctx, stepTime)
+		r, err := meter.Run(stepCtx, b.helper, meter.Command{Args: args, Env: env})
+		cancel()
+		if err != nil {
+			return total, err
+		}
+		if i == 0 {
+			total = r
+		} else {
+			total = total.Then(r)
+		}
+	}
+	return total, nil
+}
+
+// home writes the login into dir and gives the environment in which every tool finds it
+// there, and nothing of the person who runs the benchmark.
+func (b *bench) home(dir string) ([]string, error) {
+	login := map[string]any{"auths": map[string]any{
+		b.hub.Host(): map[string]string{"username": user, "password": password, "auth": basic(user, password)},
+	}}
+	raw, err := json.Marshal(login)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), raw, 0o600); err != nil {
+		return nil, err
+	}
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir,
+		"DOCKER_CONFIG=" + dir, "REGCTL_CONFIG=" + filepath.Join(dir, "regctl.json"),
+	}, nil
+}
+
+// refs are the references of the Calico set at the hub.
+func (b *bench) refs() []string {
+	var refs []string
+	for _, repo := range hub.CalicoRepos {
+		refs = append(refs, b.hub.Ref(repo, hub.CalicoTag))
+	}
+	return refs
+}
+
+// manifest is a pod that uses the images.
+func manifest(refs []string) string {
+	var b strings.Builder
+	b.WriteString("apiVersion: v1\nkind: Pod\nmetadata: {name: bench}\nspec:\n  containers:\n")
+	for i, ref := range refs {
+		fmt.Fprintf(&b, "  - {name: c%d, image: %q}\n", i, ref)
+	}
+	return b.String()
+}

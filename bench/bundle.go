@@ -1,0 +1,289 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"stowage/bench/meter"
+	"stowage/internal/hub"
+)
+
+// Keys of the conditions.
+const (
+	inMemory         = "memory"
+	onDisk           = "disk"
+	slowLink         = "link"
+	cappedConnection = "connection"
+)
+
+// The links: 100 Mbit/s for all connections together, or 50 MB/s for each of them.
+const (
+	linkRate = 100e6 / 8
+	connRate = 50e6
+	latency  = 30 * time.Millisecond
+)
+
+// condition is where and through what bundles are made.
+type condition struct {
+	key, title string
+	faults     hub.Faults
+}
+
+var bundleConditions = []condition{
+	{inMemory, "loopback, output on a tmpfs", hub.Faults{}},
+	{onDisk, "loopback, output on a disk", hub.Faults{}},
+	{slowLink, "100 Mbit/s, 30 ms", hub.Faults{LinkRate: linkRate, Latency: latency}},
+	{cappedConnection, "50 MB/s for each connection, 30 ms", hub.Faults{ConnRate: connRate, Latency: latency}},
+}
+
+// bundled is one measurement.
+type bundled struct {
+	meter.Report
+	size   int64  // of the tarball
+	sum    string // sha256 of the tarball
+	counts hub.Counts
+	others float64 // cores that others used meanwhile
+}
+
+func (s bundled) noise() float64 { return s.others }
+
+// bundleRow is one way and its measurements.
+type bundleRow struct {
+	bundler
+	program string
+	samples []bundled
+	trouble string // why it was not run, or not to the end
+}
+
+// bundle compares the ways to make a tarball, under every condition.
+func (b *bench) bundle(ctx context.Context, w io.Writer) error {
+	rows, err := b.bundleRows(ctx)
+	if err != nil {
+		return err
+	}
+	results := map[string][]*bundleRow{}
+	for _, c := range bundleConditions {
+		if !b.wants(c.key) {
+			continue
+		}
+		b.hub.Set(func(f *hub.Faults) { *f = c.faults })
+		run := clone(rows)
+		for round := range b.rounds {
+			for _, i := range rotate(len(run), round) {
+				if err := b.bundleOnce(ctx, c, run[i]); err != nil {
+					return err
+				}
+			}
+		}
+		results[c.key] = run
+		fmt.Fprint(w, heading("bundle: %s", c.title), bundleTable(c.key, run), "\n", company(bundleNoise(run)))
+	}
+	fmt.Fprint(w, heading("bundle: marks"), marksTable(bundleMarks(results)))
+	return nil
+}
+
+// bundleRows finds the programs. Without ours there is nothing to compare.
+func (b *bench) bundleRows(ctx context.Context) ([]*bundleRow, error) {
+	var rows []*bundleRow
+	for _, p := range bundlers {
+		row := &bundleRow{bundler: p}
+		if p.needs == nil {
+			var err error
+			if row.program, err = ours(b.bin, "bundle"); err != nil {
+				return nil, err
+			}
+		} else if !b.compares(p.name) {
+			continue
+		} else if found, err := p.needs.find(ctx, b.tools, b.install); err != nil {
+			row.trouble = err.Error()
+		} else {
+			row.program = found.path
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// clone gives rows without measurements.
+func clone(rows []*bundleRow) []*bundleRow {
+	fresh := make([]*bundleRow, len(rows))
+	for i, r := range rows {
+		c := *r
+		fresh[i] = &c
+	}
+	return fresh
+}
+
+// bundleOnce adds a measurement to a row. A peer that fails is left out from then on; our
+// own failure ends everything.
+func (b *bench) bundleOnce(ctx context.Context, c condition, row *bundleRow) error {
+	if row.trouble != "" {
+		return nil
+	}
+	sample, err := calmest(ctx, b.calm, func() (bundled, error) { return b.bundleSample(ctx, c, row) })
+	if err == nil {
+		b.say("%s: %s: %.2f s", c.title, row.name, sample.Wall.Seconds())
+		row.samples = append(row.samples, sample)
+		return nil
+	}
+	if row.needs == nil || ctx.Err() != nil {
+		return err
+	}
+	b.say("%s: %v", row.name, err)
+	row.trouble = "failed: " + lastLine(err.Error())
+	return nil
+}
+
+// bundleSample makes one tarball in a fresh folder.
+func (b *bench) bundleSample(ctx context.Context, c condition, row *bundleRow) (bundled, error) {
+	parent := b.memDir
+	if c.key == onDisk {
+		parent = b.dskDir
+	}
+	dir, remove, err := scratch(parent)
+	if err != nil {
+		return bundled{}, err
+	}
+	defer remove()
+	env, err := b.home(dir)
+	if err != nil {
+		return bundled{}, err
+	}
+	j := job{row.program, b.refs(), b.hub.Host(), dir, filepath.Join(dir, "images.tar")}
+	if err := os.WriteFile(j.manifest(), []byte(manifest(j.refs)), 0o644); err != nil {
+		return bundled{}, err
+	}
+	if row.prepared {
+		if _, err := b.measure(ctx, env, row.commands(j)...); err != nil {
+			return bundled{}, err
+		}
+	}
+	if err := settle(parent); err != nil {
+		return bundled{}, err
+	}
+	b.hub.Reset()
+	l := listen()
+	report, err := b.measure(ctx, env, row.commands(j)...)
+	if err != nil {
+		return bundled{}, err
+	}
+	s := bundled{Report: report, counts: b.hub.Counts(), others: l.others(0)}
+	s.size, s.sum, err = sumOf(j.out)
+	return s, err
+}
+
+// sumOf is the size of a file and the start of its sha256.
+func sumOf(file string) (int64, string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return 0, "", err
+	}
+	defer f.Close() // only read from
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	return n, hex.EncodeToString(h.Sum(nil))[:16], err
+}
+
+// same says whether all tarballs of a row were the same.
+func same(samples []bundled) string {
+	if len(samples) < 2 {
+		return "-"
+	}
+	for _, s := range samples {
+		if s.sum != samples[0].sum {
+			return "no"
+		}
+	}
+	return "yes"
+}
+
+// bundleNoise is what others did during each measurement of a table.
+func bundleNoise(rows []*bundleRow) []float64 {
+	var cores []float64
+	for _, r := range rows {
+		cores = append(cores, collect(r.samples, bundled.noise)...)
+	}
+	return cores
+}
+
+// theRow finds a row by name; one without samples if it is not there.
+func theRow(rows []*bundleRow, name string) *bundleRow {
+	for _, r := range rows {
+		if r.name == name {
+			return r
+		}
+	}
+	return &bundleRow{bundler: bundler{name: name}}
+}
+
+// wall is the median of a row's seconds; 0 when it was not run.
+func (r *bundleRow) wall() float64 {
+	return median(collect(r.samples, func(s bundled) float64 { return s.Wall.Seconds() }))
+}
+
+// figure is the median of something of a row's samples.
+func (r *bundleRow) figure(pick func(bundled) int64) float64 {
+	return median(collect(r.samples, pick))
+}
+
+// mib and megabytes are the units of memory and of files.
+func mib(bytes float64) string       { return digits(bytes / (1 << 20)) }
+func megabytes(bytes float64) string { return digits(bytes / 1e6) }
+
+// bundleTable shows one condition.
+func bundleTable(key string, rows []*bundleRow) string {
+	t := table{head: []string{"way", "wall s", "x crane pull", "CPU s", "peak MiB", "tarball MB"}}
+	if key == onDisk {
+		t.head = append(t.head, "written MB", "written / tarball")
+	} else {
+		t.head = append(t.head, "manifest HEAD", "manifest GET", "counted", "blob GET", "blob MB", "pings", "tokens", "same bytes twice")
+	}
+	theirs := theRow(rows, cranePull).wall()
+	for _, r := range rows {
+		if len(r.samples) == 0 {
+			t.add(r.name, "not run")
+			t.note("%s was not run: %s", r.name, r.trouble)
+			continue
+		}
+		t.add(append([]string{r.name}, r.cells(key, theirs)...)...)
+	}
+	return t.String()
+}
+
+// cells are a row of the table behind its name.
+func (r *bundleRow) cells(key string, crane float64) []string {
+	times := "-"
+	if x, ok := ratio(r.wall(), crane); ok {
+		times = digits(x)
+	}
+	size := r.figure(func(s bundled) int64 { return s.size })
+	cells := []string{
+		spreadOf(collect(r.samples, func(s bundled) float64 { return s.Wall.Seconds() })).String(), times,
+		digits(median(collect(r.samples, func(s bundled) float64 { return s.CPU.Seconds() }))),
+		mib(r.figure(func(s bundled) int64 { return s.Peak })), megabytes(size),
+	}
+	if key == onDisk {
+		written := r.figure(func(s bundled) int64 { return s.Written })
+		x, _ := ratio(written, size)
+		return append(cells, megabytes(written), digits(x))
+	}
+	for _, pick := range []func(hub.Counts) int{
+		func(c hub.Counts) int { return c.ManifestHeads }, func(c hub.Counts) int { return c.ManifestGets },
+		func(c hub.Counts) int { return c.Counted }, func(c hub.Counts) int { return c.BlobGets }, func(c hub.Counts) int { return c.Pings },
+		func(c hub.Counts) int { return c.Tokens },
+	} {
+		cells = append(cells, fmt.Sprint(r.figure(func(s bundled) int64 { return int64(pick(s.counts)) })))
+	}
+	// What was sent, whether it was read or not, belongs beside the number of requests.
+	cells = slices.Insert(cells, len(cells)-2, megabytes(r.figure(func(s bundled) int64 { return s.counts.BlobBytes })))
+	return append(cells, same(r.samples))
+}

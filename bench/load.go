@@ -1,0 +1,274 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"stowage/bench/meter"
+	"stowage/internal/hub"
+	"stowage/internal/nodetest"
+)
+
+// Names of the rows that the marks speak of.
+const (
+	ourLoad    = "load"
+	ourDiscard = "load --discard-layers"
+	ctrImport  = "ctr images import"
+	ctrLocal   = "ctr images import --local"
+)
+
+// loader is one way from a tarball into containerd.
+type loader struct {
+	name string
+	ours bool
+	args []string // between the address and the tarball
+}
+
+// loaders are compared in this order.
+var loaders = []loader{
+	{name: ourLoad, ours: true},
+	{name: ourDiscard, ours: true, args: []string{"--discard-layers"}},
+	{name: ctrImport, args: []string{"-n", "k8s.io", "images", "import"}},
+	{name: ctrLocal, args: []string{"-n", "k8s.io", "images", "import", "--local"}},
+}
+
+// command is the loader's command line.
+func (l loader) command(program, address, tarball string) []string {
+	return append(append([]string{program, "--address", address}, l.args...), tarball)
+}
+
+// loaded is one measurement.
+type loaded struct {
+	meter.Report               // of the client
+	daemonCPU    time.Duration // of containerd, until it had nothing more to do
+	daemonPeak   int64
+	root         int64   // bytes below containerd's root
+	visible      int     // names of images that CRI lists
+	others       float64 // cores that others used meanwhile
+}
+
+// loadPair is a load into a new containerd and the same once more.
+type loadPair struct{ first, again loaded }
+
+func (p loadPair) noise() float64 { return p.first.others }
+
+// loadRow is one way and its measurements, into a new containerd and once more.
+type loadRow struct {
+	loader
+	program string
+	first   []loaded
+	again   []loaded
+	syncs   string // calls of one load; see countSyncs
+	trouble string
+}
+
+// load compares the ways into containerd, on a tmpfs and on a disk.
+func (b *bench) load(ctx context.Context, w io.Writer) error {
+	rows, err := b.loadRows(ctx)
+	if err != nil {
+		return err
+	}
+	results := map[string][]*loadRow{}
+	for _, key := range []string{inMemory, onDisk} {
+		if !b.wants(key) {
+			continue
+		}
+		parent := map[string]string{inMemory: b.memDir, onDisk: b.dskDir}[key]
+		tarball, err := b.tarball(ctx, parent, "calico", b.refs())
+		if err != nil {
+			return err
+		}
+		run := cloneLoads(rows)
+		for round := range b.rounds {
+			for _, i := range rotate(len(run), round) {
+				if err := b.loadOnce(ctx, key, parent, tarball, run[i]); err != nil {
+					return err
+				}
+			}
+		}
+		fmt.Fprint(w, heading("load: containerd's root on a %s", map[string]string{inMemory: "tmpfs", onDisk: "disk"}[key]))
+		note := company(loadNoise(run))
+		if key == onDisk && b.syncs {
+			b.countSyncs(ctx, parent, tarball, run)
+		}
+		fmt.Fprint(w, loadTable(run), "\n", note)
+		results[key] = run
+	}
+	many, err := b.many(ctx, rows[0].program)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(w, heading("load: marks"), marksTable(loadMarks(results, many)))
+	return nil
+}
+
+// loadRows finds the programs.
+func (b *bench) loadRows(ctx context.Context) ([]*loadRow, error) {
+	mine, err := ours(b.bin, "load")
+	if err != nil {
+		return nil, err
+	}
+	theirs, missing := ctr.find(ctx, b.tools, b.install)
+	var rows []*loadRow
+	for _, l := range loaders {
+		row := &loadRow{loader: l, program: mine}
+		if !l.ours {
+			if !b.compares(l.name) {
+				continue
+			}
+			row.program = theirs.path
+			if missing != nil {
+				row.trouble = missing.Error()
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// cloneLoads gives rows without measurements.
+func cloneLoads(rows []*loadRow) []*loadRow {
+	fresh := make([]*loadRow, len(rows))
+	for i, r := range rows {
+		c := *r
+		fresh[i] = &c
+	}
+	return fresh
+}
+
+// tarball bundles images into dir, unmeasured.
+func (b *bench) tarball(ctx context.Context, dir, name string, refs []string) (string, error) {
+	program, err := ours(b.bin, "bundle")
+	if err != nil {
+		return "", err
+	}
+	env, err := b.home(dir)
+	if err != nil {
+		return "", err
+	}
+	out := filepath.Join(dir, name+".tar")
+	_, err = b.measure(ctx, env, append([]string{program, "-o", out}, refs...))
+	return out, err
+}
+
+// loadOnce adds a measurement to a row, or says there why that cannot be had.
+func (b *bench) loadOnce(ctx context.Context, key, parent, tarball string, row *loadRow) error {
+	if row.trouble != "" {
+		return nil
+	}
+	p, err := calmest(ctx, b.calm, func() (loadPair, error) {
+		return b.loadTwice(ctx, parent, tarball, len(hub.CalicoRepos), row)
+	})
+	if err == nil {
+		b.say("%s: %s: %.2f s, again %.2f s", key, row.name, p.first.Wall.Seconds(), p.again.Wall.Seconds())
+		row.first, row.again = append(row.first, p.first), append(row.again, p.again)
+		return nil
+	}
+	if row.ours || ctx.Err() != nil {
+		return err
+	}
+	b.say("%s: %v", row.name, err)
+	row.trouble = "failed: " + lastLine(err.Error())
+	return nil
+}
+
+// loadTwice measures a load into a new containerd, and the same once more.
+func (b *bench) loadTwice(ctx context.Context, parent, tarball string, images int, row *loadRow) (p loadPair, err error) {
+	err = b.withNode(ctx, parent, func(node *nodetest.Node) error {
+		args := row.command(row.program, node.Address(), tarball)
+		for _, sample := range []*loaded{&p.first, &p.again} {
+			if err := settle(parent); err != nil {
+				return err
+			}
+			if *sample, err = b.loadSample(ctx, node, args); err != nil {
+				return err
+			}
+		}
+		if row.ours && p.first.visible < images {
+			return fmt.Errorf("%s: CRI knows %d of %d images", row.name, p.first.visible, images)
+		}
+		return nil
+	})
+	return p, err
+}
+
+// withNode gives f a containerd of its own.
+func (b *bench) withNode(ctx context.Context, parent string, f func(*nodetest.Node) error) (err error) {
+	// A pod has to be possible only with a sandbox image, and none is started here.
+	node, err := nodetest.Launch(ctx, nodetest.Options{Dir: parent})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if stopErr := node.Stop(); err == nil {
+			err = stopErr
+		}
+	}()
+	if _, err := rest(ctx, node.Pid()); err != nil { // the end of its start
+		return err
+	}
+	return f(node)
+}
+
+// loadSample measures one load.
+func (b *bench) loadSample(ctx context.Context, node *nodetest.Node, args []string) (loaded, error) {
+	before, err := daemonTime(node.Pid())
+	if err != nil {
+		return loaded{}, err
+	}
+	if err := forgetPeak(node.Pid()); err != nil {
+		return loaded{}, err
+	}
+	l := listen()
+	report, err := b.measure(ctx, nil, args)
+	if err != nil {
+		return loaded{}, err
+	}
+	now, err := daemonTime(node.Pid())
+	if err != nil {
+		return loaded{}, err
+	}
+	s := loaded{Report: report, others: l.others(now - before)}
+	after, err := rest(ctx, node.Pid())
+	if err != nil {
+		return loaded{}, err
+	}
+	s.daemonCPU = after - before
+	if s.daemonPeak, err = daemonPeak(node.Pid()); err != nil {
+		return loaded{}, err
+	}
+	if s.root, err = diskUsage(node.Root()); err != nil {
+		return loaded{}, err
+	}
+	s.visible, err = visible(ctx, node)
+	return s, err
+}
+
+// loadNoise is what others did during each first load of a table.
+func loadNoise(rows []*loadRow) []float64 {
+	var cores []float64
+	for _, r := range rows {
+		cores = append(cores, collect(r.first, func(s loaded) float64 { return s.others })...)
+	}
+	return cores
+}
+
+// visible counts the tagged images that CRI lists.
+func visible(ctx context.Context, node *nodetest.Node) (int, error) {
+	list, err := node.Images().ListImages(ctx, &cri.ListImagesRequest{})
+	if err != nil {
+		return 0, fmt.Errorf("list images through CRI: %w", err)
+	}
+	n := 0
+	for _, image := range list.Images {
+		n += len(image.RepoTags)
+	}
+	return n, nil
+}

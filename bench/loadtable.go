@@ -1,0 +1,145 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/hub"
+)
+
+// loadTable shows one condition.
+func loadTable(rows []*loadRow) string {
+	t := table{head: []string{"way", "wall s", "x ctr", "client CPU s", "client peak MiB",
+		"containerd CPU s", "containerd peak MiB", "sync calls (client + containerd)", "root MB", "in CRI"}}
+	for _, again := range []bool{false, true} {
+		theirs := theLoad(rows, ctrImport).wall(again)
+		for _, r := range rows {
+			name, samples := r.name, r.first
+			if again {
+				name, samples = r.name+", again", r.again
+			}
+			if len(samples) == 0 {
+				t.add(name, "not run")
+				t.note("%s was not run: %s", name, r.trouble)
+				continue
+			}
+			syncs := r.syncs
+			if again || syncs == "" {
+				syncs = "-"
+			}
+			t.add(append([]string{name}, loadCells(samples, theirs, syncs)...)...)
+		}
+	}
+	return t.String()
+}
+
+// loadCells are a row of the table behind its name.
+func loadCells(samples []loaded, ctr float64, syncs string) []string {
+	wall := collect(samples, func(s loaded) float64 { return s.Wall.Seconds() })
+	times := "-"
+	if x, ok := ratio(median(wall), ctr); ok {
+		times = digits(x)
+	}
+	seconds := func(pick func(loaded) float64) string { return digits(median(collect(samples, pick))) }
+	bytes := func(pick func(loaded) int64) float64 { return median(collect(samples, pick)) }
+	return []string{
+		spreadOf(wall).String(), times,
+		seconds(func(s loaded) float64 { return s.CPU.Seconds() }), mib(bytes(func(s loaded) int64 { return s.Peak })),
+		seconds(func(s loaded) float64 { return s.daemonCPU.Seconds() }), mib(bytes(func(s loaded) int64 { return s.daemonPeak })),
+		syncs, megabytes(bytes(func(s loaded) int64 { return s.root })),
+		fmt.Sprint(median(collect(samples, func(s loaded) int { return s.visible }))),
+	}
+}
+
+// theLoad finds a row by name; one without samples if it is not there.
+func theLoad(rows []*loadRow, name string) *loadRow {
+	for _, r := range rows {
+		if r.name == name {
+			return r
+		}
+	}
+	return &loadRow{loader: loader{name: name}}
+}
+
+// wall is the median of a row's seconds; 0 when it was not run.
+func (r *loadRow) wall(again bool) float64 {
+	samples := r.first
+	if again {
+		samples = r.again
+	}
+	return median(collect(samples, func(s loaded) float64 { return s.Wall.Seconds() }))
+}
+
+// loadMarks are what a load is meant to reach. many are the seconds of second loads of
+// [manyImages] images.
+func loadMarks(results map[string][]*loadRow, many []float64) []mark {
+	rows := results[inMemory]
+	if rows == nil {
+		rows = results[onDisk]
+	}
+	mine, discard := theLoad(rows, ourLoad), theLoad(rows, ourDiscard)
+	theirs, local := theLoad(rows, ctrImport).wall(false), theLoad(rows, ctrLocal).wall(false)
+	var peak int64
+	for _, rows := range results {
+		for _, name := range []string{ourLoad, ourDiscard} {
+			for _, s := range theLoad(rows, name).first {
+				peak = max(peak, s.Peak)
+			}
+		}
+	}
+	return []mark{
+		compare("wall, ours / ctr images import", 0.45, mine.wall(false), theirs),
+		compare("wall, ours / ctr images import --local", 0.5, mine.wall(false), local),
+		compare("wall, ours --discard-layers / ctr images import", 0.4, discard.wall(false), theirs),
+		atMost("peak memory of load, the worst of all runs", " MiB", 64, float64(peak)/(1<<20), peak > 0),
+		atMost("nothing to do, 3 images", " s", 0.1, mine.wall(true), len(mine.again) > 0),
+		atMost(fmt.Sprintf("nothing to do, %d images", manyImages), " s", 1, median(many), len(many) > 0),
+	}
+}
+
+// manyImages is how many small images the last mark is about.
+const manyImages = 200
+
+// many gives the seconds that second loads of many small images took.
+func (b *bench) many(ctx context.Context, program string) ([]float64, error) {
+	if !b.wants(inMemory) {
+		return nil, nil
+	}
+	count := manyImages
+	if b.quick {
+		count = 5
+	}
+	var refs []string
+	for i := range count {
+		repo := fmt.Sprintf("many/image-%03d", i)
+		// Each has a layer of its own; images of one distribution share their base.
+		layer := &hub.Layer{Seed: uint64(i), Files: []hub.File{{Name: "file", Size: 10 << 10, Fill: hub.FillText}}}
+		img := hub.Image{Platform: platform, Layers: []*hub.Layer{layer}, Config: ocispec.ImageConfig{Cmd: []string{"/file"}}}
+		if _, err := b.hub.AddImage(repo, "v1", img); err != nil {
+			return nil, err
+		}
+		refs = append(refs, b.hub.Ref(repo, "v1"))
+	}
+	tarball, err := b.tarball(ctx, b.memDir, "many", refs)
+	if err != nil {
+		return nil, err
+	}
+	row := &loadRow{loader: loaders[0], program: program}
+	var seconds []float64
+	for range b.rounds {
+		p, err := b.loadTwice(ctx, b.memDir, tarball, count, row)
+		if err != nil {
+			return nil, err
+		}
+		b.say("%d images: %.2f s, again %.2f s", count, p.first.Wall.Seconds(), p.again.Wall.Seconds())
+		seconds = append(seconds, p.again.Wall.Seconds())
+	}
+	if b.quick {
+		return nil, nil // other images than the mark speaks of
+	}
+	return seconds, nil
+}

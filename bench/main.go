@@ -1,0 +1,79 @@
+//go:build linux
+
+// Command bench puts the two programs beside their peers, in the same run and on the
+// same machine, and prints markdown tables:
+//
+//	go run ./bench bundle -bin bin     # beside crane, skopeo, regctl and oras
+//	go run ./bench load -bin bin       # beside ctr images import
+//
+// Rounds are interleaved (A B C, B C A, ...), so that a drifting machine hits all alike,
+// and the tables give medians with the smallest and largest figure. The registry runs in
+// this process; only the programs that were started are measured (see package meter).
+// Nothing leaves the loopback interface, but for peers that are not installed yet: these
+// are built by "go install" at the versions named in programs.go.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program; it returns the exit code: 0, 1 for a failure, 2 for usage.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	s, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintln(stderr, "bench: error:", err)
+		return 2
+	}
+	text, err := benchmark(ctx, s, stderr)
+	if text != "" { // the tables that were finished before a failure are worth having
+		err = errors.Join(err, publish(text, s.out, stdout))
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "bench: error:", err)
+		return 1
+	}
+	return 0
+}
+
+// benchmark runs one of the two and gives the markdown, as far as it came.
+func benchmark(ctx context.Context, s *settings, log io.Writer) (_ string, err error) {
+	b, err := newBench(ctx, s, log)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	var text strings.Builder
+	text.WriteString(b.machine(ctx))
+	work := b.bundle
+	if s.command == "load" {
+		work = b.load
+	}
+	err = work(ctx, &text)
+	return text.String(), err
+}
+
+// publish writes the text to a file, or to stdout when out is empty.
+func publish(text, out string, stdout io.Writer) error {
+	if out == "" {
+		_, err := io.WriteString(stdout, text)
+		return err
+	}
+	return os.WriteFile(out, []byte(text), 0o644)
+}

@@ -1,0 +1,115 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"debug/buildinfo"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// program is something that is compared with ours.
+type program struct {
+	name    string
+	install string   // package of "go install"; empty: it has to be there
+	version string   // of that package's module
+	ask     []string // arguments that make one without install print its version
+}
+
+// The peers. Versions are those that were the newest when the tables of
+// docs/benchmarks.md were made; newer ones are welcome.
+var (
+	crane  = program{name: "crane", install: "github.com/google/go-containerregistry/cmd/crane", version: "v0.22.1"}
+	regctl = program{name: "regctl", install: "github.com/regclient/regclient/cmd/regctl", version: "v0.11.7"}
+	oras   = program{name: "oras", install: "oras.land/oras/cmd/oras", version: "v1.3.6"}
+	skopeo = program{name: "skopeo", ask: []string{"--version"}}
+	ctr    = program{name: "ctr", install: "github.com/containerd/containerd/v2/cmd/ctr", version: "v2.4.2"}
+)
+
+// installTime is how long building a peer may take.
+const installTime = 10 * time.Minute
+
+// installed is a program that can be started.
+type installed struct{ path, version string }
+
+// find looks for the program in dir, and elsewhere when it cannot be built; build lets it
+// be built into dir when it is absent or of another version.
+func (p program) find(ctx context.Context, dir string, build bool) (installed, error) {
+	if p.install == "" {
+		return p.findInPath(ctx)
+	}
+	file := filepath.Join(dir, p.name)
+	if builtVersion(file) == p.version {
+		return installed{file, p.version}, nil
+	}
+	if !build {
+		return installed{}, fmt.Errorf("%s %s is not in %s", p.name, p.version, dir)
+	}
+	ctx, cancel := context.WithTimeout(ctx, installTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "install", "-trimpath", p.install+"@"+p.version)
+	cmd.Env = append(os.Environ(), "GOBIN="+dir, "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return installed{}, fmt.Errorf("go install %s@%s: %w: %s", p.install, p.version, err, lastLine(string(out)))
+	}
+	return installed{file, p.version}, nil
+}
+
+// findInPath finds a program of the system.
+func (p program) findInPath(ctx context.Context) (installed, error) {
+	file, err := exec.LookPath(p.name)
+	if err != nil {
+		return installed{}, fmt.Errorf("%s is not installed", p.name)
+	}
+	out, err := exec.CommandContext(ctx, file, p.ask...).Output()
+	if err != nil {
+		return installed{}, fmt.Errorf("%s %s: %w", p.name, strings.Join(p.ask, " "), err)
+	}
+	fields := strings.Fields(string(out))
+	if len(fields) == 0 {
+		return installed{}, fmt.Errorf("%s does not tell its version", p.name)
+	}
+	return installed{file, fields[len(fields)-1]}, nil
+}
+
+// builtVersion is the version of the module that a Go program was built from; empty when
+// there is no such program.
+func builtVersion(file string) string {
+	info, err := buildinfo.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	return info.Main.Version
+}
+
+// lastLine is the last line of a text that says something.
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
+}
+
+// ours finds one of our two programs in the folder of the built ones.
+func ours(dir, name string) (string, error) {
+	file := filepath.Join(dir, name)
+	if info, err := os.Stat(file); err != nil || info.IsDir() {
+		return "", fmt.Errorf("%s is not in %s: run \"make build\", or name the folder with -bin", name, dir)
+	}
+	return file, nil
+}
+
+// buildHelper builds the measuring program into dir.
+func buildHelper(ctx context.Context, dir string) (string, error) {
+	const pkg = "stowage/bench/meter/measure"
+	file := filepath.Join(dir, path.Base(pkg))
+	out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", file, pkg).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the measuring program: %w: %s", err, lastLine(string(out)))
+	}
+	return file, nil
+}

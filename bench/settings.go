@@ -1,0 +1,120 @@
+//go:build linux
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// settings is the checked command line.
+type settings struct {
+	command    string // "bundle" or "load"
+	bin        string // folder of our programs
+	out        string // file for the tables; empty: standard output
+	memory     string // a folder on a tmpfs
+	disk       string // a folder on a disk
+	rounds     int
+	calm       float64  // cores that others may use; 0: any
+	quick      bool     // images of some hundred KB instead of 250 MB
+	conditions []string // keys to run; empty: all
+	peers      []string // words that a peer's name must contain one of; empty: all
+	install    bool     // build missing peers
+	syncs      bool     // count the sync calls of a load in a run of its own
+}
+
+const usage = `usage: bench bundle|load [flags]
+
+  -rounds N         rounds of each measurement (default 3)
+  -calm CORES       repeat a measurement, up to 5 times, while others use more than CORES
+                    of the processors (default 0: never); the calmest one counts
+  -quick            a small set of images: shows that it works, says nothing about speed
+  -conditions LIST  bundle: memory,disk,link,connection; load: memory,disk (default all)
+  -peers LIST       only peers whose name contains one of these words (default all)
+  -bin DIR          folder of the built programs (default bin)
+  -memory DIR       folder on a tmpfs (default /dev/shm)
+  -disk DIR         folder on a disk (default /var/tmp)
+  -install=false    do not build missing peers with "go install"
+  -syncs=false      load: do not count sync calls with strace
+  -o FILE           write the tables to FILE instead of standard output
+`
+
+// parse reads the command line; flags may stand on both sides of the command.
+func parse(args []string, stderr io.Writer) (*settings, error) {
+	s := &settings{}
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() { fmt.Fprint(stderr, usage) }
+	var conditions, peers string
+	fs.IntVar(&s.rounds, "rounds", 3, "")
+	fs.Float64Var(&s.calm, "calm", 0, "")
+	fs.BoolVar(&s.quick, "quick", false, "")
+	fs.BoolVar(&s.install, "install", true, "")
+	fs.BoolVar(&s.syncs, "syncs", true, "")
+	fs.StringVar(&s.bin, "bin", "bin", "")
+	fs.StringVar(&s.memory, "memory", "/dev/shm", "")
+	fs.StringVar(&s.disk, "disk", "/var/tmp", "")
+	fs.StringVar(&s.out, "o", "", "")
+	fs.StringVar(&conditions, "conditions", "", "")
+	fs.StringVar(&peers, "peers", "", "")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if s.command = fs.Arg(0); fs.NArg() > 0 {
+		if err := fs.Parse(fs.Args()[1:]); err != nil {
+			return nil, err
+		}
+	}
+	s.conditions, s.peers = words(conditions), words(peers)
+	return s, s.check(fs.NArg())
+}
+
+// check looks at the values; extra is the number of arguments beyond the command.
+func (s *settings) check(extra int) error {
+	known, ok := map[string][]string{
+		"bundle": {inMemory, onDisk, slowLink, cappedConnection},
+		"load":   {inMemory, onDisk},
+	}[s.command]
+	switch {
+	case !ok:
+		return fmt.Errorf("command %q: want bundle or load", s.command)
+	case extra > 0:
+		return fmt.Errorf("one command at a time")
+	case s.rounds < 1:
+		return fmt.Errorf("-rounds %d: want 1 or more", s.rounds)
+	case s.calm < 0:
+		return fmt.Errorf("-calm %v: want 0 or more", s.calm)
+	}
+	for _, c := range s.conditions {
+		if !slices.Contains(known, c) {
+			return fmt.Errorf("-conditions %s: want some of %s", c, strings.Join(known, ","))
+		}
+	}
+	for _, dir := range []*string{&s.bin, &s.memory, &s.disk} {
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return err
+		}
+		*dir = abs
+	}
+	return nil
+}
+
+// wants says whether a condition is to be run.
+func (s *settings) wants(condition string) bool {
+	return len(s.conditions) == 0 || slices.Contains(s.conditions, condition)
+}
+
+// compares says whether a peer is to be run.
+func (s *settings) compares(name string) bool {
+	return len(s.peers) == 0 || slices.ContainsFunc(s.peers, func(w string) bool { return strings.Contains(name, w) })
+}
+
+// words splits a list at its commas.
+func words(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}

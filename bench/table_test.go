@@ -1,0 +1,172 @@
+//go:build linux
+
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"stowage/bench/meter"
+	"stowage/internal/hub"
+)
+
+func TestTable(t *testing.T) {
+	x := table{head: []string{"way", "wall s", ""}}
+	x.add("bundle", "0.66 (0.60-0.70)", "1")
+	x.add("a|b", "two\nlines")
+	want := `
+| way    |           wall s |    |
+| ------ | ---------------: | -: |
+| bundle | 0.66 (0.60-0.70) |  1 |
+| a\|b   |        two lines |    |
+`
+	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), x.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMarks(t *testing.T) {
+	got := marksTable([]mark{
+		compare("at the limit", 0.25, 1, 4),
+		compare("above it", 0.25, 1.1, 4),
+		compare("the peer is missing", 1, 1, 0),
+		compare("ours is missing", 1, 0, 1),
+		atMost("memory", " MiB", 32, 15.06, true),
+		atMost("pulls", "", 0, 1, true),
+		atMost("not measured", " s", 1, 0, false),
+	})
+	want := `
+| mark                | at most | measured | reached |
+| ------------------- | ------: | -------: | ------: |
+| at the limit        |  0.25 x |   0.25 x |     yes |
+| above it            |  0.25 x |   0.28 x |      no |
+| the peer is missing |  1.00 x |        - | not run |
+| ours is missing     |  1.00 x |        - | not run |
+| memory              | 32.0 MiB | 15.1 MiB |     yes |
+| pulls               |       0 |        1 |      no |
+| not measured        |  1.00 s |        - | not run |
+`
+	if diff := cmp.Diff(cells(want), cells(got)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// cells are the words of a table, whatever its widths are.
+func cells(table string) [][]string {
+	var rows [][]string
+	for line := range strings.Lines(strings.TrimSpace(table)) {
+		if !strings.Contains(line, "| --") {
+			rows = append(rows, strings.Fields(line))
+		}
+	}
+	return rows
+}
+
+// sampleRows are measurements made up so that the figures are easy to tell.
+func sampleRows() []*bundleRow {
+	sample := func(wall time.Duration, sum string) bundled {
+		return bundled{
+			Report: meter.Report{Wall: wall, CPU: wall / 2, Peak: 16 << 20, Written: 202e6},
+			size:   200e6, sum: sum,
+			counts: hub.Counts{ManifestHeads: 3, ManifestGets: 6, Counted: 6, BlobGets: 9, BlobBytes: 125e6, Pings: 1, Tokens: 1},
+		}
+	}
+	return []*bundleRow{
+		{bundler: bundler{name: ourBundle}, samples: []bundled{sample(time.Second, "a"), sample(3*time.Second, "a")}},
+		{bundler: bundler{name: cranePull, needs: &crane}, samples: []bundled{sample(4*time.Second, "a"), sample(4*time.Second, "b")}},
+		{bundler: bundler{name: "fast", needs: &oras}, samples: []bundled{sample(time.Second, "a")}},
+		{bundler: bundler{name: "absent", needs: &skopeo}, trouble: "skopeo is not installed"},
+	}
+}
+
+func TestBundleTable(t *testing.T) {
+	got := cells(bundleTable(inMemory, sampleRows()))
+	want := cells(`
+| way | wall s | x crane pull | CPU s | peak MiB | tarball MB | manifest HEAD | manifest GET | counted | blob GET | blob MB | pings | tokens | same bytes twice |
+| bundle | 2.00 (1.00-3.00) | 0.50 | 1.00 | 16.0 | 200 | 3 | 6 | 6 | 9 | 125 | 1 | 1 | yes |
+| crane pull | 4.00 (4.00-4.00) | 1.00 | 2.00 | 16.0 | 200 | 3 | 6 | 6 | 9 | 125 | 1 | 1 | no |
+| fast | 1.00 | 0.25 | 0.50 | 16.0 | 200 | 3 | 6 | 6 | 9 | 125 | 1 | 1 | - |
+| absent | not run | | | | | | | | | | | | |
+
+absent was not run: skopeo is not installed
+`)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if got := bundleTable(onDisk, sampleRows()); !strings.Contains(got, " 202 |") || !strings.Contains(got, "written / tarball") {
+		t.Errorf("on a disk the bytes written are missing:\n%s", got)
+	}
+}
+
+func TestBundleMarks(t *testing.T) {
+	rows := sampleRows()
+	marks := bundleMarks(map[string][]*bundleRow{inMemory: rows, slowLink: rows, onDisk: rows})
+	got := map[string]float64{}
+	for _, m := range marks {
+		if m.gotten {
+			got[m.what] = m.got
+		}
+	}
+	want := map[string]float64{
+		"loopback: wall, ours / crane pull":      0.5,
+		"loopback: wall, ours / fastest peer":    2,
+		"100 Mbit/s: wall / (bytes / bandwidth)": 0.125, // 2 s for what takes 16 s
+		"disk: bytes written / tarball":          1.01,
+		"peak memory, the worst of all runs":     16,
+		"counted pulls of 3 multi-arch images":   6,
+		"pings":                                  1,
+		"token requests":                         1,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// loadRows are made up in the same way.
+func madeUpLoads() []*loadRow {
+	row := func(name string, first, again time.Duration) *loadRow {
+		sample := func(wall time.Duration) loaded {
+			return loaded{
+				Report: meter.Report{Wall: wall, CPU: wall, Peak: 32 << 20}, daemonCPU: wall / 2,
+				daemonPeak: 64 << 20, root: 500e6, visible: 3,
+			}
+		}
+		return &loadRow{loader: loader{name: name}, first: []loaded{sample(first)}, again: []loaded{sample(again)}}
+	}
+	return []*loadRow{
+		row(ourLoad, 2*time.Second, 50*time.Millisecond), row(ourDiscard, time.Second, 50*time.Millisecond),
+		row(ctrImport, 5*time.Second, time.Second), {loader: loader{name: ctrLocal}, trouble: "gone"},
+	}
+}
+
+func TestLoadTable(t *testing.T) {
+	rows := madeUpLoads()
+	rows[0].syncs = "1 + 20"
+	got := cells(loadTable(rows))
+	if len(got) != 1+2*len(rows)+3 {
+		t.Fatalf("%d lines, want a head, two for each way, and notes behind a gap", len(got))
+	}
+	for i, want := range map[int]string{
+		1: "| load | 2.00 | 0.40 | 2.00 | 32.0 | 1.00 | 64.0 | 1 + 20 | 500 | 3 |",
+		4: "| ctr images import --local | not run | | | | | | | | |",
+		5: "| load, again | 0.05 | 0.05 | 0.05 | 32.0 | 0.03 | 64.0 | - | 500 | 3 |",
+	} {
+		if diff := cmp.Diff(strings.Fields(want), got[i]); diff != "" {
+			t.Errorf("row %d:\n%s", i, diff)
+		}
+	}
+}
+
+func TestLoadMarks(t *testing.T) {
+	var got []string
+	for _, m := range loadMarks(map[string][]*loadRow{inMemory: madeUpLoads()}, []float64{0.5}) {
+		got = append(got, m.verdict())
+	}
+	want := []string{"yes", "not run", "yes", "yes", "yes", "yes"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/progress"
+	"stowage/pkg/archive"
+)
+
+// report is how the jobs that only read a bundle are asked to answer.
+type report struct {
+	format string
+	files  []string
+}
+
+// parseReport reads the flags that these jobs share. want names the files they take.
+func parseReport(name, help string, args []string, streams cli.Streams, jobs *int, want ...string) (*report, error) {
+	r := &report{}
+	fs := newFlags("bundle "+name, help, streams)
+	fs.StringVarP(&r.format, "output", "o", "text", "")
+	if jobs != nil {
+		fs.IntVar(jobs, "jobs", 0, "")
+	}
+	if err := parse(fs, args); err != nil {
+		return nil, err
+	}
+	if r.format != "text" && r.format != "json" {
+		return nil, usagef("--output %q: want text or json", r.format)
+	}
+	if r.files = fs.Args(); len(r.files) != len(want) {
+		return nil, usagef("bundle %s: want %s", name, strings.Join(want, " "))
+	}
+	return r, nil
+}
+
+// open opens a bundle; what is wrong with it has its exit code and hint.
+func open(ctx context.Context, path string) (*archive.Reader, error) {
+	r, err := openHead(ctx, path)
+	if err != nil {
+		return nil, outcome(err)
+	}
+	return r, nil
+}
+
+// runInspect tells what is in a bundle.
+func runInspect(ctx context.Context, args []string, streams cli.Streams) error {
+	rep, err := parseReport("inspect", inspectHelp, args, streams, nil, "FILE")
+	if err != nil {
+		return err
+	}
+	r, err := open(ctx, rep.files[0])
+	if err != nil {
+		return err
+	}
+	defer r.Close() // only read from
+	s, err := r.Inspect()
+	if err != nil {
+		return outcome(err)
+	}
+	if rep.format == "json" {
+		return writeJSON(streams.Out, s)
+	}
+	return printSummary(streams.Out, s)
+}
+
+func printSummary(w io.Writer, s *archive.Summary) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "NAME\tPLATFORM\tLAYERS\tSIZE\tDIGEST")
+	for _, img := range s.Images {
+		for _, name := range img.Names {
+			for _, m := range img.Manifests {
+				platform := m.Platform
+				if platform == "" {
+					platform = m.ArtifactType
+				}
+				fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", name, platform, len(m.Layers), cli.Bytes(m.Size), img.Digest)
+			}
+		}
+	}
+	for _, l := range s.LeftOut {
+		fmt.Fprintf(t, "%s\tleft out\t\t\t%s\n", l.Name, l.Reason)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%s, %d blobs, %s saved by sharing, identity %s\n", cli.Bytes(s.Size), s.Blobs, cli.Bytes(s.SavedSize), s.Digest)
+	if err == nil && s.Omitted > 0 {
+		_, err = fmt.Fprintf(w, "differential: %d layers (%s) must be on the node already\n", s.Omitted, cli.Bytes(s.OmitSize))
+	}
+	return err
+}
+
+// verdict is the answer of verify in JSON.
+type verdict struct {
+	File   string   `json:"file"`
+	Digest string   `json:"digest,omitempty"`
+	Blobs  int      `json:"blobs,omitempty"`
+	Size   int64    `json:"size,omitempty"` // bytes
+	Errors []string `json:"errors"`
+}
+
+// runVerify hashes everything in a bundle again.
+func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
+	var jobs int
+	rep, err := parseReport("verify", verifyHelp, args, streams, &jobs, "FILE")
+	if err != nil {
+		return err
+	}
+	v := verdict{File: rep.files[0], Errors: []string{}}
+	err = verify(ctx, &v, jobs, streams)
+	if rep.format != "json" {
+		if err == nil {
+			_, err = fmt.Fprintf(streams.Out, "%s is whole: %d blobs, %s, identity %s\n", v.File, v.Blobs, cli.Bytes(v.Size), v.Digest)
+		}
+		return err
+	}
+	if err != nil {
+		v.Errors = strings.Split(err.Error(), "\n")
+	}
+	if werr := writeJSON(streams.Out, v); werr != nil {
+		return werr
+	}
+	return err
+}
+
+func verify(ctx context.Context, v *verdict, jobs int, streams cli.Streams) error {
+	r, err := archive.OpenContext(ctx, v.File, nil)
+	if err != nil {
+		return outcome(err)
+	}
+	defer r.Close() // only read from
+	v.Digest, v.Blobs, v.Size = r.Digest().String(), len(r.Blobs()), r.Size()
+	display, err := progress.New(streams.Err, "bundle", progress.Auto)
+	if err != nil {
+		return err
+	}
+	display.Start("verify", r.Size())
+	err = r.Verify(ctx, jobs, display.Add)
+	display.Finish()
+	if err != nil && ctx.Err() == nil {
+		return outcome(err)
+	}
+	return err
+}
+
+// runDiff compares two bundles.
+func runDiff(ctx context.Context, args []string, streams cli.Streams) error {
+	rep, err := parseReport("diff", diffHelp, args, streams, nil, "OLD", "NEW")
+	if err != nil {
+		return err
+	}
+	before, err := open(ctx, rep.files[0])
+	if err != nil {
+		return err
+	}
+	defer before.Close() // only read from
+	after, err := open(ctx, rep.files[1])
+	if err != nil {
+		return err
+	}
+	defer after.Close() // only read from
+	d := archive.Compare(before, after)
+	if rep.format == "json" {
+		return writeJSON(streams.Out, d)
+	}
+	return printDifference(streams.Out, d)
+}
+
+func printDifference(w io.Writer, d *archive.Difference) error {
+	var b strings.Builder
+	for _, n := range d.Came {
+		fmt.Fprintf(&b, "+ %s  %s\n", n.Name, n.Digest)
+	}
+	for _, n := range d.Went {
+		fmt.Fprintf(&b, "- %s  %s\n", n.Name, n.Digest)
+	}
+	for _, c := range d.Changed {
+		fmt.Fprintf(&b, "~ %s  %s → %s\n", c.Name, c.Old, c.New)
+	}
+	fmt.Fprintf(&b, "%d came, %d went, %d changed, %d the same; %s in %d blobs are new, %s in %d blobs are gone\n",
+		len(d.Came), len(d.Went), len(d.Changed), d.Same, cli.Bytes(d.NewSize), d.NewBlobs, cli.Bytes(d.GoneSize), d.GoneBlobs)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

@@ -1,0 +1,156 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"stowage/cmd/internal/clitest"
+	"stowage/internal/hub"
+	"stowage/internal/hub/hubtest"
+)
+
+// interruptions is a hub with an image whose download takes a while, and the program as
+// it is built.
+type interruptions struct {
+	t      *testing.T
+	hub    *hub.Hub
+	ref    string
+	size   int64 // bytes of its blobs
+	binary string
+}
+
+func newInterruptions(t *testing.T) *interruptions {
+	t.Helper()
+	in := &interruptions{t: t, hub: hubtest.Start(t, hub.Options{}), binary: filepath.Join(clitest.Programs(t), "bundle")}
+	img := hub.Image{}
+	for i := range 12 {
+		img.Layers = append(img.Layers, &hub.Layer{Seed: uint64(i), Files: []hub.File{{Name: fmt.Sprintf("part%d", i), Size: 700_000}}})
+	}
+	// One layer beyond the marks that the journal of a draft sets.
+	img.Layers = append(img.Layers, &hub.Layer{Seed: 99, Compression: hub.None, Files: []hub.File{{Name: "big", Size: 20 << 20}}})
+	added := hubtest.Must(in.hub.AddImage("app", "v1", img))(t)
+	for _, l := range added.Manifests[0].Layers {
+		in.size += l.Size
+	}
+	in.ref = in.hub.Ref("app", "v1")
+	return in
+}
+
+// command is the main job, into out.
+func (in *interruptions) command(out string) *exec.Cmd {
+	cmd := exec.CommandContext(in.t.Context(), in.binary, in.ref, "-o", out, "--platform", "linux/amd64", "--progress", "plain")
+	cmd.Env = clitest.Environ(in.t.TempDir())
+	return cmd
+}
+
+// whole runs the main job undisturbed and gives the bytes of the bundle.
+func (in *interruptions) whole(out string) []byte {
+	in.t.Helper()
+	if told, err := in.command(out).CombinedOutput(); err != nil {
+		in.t.Fatalf("bundle: %v\n%s", err, told)
+	}
+	raw, err := os.ReadFile(out)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	return raw
+}
+
+// interrupt runs the main job and sends it a signal when the hub has sent so many bytes.
+// It gives what the program told and its end.
+func (in *interruptions) interrupt(out string, signal syscall.Signal, after int64) (string, *os.ProcessState) {
+	in.t.Helper()
+	cmd := in.command(out)
+	var told bytes.Buffer
+	cmd.Stderr = &told
+	if err := cmd.Start(); err != nil {
+		in.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for in.hub.Counts().BlobBytes < after {
+		select {
+		case err := <-ended:
+			in.t.Fatalf("ended before it was interrupted: %v\n%s", err, told.String())
+		case <-tick.C:
+		}
+	}
+	if err := cmd.Process.Signal(signal); err != nil {
+		in.t.Fatal(err)
+	}
+	<-ended // an error in any case
+	return told.String(), cmd.ProcessState
+}
+
+// TestInterrupted: whatever ends a run in the middle of a download, the same command goes
+// on from there and makes the same bytes as a run that nobody disturbed.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	in := newInterruptions(t)
+	want := in.whole(filepath.Join(t.TempDir(), "right.tar"))
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for round := range 5 {
+		signal := []syscall.Signal{syscall.SIGINT, syscall.SIGKILL, syscall.SIGTERM}[round%3]
+		// Late enough for some layers to be complete, and early enough to come before the end.
+		after := in.size/2 + random.Int64N(in.size/4)
+		t.Run(fmt.Sprintf("%s after %d of %d bytes", signal, after, in.size), func(t *testing.T) {
+			in.t = t
+			in.round(signal, after, want)
+		})
+	}
+}
+
+func (in *interruptions) round(signal syscall.Signal, after int64, want []byte) {
+	t := in.t
+	out := filepath.Join(t.TempDir(), "out.tar")
+	in.hub.Reset()
+	in.hub.Set(func(f *hub.Faults) { f.LinkRate = 40 << 20 }) // so that there is a middle
+	told, state := in.interrupt(out, signal, after)
+	in.hub.Set(hub.Heal)
+	if signal != syscall.SIGKILL {
+		if state.ExitCode() != 1 || !strings.Contains(told, "bundle: error: interrupted\nbundle: hint: the same command goes on from here\n") {
+			t.Errorf("%v, and it told:\n%s", state, told)
+		}
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Fatal("a half bundle has its final name")
+	}
+	if _, err := os.Stat(out + ".partial"); err != nil {
+		t.Errorf("nothing is kept: %v", err)
+	}
+	first := in.hub.Counts()
+	in.hub.Reset()
+	got := in.whole(out)
+	if !bytes.Equal(got, want) {
+		t.Error("the bundle differs from that of a run that nobody disturbed")
+	}
+	second := in.hub.Counts()
+	t.Logf("%d bytes came before, %d after, %d in all", first.BlobBytes, second.BlobBytes, in.size)
+	// What the hub sent need not have arrived, and a kill may cost 4 MiB of each layer that
+	// was under way: how much is saved is a matter of luck, but never nothing.
+	if second.BlobBytes >= in.size {
+		t.Errorf("%d bytes were fetched again, of %d: nothing was kept", second.BlobBytes, in.size)
+	}
+	if second.ManifestGets > 0 {
+		t.Errorf("%d manifests were pulled again", second.ManifestGets)
+	}
+	for _, end := range []string{".partial", ".partial.journal"} {
+		if _, err := os.Stat(out + end); err == nil {
+			t.Errorf("%s is left behind", end)
+		}
+	}
+}

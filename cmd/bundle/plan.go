@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/cmd/internal/cli"
+	"stowage/pkg/archive"
+	"stowage/pkg/pull"
+)
+
+// before tells what the pull will cost, while it has cost nothing yet.
+func (j *job) before(e pull.Estimate) error {
+	for _, line := range estimateLines(e) {
+		j.display.Message("%s", line)
+	}
+	if j.maxPulls >= 0 && e.Pulls > j.maxPulls {
+		return cli.Errorf(cli.RateLimited, "%d pulls are needed, more than --max-pulls %d allows; none was made", e.Pulls, j.maxPulls)
+	}
+	if j.dryRun {
+		return errDryRun
+	}
+	return nil
+}
+
+// estimateLines says for each registry and account what is needed and what is left.
+func estimateLines(e pull.Estimate) []string {
+	lines := []string{fmt.Sprintf("%d images, %d of them held already; pulls that count against a limit: %d", e.Images, e.Held, e.Pulls)}
+	for _, n := range e.Needs {
+		who := "anonymous"
+		if n.Account != "" {
+			who = "the account from " + n.Account
+		}
+		left := "no limit known"
+		if n.Quota.Known {
+			left = fmt.Sprintf("%d of %d left in %s", n.Quota.Remaining, n.Quota.Limit, n.Quota.Window)
+		}
+		lines = append(lines, fmt.Sprintf("%s needs %d pulls by %s: %s", n.Host, n.Pulls, who, left))
+	}
+	return lines
+}
+
+// plan resolves every name and lays the bundle out.
+func (j *job) plan(ctx context.Context, docs *documents) (*archive.Plan, error) {
+	refs := references(j.wanted)
+	j.display.Message("resolving %d images for %s", len(refs), j.platformNames())
+	resolved, failures, err := j.client.Resolve(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	images, err := j.named(resolved)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.judge(failures); err != nil {
+		if limit := (*pull.RateLimitError)(nil); errors.As(err, &limit) && len(images) > 0 {
+			j.salvage(ctx, images, docs)
+		}
+		return nil, err
+	}
+	if len(images) == 0 {
+		return nil, cli.Errorf(cli.Incomplete, "none of the %d images can be had", len(refs))
+	}
+	omit, base, err := j.omitted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return archive.NewPlan(images, docs, archive.PlanOptions{LeftOut: j.leftOut, Flat: j.flat, Omit: omit, Base: base})
+}
+
+// named gives each resolved image the names under which a node looks for it.
+func (j *job) named(resolved []pull.Image) ([]archive.Image, error) {
+	var images []archive.Image
+	for _, r := range resolved {
+		// A signature that only a tag ties to its image would become an image of its own
+		// on a node, and is none.
+		referrers := slices.DeleteFunc(slices.Clone(r.Referrers), func(d ocispec.Descriptor) bool {
+			tag := d.Annotations[ocispec.AnnotationRefName]
+			if tag != "" {
+				j.leave(tag, "a bundle carries signatures as referrers only, and this one is an image under a tag")
+			}
+			return tag != ""
+		})
+		names, err := archive.Names(r.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			images = append(images, archive.Image{Name: name, Target: r.Target, Present: r.Present, Referrers: referrers})
+		}
+	}
+	return images, nil
+}
+
+// salvage fetches the blobs of what did resolve when a pull limit ends the job: they cost
+// no pulls, and the next run has that much less to do. The limit stays the error to tell.
+func (j *job) salvage(ctx context.Context, images []archive.Image, docs *documents) {
+	if j.draft == nil {
+		return
+	}
+	plan, err := archive.NewPlan(images, docs, archive.PlanOptions{})
+	if err == nil {
+		err = j.fetch(ctx, plan)
+	}
+	if err != nil && ctx.Err() == nil {
+		j.display.Warning("the blobs of the other images could not all be fetched: %v", err)
+		return
+	}
+	j.display.Message("%d of %d images are fetched and kept beside %s", len(images), len(j.wanted), j.out)
+}
+
+// judge decides what a failure means: an image that only an argument or a ConfigMap names
+// and that the registry does not have may be stale, and is left out. All else ends the job.
+func (j *job) judge(failures []pull.Failure) error {
+	required := map[string]bool{}
+	for _, w := range j.wanted {
+		required[w.name] = w.required
+	}
+	var errs []error
+	for _, f := range failures {
+		if !required[f.Name] && !j.strict && onlyMissing(f.Err) {
+			j.leave(f.Name, f.Err.Error())
+			continue
+		}
+		if j.keepGoing && onlyMissing(f.Err) {
+			j.leave(f.Name, f.Err.Error())
+			j.failed = cli.Errorf(cli.Incomplete, "the bundle is incomplete: images that are needed are left out, see above")
+			continue
+		}
+		errs = append(errs, f.Err)
+	}
+	return errors.Join(errs...)
+}
+
+// failed makes one error of failures.
+func failed(failures []pull.Failure) error {
+	if len(failures) == 0 {
+		return nil
+	}
+	errs := make([]error, len(failures))
+	for i, f := range failures {
+		errs[i] = f.Err
+	}
+	return outcome(errors.Join(errs...))
+}
+
+func (j *job) platformNames() string {
+	if j.all {
+		return "all platforms"
+	}
+	names := make([]string, len(j.platforms))
+	for i, p := range j.platforms {
+		names[i] = strings.TrimSuffix(p.OS+"/"+p.Architecture+"/"+p.Variant, "/")
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,245 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/clitest"
+	"stowage/internal/hub"
+	"stowage/internal/hub/hubtest"
+	"stowage/internal/nodetest"
+)
+
+// shelf is a hub with images that run, and the bundles made of them.
+type shelf struct {
+	hub   *hub.Hub
+	names []string // of the Calico set and the sandbox image
+}
+
+func newShelf(t *testing.T) *shelf {
+	t.Helper()
+	s := &shelf{hub: hubtest.Start(t, hub.Options{})}
+	program, err := hub.Program(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs := map[string][]byte{runtime.GOARCH: program}
+	for _, added := range hubtest.Must(s.hub.AddCalico(hub.CalicoOptions{Programs: programs, Compression: hub.GzipStored}))(t) {
+		s.names = append(s.names, "docker.io/"+added.Repo+":"+added.Tag)
+	}
+	hubtest.Must(s.hub.AddPause(programs))(t)
+	s.names = append(s.names, nodetest.DefaultSandboxImage)
+	return s
+}
+
+// bundle runs the main job for these images and gives the file.
+func (s *shelf) bundle(t *testing.T, images ...string) string {
+	t.Helper()
+	home := t.TempDir()
+	for _, v := range []string{"DOCKER_CONFIG", "DOCKER_AUTH_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"} {
+		t.Setenv(v, "")
+	}
+	if dir, err := nodetest.Tools(); err == nil {
+		t.Setenv(nodetest.ToolsVariable, dir) // it is found below HOME otherwise
+	}
+	t.Setenv("HOME", home)
+	out := filepath.Join(home, "bundle.tar")
+	args := append(images, "-o", out, "--mirror", "docker.io="+s.hub.Host(), "--mirror", "registry.k8s.io="+s.hub.Host())
+	var told bytes.Buffer
+	if code := run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &told, Err: &told}); code != 0 {
+		t.Fatalf("bundle %v: code %d\n%s", images, code, told.String())
+	}
+	return out
+}
+
+// tool finds a program that reads bundles: in the folder of the test tools, or on the path.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	if dir, err := nodetest.Tools(); err == nil {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
+	}
+	path, err := exec.LookPath(name)
+	clitest.Need(t, name, err)
+	return path
+}
+
+// must runs a program and gives what it printed.
+func must(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", filepath.Base(program), strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// TestReaders: other programs take the file as it is.
+func TestReaders(t *testing.T) {
+	s := newShelf(t)
+	file := s.bundle(t, s.names...)
+	readers := map[string]func(*testing.T, *shelf, string){
+		"containerd": containerdReads, "skopeo": skopeoReads, "crane": craneReads, "engines": enginesRead, "tar": tarReads,
+	}
+	for name, reads := range readers {
+		t.Run(name, func(t *testing.T) { reads(t, s, file) })
+	}
+}
+
+// containerdReads: ctr images import takes the file, and a pod of it runs.
+func containerdReads(t *testing.T, s *shelf, file string) {
+	n := nodetest.Start(t)
+	if out, err := n.Ctr("images", "import", file); err != nil {
+		t.Fatalf("ctr images import: %v\n%s", err, out)
+	}
+	list, err := n.Ctr("images", "ls", "-q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range s.names {
+		if !strings.Contains(list, name+"\n") {
+			t.Errorf("%s is not among\n%s", name, list)
+		}
+	}
+	out, err := n.RunContainer(t.Context(), s.names[0])
+	if err != nil || !strings.Contains(out, "hello from "+s.names[0]) {
+		t.Errorf("a pod of %s: %v, it printed %q", s.names[0], err, out)
+	}
+}
+
+// skopeoReads: skopeo finds every name as a docker archive. As an OCI archive it finds
+// those whose documents are OCI's: of a layout it never takes Docker's media types
+// (skopeo issue 1975), and a bundle keeps the documents of the registry as they are.
+func skopeoReads(t *testing.T, s *shelf, file string) {
+	skopeo := tool(t, "skopeo")
+	var places []string
+	for _, name := range s.names {
+		places = append(places, "docker-archive:"+file+":"+name)
+	}
+	places = append(places, "oci-archive:"+file+":docker.io/calico/kube-controllers:"+hub.CalicoTag)
+	for _, place := range places {
+		out := must(t, skopeo, "inspect", place)
+		if want := `"Architecture": "` + runtime.GOARCH + `"`; !strings.Contains(out, want) {
+			t.Errorf("skopeo inspect %s: no %s in %s", place, want, out)
+		}
+		must(t, skopeo, "copy", "--insecure-policy", place, "dir:"+t.TempDir())
+	}
+}
+
+// craneReads: crane takes a bundle of one image as it is, and its unpacked layout. The
+// layout of several images, whose indexes are sparse, is read with crane's library.
+func craneReads(t *testing.T, s *shelf, several string) {
+	crane := tool(t, "crane")
+	single := hubtest.Must(s.hub.AddImage("library/single", "v1", hub.Image{Layers: hub.OddLayers()[:1]}))(t) // crane wants gzip in a tarball
+	file := s.bundle(t, "docker.io/single:v1", "--platform", "linux/amd64")
+	must(t, crane, "validate", "--tarball", file)
+	must(t, crane, "push", unpack(t, file), s.hub.Ref("pushed", "v1"))
+	if got := strings.TrimSpace(must(t, crane, "digest", s.hub.Ref("pushed", "v1"))); got != single.Digest.String() {
+		t.Errorf("pushed: got %s, want %s", got, single.Digest)
+	}
+
+	index, err := layout.ImageIndexFromPath(unpack(t, several))
+	if err != nil {
+		t.Fatal(err)
+	}
+	top, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(top.Manifests) != len(s.names) {
+		t.Errorf("%d images in the layout, want %d", len(top.Manifests), len(s.names))
+	}
+	for _, desc := range top.Manifests {
+		child, err := index.ImageIndex(desc.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifest, err := child.IndexManifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := 0
+		for _, m := range manifest.Manifests {
+			if m.Platform == nil || m.Platform.Architecture != runtime.GOARCH {
+				continue // a sparse index: the others are not there
+			}
+			img, err := child.Image(m.Digest)
+			if err == nil {
+				err = validate.Image(img)
+			}
+			if err != nil {
+				t.Errorf("%s: %v", desc.Annotations["io.containerd.image.name"], err)
+			}
+			read++
+		}
+		if read != 1 {
+			t.Errorf("%s: %d images for %s, want 1", desc.Annotations["io.containerd.image.name"], read, runtime.GOARCH)
+		}
+	}
+}
+
+// unpack gives the folder of a bundle that tar unpacked.
+func unpack(t *testing.T, file string) string {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, tool(t, "tar"), "-xf", file, "-C", dir)
+	return dir
+}
+
+// enginesRead: docker load and podman load, where there is one that works.
+func enginesRead(t *testing.T, s *shelf, _ string) {
+	for _, engine := range []string{"docker", "podman"} {
+		t.Run(engine, func(t *testing.T) {
+			path, err := exec.LookPath(engine)
+			if err != nil {
+				t.Skipf("not run: %v", err)
+			}
+			if out, err := exec.CommandContext(t.Context(), path, "info").CombinedOutput(); err != nil {
+				t.Skipf("not run: %s info: %v\n%s", engine, err, lastLine(out))
+			}
+			hubtest.Must(s.hub.AddImage("stowage-test/reads", "v1", hub.Image{Platform: "linux/" + runtime.GOARCH, Layers: hub.OddLayers()[:1]}))(t)
+			out := must(t, path, "load", "-i", s.bundle(t, "docker.io/stowage-test/reads:v1"))
+			if !strings.Contains(out, "stowage-test/reads:v1") {
+				t.Errorf("%s load printed %s", engine, out)
+			}
+			must(t, path, "rmi", "docker.io/stowage-test/reads:v1")
+		})
+	}
+}
+
+func lastLine(out []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	return lines[len(lines)-1]
+}
+
+// tarReads: nothing but plain entries, and each of them once.
+func tarReads(t *testing.T, _ *shelf, file string) {
+	list := strings.Split(strings.TrimSpace(must(t, tool(t, "tar"), "-tf", file)), "\n")
+	seen := map[string]bool{}
+	for _, name := range list {
+		if seen[name] {
+			t.Errorf("%s stands there twice", name)
+		}
+		seen[name] = true
+	}
+	for _, name := range []string{"oci-layout", "index.json", "manifest.json"} {
+		if !seen[name] {
+			t.Errorf("no %s in it", name)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(unpack(t, file), "oci-layout")); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/progress"
+	"stowage/pkg/pull"
+	"stowage/pkg/pull/account"
+	"stowage/pkg/pull/hosts"
+	"stowage/pkg/scan"
+)
+
+// registries is what the jobs that talk to registries have in common: where to ask, as
+// whom, and how long.
+type registries struct {
+	mirrors         map[string][]pull.Mirror
+	hosts           map[string]pull.Host
+	secrets         []account.Secret // of --registries
+	resolveAtOrigin bool
+	authFile        string
+	logins          []account.Login
+	insecure        []string
+	ca              []byte // PEM
+	wait            time.Duration
+	jobs            int
+
+	mirrorFlags, credFlags []string
+	caFile                 string
+	registriesFile         string // of k3s
+	hostsDir               string // of containerd
+}
+
+func (r *registries) flags(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&r.mirrorFlags, "mirror", nil, "")
+	fs.StringVar(&r.registriesFile, "registries", "", "")
+	fs.StringVar(&r.hostsDir, "hosts-dir", "", "")
+	fs.BoolVar(&r.resolveAtOrigin, "resolve-at-origin", false, "")
+	fs.StringVar(&r.authFile, "authfile", "", "")
+	fs.StringArrayVar(&r.credFlags, "creds", nil, "")
+	fs.StringArrayVar(&r.insecure, "insecure", nil, "")
+	fs.StringVar(&r.caFile, "ca-file", "", "")
+	fs.DurationVar(&r.wait, "wait", 0, "")
+	fs.IntVar(&r.jobs, "jobs", pull.DefaultJobs, "")
+}
+
+// read turns the flags into what they mean. fromStdin tells that manifests come from
+// standard input, so that no password can.
+func (r *registries) read(stdin io.Reader, fromStdin bool) error {
+	switch {
+	case r.jobs < 1:
+		return usagef("--jobs %d: want 1 or more", r.jobs)
+	case r.wait < 0:
+		return usagef("--wait %s: want a duration such as 6h", r.wait)
+	case r.resolveAtOrigin && len(r.mirrorFlags) == 0 && r.registriesFile == "" && r.hostsDir == "":
+		return usagef("--resolve-at-origin: there is no --mirror to take the bytes from")
+	}
+	r.mirrors = map[string][]pull.Mirror{}
+	for _, m := range r.mirrorFlags {
+		registry, mirror, err := pull.ParseMirror(m)
+		if err != nil {
+			return usagef("--mirror: %w", err)
+		}
+		r.mirrors[registry] = append(r.mirrors[registry], mirror)
+	}
+	if err := r.readConfigs(); err != nil {
+		return err
+	}
+	if r.caFile != "" {
+		var err error
+		if r.ca, err = os.ReadFile(r.caFile); err != nil {
+			return cli.Errorf(cli.Failed, "--ca-file: %w", err)
+		}
+	}
+	return r.parseCreds(stdin, fromStdin)
+}
+
+// readConfigs takes up how the nodes reach their registries: what the flags say comes
+// first, then k3s's file, then containerd's directory.
+func (r *registries) readConfigs() error {
+	all := &hosts.Config{Mirrors: r.mirrors}
+	for _, c := range []struct {
+		flag, path string
+		read       func() (*hosts.Config, error)
+	}{
+		{"--registries", r.registriesFile, func() (*hosts.Config, error) {
+			raw, err := os.ReadFile(r.registriesFile)
+			if err != nil {
+				return nil, err
+			}
+			return hosts.ParseRegistries(raw, os.ReadFile)
+		}},
+		{"--hosts-dir", r.hostsDir, func() (*hosts.Config, error) {
+			return hosts.Directory(r.hostsDir, os.ReadDir, os.ReadFile)
+		}},
+	} {
+		if c.path == "" {
+			continue
+		}
+		config, err := c.read()
+		if err == nil {
+			err = all.Merge(config)
+		}
+		if err != nil {
+			return cli.Errorf(cli.Failed, "%s: %w", c.flag, err)
+		}
+	}
+	r.mirrors, r.hosts, r.secrets = all.Mirrors, all.Hosts, all.Secrets
+	return nil
+}
+
+// parseCreds reads HOST=USER and fetches each password from where it is: a line of
+// standard input, or a file. A password on the command line would be seen by every
+// process of the machine.
+func (r *registries) parseCreds(stdin io.Reader, fromStdin bool) error {
+	lines := bufio.NewReader(stdin)
+	for _, c := range r.credFlags {
+		host, user, ok := strings.Cut(c, "=")
+		user, file, fromFile := strings.Cut(user, ":@")
+		if !ok || host == "" || user == "" || strings.Contains(user, ":") {
+			// The value is not repeated: somebody may have written a password into it.
+			return usagef("--creds: want HOST=USER with the password on standard input, or HOST=USER:@FILE")
+		}
+		var password string
+		switch {
+		case fromFile:
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				return cli.Errorf(cli.Failed, "--creds %s: read the password: %w", host, err)
+			}
+			password = string(raw)
+		case fromStdin:
+			return usagef("--creds %s: standard input is read by -f - already; use HOST=USER:@FILE", host)
+		default:
+			line, err := lines.ReadString('\n')
+			if err != nil && line == "" {
+				return usagef("--creds %s: no password on standard input", host)
+			}
+			password = line
+		}
+		r.logins = append(r.logins, account.Login{Registry: host, Username: user, Password: account.Hide(strings.TrimRight(password, "\r\n"))})
+	}
+	return nil
+}
+
+// accounts loads every account there is, those of the manifests too.
+func (r *registries) accounts(streams cli.Streams, result *scan.Result) (*account.Store, error) {
+	store, err := account.Load(account.Options{
+		Environment: account.System(streams.Err), Logins: r.logins, AuthFile: r.authFile,
+		Secrets: append(secrets(result), r.secrets...),
+	})
+	if err != nil {
+		return nil, &cli.Error{Code: cli.Failed, Err: err}
+	}
+	return store, nil
+}
+
+// options are those of a client; the caller adds what is its own.
+func (r *registries) options(store *account.Store, display *progress.Display) pull.Options {
+	return pull.Options{
+		Accounts:        store,
+		Mirrors:         r.mirrors,
+		Hosts:           r.hosts,
+		ResolveAtOrigin: r.resolveAtOrigin,
+		Insecure:        r.insecure,
+		CA:              r.ca,
+		UserAgent:       "stowage/" + cli.VersionString(),
+		Jobs:            r.jobs,
+		Wait:            r.wait,
+		Notice:          func(n pull.Notice) { tell(display, n) },
+	}
+}
+
+func tell(display *progress.Display, n pull.Notice) {
+	if n.Wait > 0 {
+		display.Message("%s: %s; trying again in %s, at %s", n.Host, n.Text, n.Wait.Round(100*time.Millisecond), time.Now().Add(n.Wait).Format(time.TimeOnly))
+		return
+	}
+	display.Warning("%s: %s", n.Host, n.Text)
+}
+
+// secrets hands the pull secrets of the manifests on to the accounts. Those that a pod
+// names come first there.
+func secrets(result *scan.Result) []account.Secret {
+	named := map[string]bool{}
+	for _, img := range result.Images {
+		for _, s := range img.PullSecrets {
+			named[s] = true
+		}
+	}
+	var out []account.Secret
+	for _, s := range result.Secrets {
+		out = append(out, account.Secret{
+			Namespace: s.Namespace, Name: s.Name, Type: s.Type, Named: named[s.Namespace+"/"+s.Name],
+			Payload: account.Hide(string(s.Payload.Reveal())),
+		})
+	}
+	return out
+}
+
+// pins prints "name:tag@digest" for each image: the lock file. Tags are asked for by HEAD,
+// which costs no pulls.
+func (r *registries) pins(ctx context.Context, streams cli.Streams, result *scan.Result) error {
+	display, err := progress.New(streams.Err, "bundle", progress.Plain)
+	if err != nil {
+		return err
+	}
+	store, err := r.accounts(streams, result)
+	if err != nil {
+		return err
+	}
+	opts := r.options(store, display)
+	opts.All = true // a digest names all platforms
+	client, err := pull.New(opts)
+	if err != nil {
+		return err
+	}
+	wanted := gather(result)
+	pinned, failures, err := client.Digests(ctx, references(wanted))
+	if err != nil {
+		return err
+	}
+	for _, p := range pinned {
+		name := p.Name
+		if !strings.Contains(name, "@") {
+			name += "@" + p.Digest.String()
+		}
+		if _, err := fmt.Fprintln(streams.Out, name); err != nil {
+			return err
+		}
+	}
+	return failed(failures)
+}
+
+// references are what a client is asked for.
+func references(list []*wanted) []pull.Reference {
+	refs := make([]pull.Reference, len(list))
+	for i, w := range list {
+		refs[i] = pull.Reference{Name: w.name, Secrets: w.secrets}
+	}
+	return refs
+}
+
+// fromStdin reports whether manifests are read from standard input.
+func (in *input) fromStdin() bool { return slices.Contains(in.sources, "-") }

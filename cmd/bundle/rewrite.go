@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/distribution/reference"
+
+	"stowage/cmd/internal/cli"
+	"stowage/pkg/scan"
+)
+
+// runRewrite gives manifests back ready for a place without a registry.
+func runRewrite(_ context.Context, args []string, streams cli.Streams) error {
+	var from []string
+	var to, lock string
+	var recursive bool
+	fs := newFlags("bundle rewrite", rewriteHelp, streams)
+	fs.StringArrayVarP(&from, "filename", "f", nil, "")
+	fs.BoolVarP(&recursive, "recursive", "R", false, "")
+	fs.StringVarP(&to, "output", "o", "", "")
+	fs.StringVar(&lock, "pin", "", "")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	switch {
+	case len(from) != 1:
+		return usagef("bundle rewrite: name one file or directory with -f")
+	case to == "":
+		return usagef("bundle rewrite: name the result with -o, or -o - for standard output")
+	case fs.NArg() > 0:
+		return usagef("bundle rewrite: %q: files are named with -f and -o", fs.Arg(0))
+	}
+	opts := scan.RewriteOptions{PullPolicy: true}
+	if lock != "" {
+		pins, err := readLock(lock)
+		if err != nil {
+			return cli.Errorf(cli.Failed, "--pin: %w", err)
+		}
+		opts.Pin = pins
+	}
+	pairs, err := rewritePairs(from[0], to, recursive)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range pairs {
+		if err := rewriteFile(p, opts, streams); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		return inputError(errors.Join(errs...))
+	}
+	return nil
+}
+
+// pair is a file to read and one to write; "-" is a standard stream.
+type pair struct{ from, to string }
+
+// rewritePairs maps a directory's manifests to the same names below the output.
+func rewritePairs(from, to string, recursive bool) ([]pair, error) {
+	if from == "-" {
+		return []pair{{from, to}}, nil
+	}
+	info, err := os.Stat(from)
+	if err != nil {
+		return nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
+	}
+	if !info.IsDir() {
+		if out, err := os.Stat(to); to != "-" && err == nil && out.IsDir() {
+			return nil, usagef("-o %s: it is a directory, and -f is a file", to)
+		}
+		return []pair{{from, to}}, nil
+	}
+	if to == "-" {
+		return nil, usagef("-o -: -f is a directory, so the result is one too")
+	}
+	names, err := manifestFiles(from, recursive)
+	if err != nil {
+		return nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
+	}
+	pairs := make([]pair, len(names))
+	for i, name := range names {
+		rel, err := filepath.Rel(from, name)
+		if err != nil {
+			return nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
+		}
+		pairs[i] = pair{name, filepath.Join(to, rel)}
+	}
+	if len(pairs) == 0 {
+		return nil, cli.Errorf(cli.Failed, "read manifests: %s: no .yaml, .yml or .json file in it", from)
+	}
+	return pairs, nil
+}
+
+// rewriteFile writes one result, whole or not at all.
+func rewriteFile(p pair, opts scan.RewriteOptions, streams cli.Streams) error {
+	src, err := readAll(p.from, streams.In)
+	if err != nil {
+		return fmt.Errorf("read manifests: %w", err)
+	}
+	opts.File = p.from
+	out, edits, err := scan.Rewrite(src, opts)
+	if err != nil {
+		return err
+	}
+	done := 0
+	for _, e := range edits {
+		if e.Skipped == "" {
+			done++
+			continue
+		}
+		fmt.Fprintf(streams.Err, "bundle: warning: %s:%d:%d: %s is left as it was: %s\n", e.File, e.Line, e.Column, e.Old, e.Skipped)
+	}
+	if p.to == "-" {
+		_, err := streams.Out.Write(out)
+		return err
+	}
+	if err := writeWhole(p.to, out); err != nil {
+		return fmt.Errorf("write %s: %w", p.to, err)
+	}
+	fmt.Fprintf(streams.Err, "bundle: %s: %d places changed\n", p.to, done)
+	return nil
+}
+
+func readAll(name string, stdin io.Reader) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(stdin)
+	}
+	return os.ReadFile(name)
+}
+
+// writeWhole writes beside the name and renames, so that a reader never sees a half.
+func writeWhole(name string, b []byte) (err error) {
+	dir := filepath.Dir(name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name()) // the first error is the one to tell
+		}
+	}()
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+// readLock reads "name:tag@sha256:…" lines into a map from name to digest. Lines with a
+// digest alone pin nothing and are passed over, as are blank lines and # comments.
+func readLock(path string) (map[string]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read from
+	pins := map[string]string{}
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		named, err := reference.ParseNormalizedNamed(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %q: %w", path, n, text, err)
+		}
+		digested, ok := named.(reference.Digested)
+		if !ok {
+			return nil, fmt.Errorf("%s:%d: %q has no digest", path, n, text)
+		}
+		tagged, ok := named.(reference.Tagged)
+		if !ok {
+			continue
+		}
+		name := reference.TrimNamed(named).Name() + ":" + tagged.Tag()
+		if old, known := pins[name]; known && old != digested.Digest().String() {
+			return nil, fmt.Errorf("%s:%d: %s has two digests in this list", path, n, name)
+		}
+		pins[name] = digested.Digest().String()
+	}
+	return pins, lines.Err()
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"stowage/cmd/internal/cli"
+	"stowage/pkg/scan"
+)
+
+// runScan lists the images of manifests.
+func runScan(ctx context.Context, args []string, streams cli.Streams) error {
+	var in input
+	var reg registries
+	var format string
+	var pin bool
+	fs := newFlags("bundle scan", scanHelp, streams)
+	in.flags(fs)
+	reg.flags(fs)
+	fs.BoolVar(&pin, "pin", false, "")
+	fs.StringVarP(&format, "output", "o", "name", "")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	if err := in.check(); err != nil {
+		return err
+	}
+	print, ok := map[string]func(io.Writer, *scan.Result) error{"name": printNames, "wide": printWide, "json": printLines}[format]
+	switch {
+	case !ok:
+		return usagef("--output %q: want name, wide or json", format)
+	case pin && format != "name":
+		return usagef("--pin prints a list of its own; leave --output out")
+	case len(in.sources) == 0:
+		return usagef("nothing to scan: name manifests with -f")
+	case fs.NArg() > 0:
+		return usagef("bundle scan: %q: files are named with -f", fs.Arg(0))
+	}
+	if err := reg.read(streams.In, in.fromStdin()); err != nil {
+		return err
+	}
+	result, err := in.scan(ctx, streams)
+	if result == nil {
+		return err
+	}
+	if format != "json" {
+		for _, w := range result.Warnings {
+			fmt.Fprintf(streams.Err, "bundle: warning: %s\n", warningLine(w))
+		}
+	}
+	if pin && err == nil {
+		return reg.pins(ctx, streams, result)
+	}
+	if !pin {
+		if werr := print(streams.Out, result); werr != nil {
+			return werr
+		}
+	}
+	if err != nil {
+		return inputError(err)
+	}
+	return nil
+}
+
+func warningLine(w scan.Warning) string {
+	s := fmt.Sprintf("%s:%d:%d: %s", w.File, w.Line, w.Column, w.Message)
+	if w.Advice != "" {
+		s += "; " + w.Advice
+	}
+	return s
+}
+
+func printNames(w io.Writer, r *scan.Result) error {
+	for _, name := range r.Names() {
+		if _, err := fmt.Fprintln(w, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printWide(w io.Writer, r *scan.Result) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "IMAGE\tCLASS\tFORM\tPOLICY\tPLACE\tOBJECT\tFIELD")
+	for _, img := range r.Images {
+		policy := img.PullPolicy
+		if policy == "" {
+			policy = "-"
+		}
+		object := img.Object.String()
+		if object == "" {
+			object = "-"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s:%d:%d\t%s\t%s\n", img.Name, img.Class, img.Form, policy, img.File, img.Line, img.Column, object, img.Field)
+	}
+	return t.Flush()
+}
+
+// printLines writes one object a line: {"image": …}, {"warning": …} or {"secret": …}.
+func printLines(w io.Writer, r *scan.Result) error {
+	enc := json.NewEncoder(w)
+	for _, img := range r.Images {
+		if err := enc.Encode(map[string]scan.Image{"image": img}); err != nil {
+			return err
+		}
+	}
+	for _, warning := range r.Warnings {
+		if err := enc.Encode(map[string]scan.Warning{"warning": warning}); err != nil {
+			return err
+		}
+	}
+	for _, secret := range r.Secrets {
+		if err := enc.Encode(map[string]scan.Secret{"secret": secret}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"stowage/cmd/internal/cli"
+)
+
+// Limits on a manifest that comes from the network.
+const (
+	urlTimeout = 2 * time.Minute
+	urlLimit   = 64 << 20 // bytes
+)
+
+// source is one place that manifests come from.
+type source struct {
+	name string // as told to people: a path, an address without its password, "-"
+	open func(context.Context) (io.ReadCloser, error)
+}
+
+// sources expands the arguments of -f: files, directories, http(s) addresses and "-".
+func sources(args []string, recursive bool, stdin io.Reader) ([]source, error) {
+	var out []source
+	fromStdin := false
+	for _, arg := range args {
+		switch {
+		case arg == "":
+			return nil, usagef("-f: empty name")
+		case arg == "-":
+			if fromStdin {
+				return nil, usagef("-f -: standard input can be read once only")
+			}
+			fromStdin = true
+			out = append(out, source{name: "-", open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(stdin), nil }})
+		case strings.HasPrefix(arg, "http://") || strings.HasPrefix(arg, "https://"):
+			u, err := url.Parse(arg)
+			if err != nil {
+				return nil, usagef("-f: not an address: %w", errors.Unwrap(err)) // without the address: it may hold a password
+			}
+			out = append(out, source{name: u.Redacted(), open: func(ctx context.Context) (io.ReadCloser, error) { return get(ctx, u) }})
+		default:
+			files, err := fileSources(arg, recursive)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, files...)
+		}
+	}
+	return out, nil
+}
+
+// fileSources is a file, or the manifests of a directory as kubectl picks them.
+func fileSources(path string, recursive bool) ([]source, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() { // what cannot be opened is told beside the faults of the others
+		return []source{fileSource(path)}, nil
+	}
+	names, err := manifestFiles(path, recursive)
+	if err != nil {
+		return nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
+	}
+	if len(names) == 0 {
+		hint := "name the files, or use -R to look in the folders below it"
+		if recursive {
+			hint = "name the files that hold manifests"
+		}
+		return nil, cli.Errorf(cli.Failed, "read manifests: %s: no .yaml, .yml or .json file in it", path).WithHint("%s", hint)
+	}
+	out := make([]source, len(names))
+	for i, name := range names {
+		out[i] = fileSource(name)
+	}
+	return out, nil
+}
+
+func fileSource(path string) source {
+	return source{name: path, open: func(context.Context) (io.ReadCloser, error) { return os.Open(path) }}
+}
+
+// manifestFiles lists a directory's manifests in the order of their names.
+func manifestFiles(dir string, recursive bool) ([]string, error) {
+	var out []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if path != dir && !recursive {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) {
+			out = append(out, path)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// get fetches a manifest from an address.
+func get(ctx context.Context, u *url.URL) (io.ReadCloser, error) {
+	ctx, cancel := context.WithTimeout(ctx, urlTimeout)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "stowage/"+cli.VersionString())
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		cancel()
+		return nil, err // net/http takes the password out of the address it names
+	}
+	body := &limited{ReadCloser: resp.Body, left: urlLimit, cancel: cancel}
+	if resp.StatusCode != http.StatusOK {
+		body.Close()
+		return nil, fmt.Errorf("get %s: %s", u.Redacted(), resp.Status)
+	}
+	return body, nil
+}
+
+// limited is a body that fails beyond a number of bytes, rather than ending there in silence.
+type limited struct {
+	io.ReadCloser
+	left   int64
+	cancel context.CancelFunc
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		return n, fmt.Errorf("larger than the limit of %d MiB for a manifest from the network", urlLimit>>20)
+	}
+	return n, err
+}
+
+func (l *limited) Close() error {
+	defer l.cancel()
+	return l.ReadCloser.Close()
+}

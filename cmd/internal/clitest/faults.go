@@ -1,0 +1,86 @@
+package clitest
+
+import (
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"stowage/internal/hub"
+)
+
+// setFaults changes the faults of a script's hub and leaves the others as they are.
+//
+//	fail=STATUS:TIMES   answers a status       toomany=TIMES     the abuse limit's 429
+//	corrupt=TIMES       flips a bit            cut=BYTES:TIMES   ends the connection
+//	stall=BYTES:TIMES   sends no more          headstatus=CODE   answers HEADs of manifests
+//	rate=BYTES          a second, each         linkrate=BYTES    a second, all together
+//	latency=DURATION    before each answer     ranges=ignored|refused|wrong
+//	retryafter=TEXT     of every 429 and 5xx   nodigest=true     no Docker-Content-Digest
+//	kind=blob|manifest  concerned alone        path=PIECE        of the addresses concerned
+//
+// TIMES is a number or "always".
+func setFaults(ts *testscript.TestScript, h *hub.Hub, args []string) error {
+	h.Set(func(f *hub.Faults) {
+		pairs(ts, args, func(key, value string) { setFault(ts, f, key, value) })
+	})
+	return nil
+}
+
+func setFault(ts *testscript.TestScript, f *hub.Faults, key, value string) {
+	switch key {
+	case "fail":
+		status, times := atTimes(ts, value)
+		f.Fail = hub.Failure{Status: int(status), Times: times}
+	case "toomany":
+		f.TooMany = timesOf(ts, value)
+	case "corrupt":
+		f.Corrupt = timesOf(ts, value)
+	case "cut":
+		f.Cut.After, f.Cut.Times = atTimes(ts, value)
+	case "stall":
+		f.Stall.After, f.Stall.Times = atTimes(ts, value)
+	case "headstatus":
+		f.HeadStatus = int(number(ts, value))
+	case "rate":
+		f.ConnRate = number(ts, value)
+	case "linkrate":
+		f.LinkRate = number(ts, value)
+	case "latency":
+		d, err := time.ParseDuration(value)
+		ts.Check(err)
+		f.Latency = d
+	case "ranges":
+		mode, ok := map[string]hub.RangeMode{"ignored": hub.RangesIgnored, "refused": hub.RangesBadRequest, "wrong": hub.RangesWrongBytes}[value]
+		if !ok {
+			ts.Fatalf("hub set ranges=%s", value)
+		}
+		f.Ranges = mode
+	case "retryafter":
+		f.RetryAfter = value
+	case "nodigest":
+		f.NoDigest = value == "true"
+	case "kind":
+		f.Only.Kinds = []hub.Kind{hub.Kind(value)}
+	case "path":
+		f.Only.Path = value
+	default:
+		ts.Fatalf("hub set: no such fault: %s", key)
+	}
+}
+
+// atTimes reads N:TIMES.
+func atTimes(ts *testscript.TestScript, text string) (int64, hub.Times) {
+	n, times, ok := strings.Cut(text, ":")
+	if !ok {
+		ts.Fatalf("%q: want N:TIMES", text)
+	}
+	return number(ts, n), timesOf(ts, times)
+}
+
+func timesOf(ts *testscript.TestScript, text string) hub.Times {
+	if text == "always" {
+		return hub.Always
+	}
+	return hub.Times(number(ts, text))
+}

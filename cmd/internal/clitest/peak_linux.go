@@ -1,0 +1,71 @@
+package clitest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Peak runs a command and gives the largest amount of memory in bytes that it had
+// resident (VmHWM of proc(5)). The kernel's count for a process that has ended
+// (ru_maxrss of getrusage(2)) would not do: it begins with the memory of whoever started
+// the process, and a test with a hub in it is larger than the programs.
+func Peak(cmd *exec.Cmd) (int64, error) {
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	peak := int64(-1)
+	for {
+		// The mark only ever rises, so the last look counts, and nothing of a program's
+		// last two milliseconds is large.
+		if n, err := highWater(cmd.Process.Pid); err == nil {
+			peak = n
+		}
+		select {
+		case err := <-ended:
+			if err == nil && peak < 0 {
+				err = fmt.Errorf("%s: ended before it could be measured", cmd.Path)
+			}
+			return peak, err
+		case <-tick.C:
+		}
+	}
+}
+
+// highWater reads VmHWM of a process that runs.
+func highWater(pid int) (int64, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.SplitSeq(string(raw), "\n") {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("process %d: no VmHWM", pid)
+}
+
+// Space skips the test (fails it with CI=true) unless the disk of dir has so many bytes
+// free.
+func Space(t testing.TB, dir string, bytes int64) {
+	t.Helper()
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	if free := int64(st.Bavail) * int64(st.Bsize); free < bytes {
+		Need(t, "space on disk", &spaceError{dir: filepath.Clean(dir), free: free, want: bytes})
+	}
+}

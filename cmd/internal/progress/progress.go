@@ -1,0 +1,185 @@
+// Package progress shows how far a command is: a live bar on a terminal, lines otherwise,
+// or one JSON object a line for programs.
+package progress
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"stowage/cmd/internal/cli"
+)
+
+// Modes of [New].
+const (
+	Auto  = "auto"  // a bar on a terminal, lines otherwise
+	Plain = "plain" // lines
+	JSON  = "json"  // one object a line
+	None  = "none"  // errors and warnings only
+)
+
+// Modes lists what --progress takes.
+func Modes() []string { return []string{Auto, Plain, JSON, None} }
+
+// interval between two reports of bytes when there is no bar.
+const interval = 5 * time.Second
+
+// Event is a line of the JSON mode. Fields may be added later; none is renamed.
+type Event struct {
+	Time    string `json:"time"`              // RFC 3339, UTC
+	Event   string `json:"event"`             // "message", "warning", "start", "bytes", "done"
+	Phase   string `json:"phase,omitempty"`   // what is going on, with start, bytes and done
+	Message string `json:"message,omitempty"` // for people, with message and warning
+	Done    int64  `json:"done,omitempty"`    // bytes
+	Total   int64  `json:"total,omitempty"`   // bytes
+}
+
+// Display tells a person or a program what goes on. It may be used from many goroutines.
+type Display struct {
+	w       io.Writer
+	program string
+	mode    string
+
+	mu    sync.Mutex
+	bar   *progressbar.ProgressBar
+	phase string
+	total int64
+	done  atomic.Int64
+	stop  chan struct{}
+	ended sync.WaitGroup
+}
+
+// New returns a display on w, which is normally stderr. Lines begin with program. Mode is
+// one of [Modes].
+func New(w io.Writer, program, mode string) (*Display, error) {
+	switch mode {
+	case Auto:
+		if !cli.Terminal(w) {
+			mode = Plain
+		}
+	case Plain, JSON, None:
+	default:
+		return nil, fmt.Errorf("progress %q: want auto, plain, json or none", mode)
+	}
+	return &Display{w: w, program: program, mode: mode}, nil
+}
+
+// Message says something that is neither a result nor a fault.
+func (d *Display) Message(format string, args ...any) {
+	if d.mode == None {
+		return
+	}
+	d.say("message", "", fmt.Sprintf(format, args...))
+}
+
+// Warning says something that a person should look at. Every mode shows it.
+func (d *Display) Warning(format string, args ...any) {
+	d.say("warning", "warning: ", fmt.Sprintf(format, args...))
+}
+
+func (d *Display) say(event, prefix, text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mode == JSON {
+		d.emit(Event{Event: event, Message: text})
+		return
+	}
+	if d.bar != nil {
+		_ = d.bar.Clear() // cosmetic: the bar is drawn again below the line
+	}
+	fmt.Fprintf(d.w, "%s: %s%s\n", d.program, prefix, text)
+	if d.bar != nil {
+		_ = d.bar.RenderBlank()
+	}
+}
+
+// Start begins a phase of total bytes, such as "pull". Add counts them, Finish ends it.
+func (d *Display) Start(phase string, total int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.phase, d.total = phase, total
+	d.done.Store(0)
+	switch d.mode {
+	case Auto:
+		d.bar = progressbar.NewOptions64(total,
+			progressbar.OptionSetWriter(d.w),
+			progressbar.OptionSetDescription(phase),
+			progressbar.OptionShowBytes(true),
+			progressbar.OptionShowCount(),
+			progressbar.OptionSetPredictTime(true),
+			progressbar.OptionFullWidth(),
+			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish(),
+		)
+	case JSON:
+		d.emit(Event{Event: "start", Phase: phase, Total: total})
+		d.report()
+	case Plain:
+		d.report()
+	}
+}
+
+// Add counts n bytes, also from many goroutines.
+func (d *Display) Add(n int64) {
+	d.done.Add(n)
+	if d.mode == Auto && d.bar != nil {
+		_ = d.bar.Add64(n) // it fails only past the total
+	}
+}
+
+// Finish ends the phase.
+func (d *Display) Finish() {
+	if d.stop != nil {
+		close(d.stop)
+		d.ended.Wait()
+		d.stop = nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.bar != nil {
+		_ = d.bar.Finish() // cosmetic
+		d.bar = nil
+	}
+	if d.mode == JSON && d.phase != "" {
+		d.emit(Event{Event: "done", Phase: d.phase, Done: d.done.Load(), Total: d.total})
+	}
+	d.phase = ""
+}
+
+// report says every now and then how far the phase is, where no bar does.
+func (d *Display) report() {
+	stop := make(chan struct{})
+	d.stop = stop
+	d.ended.Go(func() {
+		t := time.NewTicker(interval)
+		defer t.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-t.C:
+				d.mu.Lock()
+				if d.mode == JSON {
+					d.emit(Event{Event: "bytes", Phase: d.phase, Done: d.done.Load(), Total: d.total})
+				} else {
+					fmt.Fprintf(d.w, "%s: %s %s of %s\n", d.program, d.phase, cli.Bytes(d.done.Load()), cli.Bytes(d.total))
+				}
+				d.mu.Unlock()
+			}
+		}
+	})
+}
+
+func (d *Display) emit(e Event) {
+	e.Time = time.Now().UTC().Format(time.RFC3339)
+	b, err := json.Marshal(e)
+	if err != nil {
+		return // strings and numbers always encode
+	}
+	fmt.Fprintf(d.w, "%s\n", b)
+}

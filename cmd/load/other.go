@@ -1,0 +1,15 @@
+//go:build !linux
+
+// Command load puts a bundle's images into a Linux node's containerd. There is nothing for
+// it to do on other systems.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() {
+	fmt.Fprintln(os.Stderr, "load: error: containerd nodes run Linux; copy the bundle to one and run load there")
+	os.Exit(7)
+}

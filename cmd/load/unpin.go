@@ -1,0 +1,83 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"stowage/cmd/internal/cli"
+	"stowage/pkg/archive"
+	"stowage/pkg/node"
+)
+
+const unpinHelp = `load unpin gives images back to the kubelet's garbage collection: those that the bundle FILE has
+pinned, or without FILE all that any bundle has pinned on this node. The images stay until
+the kubelet needs the space. What something else has pinned is left alone, and so is a name
+that another bundle has pinned since.
+
+Usage:
+  load unpin [FILE]
+
+  -a, --address SOCKET     containerd's socket (default as for load)
+  -n, --namespace NAME     containerd's namespace (default k8s.io)
+  -o, --output FORMAT      text or json (default text)
+  -h, --help               this text
+
+` + cli.ExitCodes + `
+Example:
+  sudo load unpin calico-v3.27.tar
+`
+
+// runUnpin takes pins back.
+func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
+	s := &settings{}
+	fs := newFlags("load unpin", unpinHelp, streams)
+	s.addNodeFlags(fs)
+	fs.StringVarP(&s.format, "output", "o", "text", "")
+	if err := parseFlags(fs, args); err != nil {
+		return err
+	}
+	if fs.NArg() > 1 {
+		return usagef("load unpin: one bundle at a time, or none for all")
+	}
+	if err := s.checkFormat(); err != nil {
+		return err
+	}
+	var b *archive.Reader
+	if fs.NArg() == 1 {
+		var err error
+		if b, err = archive.OpenContext(ctx, fs.Arg(0), nil); err != nil {
+			return outcome(err)
+		}
+		defer b.Close() // only read from
+	}
+	n, err := node.Connect(ctx, s.node)
+	if err != nil {
+		return outcome(err)
+	}
+	defer n.Close() // whatever it says, the work is done
+	report, err := n.Unpin(ctx, b)
+	if err != nil {
+		return outcome(err)
+	}
+	if s.format == "json" {
+		return printJSON(streams.Out, report)
+	}
+	return printUnpinned(streams.Out, report)
+}
+
+func printUnpinned(w io.Writer, r *node.UnpinReport) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "NAME\tPINNED\tBY BUNDLE")
+	for _, i := range r.Images {
+		pinned := "no"
+		if i.Kept != "" {
+			pinned = "yes, by " + string(i.Kept)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", i.Name, pinned, short(i.Bundle.String()))
+	}
+	return t.Flush()
+}

@@ -1,0 +1,218 @@
+//go:build linux
+
+// Command demo shows the main job, live and without any network: a hub that demands a
+// login and counts pulls, a real containerd, and the two programs as they are built.
+//
+//	go run ./internal/demo -bin bin -manifest examples/calico.yaml
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"stowage/internal/hub"
+	"stowage/internal/nodetest"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	bin := pflag.String("bin", "bin", "folder of the built programs")
+	manifest := pflag.String("manifest", "examples/calico.yaml", "manifest to bundle")
+	pflag.Parse()
+	if err := demo(ctx, *bin, *manifest); err != nil {
+		fmt.Fprintln(os.Stderr, "demo: error:", err)
+		os.Exit(1)
+	}
+}
+
+// limit of the whole demo; it takes a few seconds.
+const limit = 5 * time.Minute
+
+const (
+	user     = "operator"
+	password = "demo-password"
+)
+
+// stage is what the demo runs on.
+type stage struct {
+	dir      string // scratch
+	bin      string
+	manifest string
+	hub      *hub.Hub
+	node     *nodetest.Node
+}
+
+func demo(ctx context.Context, bin, manifest string) (err error) {
+	s := &stage{manifest: manifest}
+	if s.bin, err = filepath.Abs(bin); err != nil {
+		return err
+	}
+	if s.dir, err = os.MkdirTemp("", "stowage-demo-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(s.dir) // scratch
+	if err := s.startHub(ctx); err != nil {
+		return err
+	}
+	defer s.hub.Close() // nothing of it is kept
+	say("A real containerd starts, with the part the kubelet talks to (CRI).")
+	if s.node, err = nodetest.Launch(ctx, nodetest.Options{}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.node.Stop()) }()
+	for _, step := range []func(context.Context) error{s.refused, s.bundle, s.again, s.load, s.loadAgain, s.ask, s.run} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	say("Done: %d pulls were counted, and the node asked no registry.", s.hub.Used(user))
+	return nil
+}
+
+func say(format string, args ...any) { fmt.Printf("\n# "+format+"\n", args...) }
+
+// startHub starts a registry as strict as Docker Hub, with the images of the example.
+func (s *stage) startHub(ctx context.Context) (err error) {
+	s.hub, err = hub.Start(hub.Options{Policy: hub.Policy{
+		Auth: hub.AuthBearer, RefuseAnonymous: true, Redirect: true,
+		Accounts: []hub.Account{{User: user, Password: password, Quota: 100}},
+	}})
+	if err != nil {
+		return err
+	}
+	program, err := hub.Program(ctx)
+	if err != nil {
+		return err
+	}
+	programs := map[string][]byte{runtime.GOARCH: program}
+	if _, err := s.hub.AddCalico(hub.CalicoOptions{Programs: programs, Scale: 20}); err != nil {
+		return err
+	}
+	if _, err := s.hub.AddPause(programs); err != nil {
+		return err
+	}
+	say("A hub at %s demands a login and allows %s 100 pulls.", s.hub.Host(), user)
+	return nil
+}
+
+// refused shows that nothing goes without the account.
+func (s *stage) refused(ctx context.Context) error {
+	say("Without an account it refuses, and nothing is written:")
+	code, err := s.command(ctx, "bundle", s.bundleArgs()...)
+	if err != nil {
+		return err
+	}
+	if code != 5 {
+		return fmt.Errorf("bundle without an account ended with %d, want 5", code)
+	}
+	if left, err := filepath.Glob(filepath.Join(s.dir, "calico.tar*")); err != nil || len(left) > 0 {
+		return fmt.Errorf("left behind: %v %v", left, err)
+	}
+	config, err := json.Marshal(map[string]any{"auths": map[string]any{s.hub.Host(): map[string]string{"username": user, "password": password}}})
+	if err != nil {
+		return err
+	}
+	say("\"docker login\" leaves an account in ~/.docker/config.json.")
+	return os.WriteFile(filepath.Join(s.dir, "config.json"), config, 0o600)
+}
+
+func (s *stage) tar() string { return filepath.Join(s.dir, "calico.tar") }
+
+func (s *stage) bundleArgs() []string {
+	return []string{"-f", s.manifest, nodetest.DefaultSandboxImage, "-o", s.tar(), "--mirror", "docker.io=" + s.hub.Host(), "--mirror", "registry.k8s.io=" + s.hub.Host()}
+}
+
+func (s *stage) bundle(ctx context.Context) error {
+	say("The connected side: every image of %s, and the sandbox image of pods, into one file.", s.manifest)
+	return s.must(ctx, "bundle", s.bundleArgs()...)
+}
+
+func (s *stage) again(ctx context.Context) error {
+	before := s.hub.Used(user)
+	say("The same again: nothing changed, so nothing is pulled.")
+	if err := s.must(ctx, "bundle", s.bundleArgs()...); err != nil {
+		return err
+	}
+	if now := s.hub.Used(user); now != before {
+		return fmt.Errorf("%d pulls for nothing", now-before)
+	}
+	return nil
+}
+
+func (s *stage) load(ctx context.Context) error {
+	say("The other side of the gap: the file goes into the node's containerd.")
+	if err := s.must(ctx, "load", "--address", s.node.Address(), s.tar()); err != nil {
+		return err
+	}
+	out, err := s.node.Ctr("images", "ls", "-q")
+	fmt.Printf("$ ctr -n k8s.io images ls -q\n%s", out)
+	return err
+}
+
+func (s *stage) loadAgain(ctx context.Context) error {
+	say("Once more: all is there.")
+	return s.must(ctx, "load", "--address", s.node.Address(), s.tar())
+}
+
+// ask does what the kubelet does before it would pull.
+func (s *stage) ask(ctx context.Context) error {
+	say("What CRI answers for each reference of the manifest (ImageStatus):")
+	for _, repo := range hub.CalicoRepos {
+		name := "docker.io/" + repo + ":" + hub.CalicoTag
+		resp, err := s.node.Images().ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: name}})
+		if err != nil {
+			return err
+		}
+		if resp.Image == nil {
+			return fmt.Errorf("CRI does not have %s", name)
+		}
+		fmt.Printf("%s\n  id %.19s  pinned %v  digests %s\n", name, resp.Image.Id, resp.Image.Pinned, strings.Join(resp.Image.RepoDigests, " "))
+	}
+	return nil
+}
+
+func (s *stage) run(ctx context.Context) error {
+	name := "docker.io/calico/cni:" + hub.CalicoTag
+	say("A pod of %s, made through CRI, prints:", name)
+	out, err := s.node.RunContainer(ctx, name)
+	fmt.Print(out)
+	return err
+}
+
+func (s *stage) must(ctx context.Context, program string, args ...string) error {
+	code, err := s.command(ctx, program, args...)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("%s ended with %d", program, code)
+	}
+	return err
+}
+
+// command runs a program as a person would and shows what it prints.
+func (s *stage) command(ctx context.Context, program string, args ...string) (int, error) {
+	fmt.Printf("$ %s %s\n", program, strings.Join(args, " "))
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, program), args...)
+	cmd.Env = append(os.Environ(), "DOCKER_CONFIG="+s.dir, "DOCKER_AUTH_CONFIG=", "REGISTRY_AUTH_FILE=", "HOME="+s.dir)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), nil
+	}
+	return 0, err
+}
