@@ -1,0 +1,103 @@
+# The two commands: make demo, make test. Everything they need beyond Go and root is
+# fetched and built here, at pinned versions, into a cache outside the checkout.
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stowage
+TOOLS := $(CACHE)/tools
+
+CONTAINERD   := v2.4.2
+RUNC         := v1.5.2
+CRANE        := v0.22.1
+STATICCHECK  := v0.8.2
+GOVULNCHECK  := v1.9.0
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X stowage/cmd/internal/cli.Version=$(VERSION)"
+PREFIX  ?= /usr/local
+FUZZTIME ?= 20s
+
+export STOWAGE_TOOLS := $(TOOLS)
+
+.PHONY: help build install demo test lint bench microbench fuzz clean tools
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+build: ## bundle and load, static, into bin/
+	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/ ./cmd/bundle ./cmd/load
+
+install: build ## bundle and load into $(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 bin/bundle bin/load $(DESTDIR)$(PREFIX)/bin/
+
+demo: build tools ## the main job, live: a hub with a login, a real containerd, examples/calico.yaml
+	go run ./internal/demo -bin bin -manifest examples/calico.yaml
+
+test: build tools skopeo ## everything that can be proved here
+	test/run
+
+lint: $(TOOLS)/.staticcheck-$(STATICCHECK) $(TOOLS)/.govulncheck-$(GOVULNCHECK) ## gofmt -s, go vet, staticcheck, govulncheck, tidy go.mod
+	@unformatted=$$(gofmt -s -l $$(git ls-files '*.go')); \
+	  [ -z "$$unformatted" ] || { echo "gofmt -s would change: $$unformatted"; exit 1; }
+	go vet ./...
+	GOOS=darwin go vet ./cmd/bundle ./pkg/scan ./pkg/pull/... ./pkg/archive
+	GOOS=windows go vet ./cmd/bundle ./pkg/scan ./pkg/pull/... ./pkg/archive
+	$(TOOLS)/staticcheck ./...
+	go mod tidy -diff
+	@$(TOOLS)/govulncheck ./... || { code=$$?; \
+	  if [ $$code -eq 3 ]; then exit 3; fi; echo "govulncheck: not run: its database cannot be reached (exit $$code)"; }
+
+bench: build tools skopeo ## beside crane, skopeo, regctl, oras and ctr, in one run
+	go run ./bench bundle -bin bin
+	go run ./bench load -bin bin
+
+microbench: ## the benchmarks of the packages
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## every fuzz target for FUZZTIME each
+	@for p in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; \
+	  done; \
+	done
+
+clean: ## bin/; the cache stays
+	rm -rf bin
+
+tools: $(TOOLS)/.containerd-$(CONTAINERD) $(TOOLS)/.runc-$(RUNC) $(TOOLS)/.crane-$(CRANE)
+
+# A stamp carries the version, so that a new version here is built once.
+$(TOOLS)/.containerd-$(CONTAINERD):
+	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.containerd-*
+	CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath \
+	  github.com/containerd/containerd/v2/cmd/containerd@$(CONTAINERD) \
+	  github.com/containerd/containerd/v2/cmd/ctr@$(CONTAINERD) \
+	  github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2@$(CONTAINERD)
+	@touch $@
+
+$(TOOLS)/.runc-$(RUNC):
+	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.runc-*
+	GOBIN=$(TOOLS) go install -trimpath github.com/opencontainers/runc@$(RUNC)
+	@touch $@
+
+$(TOOLS)/.crane-$(CRANE):
+	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.crane-*
+	CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath github.com/google/go-containerregistry/cmd/crane@$(CRANE)
+	@touch $@
+
+$(TOOLS)/.staticcheck-$(STATICCHECK):
+	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.staticcheck-*
+	GOBIN=$(TOOLS) go install -trimpath honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
+	@touch $@
+
+$(TOOLS)/.govulncheck-$(GOVULNCHECK):
+	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.govulncheck-*
+	GOBIN=$(TOOLS) go install -trimpath golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
+	@touch $@
+
+# skopeo is no Go module that can be installed by version, so it comes from the system.
+.PHONY: skopeo
+skopeo:
+	@command -v skopeo >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends skopeo >/dev/null; \
+	  else echo "skopeo: not installed and not root on Debian: its test will be skipped"; fi; }
