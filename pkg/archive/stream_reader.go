@@ -202,13 +202,14 @@ func unpackStream(ctx context.Context, r io.Reader, lim limits) (*unpacked, erro
 	p := &packedFile{path: streamName, lim: lim, opening: opening{stop: ctx.Err}}
 	u := &unpacked{p: p}
 	src := bufio.NewReaderSize(&streamSource{ctx: ctx, r: r, u: u, read: make(chan streamRead, 1)}, bufferSize)
-	magic, err := src.Peek(4)
+	magic, _ := src.Peek(4) // a stream that is shorter is refused below
 	if u.src.err != nil {
 		return nil, fmt.Errorf("read %s: %w", streamName, u.src.err)
 	}
 	if len(magic) == 0 {
 		return nil, &DamagedError{File: streamName, Err: fmt.Errorf("nothing came: %w", io.ErrUnexpectedEOF), Advice: adviceCopy}
 	}
+	var err error
 	if p.kind, err = sniff(bytes.NewReader(magic)); err != nil {
 		return nil, err
 	}

@@ -83,12 +83,12 @@ func TestTooSmallDiskIsSeenFirst(t *testing.T) {
 }
 
 func TestDiskThatIsNearlyFullIsTold(t *testing.T) {
-	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 32<<20)})
+	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 80<<20)})
 	s := newShelf(t)
 	name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 1 << 20}}}}})
 	_, free, err := space(n.snapshotter.root)
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(n.contentRoot, "rest"), make([]byte, free-(4<<20)), 0o600))
+	must(t, os.WriteFile(filepath.Join(n.contentRoot, "rest"), make([]byte, free-(8<<20)), 0o600))
 	r := load(t, n, s.bundle(name, s.pause()), LoadOptions{})
 	if d := cmp.Diff([]Kind{WarnDisk}, kinds(r.Warnings)); d != "" {
 		t.Errorf("warnings (-want +got):\n%s", d)

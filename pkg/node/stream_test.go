@@ -112,7 +112,7 @@ func TestStreamThatEndsEarlyIsTakenUp(t *testing.T) {
 	for _, discard := range []bool{false, true} {
 		_, n := connect(t)
 		s := newShelf(t)
-		raw := contentOf(t, s.file(archive.PlanOptions{}, wantedAll(s.calico(200))...))
+		raw := contentOf(t, s.file(archive.PlanOptions{}, wantedAll(s.calico(60))...))
 		before := n.take(t)
 		o := LoadOptions{DiscardLayers: discard}
 		_, err := loadStream(t.Context(), t, n, bytes.NewReader(raw[:len(raw)*3/4]), o)

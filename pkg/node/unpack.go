@@ -79,6 +79,10 @@ func (u *unpack) prepare(ctx context.Context) ([]mount.Mount, error) {
 		parent = ""
 	}
 	labels := map[string]string{snapshots.LabelSnapshotRef: u.chain.String()}
+	// Not cut short with the load: a snapshot of which nobody has learnt the name
+	// would stay as long as the lease.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
 	for try := 1; ; try++ {
 		key := fmt.Sprintf("extract-%016x %s", rand.Uint64(), u.chain)
 		mounts, err := u.loader.node.snapshots.Prepare(ctx, key, parent, snapshots.WithLabels(labels))
