@@ -5,6 +5,8 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stowage
 TOOLS := $(CACHE)/tools
 
 CONTAINERD   := v2.4.2
+CONTAINERD17 := 1.7.35
+CONTAINERD16 := 1.6.20
 RUNC         := v1.5.2
 CRANE        := v0.22.1
 STATICCHECK  := v0.8.2
@@ -17,7 +19,7 @@ FUZZTIME ?= 20s
 
 export STOWAGE_TOOLS := $(TOOLS)
 
-.PHONY: help build install demo test lint bench microbench fuzz clean tools
+.PHONY: help build install demo test lint bench microbench fuzz clean tools servers
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -30,9 +32,9 @@ install: build ## bundle and load into $(PREFIX)/bin
 	install -m 755 bin/bundle bin/load $(DESTDIR)$(PREFIX)/bin/
 
 demo: build tools ## the main job, live: a hub with a login, a real containerd, examples/calico.yaml
-	go run ./internal/demo -bin bin -manifest examples/calico.yaml
+	go run ./internal/demo --bin bin --manifest examples/calico.yaml
 
-test: build tools skopeo ## everything that can be proved here
+test: build tools servers skopeo ## everything that can be proved here
 	test/run
 
 lint: $(TOOLS)/.staticcheck-$(STATICCHECK) $(TOOLS)/.govulncheck-$(GOVULNCHECK) ## gofmt -s, go vet, staticcheck, govulncheck, tidy go.mod
@@ -64,6 +66,28 @@ clean: ## bin/; the cache stays
 	rm -rf bin
 
 tools: $(TOOLS)/.containerd-$(CONTAINERD) $(TOOLS)/.runc-$(RUNC) $(TOOLS)/.crane-$(CRANE)
+
+# Older containerds, for the tests of pkg/node on each of them. 1.7's go.mod has replace
+# directives, so it cannot be installed by version; 1.6 is Debian's, unpacked and not
+# installed. Where apt-get is missing, 1.6 is not tested and the test says so.
+servers: $(TOOLS)/containerd-$(CONTAINERD17)/containerd
+	@[ -x $(TOOLS)/containerd-$(CONTAINERD16)/containerd ] || ! command -v apt-get >/dev/null || $(MAKE) --no-print-directory $(TOOLS)/containerd-$(CONTAINERD16)/containerd
+
+$(TOOLS)/containerd-$(CONTAINERD17)/containerd:
+	@rm -rf $(TOOLS)/src17 && mkdir -p $(@D)
+	cp -r "$$(cd / && go mod download -json github.com/containerd/containerd@v$(CONTAINERD17) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" $(TOOLS)/src17
+	chmod -R u+w $(TOOLS)/src17
+	cd $(TOOLS)/src17 && for p in ctr containerd-shim-runc-v2 containerd; do \
+	  CGO_ENABLED=0 go build -trimpath -tags no_btrfs,no_devmapper,no_zfs \
+	    -ldflags "-s -w -X github.com/containerd/containerd/version.Version=v$(CONTAINERD17)" -o $(@D)/$$p ./cmd/$$p || exit 1; done
+	@rm -rf $(TOOLS)/src17
+
+$(TOOLS)/containerd-$(CONTAINERD16)/containerd:
+	@rm -rf $(TOOLS)/deb16 && mkdir -p $(TOOLS)/deb16 $(@D)
+	apt-get update -qq
+	cd $(TOOLS)/deb16 && apt-get download -qq containerd && dpkg -x containerd_*.deb x && \
+	  cp x/usr/bin/containerd-shim-runc-v2 x/usr/bin/ctr x/usr/bin/containerd $(@D)/
+	@rm -rf $(TOOLS)/deb16
 
 # A stamp carries the version, so that a new version here is built once.
 $(TOOLS)/.containerd-$(CONTAINERD):

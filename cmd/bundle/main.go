@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, io cli.Streams) int {
 	case errors.Is(err, pflag.ErrHelp):
 		return cli.OK // the help was printed
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		err = cli.Errorf(cli.Failed, "interrupted").WithHint("the same command goes on from here")
+		err = interrupted()
 	}
 	return cli.Report(io.Err, "bundle", err)
 }
@@ -54,6 +54,10 @@ func run(ctx context.Context, args []string, io cli.Streams) int {
 // helpShown is told which flags stand behind a help text; the test that holds the two
 // together listens.
 var helpShown = func(*pflag.FlagSet) {}
+
+func interrupted() error {
+	return cli.Errorf(cli.Failed, "interrupted").WithHint("the same command goes on from here")
+}
 
 // newFlags returns an empty set of flags that prints help to stdout when it is asked for
 // and nothing at all otherwise.

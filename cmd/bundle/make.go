@@ -40,15 +40,19 @@ func runBundle(ctx context.Context, args []string, streams cli.Streams) error {
 	if j.display, err = progress.New(streams.Err, "bundle", s.progress); err != nil {
 		return usagef("--%w", err)
 	}
+	return j.display.Fail(j.run(ctx))
+}
+
+func (j *job) run(ctx context.Context) error {
 	if err := j.read(ctx); err != nil {
 		return err
 	}
-	if s.explain {
+	if j.explain {
 		return j.explainAuth(ctx)
 	}
 	if err := j.make(ctx); err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return interrupted()
 		}
 		return outcome(err)
 	}
@@ -213,19 +217,17 @@ func (j *job) summary(plan *archive.Plan) string {
 	return s
 }
 
-// results prints what is in the bundle, one name a line with its digest, on standard
-// output unless the bundle itself goes there.
+// results prints what is in the bundle, one name a line with its digest: on standard
+// output, or as messages when the bundle itself goes there.
 func (j *job) results(plan *archive.Plan) error {
-	out := j.streams.Out
-	if j.out == "-" {
-		out = j.streams.Err
-	}
 	for _, img := range plan.Images() {
 		line := img.Name
 		if !strings.Contains(line, "@") {
 			line += "@" + img.Target.Digest.String()
 		}
-		if _, err := fmt.Fprintln(out, line); err != nil {
+		if j.out == "-" {
+			j.display.Message("%s", line)
+		} else if _, err := fmt.Fprintln(j.streams.Out, line); err != nil {
 			return err
 		}
 	}

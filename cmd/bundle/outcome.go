@@ -43,7 +43,7 @@ func explain(err error) (code int, hint string) {
 	case errors.As(err, &insecure):
 		return cli.Failed, fmt.Sprintf("if plain HTTP is meant, allow it with --insecure %s", insecure.Host)
 	case errors.Is(err, archive.ErrDamaged):
-		return cli.Damaged, "copy or make the bundle again"
+		return cli.Damaged, "" // the error says what to do, by what is wrong
 	case errors.As(err, &space) && space.Path == os.TempDir():
 		return cli.Failed, "a compressed bundle is unpacked there; choose another place with TMPDIR"
 	case errors.As(err, &space), errors.Is(err, syscall.ENOSPC):

@@ -3,7 +3,7 @@
 // Command demo shows the main job, live and without any network: a hub that demands a
 // login and counts pulls, a real containerd, and the two programs as they are built.
 //
-//	go run ./internal/demo -bin bin -manifest examples/calico.yaml
+//	go run ./internal/demo --bin bin --manifest examples/calico.yaml
 package main
 
 import (

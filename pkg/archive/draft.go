@@ -54,11 +54,11 @@ var (
 func OpenDraft(path string) (*Draft, error) {
 	path, err := checkOutput(path)
 	if err != nil {
-		return nil, fmt.Errorf("open draft: %w", err)
+		return nil, fmt.Errorf("write bundle: %w", err)
 	}
 	d := &Draft{path: path, claims: newClaims(), parts: map[int]*part{}}
 	if err := d.openJournal(false); err != nil {
-		return nil, fmt.Errorf("open draft of %s: %w", path, err)
+		return nil, fmt.Errorf("write bundle %s: %w", path, err)
 	}
 	return d, nil
 }
@@ -76,7 +76,7 @@ func checkOutput(path string) (string, error) {
 	}
 	switch info, err := os.Stat(path); {
 	case err == nil && info.IsDir():
-		return "", fmt.Errorf("%s is a folder, want a file name", path)
+		return "", fmt.Errorf("%s is a directory, name a file in it", path)
 	case err == nil && !info.Mode().IsRegular():
 		return "", fmt.Errorf("%s is not a regular file", path)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
@@ -88,7 +88,7 @@ func checkOutput(path string) (string, error) {
 		return "", err
 	}
 	if !info.IsDir() {
-		return "", fmt.Errorf("%s is not a folder", dir)
+		return "", fmt.Errorf("%s is not a directory", dir)
 	}
 	return path, writable(dir)
 }

@@ -113,7 +113,7 @@ func TestOutputChecks(t *testing.T) {
 	}
 	for _, tc := range []struct{ name, path, want string }{
 		{"empty", "", "no file name"},
-		{"folder", dir, "is a folder"},
+		{"folder", dir, "is a directory"},
 		{"no parent", filepath.Join(dir, "none", "x.tar"), "no such file"},
 		{"parent is a file", filepath.Join(file, "x.tar"), "not a"},
 		{"device", os.DevNull, "not a regular file"},

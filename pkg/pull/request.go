@@ -92,7 +92,6 @@ func (c *Client) resolveTag(ctx context.Context, s *session, e endpoint, t *targ
 
 // get is the counted request.
 func (c *Client) get(ctx context.Context, s *session, e endpoint, id, name string) ([]byte, string, error) {
-	c.gets.Add(1)
 	round := c.round(s)
 	resp, err := c.do(ctx, s, http.MethodGet, e.url(s.scheme(), "manifests", id), http.Header{"Accept": {accept}})
 	if err != nil {
@@ -106,6 +105,7 @@ func (c *Client) get(ctx context.Context, s *session, e endpoint, id, name strin
 	if resp.StatusCode != http.StatusOK {
 		return nil, "", statusError(resp, s, name)
 	}
+	c.gets.Add(1) // what is refused or not there does not count at Docker Hub either
 	raw, err := readLimited(resp.Body, MaxDocument)
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: manifest from %s: %w", name, e.host, err)

@@ -58,6 +58,7 @@ type Error struct {
 	Code int
 	Err  error
 	Hint string // what to do next; may be empty
+	Told bool   // it reached the person, or the program, another way already
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -84,6 +85,9 @@ func Report(w io.Writer, program string, err error) int {
 	var e *Error
 	if errors.As(err, &e) {
 		code, hint = e.Code, e.Hint
+		if e.Told {
+			return code
+		}
 	}
 	told := map[string]bool{} // twelve images may meet the same refused login
 	for _, line := range strings.Split(err.Error(), "\n") {

@@ -4,6 +4,7 @@ package progress
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -32,9 +33,11 @@ const interval = 5 * time.Second
 // Event is a line of the JSON mode. Fields may be added later; none is renamed.
 type Event struct {
 	Time    string `json:"time"`              // RFC 3339, UTC
-	Event   string `json:"event"`             // "message", "warning", "start", "bytes", "done"
+	Event   string `json:"event"`             // "message", "warning", "error", "start", "bytes", "done"
 	Phase   string `json:"phase,omitempty"`   // what is going on, with start, bytes and done
-	Message string `json:"message,omitempty"` // for people, with message and warning
+	Message string `json:"message,omitempty"` // for people, with message, warning and error
+	Hint    string `json:"hint,omitempty"`    // what to do next, with error
+	Code    int    `json:"code,omitempty"`    // exit code, with error
 	Done    int64  `json:"done,omitempty"`    // bytes
 	Total   int64  `json:"total,omitempty"`   // bytes
 }
@@ -80,6 +83,23 @@ func (d *Display) Message(format string, args ...any) {
 // Warning says something that a person should look at. Every mode shows it.
 func (d *Display) Warning(format string, args ...any) {
 	d.say("warning", "warning: ", fmt.Sprintf(format, args...))
+}
+
+// Fail tells an error in the JSON mode and marks it as told, so that nobody prints it as
+// text as well. In the other modes it changes nothing.
+func (d *Display) Fail(err error) error {
+	if err == nil || d.mode != JSON {
+		return err
+	}
+	told := &cli.Error{Code: cli.Failed, Err: err, Told: true}
+	var e *cli.Error
+	if errors.As(err, &e) {
+		told.Code, told.Hint = e.Code, e.Hint
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.emit(Event{Event: "error", Message: err.Error(), Hint: told.Hint, Code: told.Code})
+	return told
 }
 
 func (d *Display) say(event, prefix, text string) {
