@@ -12,6 +12,22 @@ import (
 	"stowage/cmd/internal/cli"
 )
 
+// checkSince refuses to replace the bundle that the new one builds on. Nobody could load
+// the new one any more who has not loaded the old one, and the same command again would
+// build on the new one, and leave everything out.
+func (s *settings) checkSince() error {
+	out, err := os.Stat(s.out)
+	if err != nil {
+		return nil // no file yet, or standard output
+	}
+	for _, path := range s.since {
+		if old, err := os.Stat(path); err == nil && os.SameFile(old, out) {
+			return usagef("--since %s: the output is the same file; give the new bundle a name of its own", path)
+		}
+	}
+	return nil
+}
+
 // omitted says which layers a differential bundle leaves out, nil for a whole bundle, and
 // the bundle it builds on when that is a single one.
 func (j *job) omitted(ctx context.Context) (omit func(digest.Digest) bool, base digest.Digest, err error) {

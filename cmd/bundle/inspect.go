@@ -22,7 +22,7 @@ type report struct {
 // parseReport reads the flags that these jobs share. want names the files they take.
 func parseReport(name, help string, args []string, streams cli.Streams, jobs *int, want ...string) (*report, error) {
 	r := &report{}
-	fs := newFlags("bundle "+name, help, streams)
+	fs := cli.NewFlags("bundle "+name, help, streams)
 	fs.StringVarP(&r.format, "output", "o", "text", "")
 	if jobs != nil {
 		fs.IntVar(jobs, "jobs", 0, "")

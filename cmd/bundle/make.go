@@ -52,7 +52,7 @@ func (j *job) run(ctx context.Context) error {
 	}
 	if err := j.make(ctx); err != nil {
 		if ctx.Err() != nil {
-			return interrupted()
+			return cli.Interrupted(interrupted)
 		}
 		return outcome(err)
 	}

@@ -111,6 +111,9 @@ func (o *older) reuse(ctx context.Context, draft *archive.Draft) error {
 		if err := b.unpack(ctx, draft.Missing()); err != nil {
 			return err
 		}
+		if b.HeadOnly() {
+			continue // none of its layers is wanted
+		}
 		if _, err := draft.Reuse(ctx, b.Reader, nil); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,9 +48,16 @@ func estimateLines(e pull.Estimate) []string {
 
 // plan resolves every name and lays the bundle out.
 func (j *job) plan(ctx context.Context, docs *documents) (*archive.Plan, error) {
+	omit, base, err := j.omitted(ctx) // before anything is pulled in vain
+	if err != nil {
+		return nil, err
+	}
 	refs := references(j.wanted)
 	j.display.Message("resolving %d images for %s", len(refs), j.platformNames())
 	resolved, failures, err := j.client.Resolve(ctx, refs)
+	if errors.Is(err, errDryRun) { // what is missing is a part of what it says
+		return nil, cmp.Or(j.judge(failures), err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -65,10 +73,6 @@ func (j *job) plan(ctx context.Context, docs *documents) (*archive.Plan, error) 
 	}
 	if len(images) == 0 {
 		return nil, cli.Errorf(cli.Incomplete, "none of the %d images can be had", len(refs))
-	}
-	omit, base, err := j.omitted(ctx)
-	if err != nil {
-		return nil, err
 	}
 	return archive.NewPlan(images, docs, archive.PlanOptions{LeftOut: j.leftOut, Flat: j.flat, Omit: omit, Base: base})
 }

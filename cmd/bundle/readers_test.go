@@ -57,7 +57,7 @@ func (s *shelf) bundle(t *testing.T, images ...string) string {
 	out := filepath.Join(home, "bundle.tar")
 	args := append(images, "-o", out, "--mirror", "docker.io="+s.hub.Host(), "--mirror", "registry.k8s.io="+s.hub.Host())
 	var told bytes.Buffer
-	if code := run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &told, Err: &told}); code != 0 {
+	if code := program.Run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &told, Err: &told}); code != 0 {
 		t.Fatalf("bundle %v: code %d\n%s", images, code, told.String())
 	}
 	return out

@@ -21,7 +21,7 @@ func runRewrite(_ context.Context, args []string, streams cli.Streams) error {
 	var from []string
 	var to, lock string
 	var recursive bool
-	fs := newFlags("bundle rewrite", rewriteHelp, streams)
+	fs := cli.NewFlags("bundle rewrite", rewriteHelp, streams)
 	fs.StringArrayVarP(&from, "filename", "f", nil, "")
 	fs.BoolVarP(&recursive, "recursive", "R", false, "")
 	fs.StringVarP(&to, "output", "o", "", "")

@@ -17,7 +17,7 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 	var reg registries
 	var format string
 	var pin bool
-	fs := newFlags("bundle scan", scanHelp, streams)
+	fs := cli.NewFlags("bundle scan", scanHelp, streams)
 	in.flags(fs)
 	reg.flags(fs)
 	fs.BoolVar(&pin, "pin", false, "")

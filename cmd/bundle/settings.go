@@ -39,7 +39,7 @@ func parseBundle(args []string, streams cli.Streams) (*settings, error) {
 	s := &settings{}
 	var platform string
 	var version bool
-	fs := newFlags("bundle", help, streams)
+	fs := cli.NewFlags("bundle", help, streams)
 	s.input.flags(fs)
 	s.registries.flags(fs)
 	fs.StringVarP(&s.out, "output", "o", "", "")
@@ -84,6 +84,9 @@ func (s *settings) check(fs *pflag.FlagSet) error {
 		return usagef("no output: name the bundle with -o FILE, or -o - for standard output")
 	case fs.Changed("max-pulls") && s.maxPulls < 0:
 		return usagef("--max-pulls %d: want 0 or more", s.maxPulls)
+	}
+	if err := s.checkSince(); err != nil {
+		return err
 	}
 	return s.input.check()
 }

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,18 +14,19 @@ import (
 	"stowage/cmd/internal/clitest"
 )
 
-// TestHelp: both jobs explain themselves on standard output with code 0, and their texts
-// and flags are about the same.
+// TestHelp: every job explains itself on standard output with code 0, and its text and
+// its flags are about the same.
 func TestHelp(t *testing.T) {
-	for _, job := range []string{"load", "load check"} {
+	for _, name := range append(slices.Sorted(maps.Keys(program.Jobs)), "") {
+		job := strings.TrimSpace("load " + name)
 		t.Run(job, func(t *testing.T) {
 			var flags *pflag.FlagSet
-			helpShown = func(fs *pflag.FlagSet) { flags = fs }
-			t.Cleanup(func() { helpShown = func(*pflag.FlagSet) {} })
+			cli.HelpShown = func(fs *pflag.FlagSet) { flags = fs }
+			t.Cleanup(func() { cli.HelpShown = func(*pflag.FlagSet) {} })
 			for _, ask := range []string{"--help", "-h"} {
 				var out, told strings.Builder
-				args := strings.Fields(strings.TrimPrefix(job, "load") + " " + ask)
-				code := run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &told})
+				args := strings.Fields(name + " " + ask)
+				code := program.Run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &told})
 				if code != 0 || told.Len() > 0 {
 					t.Errorf("%v: code %d, standard error %q", args, code, told.String())
 				}
@@ -42,9 +45,18 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// TestHelpNamesJobs: who reads load --help learns of every job.
+func TestHelpNamesJobs(t *testing.T) {
+	for name := range program.Jobs {
+		if !strings.Contains(help, "\n  load "+name+" ") {
+			t.Errorf("load --help does not name load %s", name)
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	var out, told strings.Builder
-	code := run(t.Context(), []string{"--version"}, cli.Streams{Out: &out, Err: &told})
+	code := program.Run(t.Context(), []string{"--version"}, cli.Streams{Out: &out, Err: &told})
 	if want := "load " + cli.VersionString() + "\n"; code != 0 || out.String() != want || told.Len() > 0 {
 		t.Errorf("code %d, %q, %q, want %q", code, out.String(), told.String(), want)
 	}

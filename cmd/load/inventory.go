@@ -17,7 +17,7 @@ bundle made with "bundle --have" and this list leaves those layers out.
 Usage:
   load inventory
 
-  -a, --address SOCKET     containerd's socket (default as for load)
+  -a, --address SOCKET     containerd's socket (default: as for load)
   -n, --namespace NAME     containerd's namespace (default k8s.io)
   -h, --help               this text
 
@@ -30,7 +30,7 @@ Example:
 // runInventory lists what the node holds.
 func runInventory(ctx context.Context, args []string, streams cli.Streams) error {
 	s := &settings{}
-	fs := newFlags("load inventory", inventoryHelp, streams)
+	fs := cli.NewFlags("load inventory", inventoryHelp, streams)
 	s.addNodeFlags(fs)
 	if err := parseFlags(fs, args); err != nil {
 		return err

@@ -34,7 +34,7 @@ type settings struct {
 func parse(name, help string, loading bool, args []string, streams cli.Streams) (*settings, error) {
 	s := &settings{}
 	var version bool
-	fs := newFlags(name, help, streams)
+	fs := cli.NewFlags(name, help, streams)
 	s.addNodeFlags(fs)
 	fs.StringVarP(&s.format, "output", "o", "text", "")
 	fs.StringVar(&s.progress, "progress", progress.Auto, "")

@@ -4,51 +4,21 @@
 // kubelet would, whether each is there. See its --help and docs/.
 package main
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
+import "stowage/cmd/internal/cli"
 
-	"github.com/spf13/pflag"
-
-	"stowage/cmd/internal/cli"
-)
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the program at once; the next run takes up what this one left.
-	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+var program = cli.Program{
+	Name: "load",
+	Main: runLoad,
+	Jobs: map[string]cli.Job{
+		"check":     runCheck,
+		"inventory": runInventory,
+		"place":     runPlace,
+		"unpin":     runUnpin,
+	},
+	Interrupted: "interrupted: no image was made visible",
 }
 
-// run is the program: it returns the exit code and touches nothing global.
-func run(ctx context.Context, args []string, io cli.Streams) int {
-	job := runLoad
-	if len(args) > 0 {
-		if named, ok := jobs[args[0]]; ok {
-			job, args = named, args[1:]
-		}
-	}
-	err := job(ctx, args, io)
-	switch {
-	case errors.Is(err, pflag.ErrHelp):
-		return cli.OK // the help was printed
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		err = cli.Errorf(cli.Failed, "interrupted: no image was made visible").WithHint("the same command goes on from here")
-	}
-	return cli.Report(io.Err, "load", err)
-}
-
-// jobs are the ones with a name of their own.
-var jobs = map[string]func(context.Context, []string, cli.Streams) error{
-	"check":     runCheck,
-	"inventory": runInventory,
-	"place":     runPlace,
-	"unpin":     runUnpin,
-}
+func main() { program.Exit() }
 
 const help = `load puts the images of a bundle into this node's containerd, so that the kubelet needs no
 registry for them, and then asks the node for each of them as the kubelet would.
@@ -100,22 +70,6 @@ Usage:
 Example:
   load check calico.tar && echo "the kubelet needs no registry for these"
 `
-
-// helpShown is told which flags stand behind a help text; the test that holds the two
-// together listens.
-var helpShown = func(*pflag.FlagSet) {}
-
-// newFlags returns an empty set of flags that prints help to stdout when it is asked for.
-func newFlags(name, help string, io cli.Streams) *pflag.FlagSet {
-	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
-	fs.SortFlags = false
-	fs.Usage = func() {
-		helpShown(fs)
-		fmt.Fprint(io.Out, help)
-	}
-	fs.SetOutput(io.Err)
-	return fs
-}
 
 func usagef(format string, args ...any) *cli.Error {
 	return cli.Errorf(cli.Usage, format, args...).WithHint("load --help lists what there is")

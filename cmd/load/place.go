@@ -40,7 +40,7 @@ Example:
 func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	s := &settings{}
 	var o node.PlaceOptions
-	fs := newFlags("load place", placeHelp, streams)
+	fs := cli.NewFlags("load place", placeHelp, streams)
 	fs.StringVar(&o.Dir, "dir", "", "")
 	fs.StringVarP(&s.format, "output", "o", "text", "")
 	fs.StringVar(&s.progress, "progress", progress.Auto, "")

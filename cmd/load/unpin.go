@@ -21,7 +21,7 @@ that another bundle has pinned since.
 Usage:
   load unpin [FILE]
 
-  -a, --address SOCKET     containerd's socket (default as for load)
+  -a, --address SOCKET     containerd's socket (default: as for load)
   -n, --namespace NAME     containerd's namespace (default k8s.io)
   -o, --output FORMAT      text or json (default text)
   -h, --help               this text
@@ -34,7 +34,7 @@ Example:
 // runUnpin takes pins back.
 func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 	s := &settings{}
-	fs := newFlags("load unpin", unpinHelp, streams)
+	fs := cli.NewFlags("load unpin", unpinHelp, streams)
 	s.addNodeFlags(fs)
 	fs.StringVarP(&s.format, "output", "o", "text", "")
 	if err := parseFlags(fs, args); err != nil {

@@ -46,9 +46,9 @@ type target struct {
 
 // Resolve finds what each name means and fetches the manifests and indexes for the chosen
 // platforms that Documents does not hold. Images and failures come in the order of refs,
-// a name that appears twice once. The error is that of ctx or of Options.Before; what one
-// name meets is a Failure and does not stop the others: the blobs of the images that
-// resolved can be fetched.
+// a name that appears twice once. The error is that of ctx or of Options.Before; with the
+// latter come the failures so far. What one name meets is a Failure and does not stop the
+// others: the blobs of the images that resolved can be fetched.
 func (c *Client) Resolve(ctx context.Context, refs []Reference) ([]Image, []Failure, error) {
 	targets := c.targets(refs)
 	if err := c.tags(ctx, targets); err != nil {
@@ -57,7 +57,7 @@ func (c *Client) Resolve(ctx context.Context, refs []Reference) ([]Image, []Fail
 	alive := slices.ContainsFunc(targets, func(t *target) bool { return t.err == nil })
 	if c.opts.Before != nil && alive {
 		if err := c.opts.Before(c.estimate(targets)); err != nil {
-			return nil, nil, err
+			return nil, failures(targets), err
 		}
 	}
 	if err := c.parallel(ctx, targets, c.manifests); err != nil {
