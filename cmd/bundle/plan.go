@@ -31,7 +31,11 @@ func (j *job) before(e pull.Estimate) error {
 
 // estimateLines says for each registry and account what is needed and what is left.
 func estimateLines(e pull.Estimate) []string {
-	lines := []string{fmt.Sprintf("%d images, %d of them held already; pulls that count against a limit: %d", e.Images, e.Held, e.Pulls)}
+	first := fmt.Sprintf("%d images, %d of them held already; pulls that count against a limit: %d", e.Images, e.Held, e.Pulls)
+	if e.Bytes > 0 {
+		first += fmt.Sprintf("; layers known so far: %s", cli.Bytes(e.Bytes))
+	}
+	lines := []string{first}
 	for _, n := range e.Needs {
 		who := "anonymous"
 		if n.Account != "" {
