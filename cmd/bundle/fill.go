@@ -42,7 +42,7 @@ func (j *job) fetch(ctx context.Context, plan *archive.Plan) error {
 	if len(blobs) == 0 {
 		return nil
 	}
-	j.display.Message("fetching %s in %d blobs", cli.Bytes(total), len(blobs))
+	j.display.Message("fetching %s in %s", cli.Bytes(total), cli.Count(len(blobs), "blob"))
 	j.display.Start("fetch", total)
 	defer j.display.Finish()
 	return j.client.FetchAll(ctx, blobs, func(d ocispec.Descriptor) (pull.Sink, error) {

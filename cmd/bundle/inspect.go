@@ -89,7 +89,7 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%s, %d blobs, %s saved by sharing, identity %s\n", cli.Bytes(s.Size), s.Blobs, cli.Bytes(s.SavedSize), s.Digest)
+	_, err := fmt.Fprintf(w, "\n%s, %s, %s saved by sharing, identity %s\n", cli.Bytes(s.Size), cli.Count(s.Blobs, "blob"), cli.Bytes(s.SavedSize), s.Digest)
 	if err == nil && s.Omitted > 0 {
 		_, err = fmt.Fprintf(w, "differential: %d layers (%s) must be on the node already\n", s.Omitted, cli.Bytes(s.OmitSize))
 	}
@@ -116,7 +116,7 @@ func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 	err = verify(ctx, &v, jobs, streams)
 	if rep.format != "json" {
 		if err == nil {
-			_, err = fmt.Fprintf(streams.Out, "%s is whole: %d blobs, %s, identity %s\n", v.File, v.Blobs, cli.Bytes(v.Size), v.Digest)
+			_, err = fmt.Fprintf(streams.Out, "%s is whole: %s, %s, identity %s\n", v.File, cli.Count(v.Blobs, "blob"), cli.Bytes(v.Size), v.Digest)
 		}
 		return err
 	}
@@ -183,8 +183,8 @@ func printDifference(w io.Writer, d *archive.Difference) error {
 	for _, c := range d.Changed {
 		fmt.Fprintf(&b, "~ %s  %s → %s\n", c.Name, c.Old, c.New)
 	}
-	fmt.Fprintf(&b, "%d came, %d went, %d changed, %d the same; %s in %d blobs are new, %s in %d blobs are gone\n",
-		len(d.Came), len(d.Went), len(d.Changed), d.Same, cli.Bytes(d.NewSize), d.NewBlobs, cli.Bytes(d.GoneSize), d.GoneBlobs)
+	fmt.Fprintf(&b, "%d came, %d went, %d changed, %d the same; %s in %s new, %s in %s gone\n",
+		len(d.Came), len(d.Went), len(d.Changed), d.Same, cli.Bytes(d.NewSize), cli.Count(d.NewBlobs, "blob"), cli.Bytes(d.GoneSize), cli.Count(d.GoneBlobs, "blob"))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -149,7 +149,7 @@ func (j *job) leave(name, reason string) {
 // make resolves, plans, fetches and finishes.
 func (j *job) make(ctx context.Context) (err error) {
 	if j.strict && len(j.leftOut) > 0 {
-		return cli.Errorf(cli.Incomplete, "%d images cannot be had, and --strict is given", len(j.leftOut))
+		return cli.Errorf(cli.Incomplete, "%s cannot be had, and --strict is given", cli.Count(len(j.leftOut), "image"))
 	}
 	if j.out != "-" && j.out != "" { // a dry run may go without
 		if j.draft, err = archive.OpenDraft(j.out); err != nil {
@@ -210,9 +210,9 @@ func (j *job) outName() string {
 // summary is the last line a person reads.
 func (j *job) summary(plan *archive.Plan) string {
 	st := j.client.Stats()
-	s := fmt.Sprintf("%d names, %s, %s; %d pulls that count", len(plan.Images()), cli.Bytes(plan.Size()), plan.Digest(), st.ManifestGET)
+	s := fmt.Sprintf("%s, %s, %s; %s that count", cli.Count(len(plan.Images()), "name"), cli.Bytes(plan.Size()), plan.Digest(), cli.Count(int(st.ManifestGET), "pull"))
 	if len(j.leftOut) > 0 {
-		s += fmt.Sprintf("; %d images left out, see above", len(j.leftOut))
+		s += fmt.Sprintf("; %s left out, see above", cli.Count(len(j.leftOut), "image"))
 	}
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"syscall"
 
@@ -62,6 +63,9 @@ func explain(err error) (code int, hint string) {
 			return cli.Incomplete, "check the name and the tag; leave the image out with --exclude"
 		}
 		return cli.Incomplete, ""
+	}
+	if network := (*net.OpError)(nil); errors.As(err, &network) {
+		return cli.Failed, "check the network, and HTTPS_PROXY if there is a proxy; what was got is kept, the same command goes on from there"
 	}
 	return cli.Failed, ""
 }

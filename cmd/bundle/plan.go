@@ -21,7 +21,7 @@ func (j *job) before(e pull.Estimate) error {
 		j.display.Message("%s", line)
 	}
 	if j.maxPulls >= 0 && e.Pulls > j.maxPulls {
-		return cli.Errorf(cli.RateLimited, "%d pulls are needed, more than --max-pulls %d allows; none was made", e.Pulls, j.maxPulls)
+		return cli.Errorf(cli.RateLimited, "%s needed, more than --max-pulls %d allows; none was made", cli.Count(e.Pulls, "pull"), j.maxPulls)
 	}
 	if j.dryRun {
 		return errDryRun
@@ -31,7 +31,7 @@ func (j *job) before(e pull.Estimate) error {
 
 // estimateLines says for each registry and account what is needed and what is left.
 func estimateLines(e pull.Estimate) []string {
-	first := fmt.Sprintf("%d images, %d of them held already; pulls that count against a limit: %d", e.Images, e.Held, e.Pulls)
+	first := fmt.Sprintf("%s, %d of them held already; pulls that count against a limit: %d", cli.Count(e.Images, "image"), e.Held, e.Pulls)
 	if e.Bytes > 0 {
 		first += fmt.Sprintf("; layers known so far: %s", cli.Bytes(e.Bytes))
 	}
@@ -45,7 +45,7 @@ func estimateLines(e pull.Estimate) []string {
 		if n.Quota.Known {
 			left = fmt.Sprintf("%d of %d left in %s", n.Quota.Remaining, n.Quota.Limit, n.Quota.Window)
 		}
-		lines = append(lines, fmt.Sprintf("%s needs %d pulls by %s: %s", n.Host, n.Pulls, who, left))
+		lines = append(lines, fmt.Sprintf("%s needs %s by %s: %s", n.Host, cli.Count(n.Pulls, "pull"), who, left))
 	}
 	return lines
 }
@@ -57,7 +57,7 @@ func (j *job) plan(ctx context.Context, docs *documents) (*archive.Plan, error) 
 		return nil, err
 	}
 	refs := references(j.wanted)
-	j.display.Message("resolving %d images for %s", len(refs), j.platformNames())
+	j.display.Message("resolving %s for %s", cli.Count(len(refs), "image"), j.platformNames())
 	resolved, failures, err := j.client.Resolve(ctx, refs)
 	if errors.Is(err, errDryRun) { // what is missing is a part of what it says
 		return nil, cmp.Or(j.judge(failures), err)
@@ -76,7 +76,7 @@ func (j *job) plan(ctx context.Context, docs *documents) (*archive.Plan, error) 
 		return nil, err
 	}
 	if len(images) == 0 {
-		return nil, cli.Errorf(cli.Incomplete, "none of the %d images can be had", len(refs))
+		return nil, cli.Errorf(cli.Incomplete, "no image can be had of %d", len(refs))
 	}
 	return archive.NewPlan(images, docs, archive.PlanOptions{LeftOut: j.leftOut, Flat: j.flat, Omit: omit, Base: base})
 }

@@ -210,9 +210,9 @@ func summary(r *node.Report) string {
 		proof = "there is no CRI here to ask, so nothing is proved for a kubelet"
 	}
 	if r.UpToDate() {
-		return fmt.Sprintf("%d names were there already; %s (%s)", len(r.Images), proof, where)
+		return fmt.Sprintf("%s there already; %s (%s)", cli.Count(len(r.Images), "name"), proof, where)
 	}
-	return fmt.Sprintf("%d names loaded, %s sent, %s there already; %s (%s)", len(r.Images), cli.Bytes(r.Ingested), cli.Bytes(r.Skipped), proof, where)
+	return fmt.Sprintf("%s loaded, %s sent, %s there already; %s (%s)", cli.Count(len(r.Images), "name"), cli.Bytes(r.Ingested), cli.Bytes(r.Skipped), proof, where)
 }
 
 // outcome gives an error its exit code and the hint that goes with its type.

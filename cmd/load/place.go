@@ -79,6 +79,6 @@ func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	if _, err := fmt.Fprintln(streams.Out, p.Path); err != nil {
 		return err
 	}
-	display.Message("%d names, %s placed; the node imports them when it starts", len(p.Names), cli.Bytes(p.Size))
+	display.Message("%s, %s placed; the node imports what is there when it starts", cli.Count(len(p.Names), "name"), cli.Bytes(p.Size))
 	return nil
 }

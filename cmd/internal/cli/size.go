@@ -16,3 +16,11 @@ func Bytes(n int64) string {
 	}
 	return fmt.Sprintf("%.1f %cB", value, prefix[i])
 }
+
+// Count writes a number with its noun: "1 image", "3 images".
+func Count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
