@@ -7,6 +7,8 @@ TOOLS := $(CACHE)/tools
 CONTAINERD   := v2.4.2
 CONTAINERD17 := 1.7.35
 CONTAINERD16 := 1.6.20
+# Only the matrix wants the last of each other 2.x.
+CONTAINERDS  := 2.0.14 2.1.9 2.2.9 2.3.7
 RUNC         := v1.5.2
 CRANE        := v0.22.1
 STATICCHECK  := v0.8.2
@@ -19,7 +21,7 @@ FUZZTIME ?= 20s
 
 export STOWAGE_TOOLS := $(TOOLS)
 
-.PHONY: help build install demo test lint bench microbench fuzz clean tools servers
+.PHONY: help build install demo test lint bench matrix matrix-ci microbench fuzz clean tools servers
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -52,6 +54,13 @@ bench: build tools skopeo ## beside crane, skopeo, regctl, oras and ctr, in one 
 	go run ./bench bundle -bin bin
 	go run ./bench load -bin bin
 
+matrix: build tools servers skopeo $(CONTAINERDS:%=$(TOOLS)/containerd-%/containerd) engines ## every containerd and every reader, into docs/compatibility.md
+	cd test && go run ./matrix --bin ../bin -o ../docs/compatibility.md
+
+matrix-ci: build tools servers skopeo ## the part of the matrix that every change has to pass
+	cd test && go run ./matrix --bin ../bin --versions $(CONTAINERD16),$(CONTAINERD17),$(CONTAINERD:v%=%) \
+	  --readers ctr,"skopeo docker-archive:","crane push of the layout","crane validate of one image"
+
 microbench: ## the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
 
@@ -67,20 +76,13 @@ clean: ## bin/; the cache stays
 
 tools: $(TOOLS)/.containerd-$(CONTAINERD) $(TOOLS)/.runc-$(RUNC) $(TOOLS)/.crane-$(CRANE)
 
-# Older containerds, for the tests of pkg/node on each of them. 1.7's go.mod has replace
-# directives, so it cannot be installed by version; 1.6 is Debian's, unpacked and not
-# installed. Where apt-get is missing, 1.6 is not tested and the test says so.
+# Older containerds, for the tests of pkg/node on each of them. 1.6 is Debian's, unpacked and
+# not installed. Where apt-get is missing, 1.6 is not tested and the test says so.
 servers: $(TOOLS)/containerd-$(CONTAINERD17)/containerd
 	@[ -x $(TOOLS)/containerd-$(CONTAINERD16)/containerd ] || ! command -v apt-get >/dev/null || $(MAKE) --no-print-directory $(TOOLS)/containerd-$(CONTAINERD16)/containerd
 
-$(TOOLS)/containerd-$(CONTAINERD17)/containerd:
-	@rm -rf $(TOOLS)/src17 && mkdir -p $(@D)
-	cp -r "$$(cd / && go mod download -json github.com/containerd/containerd@v$(CONTAINERD17) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" $(TOOLS)/src17
-	chmod -R u+w $(TOOLS)/src17
-	cd $(TOOLS)/src17 && for p in ctr containerd-shim-runc-v2 containerd; do \
-	  CGO_ENABLED=0 go build -trimpath -tags no_btrfs,no_devmapper,no_zfs \
-	    -ldflags "-s -w -X github.com/containerd/containerd/version.Version=v$(CONTAINERD17)" -o $(@D)/$$p ./cmd/$$p || exit 1; done
-	@rm -rf $(TOOLS)/src17
+$(TOOLS)/containerd-$(CONTAINERD17)/containerd $(CONTAINERDS:%=$(TOOLS)/containerd-%/containerd):
+	test/build-containerd $(patsubst $(TOOLS)/containerd-%/containerd,%,$@) $(@D)
 
 $(TOOLS)/containerd-$(CONTAINERD16)/containerd:
 	@rm -rf $(TOOLS)/deb16 && mkdir -p $(TOOLS)/deb16 $(@D)
@@ -125,3 +127,11 @@ skopeo:
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends skopeo >/dev/null; \
 	  else echo "skopeo: not installed and not root on Debian: its test will be skipped"; fi; }
+
+# Debian's docker and podman, as readers of bundles: unpacked, not installed.
+.PHONY: engines
+engines:
+	@[ -x $(TOOLS)/engines/usr/bin/podman ] || { command -v apt-get >/dev/null || exit 0; \
+	  rm -rf $(TOOLS)/engines $(TOOLS)/debs && mkdir -p $(TOOLS)/debs && cd $(TOOLS)/debs && apt-get update -qq && \
+	  apt-get download -qq docker.io podman conmon libsubid4 libdevmapper1.02.1 && \
+	  for deb in *.deb; do dpkg -x $$deb $(TOOLS)/engines; done && rm -rf $(TOOLS)/debs; }

@@ -1,0 +1,164 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"stowage/internal/nodetest"
+)
+
+// engines is the folder below that of the tools where the Makefile unpacks Debian's docker
+// and podman, without installing them.
+const engines = "engines"
+
+// engine finds a program of those, and the environment that it needs.
+func engine(program string) (path string, env []string, err error) {
+	dir, err := nodetest.Tools()
+	if err != nil {
+		return "", nil, err
+	}
+	root := filepath.Join(dir, engines)
+	for _, d := range []string{"usr/bin", "usr/sbin"} {
+		path := filepath.Join(root, d, program)
+		if _, err := os.Stat(path); err == nil {
+			libs, err := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu"))
+			if err != nil {
+				return "", nil, err
+			}
+			return path, append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libs, ":"),
+				"PATH="+strings.Join([]string{filepath.Join(root, "usr/bin"), filepath.Join(root, "usr/sbin"), filepath.Join(dir, "containerd-1.6.20"), dir, os.Getenv("PATH")}, ":")), nil
+		}
+	}
+	return "", nil, &absentError{program + " is not in " + root + ", where \"make matrix\" unpacks Debian's"}
+}
+
+// podmanLoads runs "podman load" with a storage of its own, and copies nothing else.
+func podmanLoads(ctx context.Context, s *shelf, _, file string) error {
+	podman, env, err := engine("podman")
+	if err != nil {
+		return err
+	}
+	return s.scratch(func(dir string) (err error) {
+		conf := filepath.Join(dir, "containers.conf")
+		conmon := filepath.Join(filepath.Dir(podman), "conmon")
+		text := fmt.Sprintf("[engine]\nconmon_path = [%q]\nruntime = \"runc\"\nevents_logger = \"file\"\ntmp_dir = %q\n", conmon, filepath.Join(dir, "tmp"))
+		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+			return err
+		}
+		policy := filepath.Join(dir, "policy.json")
+		if err := os.WriteFile(policy, []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`), 0o600); err != nil {
+			return err
+		}
+		runroot, err := os.MkdirTemp("", "pr") // podman wants at most 50 characters
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(runroot)) }()
+		run := func(args ...string) (string, error) {
+			// vfs: nothing stays mounted, and the folder can simply be removed.
+			own := []string{"--root", filepath.Join(dir, "root"), "--runroot", runroot, "--storage-driver", "vfs"}
+			return command{env: append(env, "CONTAINERS_CONF="+conf, "TMPDIR="+dir, "HOME="+dir)}.run(ctx, podman, append(own, args...)...)
+		}
+		if _, err := run("load", "--signature-policy", policy, "-i", file); err != nil {
+			return err
+		}
+		list, err := run("images", "--format", "{{.Repository}}:{{.Tag}}")
+		if err != nil {
+			return err
+		}
+		return s.allListed(list)
+	})
+}
+
+// dockerLoads runs "docker load" against a dockerd of its own: own folders and socket, no
+// bridge, no packet filter.
+func dockerLoads(ctx context.Context, s *shelf, _, file string) error {
+	dockerd, env, err := engine("dockerd")
+	if err != nil {
+		return err
+	}
+	docker, _, err := engine("docker")
+	if err != nil {
+		return err
+	}
+	return s.scratch(func(dir string) (err error) {
+		host := "unix://" + filepath.Join(dir, "d.sock")
+		stop, err := startDockerd(ctx, dockerd, env, dir, host)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+		// runc of the folder of tools is built without seccomp.
+		run := func(args ...string) (string, error) {
+			return command{env: env}.run(ctx, docker, append([]string{"-H", host}, args...)...)
+		}
+		if _, err := run("load", "-i", file); err != nil {
+			return err
+		}
+		list, err := run("images", "--format", "{{.Repository}}:{{.Tag}}")
+		if err != nil {
+			return err
+		}
+		if err := s.allListed(list); err != nil {
+			return err
+		}
+		for _, name := range s.runnable {
+			out, err := run("run", "--rm", "--network", "none", "--security-opt", "seccomp=unconfined", "--entrypoint", greeter, name)
+			if err != nil || !strings.Contains(out, "hello from "+name) {
+				return fmt.Errorf("a container of %s printed %q: %w", name, out, err)
+			}
+		}
+		return nil
+	})
+}
+
+// startDockerd starts the daemon and waits until it answers.
+func startDockerd(ctx context.Context, dockerd string, env []string, dir, host string) (stop func() error, err error) {
+	log, err := os.Create(filepath.Join(dir, "dockerd.log"))
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(dockerd, "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
+		"-H", host, "-p", filepath.Join(dir, "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver", "overlay2")
+	cmd.Env, cmd.Stdout, cmd.Stderr = env, log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	stop = func() error {
+		err := cmd.Process.Signal(syscall.SIGTERM) // it ends its containerd, too
+		if errors.Is(err, os.ErrProcessDone) {
+			err = nil
+		}
+		<-ended
+		return errors.Join(err, log.Close())
+	}
+	docker, _, err := engine("docker")
+	if err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	for range 300 {
+		if _, err = (command{env: env}).run(ctx, docker, "-H", host, "version"); err == nil {
+			return stop, nil
+		}
+		select {
+		case end := <-ended:
+			ended <- end
+			text, _ := os.ReadFile(log.Name()) // for the message only
+			return nil, errors.Join(fmt.Errorf("dockerd ended: %w: %s", end, lastLines(string(text))), log.Close())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil, errors.Join(fmt.Errorf("dockerd does not answer: %w", err), stop())
+}

@@ -1,0 +1,271 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"stowage/internal/nodetest"
+)
+
+// job is a column of the table of loads: what is done with an empty node.
+type job struct {
+	name string
+	do   func(context.Context, *stage) error
+}
+
+var jobs = []job{
+	{"load", loadFile},
+	{"check", checkLoad},
+	{"second load", loadTwice},
+	{"stream", loadStreams},
+	{"differential", loadDifferential},
+	{"discard", loadDiscarding},
+}
+
+func jobNames() []string {
+	var names []string
+	for _, j := range jobs {
+		names = append(names, j.name)
+	}
+	return names
+}
+
+// stage is one job on a node of its own.
+type stage struct {
+	*shelf
+	node *nodetest.Node
+}
+
+// loadRow runs every job on one version of containerd.
+func loadRow(ctx context.Context, s *shelf, version string) row {
+	r := row{name: version}
+	for _, j := range jobs {
+		r.cells = append(r.cells, judge(onNode(ctx, s, version, j.do), ""))
+	}
+	return r
+}
+
+// cellLimit is what one cell may take; some seconds are usual.
+const cellLimit = 2 * time.Minute
+
+// onNode does a job on a new node.
+func onNode(ctx context.Context, s *shelf, version string, do func(context.Context, *stage) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, cellLimit)
+	defer cancel()
+	n, err := launch(ctx, version)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Stop()) }()
+	return do(ctx, &stage{shelf: s, node: n})
+}
+
+// judge makes a cell of an outcome; gap is why it should not work, empty when it should.
+func judge(err error, gap string) cell {
+	var missing *nodetest.MissingError
+	var absent *absentError
+	switch {
+	case errors.As(err, &missing), errors.As(err, &absent):
+		return cell{notRun, err.Error()}
+	case err == nil && gap != "":
+		return cell{wakes, gap}
+	case err == nil:
+		return cell{works, ""}
+	case gap != "":
+		return cell{known, gap}
+	}
+	return cell{fails, err.Error()}
+}
+
+// load runs the program and gives its report.
+func (s *stage) load(ctx context.Context, code int, args ...string) (report, error) {
+	return s.loadFrom(ctx, nil, code, args...)
+}
+
+// report is what the matrix reads of load's JSON.
+type report struct {
+	Images []struct {
+		Name   string `json:"name"`
+		CRI    string `json:"cri"`
+		Pinned bool   `json:"pinned"`
+	} `json:"images"`
+	Ingested int64 `json:"bytesIngested"`
+	Layers   int   `json:"layersUnpacked"`
+}
+
+func (s *stage) loadFrom(ctx context.Context, stdin *os.File, code int, args ...string) (r report, err error) {
+	args = append(args, "--address", s.node.Address(), "--output", "json", "--progress", "none")
+	out, err := command{env: s.env(), stdin: stdin, code: code}.run(ctx, filepath.Join(s.bin, "load"), args...)
+	if err != nil || strings.TrimSpace(out) == "" {
+		return r, err
+	}
+	return r, json.Unmarshal([]byte(out), &r)
+}
+
+// proved asks for what must be true after a load: each name known to CRI, and running.
+func (s *stage) proved(ctx context.Context, r report) error {
+	if len(r.Images) != len(s.names) {
+		return fmt.Errorf("%d images in the report, want %d", len(r.Images), len(s.names))
+	}
+	for _, i := range r.Images {
+		if i.CRI != "ready" {
+			return fmt.Errorf("CRI says of %s: %s", i.Name, i.CRI)
+		}
+	}
+	for _, name := range s.runnable {
+		out, err := s.node.RunContainer(ctx, name, greeter)
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(out, "hello from "+name) {
+			return fmt.Errorf("a container of %s printed %q", name, out)
+		}
+	}
+	return nil
+}
+
+func loadFile(ctx context.Context, s *stage) error {
+	r, err := s.load(ctx, 0, s.plain)
+	if err != nil {
+		return err
+	}
+	return s.proved(ctx, r)
+}
+
+func checkLoad(ctx context.Context, s *stage) error {
+	check := func(code int) error {
+		_, err := s.load(ctx, code, "check", s.plain)
+		return err
+	}
+	if err := check(3); err != nil {
+		return fmt.Errorf("on an empty node: %w", err)
+	}
+	if _, err := s.load(ctx, 0, s.plain); err != nil {
+		return err
+	}
+	if err := check(0); err != nil {
+		return err
+	}
+	if out, err := s.node.Ctr("images", "rm", "--sync", appName); err != nil {
+		return fmt.Errorf("ctr images rm: %w: %s", err, out)
+	}
+	return check(3)
+}
+
+func loadTwice(ctx context.Context, s *stage) error {
+	if _, err := s.load(ctx, 0, s.plain); err != nil {
+		return err
+	}
+	r, err := s.load(ctx, 0, s.plain)
+	if err == nil && r.Ingested+int64(r.Layers) != 0 {
+		err = fmt.Errorf("%d bytes sent and %d layers unpacked again", r.Ingested, r.Layers)
+	}
+	return err
+}
+
+// loadStreams loads from a pipe, plain and packed. Between the two everything is removed,
+// so that the second has as much to do.
+func loadStreams(ctx context.Context, s *stage) error {
+	for _, file := range []string{s.plain, s.zst} {
+		if err := s.loadPiped(ctx, file); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(file), err)
+		}
+		names, err := s.listed()
+		if err != nil {
+			return err
+		}
+		if out, err := s.node.Ctr(append([]string{"images", "rm", "--sync"}, names...)...); err != nil {
+			return fmt.Errorf("ctr images rm: %w: %s", err, out)
+		}
+	}
+	return nil
+}
+
+// listed are the names of the images on the node. ctr says other things, too, which are of
+// several words.
+func (s *stage) listed() ([]string, error) {
+	out, err := s.node.Ctr("images", "ls", "-q")
+	names := strings.Split(out, "\n")
+	return slices.DeleteFunc(names, func(line string) bool { return len(strings.Fields(line)) != 1 }), err
+}
+
+// loadPiped is "load -" with cat at the other end of a pipe.
+func (s *stage) loadPiped(ctx context.Context, file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // only read from
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	sent := make(chan error, 1)
+	go func() {
+		_, err := f.WriteTo(w)
+		sent <- errors.Join(err, w.Close())
+	}()
+	rep, err := s.loadFrom(ctx, r, 0, "-")
+	r.Close() // ends the goroutine when load has not read it all
+	if serr := <-sent; err == nil && serr != nil {
+		err = fmt.Errorf("write into the pipe: %w", serr)
+	}
+	if err != nil {
+		return err
+	}
+	return s.proved(ctx, rep)
+}
+
+func loadDifferential(ctx context.Context, s *stage) error {
+	if _, err := s.load(ctx, refused, s.newer); err != nil {
+		return fmt.Errorf("without its base: %w", err)
+	}
+	if names, err := s.listed(); err != nil || len(names) > 0 {
+		return fmt.Errorf("after a refused load the node has %q %w", names, err)
+	}
+	if _, err := s.load(ctx, 0, s.plain); err != nil {
+		return err
+	}
+	r, err := s.load(ctx, 0, s.newer)
+	if err != nil {
+		return err
+	}
+	if r.Layers == 0 {
+		return errors.New("the newer edition brought no layer")
+	}
+	return s.proved(ctx, r)
+}
+
+// refused is the exit code of a differential bundle on a node without its base.
+const refused = 3
+
+func loadDiscarding(ctx context.Context, s *stage) error {
+	r, err := s.load(ctx, 0, "--discard-layers", s.plain)
+	if err != nil {
+		return err
+	}
+	if err := s.proved(ctx, r); err != nil {
+		return err
+	}
+	out, err := s.node.Ctr("content", "ls")
+	if err != nil {
+		return err
+	}
+	for _, line := range strings.Split(out, "\n") {
+		// What is left are documents, which are labelled with what they lead to.
+		if strings.HasPrefix(line, "sha256:") && strings.Contains(line, "containerd.io/uncompressed") {
+			return fmt.Errorf("a layer is in the content store: %s", line)
+		}
+	}
+	return nil
+}

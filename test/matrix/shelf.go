@@ -1,0 +1,185 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"stowage/internal/hub"
+	"stowage/internal/nodetest"
+)
+
+// appName is an image of which the newer bundle has another version under the same tag.
+const (
+	appRepo = "acme/app"
+	appTag  = "v1"
+	appName = "docker.io/" + appRepo + ":" + appTag
+)
+
+// greeter is a program in every image that pods run: some of their own commands stay until
+// they are told to end.
+const greeter = "/bin/hello"
+
+// shelf is a hub with images that run, and the bundles that bin/bundle made of them.
+type shelf struct {
+	dir, bin string
+	hub      *hub.Hub
+	program  []byte
+	runnable []string // names of images that have the greeter
+	names    []string // those and the sandbox image
+	// The bundles: as they are by default, packed, flat; one with other content and the
+	// differential one between it and the default.
+	plain, zst, flat, newer string
+}
+
+// openShelf fills the hub and makes the bundles.
+func openShelf(ctx context.Context, bin string) (_ *shelf, err error) {
+	s := &shelf{}
+	if s.bin, err = filepath.Abs(bin); err != nil {
+		return nil, err
+	}
+	if s.dir, err = os.MkdirTemp("", "stowage-matrix-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.hub, err = hub.Start(hub.Options{}); err != nil {
+		return nil, err
+	}
+	if err := s.stock(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.write(ctx)
+}
+
+// write makes the bundles.
+func (s *shelf) write(ctx context.Context) error {
+	for _, b := range []struct {
+		path  *string
+		file  string
+		flags []string
+	}{{&s.plain, "bundle.tar", nil}, {&s.zst, "bundle.tar.zst", nil}, {&s.flat, "flat.tar", []string{"--flat"}}} {
+		path, err := s.bundle(ctx, b.file, s.names, b.flags...)
+		if err != nil {
+			return err
+		}
+		*b.path = path
+		if _, err := s.bundle(ctx, filepath.Base(s.single(path)), []string{appName}, b.flags...); err != nil {
+			return err
+		}
+	}
+	err := s.renew()
+	if err == nil {
+		s.newer, err = s.bundle(ctx, "newer.tar", s.names, "--since", s.plain)
+	}
+	return err
+}
+
+// single is the bundle of the app alone that is otherwise made as this one.
+func (s *shelf) single(path string) string {
+	return filepath.Join(filepath.Dir(path), "one-"+filepath.Base(path))
+}
+
+func (s *shelf) close() error {
+	var err error
+	if s.hub != nil {
+		err = s.hub.Close()
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
+}
+
+// stock puts the images into the hub.
+func (s *shelf) stock(ctx context.Context) (err error) {
+	if s.program, err = hub.Program(ctx); err != nil {
+		return err
+	}
+	programs := map[string][]byte{runtime.GOARCH: s.program}
+	set, err := s.hub.AddCalico(hub.CalicoOptions{Programs: programs, Compression: hub.GzipStored})
+	if err != nil {
+		return err
+	}
+	for _, added := range set {
+		s.runnable = append(s.runnable, "docker.io/"+added.Repo+":"+added.Tag)
+	}
+	if _, err := s.hub.AddImage(appRepo, appTag, s.app("one")); err != nil {
+		return err
+	}
+	if _, err := s.hub.AddPause(programs); err != nil {
+		return err
+	}
+	s.runnable = append(s.runnable, appName)
+	s.names = append(s.names, s.runnable...)
+	s.names = append(s.names, nodetest.DefaultSandboxImage)
+	return nil
+}
+
+// app is the program on a layer of its own, with a data layer that each edition has anew.
+func (s *shelf) app(edition string) hub.Image {
+	img := hub.Hello(appName, runtime.GOARCH, s.program)
+	img.Layers = append(img.Layers, &hub.Layer{Files: []hub.File{{Name: "edition", Body: []byte(edition)}}})
+	return img
+}
+
+// renew puts the second edition of the app under its tag.
+func (s *shelf) renew() error {
+	_, err := s.hub.AddImage(appRepo, appTag, s.app("two"))
+	return err
+}
+
+// bundle runs the program for these images.
+func (s *shelf) bundle(ctx context.Context, file string, names []string, flags ...string) (string, error) {
+	out := filepath.Join(s.dir, file)
+	args := append(slices.Clone(names), "-o", out, "--mirror", "docker.io="+s.hub.Host(), "--mirror", "registry.k8s.io="+s.hub.Host())
+	_, err := command{env: s.env()}.run(ctx, filepath.Join(s.bin, "bundle"), append(args, flags...)...)
+	return out, err
+}
+
+// env is an environment without accounts.
+func (s *shelf) env() []string {
+	return append(os.Environ(), "HOME="+s.dir, "DOCKER_CONFIG=", "DOCKER_AUTH_CONFIG=", "REGISTRY_AUTH_FILE=", "XDG_RUNTIME_DIR=", "XDG_CONFIG_HOME=")
+}
+
+// command is a program to run to its end.
+type command struct {
+	env   []string
+	stdin *os.File
+	code  int // that it must end with
+}
+
+// run gives what the program printed; ending otherwise than with code is an error.
+func (c command) run(ctx context.Context, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = c.env
+	if c.stdin != nil {
+		cmd.Stdin = c.stdin
+	}
+	var out, told bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &told
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return "", err
+	}
+	if got := cmd.ProcessState.ExitCode(); got != c.code {
+		return out.String(), fmt.Errorf("%s ended with %d, want %d: %s", filepath.Base(program), got, c.code, lastLines(told.String()+out.String()))
+	}
+	return out.String(), nil
+}
+
+// lastLines is the end of what a program said.
+func lastLines(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-3):], " / ")
+}
