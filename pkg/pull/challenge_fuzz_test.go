@@ -1,0 +1,73 @@
+package pull
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// answers is a registry that demands a login in its own words, and grants a token to all.
+type answers struct {
+	challenge string
+	token     string
+	seen      []*http.Request
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (a *answers) RoundTrip(req *http.Request) (*http.Response, error) {
+	a.seen = append(a.seen, req)
+	resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: req, Body: io.NopCloser(strings.NewReader(a.token))}
+	if req.URL.Path == "/v2/" && req.Header.Get("Authorization") == "" {
+		resp.StatusCode = http.StatusUnauthorized
+		resp.Header.Set("WWW-Authenticate", a.challenge)
+	}
+	return resp, nil
+}
+
+// FuzzChallenge: whatever a registry asks for, the password is in no address, in no error,
+// and goes out over TLS only.
+func FuzzChallenge(f *testing.F) {
+	const token = `{"token":"t"}`
+	for _, s := range []string{
+		"", "Basic", `Basic realm="x"`, `Bearer realm="https://auth.example/token",service="registry.example"`,
+		`bearer realm="https://auth.example/token?x=1&y=%zz"`, "Bearer", `Bearer realm=`, `Bearer realm="/token"`,
+		`Bearer realm="http://auth.example/token"`, `Bearer realm="//auth.example/token"`, `Bearer realm="https://u:v@auth.example/"`,
+		`Bearer realm="https://auth.example/",scope="repository:a:pull",error="invalid_token"`, "Negotiate", "\x00", `Bearer realm="\x1b[2J"`,
+		`Bearer realm="ftp://auth.example/"`, `Digest realm="a", Bearer realm="https://b.example"`, `Bearer service="only"`,
+	} {
+		f.Add(s, token)
+	}
+	f.Add(`Bearer realm="https://auth.example/token"`, `{"access_token":"a","expires_in":-1}`)
+	f.Add(`Bearer realm="https://auth.example/token"`, `{"token":`)
+	f.Add(`Bearer realm="https://auth.example/token"`, `{}`)
+	f.Fuzz(func(t *testing.T, challenge, token string) {
+		const password = "correct-horse"
+		a := &answers{challenge: challenge, token: token}
+		client := newClient(t, func(o *Options) {
+			o.Transport, o.Attempts = a, 1
+			o.Accounts = accounts{"registry.example": {login1(t, "registry.example", "u", password)}}
+		})
+		_, failures, err := client.Resolve(t.Context(), []Reference{{Name: "registry.example/a:b"}})
+		for _, e := range append([]Failure{{Err: err}}, failures...) {
+			if e.Err != nil && strings.Contains(e.Err.Error(), password) {
+				t.Errorf("in an error: %v", e.Err)
+			}
+		}
+		for _, req := range a.seen {
+			_, pass, _ := req.BasicAuth()
+			var body []byte
+			if req.GetBody != nil {
+				r, err := req.GetBody()
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, _ = io.ReadAll(r) // from memory
+			}
+			sent := pass == password || strings.Contains(string(body), password)
+			if strings.Contains(req.URL.String(), password) || sent && req.URL.Scheme != "https" {
+				t.Errorf("challenge %q sends it to %s", challenge, req.URL)
+			}
+		}
+	})
+}
