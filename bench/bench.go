@@ -27,8 +27,12 @@ const (
 	password = "bench-password"
 )
 
-// scaleOfCalico makes the hub's set as large as the real one, about 250 MB.
-const scaleOfCalico = 600
+// The hub's set becomes as large as the real one, about 250 MB, with as many files, about
+// 10,800 in all.
+const (
+	scaleOfCalico = 600
+	filesOfCalico = 2700
+)
 
 // stepTime is how long one command may take before it is killed.
 const stepTime = 10 * time.Minute
@@ -74,9 +78,9 @@ func newBench(ctx context.Context, s *settings, log io.Writer) (_ *bench, err er
 		return nil, err
 	}
 	b.say("making the images")
-	opts := hub.CalicoOptions{Archs: []string{runtime.GOARCH}, Scale: scaleOfCalico}
+	opts := hub.CalicoOptions{Archs: []string{runtime.GOARCH}, Scale: scaleOfCalico, Files: filesOfCalico}
 	if s.quick {
-		opts.Scale = 1
+		opts.Scale, opts.Files = 1, 20
 	}
 	b.calico, err = b.hub.AddCalico(opts)
 	return b, err

@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"archive/tar"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -367,4 +368,34 @@ func descriptors(t *testing.T, raw []byte) map[string]string {
 		types[d.Digest.String()] = d.ArtifactType
 	}
 	return types
+}
+
+// TestCalicoFiles: the base and the first own layer are divided, the size stays.
+func TestCalicoFiles(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 50, 51} {
+		h := hubtest.Start(t, hub.Options{})
+		set := hubtest.Must(h.AddCalico(hub.CalicoOptions{Archs: []string{"amd64"}, Compression: hub.None, Files: n}))(t)
+		for i, want := range []int64{64 << 10, 150 << 10, 260 << 10} {
+			if i == 2 {
+				n = 0
+			}
+			blob := hubtest.Must(h.Blob(set[0].Repo, set[0].Manifests[0].Layers[i].Digest))(t)
+			files, bytes := 0, int64(0)
+			for tr := tar.NewReader(blob); ; {
+				hdr, err := tr.Next()
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if hdr.Typeflag == tar.TypeReg {
+					files, bytes = files+1, bytes+hdr.Size
+				}
+			}
+			if files != max(1, n) || bytes != want {
+				t.Errorf("Files %d, layer %d: %d files of %d bytes, want %d", n, i, files, bytes, want)
+			}
+		}
+	}
 }
