@@ -32,7 +32,7 @@ func (j *job) asked(repo string) []string {
 		mirrors = j.mirrors["*"]
 	}
 	for _, m := range mirrors {
-		out = append(out, strings.TrimSuffix(m.Host+"/"+m.Prefix, "/")+"/"+path)
+		out = append(out, m.Repository(path))
 		if m.Last {
 			return out
 		}

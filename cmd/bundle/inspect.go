@@ -82,6 +82,9 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 				fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", name, platform, len(m.Layers), cli.Bytes(m.Size), img.Digest)
 			}
 		}
+		for _, a := range img.Attached {
+			fmt.Fprintf(t, "  attached\t%s\t\t%s\t%s\n", attachedAs(a), cli.Bytes(a.Size), a.Digest)
+		}
 	}
 	for _, l := range s.LeftOut {
 		fmt.Fprintf(t, "%s\tleft out\t\t\t%s\n", l.Name, l.Reason)
@@ -94,6 +97,17 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 		_, err = fmt.Fprintf(w, "differential: %d layers (%s) must be on the node already\n", s.Omitted, cli.Bytes(s.OmitSize))
 	}
 	return err
+}
+
+// attachedAs says what a referrer is: by cosign's tags, whose manifests have the types of
+// an image, or by its type.
+func attachedAs(a archive.ReferrerSummary) string {
+	for suffix, kind := range map[string]string{".sig": "signature", ".att": "attestation", ".sbom": "SBOM"} {
+		if strings.HasSuffix(a.Tag, suffix) {
+			return kind
+		}
+	}
+	return a.ArtifactType
 }
 
 // verdict is the answer of verify in JSON.

@@ -4,6 +4,8 @@ package main
 
 import (
 	"errors"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/pflag"
 
@@ -26,7 +28,17 @@ var program = cli.Program{
 // interrupted is what a run that a signal ended says.
 const interrupted = "interrupted"
 
-func main() { program.Exit() }
+// gcPercent is how much garbage there may be for what is in use, percent. What is in use is
+// small, 9 MB for a bundle of 2000 images, and Go's 100 would let that much again lie about.
+// The program waits for the network most of the time.
+const gcPercent = 50
+
+func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	program.Exit()
+}
 
 // parse reads args into fs; a mistake is an error of usage with the command to ask for help.
 func parse(fs *pflag.FlagSet, args []string) error {

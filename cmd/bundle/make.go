@@ -28,6 +28,10 @@ type job struct {
 	draft   *archive.Draft // nil for standard output
 	older   *older         // bundles whose content may be used again
 	client  *pull.Client
+
+	docs     *documents
+	resolved []pull.Image        // of a flat bundle, whose plan does not tell them any more
+	layout   archive.PlanOptions // of every plan of this job
 }
 
 // runBundle is the main job: manifests → images → one file.
@@ -155,39 +159,56 @@ func (j *job) make(ctx context.Context) (err error) {
 		if j.draft, err = archive.OpenDraft(j.out); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, j.draft.Close()) }()
+		defer func() {
+			if j.draft != nil { // another one may take its place
+				err = errors.Join(err, j.draft.Close())
+			}
+		}()
 	}
 	if j.older, err = openOlder(ctx, j.out, slices.Concat(j.reuse, j.since)); err != nil {
 		return err
 	}
 	defer j.older.close()
-	docs := newDocuments(j.draft, j.older)
-	if j.client, err = j.newClient(docs); err != nil {
+	j.docs = newDocuments(j.draft, j.older)
+	if j.client, err = j.newClient(j.docs); err != nil {
 		return err
 	}
-	plan, err := j.plan(ctx, docs)
-	switch {
-	case errors.Is(err, errDryRun):
+	plan, err := j.plan(ctx)
+	if errors.Is(err, errDryRun) {
 		return nil
-	case err != nil:
-		return err
-	case j.older.same(plan):
-		j.display.Message("%s is up to date: %s", j.out, j.summary(plan))
-		if j.draft != nil { // what a killed run left is of no use any more
-			err = j.draft.Discard()
-		}
-	case j.draft == nil:
-		err = j.stream(ctx, plan, docs)
-	default:
-		err = j.fill(ctx, plan)
+	}
+	if err == nil {
+		plan, err = j.write(ctx, plan)
 	}
 	if err != nil {
 		return err
 	}
-	if !j.older.same(plan) {
-		j.display.Message("wrote %s: %s", j.outName(), j.summary(plan))
-	}
 	return errors.Join(j.results(plan), j.failed)
+}
+
+// write makes the bundle, and gives the plan that it was made by.
+func (j *job) write(ctx context.Context, plan *archive.Plan) (*archive.Plan, error) {
+	if j.draft == nil {
+		if err := j.stream(ctx, plan); err != nil {
+			failures, _, err := j.unfetched(plan.Images(), err)
+			return nil, errors.Join(err, causes(failures)) // what has gone out cannot be planned anew
+		}
+	}
+	for j.draft != nil {
+		if j.older.same(plan) {
+			j.display.Message("%s is up to date: %s", j.out, j.summary(plan))
+			return plan, j.draft.Discard() // what a killed run left is of no use any more
+		}
+		err := j.fill(ctx, plan)
+		if err == nil {
+			break
+		}
+		if plan, err = j.without(plan, err); err != nil {
+			return nil, err
+		}
+	}
+	j.display.Message("wrote %s: %s", j.outName(), j.summary(plan))
+	return plan, nil
 }
 
 // errDryRun ends a dry run before the first request that counts.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"stowage/cmd/internal/cli"
@@ -60,7 +61,7 @@ func explain(err error) (code int, hint string) {
 		case errors.As(err, &old):
 			return cli.Incomplete, "push the image again with a current docker, podman or crane: containerd 2 cannot run Docker's schema 1 either"
 		case errors.As(err, &missing):
-			return cli.Incomplete, "check the name and the tag; leave the image out with --exclude"
+			return cli.Incomplete, missingHint(missing)
 		}
 		return cli.Incomplete, ""
 	}
@@ -89,6 +90,18 @@ func onlyMissing(err error) bool {
 		return onlyMissing(one)
 	}
 	return false
+}
+
+// missingHint tells a name that may be wrong from one that cannot be: what is asked for by
+// its digest has been there once.
+func missingHint(e *pull.NotFoundError) string {
+	switch pinned := strings.HasSuffix(e.Name, "@"+e.Digest.String()); {
+	case e.Digest == "":
+		return "check the name and the tag; leave the image out with --exclude"
+	case pinned && !e.Blob:
+		return "the registry serves this digest no more: make a new lock file with \"bundle scan --pin\", or take the image from an older bundle with --reuse"
+	}
+	return "the registry has lost a part of the image: push it again, take it from an older bundle with --reuse, or do without it with --keep-going"
 }
 
 func authHint(e *pull.AuthError) string {

@@ -51,9 +51,9 @@ func estimateLines(e pull.Estimate) []string {
 }
 
 // plan resolves every name and lays the bundle out.
-func (j *job) plan(ctx context.Context, docs *documents) (*archive.Plan, error) {
-	omit, base, err := j.omitted(ctx) // before anything is pulled in vain
-	if err != nil {
+func (j *job) plan(ctx context.Context) (*archive.Plan, error) {
+	var err error
+	if j.layout.Omit, j.layout.Base, err = j.omitted(ctx); err != nil { // before anything is pulled in vain
 		return nil, err
 	}
 	refs := references(j.wanted)
@@ -65,35 +65,33 @@ func (j *job) plan(ctx context.Context, docs *documents) (*archive.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	images, err := j.named(resolved)
+	images, err := named(resolved)
 	if err != nil {
 		return nil, err
 	}
 	if err := j.judge(failures); err != nil {
 		if limit := (*pull.RateLimitError)(nil); errors.As(err, &limit) && len(images) > 0 {
-			j.salvage(ctx, images, docs)
+			j.salvage(ctx, images)
 		}
 		return nil, err
 	}
-	if len(images) == 0 {
-		return nil, cli.Errorf(cli.Incomplete, "no image can be had of %d", len(refs))
+	if j.flat {
+		j.resolved = resolved
 	}
-	return archive.NewPlan(images, docs, archive.PlanOptions{LeftOut: j.leftOut, Flat: j.flat, Omit: omit, Base: base})
+	return j.lay(images)
 }
 
 // named gives each resolved image the names under which a node looks for it.
-func (j *job) named(resolved []pull.Image) ([]archive.Image, error) {
+func named(resolved []pull.Image) ([]archive.Image, error) {
 	var images []archive.Image
 	for _, r := range resolved {
-		// A signature that only a tag ties to its image would become an image of its own
-		// on a node, and is none.
-		referrers := slices.DeleteFunc(slices.Clone(r.Referrers), func(d ocispec.Descriptor) bool {
-			tag := d.Annotations[ocispec.AnnotationRefName]
-			if tag != "" {
-				j.leave(tag, "a bundle carries signatures as referrers only, and this one is an image under a tag")
+		referrers := slices.Clone(r.Referrers)
+		for i, d := range referrers {
+			// The tag of a signature is no name: nothing on a node may take it for an image.
+			if tag := d.Annotations[ocispec.AnnotationRefName]; tag != "" {
+				referrers[i].Annotations = map[string]string{archive.AnnotationTag: tag}
 			}
-			return tag != ""
-		})
+		}
 		names, err := archive.Names(r.Name)
 		if err != nil {
 			return nil, err
@@ -107,11 +105,11 @@ func (j *job) named(resolved []pull.Image) ([]archive.Image, error) {
 
 // salvage fetches the blobs of what did resolve when a pull limit ends the job: they cost
 // no pulls, and the next run has that much less to do. The limit stays the error to tell.
-func (j *job) salvage(ctx context.Context, images []archive.Image, docs *documents) {
+func (j *job) salvage(ctx context.Context, images []archive.Image) {
 	if j.draft == nil {
 		return
 	}
-	plan, err := archive.NewPlan(images, docs, archive.PlanOptions{})
+	plan, err := archive.NewPlan(images, j.docs, archive.PlanOptions{})
 	if err == nil {
 		err = j.fetch(ctx, plan)
 	}
@@ -150,11 +148,16 @@ func failed(failures []pull.Failure) error {
 	if len(failures) == 0 {
 		return nil
 	}
+	return outcome(causes(failures))
+}
+
+// causes joins the errors of failures.
+func causes(failures []pull.Failure) error {
 	errs := make([]error, len(failures))
 	for i, f := range failures {
 		errs[i] = f.Err
 	}
-	return outcome(errors.Join(errs...))
+	return errors.Join(errs...)
 }
 
 func (j *job) platformNames() string {

@@ -7,18 +7,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/clitest"
 	"stowage/internal/hub"
 	"stowage/internal/hub/hubtest"
 	"stowage/internal/nodetest"
+	"stowage/pkg/archive"
 )
 
 // shelf is a hub with images that run, and the bundles made of them.
@@ -117,6 +121,51 @@ func containerdReads(t *testing.T, s *shelf, file string) {
 	if err != nil || !strings.Contains(out, "hello from "+s.names[0]) {
 		t.Errorf("a pod of %s: %v, it printed %q", s.names[0], err, out)
 	}
+}
+
+// TestReadersOfSigned: signatures under tags travel along, and become an image nowhere.
+func TestReadersOfSigned(t *testing.T) {
+	load := filepath.Join(clitest.Programs(t), "load")
+	s := newShelf(t)
+	raw := hubtest.Must(s.hub.Document("calico/cni", hub.CalicoTag))(t)
+	cni := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
+	hubtest.Must(s.hub.AddCosignTag("calico/cni", cni.Digest))(t)
+	hubtest.Must(s.hub.AddReferrer("calico/cni", cni))(t)
+	signed := s.hub.Ref("calico/cni", hub.CalicoTag)
+	file := s.bundle(t, signed, "--referrers")
+	r := hubtest.Must(archive.Open(file))(t)
+	defer r.Close()
+	if img := r.Images()[0]; img.Name != signed || len(img.Referrers) != 2 {
+		t.Fatalf("%s with %d referrers, want %s with 2", img.Name, len(img.Referrers), signed)
+	}
+	t.Run("containerd", func(t *testing.T) {
+		n := nodetest.Start(t)
+		for _, local := range []string{"--local=false", "--local=true"} {
+			if out, err := n.Ctr("images", "import", local, file); err != nil {
+				t.Fatalf("ctr images import %s: %v\n%s", local, err, out)
+			}
+			list, err := n.Ctr("images", "ls", "-q")
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The CRI plugin adds the IDs of images by itself, and ctr may warn of the machine.
+			if got := regexp.MustCompile(`(?m)^(sha256:|time=).*$`).ReplaceAllString(list, ""); strings.TrimSpace(got) != signed {
+				t.Errorf("images after import %s: %q, want %q", local, list, signed)
+			}
+		}
+	})
+	t.Run("load", func(t *testing.T) {
+		n := nodetest.Start(t)
+		must(t, load, "--address", n.Address(), file)
+		must(t, load, "check", "--address", n.Address(), file)
+	})
+	t.Run("skopeo", func(t *testing.T) {
+		skopeo := tool(t, "skopeo")
+		must(t, skopeo, "copy", "--insecure-policy", "docker-archive:"+file+":"+signed, "dir:"+t.TempDir())
+		if out := must(t, skopeo, "list-tags", "docker-archive:"+file); strings.Contains(out, "sha256-") {
+			t.Errorf("skopeo sees %s", out)
+		}
+	})
 }
 
 // skopeoReads: skopeo finds every name as a docker archive. As an OCI archive it finds

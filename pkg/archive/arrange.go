@@ -19,7 +19,7 @@ type arranger struct {
 	tops   []topEntry
 	blobs  [4][]Blob // by class
 	seen   map[digest.Digest]place
-	refs   map[digest.Digest]bool // referrers in tops
+	refs   map[attachment]bool // referrers in tops
 	docker dockerList
 	links  int
 }
@@ -44,7 +44,7 @@ func newArranger(docs Documents, opts PlanOptions) *arranger {
 	return &arranger{
 		docs: docs, opts: opts,
 		seen:   map[digest.Digest]place{},
-		refs:   map[digest.Digest]bool{},
+		refs:   map[attachment]bool{},
 		docker: dockerList{at: map[digest.Digest]int{}},
 	}
 }
@@ -175,7 +175,7 @@ func (a *arranger) at(p place) *Blob { return &a.blobs[p.class][p.index] }
 
 // plan closes the lists and computes the file.
 func (a *arranger) plan() (*Plan, error) {
-	p := &Plan{images: a.images}
+	p := &Plan{images: slices.Clone(a.images)}
 	p.blobs = slices.Concat(a.blobs[classDocument], a.blobs[classConfig], a.blobs[classLayer])
 	p.blobs = slices.DeleteFunc(p.blobs, func(b Blob) bool { return b.Digest == "" })
 	for _, b := range a.blobs[classOmitted] {
@@ -183,6 +183,7 @@ func (a *arranger) plan() (*Plan, error) {
 			p.omitted = append(p.omitted, plain(b.Descriptor))
 		}
 	}
+	a.blobs, a.seen, a.images = [4][]Blob{}, nil, nil // of thousands of images they are megabytes
 	p.at = make(map[digest.Digest]int32, len(p.blobs))
 	for i := range p.blobs {
 		p.at[p.blobs[i].Digest] = int32(i)
@@ -197,6 +198,7 @@ func (a *arranger) plan() (*Plan, error) {
 	if p.docker, err = a.docker.marshal(p); err != nil {
 		return nil, err
 	}
+	a.docker = dockerList{}
 	if p.index, err = a.marshalIndex(p); err != nil {
 		return nil, err
 	}
@@ -290,39 +292,4 @@ func (w *imageWalk) manifest(desc ocispec.Descriptor, doc *document) error {
 	}
 	w.manifests = append(w.manifests, m)
 	return nil
-}
-
-// referrers takes up manifests about this image, sorted by digest. In index.json they
-// stand without a name.
-func (w *imageWalk) referrers(list []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	var out []ocispec.Descriptor
-	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b ocispec.Descriptor) int { return compareDigest(a, b) })
-	for i, desc := range list {
-		if i > 0 && list[i-1].Digest == desc.Digest {
-			continue
-		}
-		doc, err := w.load(&desc)
-		if err != nil {
-			return nil, fmt.Errorf("referrer %s: %w", desc.Digest, err)
-		}
-		if !w.met[doc.subject] || doc.index {
-			return nil, fmt.Errorf("referrer %s is not a manifest about this image", desc.Digest)
-		}
-		if err := w.put(desc, classDocument); err != nil {
-			return nil, err
-		}
-		kept := plain(desc)
-		kept.ArtifactType = doc.artifactType
-		if kept.ArtifactType == "" {
-			kept.ArtifactType = doc.config.MediaType
-		}
-		sub := imageWalk{arranger: w.arranger}
-		if err := sub.manifest(kept, doc); err != nil {
-			return nil, err
-		}
-		w.nameless(kept)
-		out = append(out, kept)
-	}
-	return out, nil
 }

@@ -32,6 +32,12 @@
 //	dev.stowage.bundle.omitted   differential bundle: layers left out ("sha256:… size", one a line)
 //	dev.stowage.bundle.left-out  names that were asked for and are not there, as JSON
 //
+// Signatures, attestations and SBOMs stand there without a name, so that nobody takes them
+// for images. One that says itself what it is about, by its subject, needs no more; what
+// only a tag ties to its image, as cosign before version 3 keeps signatures, has that tag:
+//
+//	dev.stowage.bundle.tag       "docker.io/library/busybox:sha256-<hex>.sig"
+//
 // The first makes the identity cover the choice of platforms, which a sparse index
 // alone does not, and shows a lost entry or an altered name without reading any layer.
 //

@@ -68,6 +68,7 @@ func platformRank(m *walked) int {
 // not in the tarball is left out: its readers know no such thing.
 func (l *dockerList) marshal(p *Plan) ([]byte, error) {
 	var b bytes.Buffer
+	b.Grow(len(l.configs) * entrySize)
 	for i, config := range l.configs {
 		e := dockerEntry{Config: blobEntry(config), RepoTags: slices.Compact(l.tags[i]), Layers: []string{}}
 		whole := true
@@ -90,5 +91,5 @@ func (l *dockerList) marshal(p *Plan) ([]byte, error) {
 		return nil, nil
 	}
 	b.WriteByte(']')
-	return bytes.Clone(b.Bytes()), nil
+	return b.Bytes(), nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unique"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -50,7 +51,7 @@ type wireDocument struct {
 	FSLayers      json.RawMessage `json:"fsLayers"`
 }
 
-// wireDescriptor leaves out the annotations but the two that index.json needs, so that
+// wireDescriptor leaves out the annotations but those that index.json needs, so that
 // a hostile document cannot grow in memory.
 type wireDescriptor struct {
 	MediaType    string            `json:"mediaType"`
@@ -62,15 +63,20 @@ type wireDescriptor struct {
 	Annotations  struct {
 		ImageName string `json:"io.containerd.image.name"`
 		RefName   string `json:"org.opencontainers.image.ref.name"`
+		Tag       string `json:"dev.stowage.bundle.tag"`
 	} `json:"annotations"`
 }
 
 func (w *wireDescriptor) descriptor() ocispec.Descriptor {
 	return ocispec.Descriptor{
-		MediaType: w.MediaType, Digest: w.Digest, Size: w.Size, URLs: w.URLs,
+		MediaType: intern(w.MediaType), Digest: w.Digest, Size: w.Size, URLs: w.URLs,
 		Platform: w.Platform, ArtifactType: w.ArtifactType,
 	}
 }
+
+// intern gives the one copy of a media type: a few of them stand in thousands of
+// descriptors.
+func intern(mediaType string) string { return unique.Make(mediaType).Value() }
 
 // check refuses descriptors no blob can answer.
 func (w *wireDescriptor) check(lim limits) error {
@@ -132,7 +138,7 @@ func parseDocument(raw []byte, lim limits) (*document, error) {
 	if err := json.Unmarshal(raw, &w); err != nil {
 		return nil, fmt.Errorf("parse manifest: %w", err)
 	}
-	d := &document{mediaType: w.MediaType, stated: w.MediaType != "", artifactType: w.ArtifactType}
+	d := &document{mediaType: intern(w.MediaType), stated: w.MediaType != "", artifactType: w.ArtifactType}
 	if w.Subject != nil {
 		d.subject = w.Subject.Digest
 	}

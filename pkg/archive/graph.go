@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -66,14 +65,20 @@ func (g *graph) follow(list []wireDescriptor) error {
 			}
 		}
 		if name == "" {
-			loose = append(loose, t.present[0])
+			d, err := tagged(t.present[0], w.Annotations.Tag)
+			if err != nil {
+				return err
+			}
+			loose = append(loose, d)
 			continue
 		}
 		if err := g.image(name, desc, t); err != nil {
 			return err
 		}
 	}
-	g.attach(loose)
+	if err := g.attach(loose); err != nil {
+		return err
+	}
 	if len(g.used) != len(g.omitted) {
 		return errors.New("a layer is listed as left out that no image has")
 	}
@@ -98,40 +103,14 @@ func (g *graph) image(name string, desc ocispec.Descriptor, t *tree) error {
 	if t.leaves == 0 {
 		return fmt.Errorf("name %s: none of the manifests of index %s is there", name, desc.Digest)
 	}
-	if g.links += len(t.present); g.links > g.r.lim.link {
-		return fmt.Errorf("more than %d manifests", g.r.lim.link)
+	if err := g.link(len(t.present)); err != nil {
+		return err
 	}
 	target := plain(t.present[0])
 	target.Platform = desc.Platform
 	g.names[name] = append(g.names[name], len(g.r.images))
 	g.r.images = append(g.r.images, Image{Name: name, Target: target, Present: t.present})
 	return nil
-}
-
-// attach gives nameless manifests to the images they are about.
-func (g *graph) attach(loose []ocispec.Descriptor) {
-	about := map[digest.Digest][]ocispec.Descriptor{}
-	for _, d := range loose {
-		if s := g.trees[d.Digest].subject; s != "" {
-			about[s] = append(about[s], d)
-		}
-	}
-	taken := map[digest.Digest]bool{}
-	for i := range g.r.images {
-		img := &g.r.images[i]
-		for _, p := range img.Present {
-			for _, d := range about[p.Digest] {
-				img.Referrers = append(img.Referrers, d)
-				taken[d.Digest] = true
-			}
-		}
-		slices.SortFunc(img.Referrers, compareDigest)
-	}
-	for _, d := range loose {
-		if !taken[d.Digest] {
-			g.r.unnamed = append(g.r.unnamed, d)
-		}
-	}
 }
 
 // tree reads a document that is in the bundle and what is below it.

@@ -18,9 +18,17 @@ const (
 	AnnotationOmitted  = "dev.stowage.bundle.omitted"
 	AnnotationLeftOut  = "dev.stowage.bundle.left-out"
 
+	// AnnotationTag is one of a descriptor without a name: the tag that ties it to its
+	// image, "repo:sha256-<hex>.sig", where its manifest has no subject that does. It is
+	// no name: no reader makes an image of it.
+	AnnotationTag = "dev.stowage.bundle.tag"
+
 	// annotationImageName is containerd's; its importer takes the name from there.
 	annotationImageName = "io.containerd.image.name"
 )
+
+// entrySize is about what a descriptor of index.json takes, bytes.
+const entrySize = 320
 
 // topEntry is a descriptor of index.json.
 type topEntry struct {
@@ -28,26 +36,14 @@ type topEntry struct {
 	desc ocispec.Descriptor
 }
 
-// nameless adds a referrer to index.json, once.
-func (a *arranger) nameless(desc ocispec.Descriptor) {
-	if !a.refs[desc.Digest] {
-		a.refs[desc.Digest] = true
-		a.tops = append(a.tops, topEntry{desc: desc})
-	}
-}
-
-func compareDigest(a, b ocispec.Descriptor) int {
-	return strings.Compare(string(a.Digest), string(b.Digest))
-}
-
 // marshalIndex gives index.json: named descriptors in the order of the plan, which is
-// by name, then referrers by digest. Both annotations carry the full name: containerd
+// by name, then referrers by digest and tag. Both annotations carry the full name: containerd
 // reads the first, skopeo and podman the second.
 func (a *arranger) marshalIndex(p *Plan) ([]byte, error) {
 	slices.SortStableFunc(a.tops, func(x, y topEntry) int {
 		switch {
 		case x.name == "" && y.name == "":
-			return compareDigest(x.desc, y.desc)
+			return compareReferrers(x.desc, y.desc)
 		case x.name == "":
 			return 1
 		case y.name == "":
@@ -60,6 +56,7 @@ func (a *arranger) marshalIndex(p *Plan) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
+	b.Grow(len(a.tops) * entrySize)
 	fmt.Fprintf(&b, `{"schemaVersion":2,"mediaType":%q,"manifests":[`, ocispec.MediaTypeImageIndex)
 	for i := range a.tops {
 		if i > 0 {
@@ -80,8 +77,10 @@ func (a *arranger) marshalIndex(p *Plan) ([]byte, error) {
 		return nil, fmt.Errorf("plan index.json: %w", err)
 	}
 	fmt.Fprintf(&b, `],"annotations":%s}`, raw)
-	sum := contents([]byte(layoutDoc), b.Bytes(), p.docker, p.blobs)
-	return bytes.Replace(b.Bytes(), []byte(unsealed), []byte(sum), 1), nil
+	index := b.Bytes()
+	sum := contents([]byte(layoutDoc), index, p.docker, p.blobs)
+	copy(index[bytes.Index(index, []byte(unsealed)):], sum)
+	return index, nil
 }
 
 // annotations of index.json as a whole.

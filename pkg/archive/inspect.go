@@ -30,7 +30,16 @@ type ImageSummary struct {
 	Size      int64             `json:"size"`    // of all its blobs, each counted once, left-out ones too
 	OwnSize   int64             `json:"ownSize"` // of the blobs no other image here uses
 	Manifests []ManifestSummary `json:"manifests"`
-	Referrers int               `json:"referrers,omitempty"`
+	Referrers int               `json:"referrers,omitempty"` // how many are in Attached
+	Attached  []ReferrerSummary `json:"attached,omitempty"`
+}
+
+// A ReferrerSummary is a signature, an attestation, an SBOM or the like of an image.
+type ReferrerSummary struct {
+	Digest       digest.Digest `json:"digest"`
+	ArtifactType string        `json:"artifactType,omitempty"`
+	Tag          string        `json:"tag,omitempty"` // that ties it to its image, see [AnnotationTag]
+	Size         int64         `json:"size"`          // manifest, config and layers
 }
 
 // A ManifestSummary is one platform of an image.
@@ -107,8 +116,15 @@ func (s *inspection) image(img *Image) error {
 		}
 	}
 	for i := range img.Referrers {
-		if _, err := s.manifest(&img.Referrers[i], set); err != nil {
+		d := &img.Referrers[i]
+		m, err := s.manifest(d, set)
+		if err != nil {
 			return err
+		}
+		if m != nil {
+			sum.Attached = append(sum.Attached, ReferrerSummary{
+				Digest: d.Digest, ArtifactType: d.ArtifactType, Tag: d.Annotations[AnnotationTag], Size: m.Size,
+			})
 		}
 	}
 	for d, size := range set {

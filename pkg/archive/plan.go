@@ -27,8 +27,9 @@ type Image struct {
 	// plan it is the choice of platforms, in any order; Target may be left out.
 	Present []ocispec.Descriptor `json:"present"`
 
-	// Referrers are manifests in the bundle that say they are about one of Present
-	// (signatures, attestations, SBOMs). No name leads to them.
+	// Referrers are manifests in the bundle about one of Present (signatures, attestations,
+	// SBOMs), by digest and tag. No name leads to them. What a manifest is about its subject
+	// says, or else its [AnnotationTag].
 	Referrers []ocispec.Descriptor `json:"referrers,omitempty"`
 }
 

@@ -309,28 +309,6 @@ func TestPlanOneBlobTwoRoles(t *testing.T) {
 	open(t, s.bundle(t, PlanOptions{}))
 }
 
-func TestPlanReferrers(t *testing.T) {
-	s := small()
-	target := s.images[2].Target
-	sig := s.artifact("application/vnd.test.signature", target.Digest, s.layer(20, 50))
-	s.images[2].Referrers = []ocispec.Descriptor{sig, sig}
-	r := open(t, s.bundle(t, PlanOptions{}))
-	img := r.Images()[0]
-	if len(img.Referrers) != 1 || img.Referrers[0].Digest != sig.Digest || img.Referrers[0].ArtifactType != "application/vnd.test.signature" {
-		t.Errorf("referrers %+v", img.Referrers)
-	}
-	if len(r.Unnamed()) != 0 {
-		t.Errorf("unnamed %+v", r.Unnamed())
-	}
-	again, err := NewPlan(r.Images(), r, PlanOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again.Digest() != r.Digest() {
-		t.Error("the plan of what was read is another one")
-	}
-}
-
 func TestPlanErrors(t *testing.T) {
 	s := small()
 	app, single, both := s.images[0], s.images[2], s.images[3]

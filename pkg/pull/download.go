@@ -36,6 +36,10 @@ func isLocal(err error) bool {
 // errRestart says that a range was answered in a way that cannot be used.
 var errRestart = errors.New("the server does not serve ranges as asked")
 
+// errLength says that a server sent, or was about to send, another number of bytes than the
+// blob has: an error page with status 200, say.
+var errLength = errors.New("another length")
+
 var errStalled = errors.New("no byte came for too long")
 
 // download is one blob on its way from one server.
@@ -57,12 +61,12 @@ type download struct {
 	alone   bool // no helpers: the sink cannot take it, or the server
 
 	restarts int  // times begun anew
-	pieces   int  // answers the blob was put together from, and an earlier run's part; the crew's lock
 	doubted  bool // the whole was wrong once and is fetched again
 }
 
-// run fetches what the sink lacks and commits it. One piece may be wrong, an earlier
-// run's or a range's: then all is fetched from the start, once, in one stream.
+// run fetches what the sink lacks and commits it. What came may be wrong once: a piece of
+// an earlier run's, a range of another version, a cache with a bad entry. Then all is
+// fetched from the start, once, in one stream.
 func (d *download) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -72,24 +76,24 @@ func (d *download) run(ctx context.Context) error {
 	d.begin(missing(d.sink, d.blob.Size))
 	for {
 		err := d.work(ctx)
-		if err != nil {
+		if err != nil && !errors.Is(err, errLength) {
 			cancel()
 		}
 		d.dismiss()
-		if err != nil {
+		if err == nil {
+			err = d.sink.Commit()
+		} else if !errors.Is(err, errLength) {
 			return err
 		}
-		if err = d.sink.Commit(); err == nil {
-			return nil
-		}
-		if isLocal(err) {
+		if err == nil || isLocal(err) {
 			return err
 		}
-		if d.pieces <= 1 || d.doubted {
-			return &ContentError{Host: d.host, Name: d.name, Err: err}
+		out := !errors.Is(err, errLength) && d.sink.Prefix() > 0 // a pipe, which takes no byte back
+		if d.doubted || out {
+			return &ContentError{Host: d.host, Name: d.name, Err: err, final: out}
 		}
-		d.doubted, d.pieces = true, 0
-		d.client.notice(Notice{Host: d.host, Text: oneLine(fmt.Sprintf("%s: put together from parts it is wrong (%v); once more from the start", d.name, err))})
+		d.doubted = true
+		d.client.notice(Notice{Host: d.host, Text: oneLine(d.name + ": wrong bytes came, they are asked for once more")})
 		d.begin([]Range{{0, d.blob.Size}})
 	}
 }
@@ -99,13 +103,8 @@ func (d *download) begin(parts []Range) {
 	d.crew.mu.Lock()
 	defer d.crew.mu.Unlock()
 	d.todo = nil
-	have := d.blob.Size
 	for _, r := range parts {
 		d.todo = append(d.todo, &segment{r.Start, r.End})
-		have -= r.End - r.Start
-	}
-	if have > 0 {
-		d.pieces = 1
 	}
 	d.crew.active[d] = true
 	d.crew.changed.Broadcast()
@@ -125,7 +124,7 @@ func (d *download) work(ctx context.Context) error {
 			continue
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case isLocal(err), !passingBody(err):
+		case isLocal(err), !passingBody(err), errors.Is(err, errLength):
 			return err
 		case n > 0:
 			attempt = 0
@@ -173,8 +172,9 @@ func (d *download) request(ctx context.Context, seg *segment, helper bool) (int6
 	part := Range{seg.off, seg.end}
 	d.crew.mu.Unlock()
 	header := http.Header{"Accept-Encoding": {"identity"}}
-	if part != (Range{0, d.blob.Size}) {
-		// Both ends: some servers refuse the open form.
+	if part != (Range{0, d.blob.Size}) && !d.doubted {
+		// Both ends: some servers refuse the open form. Once the bytes were wrong ranges are
+		// not trusted any more: what is there is passed over in an answer that is whole.
 		header.Set("Range", fmt.Sprintf("bytes=%d-%d", part.Start, part.End-1))
 	}
 	d.client.blobs.Add(1)
@@ -191,9 +191,6 @@ func (d *download) request(ctx context.Context, seg *segment, helper bool) (int6
 	err = d.copy(r, seg)
 	d.crew.mu.Lock()
 	n := seg.off - part.Start
-	if n > 0 {
-		d.pieces++
-	}
 	d.crew.mu.Unlock()
 	if cause := context.Cause(ctx); errors.Is(cause, errStalled) && err != nil {
 		err = fmt.Errorf("%s: registry %s: %w", d.name, d.host, cause)
@@ -203,8 +200,10 @@ func (d *download) request(ctx context.Context, seg *segment, helper bool) (int6
 
 // position brings the body to where the part starts, or says why that cannot be.
 func (d *download) position(resp *http.Response, body io.Reader, part Range, helper bool) error {
-	ranged := part != Range{0, d.blob.Size}
+	ranged := part != Range{0, d.blob.Size} && !d.doubted
 	switch {
+	case resp.StatusCode == http.StatusOK && resp.ContentLength >= 0 && resp.ContentLength != d.blob.Size:
+		return fmt.Errorf("%w: %d bytes, want %d", errLength, resp.ContentLength, d.blob.Size)
 	case resp.StatusCode == http.StatusOK && helper && ranged:
 		return errRestart // not worth passing over what others fetch
 	case resp.StatusCode == http.StatusOK: // range ignored: pass over what is there
@@ -219,7 +218,11 @@ func (d *download) position(resp *http.Response, body io.Reader, part Range, hel
 		// 403: a signed address may have expired; asking anew gets a new one.
 		return errRestart
 	}
-	return statusError(resp, d.session, d.name)
+	err := statusError(resp, d.session, d.name)
+	if missing := (*NotFoundError)(nil); errors.As(err, &missing) {
+		missing.Digest, missing.Blob = d.blob.Digest, true
+	}
+	return err
 }
 
 // rangeStart reads the first byte's offset of "bytes 10-99/100", -1 when it is not a range

@@ -43,21 +43,42 @@ func (c *Client) inTurn(ctx context.Context, places []endpoint, secrets []string
 	for _, e := range places {
 		err := c.asAccounts(ctx, e, secrets, fn)
 		if err == nil {
+			c.passedOver(places, errs)
 			return nil
 		}
 		errs = append(errs, err)
-		if ctx.Err() != nil || isAuth(err) || isLocal(err) {
+		if ctx.Err() != nil || isAuth(err) || isFinal(err) {
 			break
-		}
-		var none *absentError
-		if e.origin != "" && !errors.As(err, &none) {
-			c.notice(Notice{Host: e.host, Text: oneLine(fmt.Sprintf("mirror passed over: %v", err))})
 		}
 	}
 	if len(errs) == 1 {
 		return errs[0]
 	}
 	return errors.Join(errs...)
+}
+
+// passedOver tells of mirrors that were asked in vain, now that another place served. Where
+// none does, the error tells of all of them. That a mirror's limit is used up is the same
+// news for every image, and told once.
+func (c *Client) passedOver(places []endpoint, errs []error) {
+	for i, err := range errs {
+		var none *absentError
+		if places[i].origin == "" || errors.As(err, &none) {
+			continue
+		}
+		var limit *RateLimitError
+		if errors.As(err, &limit) {
+			c.mu.Lock()
+			key := "limit of " + limit.Host + " for " + limit.Source
+			known := c.warned[key]
+			c.warned[key] = true
+			c.mu.Unlock()
+			if known {
+				continue
+			}
+		}
+		c.notice(Notice{Host: places[i].host, Text: oneLine(fmt.Sprintf("mirror passed over: %v", err))})
+	}
 }
 
 // accounts to try at an endpoint, best first; a single nil means anonymous.

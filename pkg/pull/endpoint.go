@@ -32,6 +32,12 @@ type Rewrite struct {
 	To    string // as for [regexp.Regexp.ReplaceAllString]
 }
 
+// Repository is what stands for a repository ("library/busybox") at the mirror, as accounts
+// are looked up for it: "mirror.example:5000/prefix/library/busybox".
+func (m Mirror) Repository(path string) string {
+	return endpoint{host: m.Host, repo: m.path(path)}.repository()
+}
+
 // path of a repository at the mirror.
 func (m Mirror) path(p string) string {
 	for _, r := range m.Rewrites {

@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"regexp"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -86,6 +87,23 @@ func TestRangeStart(t *testing.T) {
 	} {
 		if got := rangeStart(in, 100); got != want {
 			t.Errorf("rangeStart(%q) = %d, want %d", in, got, want)
+		}
+	}
+}
+
+func TestMirrorRepository(t *testing.T) {
+	rewrite := Mirror{Host: "mirror.example:5000", Prefix: "hub", Rewrites: []Rewrite{{Match: regexp.MustCompile("^library/(.*)"), To: "official/$1"}}}
+	for _, c := range []struct {
+		mirror     Mirror
+		path, want string
+	}{
+		{Mirror{Host: "mirror.example"}, "library/busybox", "mirror.example/library/busybox"},
+		{rewrite, "library/busybox", "mirror.example:5000/hub/official/busybox"},
+		{rewrite, "team/app", "mirror.example:5000/hub/team/app"},
+		{Mirror{Host: hubHost}, "team/app", "docker.io/team/app"},
+	} {
+		if got := c.mirror.Repository(c.path); got != c.want {
+			t.Errorf("%+v: %s becomes %s, want %s", c.mirror, c.path, got, c.want)
 		}
 	}
 }

@@ -39,15 +39,41 @@ func (e *AuthError) Error() string {
 	return b.String()
 }
 
-// NotFoundError says that a registry does not have what was asked for.
+// FetchError says which blobs could not be fetched.
+type FetchError struct{ Blobs []BlobError } // in the order they were asked for
+
+// BlobError is why one blob could not be fetched.
+type BlobError struct {
+	Digest digest.Digest
+	Err    error
+}
+
+func (e *FetchError) Error() string { return errors.Join(e.Unwrap()...).Error() }
+
+// Unwrap gives the error of each blob.
+func (e *FetchError) Unwrap() []error {
+	out := make([]error, len(e.Blobs))
+	for i, b := range e.Blobs {
+		out[i] = b.Err
+	}
+	return out
+}
+
+// NotFoundError says that a registry does not have what was asked for, or does not give it
+// to anybody any more.
 type NotFoundError struct {
 	Host   string
 	Name   string
+	Status int           // HTTP status: 404, 410 or 451
 	Digest digest.Digest // asked for by it: a pinned name, or a part of an image; empty for a tag
+	Blob   bool          // a layer or a config, and no manifest
 }
 
 func (e *NotFoundError) Error() string {
-	if e.Digest != "" {
+	if e.Status == http.StatusGone || e.Status == http.StatusUnavailableForLegalReasons {
+		return fmt.Sprintf("%s: registry %s does not give it out any more: %d %s", e.Name, e.Host, e.Status, http.StatusText(e.Status))
+	}
+	if e.Digest != "" && !e.Blob {
 		return fmt.Sprintf("%s: registry %s does not have %s, or no longer", e.Name, e.Host, e.Digest)
 	}
 	return fmt.Sprintf("%s: registry %s does not have it", e.Name, e.Host)
@@ -127,13 +153,22 @@ type ContentError struct {
 	Host string
 	Name string // repository@digest
 	Err  error
+
+	final bool // the bytes are where no other source's can replace them
 }
 
 func (e *ContentError) Error() string {
 	return fmt.Sprintf("%s: registry %s sent wrong bytes: %v", e.Name, e.Host, e.Err)
 }
 
+// Unwrap gives the cause.
 func (e *ContentError) Unwrap() error { return e.Err }
+
+// isFinal reports whether no other source helps against err.
+func isFinal(err error) bool {
+	var content *ContentError
+	return isLocal(err) || errors.As(err, &content) && content.final
+}
 
 // statusError turns an unwanted HTTP answer into the error that callers tell apart.
 func statusError(resp *http.Response, s *session, name string) error {
@@ -150,8 +185,8 @@ func classify(err error, host, source, name string) error {
 	switch te.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return &AuthError{Host: host, Name: name, Source: source, Status: te.StatusCode, Detail: detail(te)}
-	case http.StatusNotFound:
-		return &NotFoundError{Host: host, Name: name}
+	case http.StatusNotFound, http.StatusGone, http.StatusUnavailableForLegalReasons:
+		return &NotFoundError{Host: host, Name: name, Status: te.StatusCode}
 	case http.StatusTooManyRequests:
 		return &RateLimitError{Host: host, Name: name, Source: source, Detail: detail(te)}
 	}

@@ -25,12 +25,12 @@ type source struct {
 // addSources remembers which repository the blobs of a manifest come from. A second
 // repository with the same blob is kept as a fallback.
 func (c *Client) addSources(t *target, blobs []ocispec.Descriptor) {
-	src := source{named: reference.TrimNamed(t.named), secrets: t.ref.Secrets}
+	src := &source{named: reference.TrimNamed(t.named), secrets: t.ref.Secrets}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range blobs {
 		known := c.sources[b.Digest]
-		if len(known) < 2 && !slices.ContainsFunc(known, func(s source) bool { return s.named.Name() == src.named.Name() }) {
+		if len(known) < 2 && !slices.ContainsFunc(known, func(s *source) bool { return s.named.Name() == src.named.Name() }) {
 			c.sources[b.Digest] = append(known, src)
 		}
 	}
@@ -39,8 +39,8 @@ func (c *Client) addSources(t *target, blobs []ocispec.Descriptor) {
 // FetchAll fetches blobs that Resolve found, the largest first, Options.Jobs at a time. At
 // the end, when fewer blobs than Jobs are left, big ones whose sink is a [Resumer] come in
 // several ranges at once. open is called once for each blob, from many goroutines. A blob
-// that fails does not stop the others: all that can be had is had. The errors come in the
-// order of blobs.
+// that fails does not stop the others: all that can be had is had, and the rest is a
+// [*FetchError].
 func (c *Client) FetchAll(ctx context.Context, blobs []ocispec.Descriptor, open func(ocispec.Descriptor) (Sink, error)) error {
 	order := make([]int, len(blobs))
 	for i := range order {
@@ -69,7 +69,16 @@ func (c *Client) FetchAll(ctx context.Context, blobs []ocispec.Descriptor, open 
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return errors.Join(errs...)
+	var failed FetchError
+	for i, err := range errs {
+		if err != nil {
+			failed.Blobs = append(failed.Blobs, BlobError{Digest: blobs[i].Digest, Err: err})
+		}
+	}
+	if len(failed.Blobs) > 0 {
+		return &failed
+	}
+	return nil
 }
 
 func (c *Client) fetchInto(ctx context.Context, blob ocispec.Descriptor, open func(ocispec.Descriptor) (Sink, error), team *crew) (err error) {
@@ -103,29 +112,41 @@ func (c *Client) fetch(ctx context.Context, blob ocispec.Descriptor, sink Sink, 
 	if len(sources) == 0 {
 		return fmt.Errorf("blob %s: no image names it", blob.Digest)
 	}
-	var errs []error
+	var tries []func() error
 	for _, src := range sources {
-		err := c.each(ctx, src.named, src.secrets, func(s *session, e endpoint) error {
-			d := &download{client: c, session: s, host: e.host, blob: blob, sink: sink, crew: team}
-			d.name, d.url = src.named.Name()+"@"+blob.Digest.String(), e.url(s.scheme(), "blobs", blob.Digest.String())
-			return d.run(ctx)
+		tries = append(tries, func() error {
+			return c.each(ctx, src.named, src.secrets, func(s *session, e endpoint) error {
+				d := &download{client: c, session: s, host: e.host, blob: blob, sink: sink, crew: team}
+				d.name, d.url = src.named.Name()+"@"+blob.Digest.String(), e.url(s.scheme(), "blobs", blob.Digest.String())
+				return d.run(ctx)
+			})
 		})
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		errs = append(errs, err)
-		if isLocal(err) { // a full disk is the same for every source
-			return err
-		}
 	}
 	for _, address := range blob.URLs {
-		err := c.fetchForeign(ctx, blob, sink, team, address)
-		if err == nil || ctx.Err() != nil || isLocal(err) {
+		tries = append(tries, func() error { return c.fetchForeign(ctx, blob, sink, team, address) })
+	}
+	var errs []error
+	for _, try := range tries {
+		err := try()
+		if err == nil {
+			c.replaced(errs)
+		}
+		if err == nil || ctx.Err() != nil || isFinal(err) { // a full disk is the same for every source
 			return err
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// replaced tells who sent wrong bytes, now that another source sent the right ones.
+func (c *Client) replaced(errs []error) {
+	for _, err := range errs {
+		var content *ContentError
+		if errors.As(err, &content) {
+			c.notice(Notice{Host: content.Host, Text: oneLine(fmt.Sprintf("passed over: %v", err))})
+		}
+	}
 }
 
 // held returns a blob that needs no request: a config kept as a document, or one whose

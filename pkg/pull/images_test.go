@@ -216,6 +216,9 @@ func TestReferrers(t *testing.T) {
 					t.Errorf("blob %s: %v", blob.Digest, err)
 				}
 			}
+			if c.fallback && got[0].Annotations[ocispec.AnnotationRefName] != h.Host()+"/a/b:"+tagFor(child.Digest) {
+				t.Errorf("what has no subject is not tied to its image: %+v", got)
+			}
 			gets := 2 + c.want
 			if c.fallback {
 				gets++ // the index under the tag
@@ -224,6 +227,34 @@ func TestReferrers(t *testing.T) {
 				t.Errorf("%d GETs of manifests, want %d: looking is free", n, gets)
 			}
 		})
+	}
+}
+
+// TestReferrerOfNobody: a list may name what does not say that it is about the image. It is
+// left out with a word, and the others are taken.
+func TestReferrerOfNobody(t *testing.T) {
+	h := hubtest.Start(t, hub.Options{})
+	added := hubtest.Must(h.AddImage("a/b", "v1", hub.Image{}))(t)
+	other := hubtest.Must(h.AddImage("a/b", "v2", hub.Image{Annotations: map[string]string{"n": "2"}}))(t)
+	stray := hubtest.Must(h.AddReferrer("a/b", other.Descriptor))(t)
+	good := hubtest.Must(h.AddReferrer("a/b", added.Descriptor))(t)
+	var told []string
+	c := newClient(t, func(o *Options) {
+		o.Referrers = true
+		o.Notice = func(n Notice) { told = append(told, n.Text) }
+		o.Transport = wire(func(req *http.Request) (*http.Response, error) {
+			resp, err := http.DefaultTransport.RoundTrip(req)
+			if err == nil && strings.Contains(req.URL.Path, "/referrers/") {
+				raw, _ := json.Marshal(ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{stray.Descriptor, good.Descriptor}})
+				resp.Body.Close()
+				resp.Body, resp.ContentLength = bodyOf(string(raw)), int64(len(raw))
+			}
+			return resp, err
+		})
+	})
+	got := resolve(t, c, h.Ref("a/b", "v1"))[0].Referrers
+	if len(got) != 1 || got[0].Digest != good.Digest || len(told) != 1 || !strings.Contains(told[0], stray.Digest.String()) {
+		t.Errorf("referrers %+v, told %q", got, told)
 	}
 }
 

@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -19,6 +20,7 @@ type Host struct {
 	Certificates []tls.Certificate // of the client, for servers that ask for one
 	SkipVerify   bool              // any certificate will do
 	Plain        bool              // plain HTTP where TLS is not spoken
+	DialTimeout  time.Duration     // for a connection to it, or to the proxy before it; 0: [DefaultDialTimeout]
 
 	// Header goes out with every request to the host itself, and with none that it
 	// redirects elsewhere or that asks another host for a token. What a request has of its
@@ -28,12 +30,15 @@ type Host struct {
 
 // String names what is set and shows no key and no value of a header.
 func (h Host) String() string {
-	return fmt.Sprintf("{CA: %d bytes, Certificates: %d, SkipVerify: %t, Plain: %t, Header: %q}",
-		len(h.CA), len(h.Certificates), h.SkipVerify, h.Plain, slices.Sorted(maps.Keys(h.Header)))
+	return fmt.Sprintf("{CA: %d bytes, Certificates: %d, SkipVerify: %t, Plain: %t, DialTimeout: %s, Header: %q}",
+		len(h.CA), len(h.Certificates), h.SkipVerify, h.Plain, h.DialTimeout, slices.Sorted(maps.Keys(h.Header)))
 }
 
 // GoString is String.
 func (h Host) GoString() string { return h.String() }
+
+// DefaultDialTimeout is how long a connection may take to be made.
+const DefaultDialTimeout = 15 * time.Second
 
 const (
 	// What an HTTP/2 peer may send ahead, bytes. The library's 4 MiB a stream would make
@@ -46,7 +51,7 @@ const (
 // authorities, and limits for a server that hangs before it answers.
 func newTransport(opts *Options) (http.RoundTripper, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DialContext = (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	t.DialContext = dialer(DefaultDialTimeout)
 	t.ResponseHeaderTimeout = 60 * time.Second
 	t.MaxIdleConnsPerHost = 32
 	t.ReadBufferSize, t.WriteBufferSize = 64<<10, 4<<10
@@ -68,12 +73,19 @@ func newTransport(opts *Options) (http.RoundTripper, error) {
 		}
 		special.TLSClientConfig.Certificates = h.Certificates
 		special.TLSClientConfig.InsecureSkipVerify = h.SkipVerify || ways.special[dialled(name)] != nil
+		if h.DialTimeout > 0 {
+			special.DialContext = dialer(h.DialTimeout)
+		}
 		ways.special[dialled(name)] = special
 	}
 	if len(ways.special) == 0 {
 		return t, nil
 	}
 	return ways, nil
+}
+
+func dialer(timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext
 }
 
 // trust makes a TLS configuration that knows authorities beside the system's.

@@ -11,12 +11,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -397,5 +399,64 @@ func TestAccountsThatFail(t *testing.T) {
 	images, failures, err := c.Resolve(t.Context(), refs(ref, "other.example/a/b:v1"))
 	if err != nil || len(images) != 1 || len(failures) != 1 || !errors.Is(failures[0].Err, broken) {
 		t.Errorf("%d images, failures %v, %v after %d requests", len(images), failures, err, h.Counts().Requests)
+	}
+}
+
+// TestDialTimeout: a host's own time for a connection counts for it alone.
+func TestDialTimeout(t *testing.T) {
+	h := hubtest.Start(t, hub.Options{})
+	for name, c := range map[string]struct {
+		host  string
+		right bool
+	}{"its own": {h.Host(), false}, "another's": {"other.example", true}} {
+		t.Run(name, func(t *testing.T) {
+			way, err := newTransport(&Options{Hosts: map[string]Host{c.host: {DialTimeout: time.Nanosecond, Plain: true}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			req := hubtest.Must(http.NewRequestWithContext(t.Context(), http.MethodGet, h.URL()+"/v2/", nil))(t)
+			resp, err := way.RoundTrip(req)
+			var timeout net.Error
+			if c.right && err != nil || !c.right && (!errors.As(err, &timeout) || !timeout.Timeout()) {
+				t.Errorf("error %v", err)
+			}
+			if err == nil {
+				resp.Body.Close()
+			}
+		})
+	}
+}
+
+// TestMirrorLimitToldOnce: that a mirror's pull limit is used up is told once while the
+// origin serves, and in the error alone when it does not.
+func TestMirrorLimitToldOnce(t *testing.T) {
+	for name, gone := range map[string]bool{"the origin serves": false, "the origin does not": true} {
+		t.Run(name, func(t *testing.T) {
+			mirror := hubtest.Start(t, hub.Options{Policy: hub.Policy{AnonymousQuota: 1}})
+			origin := hubtest.Start(t, hub.Options{})
+			for _, tag := range []string{"v1", "v2", "v3"} {
+				for _, h := range []*hub.Hub{mirror, origin} {
+					hubtest.Must(h.AddImage("a/b", tag, hub.Image{Annotations: map[string]string{"tag": tag}}))(t)
+				}
+			}
+			mirror.SetUsed("", 1)
+			if gone {
+				origin.Set(func(f *hub.Faults) { f.Fail = hub.Failure{Status: 404, Times: hub.Always} })
+			}
+			var mu sync.Mutex
+			var told []string
+			c := newClient(t, func(o *Options) {
+				o.Mirrors = map[string][]Mirror{origin.Host(): {{Host: mirror.Host()}}}
+				o.Notice = func(n Notice) { mu.Lock(); defer mu.Unlock(); told = append(told, n.Text) }
+			})
+			_, failures, err := c.Resolve(t.Context(), []Reference{{Name: origin.Ref("a/b", "v1")}, {Name: origin.Ref("a/b", "v2")}, {Name: origin.Ref("a/b", "v3")}})
+			want := 1
+			if gone {
+				want = 0
+			}
+			if err != nil || (len(failures) > 0) != gone || len(told) != want {
+				t.Errorf("%v, %v, told %q", err, failures, told)
+			}
+		})
 	}
 }

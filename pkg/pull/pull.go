@@ -138,7 +138,7 @@ type Client struct {
 	standings map[login]*standing
 	pacers    map[string]*pacer
 	warned    map[string]bool
-	sources   map[digest.Digest][]source
+	sources   map[digest.Digest][]*source
 
 	sleep func(context.Context, time.Duration) error // tests take the waiting out
 	piece int64                                      // see defaultPiece
@@ -177,7 +177,7 @@ func New(opts Options) (*Client, error) {
 		standings: map[login]*standing{},
 		pacers:    map[string]*pacer{},
 		warned:    map[string]bool{},
-		sources:   map[digest.Digest][]source{},
+		sources:   map[digest.Digest][]*source{},
 		sleep:     sleep,
 		piece:     defaultPiece,
 	}

@@ -31,26 +31,34 @@ func (c *Client) attached(ctx context.Context, t *target) error {
 	if err := c.attestations(ctx, t); err != nil {
 		return err
 	}
-	found := map[digest.Digest]ocispec.Descriptor{}
+	f := &findings{present: map[digest.Digest]bool{}, found: map[finding]ocispec.Descriptor{}}
+	for _, d := range t.image.Present {
+		f.present[d.Digest] = true
+	}
 	for _, s := range subjects {
-		list, err := c.referrersOf(ctx, t, s.Digest)
-		if err != nil {
+		if err := c.referrersOf(ctx, t, s.Digest, f); err != nil {
 			return err
 		}
-		for _, d := range list {
-			if err := c.referrer(ctx, t, d, found, 0); err != nil {
-				return err
-			}
-		}
 	}
-	for _, p := range t.image.Present {
-		delete(found, p.Digest)
-	}
-	for _, d := range found {
+	for _, d := range f.found {
 		t.image.Referrers = append(t.image.Referrers, d)
 	}
-	slices.SortFunc(t.image.Referrers, func(a, b ocispec.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
+	slices.SortFunc(t.image.Referrers, func(a, b ocispec.Descriptor) int {
+		return cmp.Or(cmp.Compare(a.Digest, b.Digest), cmp.Compare(a.Annotations[ocispec.AnnotationRefName], b.Annotations[ocispec.AnnotationRefName]))
+	})
 	return nil
+}
+
+// findings are what is attached to the manifests of one image.
+type findings struct {
+	present map[digest.Digest]bool // the manifests, and the attestations among them
+	found   map[finding]ocispec.Descriptor
+}
+
+// finding is a manifest, and the tag that ties it to the image where its subject does not.
+type finding struct {
+	digest digest.Digest
+	tag    string
 }
 
 // attestations adds the children of the image's indexes that speak of a chosen manifest
@@ -91,12 +99,12 @@ func (c *Client) attestations(ctx context.Context, t *target) error {
 }
 
 // referrer takes up one manifest and makes its blobs known. Of an index it takes what is
-// listed there.
-func (c *Client) referrer(ctx context.Context, t *target, desc ocispec.Descriptor, found map[digest.Digest]ocispec.Descriptor, depth int) error {
-	if _, ok := found[desc.Digest]; ok || depth > maxDepth {
+// listed there. tag is the name that led to it, "" for the referrers API.
+func (c *Client) referrer(ctx context.Context, t *target, desc ocispec.Descriptor, tag string, f *findings, depth int) error {
+	if _, ok := f.found[finding{desc.Digest, tag}]; ok || f.present[desc.Digest] || depth > maxDepth {
 		return nil
 	}
-	if len(found) >= maxReferrers {
+	if len(f.found) >= maxReferrers {
 		return fmt.Errorf("%s: more than %d referrers", t.ref.Name, maxReferrers)
 	}
 	raw, err := c.document(ctx, t, desc)
@@ -109,62 +117,81 @@ func (c *Client) referrer(ctx context.Context, t *target, desc ocispec.Descripto
 		Config       ocispec.Descriptor   `json:"config"`
 		Layers       []ocispec.Descriptor `json:"layers"`
 		Manifests    []ocispec.Descriptor `json:"manifests"`
+		Subject      ocispec.Descriptor   `json:"subject"`
 	}
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		return fmt.Errorf("%s: referrer %s: %w", t.ref.Name, desc.Digest, err)
 	}
-	switch {
-	case isIndex(mt):
+	leave := func(why string) error {
+		c.notice(Notice{Host: t.first.host, Text: fmt.Sprintf("%s: referrer %s %s and is left out", t.ref.Name, desc.Digest, why)})
+		return nil
+	}
+	if isIndex(mt) {
 		for _, d := range doc.Manifests {
-			if err := c.referrer(ctx, t, d, found, depth+1); err != nil {
+			if err := c.referrer(ctx, t, d, tag, f, depth+1); err != nil {
 				return err
 			}
 		}
-	case isManifest(mt):
-		c.addSources(t, append([]ocispec.Descriptor{doc.Config}, doc.Layers...))
-		found[desc.Digest] = ocispec.Descriptor{
-			MediaType: mt, Digest: desc.Digest, Size: int64(len(raw)), Annotations: desc.Annotations,
-			ArtifactType: cmp.Or(doc.ArtifactType, doc.Config.MediaType),
-		}
-	default:
-		c.notice(Notice{Host: t.first.host, Text: fmt.Sprintf("%s: referrer %s of type %q is left out", t.ref.Name, desc.Digest, oneLine(mt))})
+		return nil
 	}
+	if f.present[doc.Subject.Digest] {
+		tag = "" // it says the same itself
+	}
+	switch {
+	case !isManifest(mt):
+		return leave(fmt.Sprintf("is of type %q", oneLine(mt)))
+	case tag == "" && !f.present[doc.Subject.Digest]:
+		return leave("does not say that it is about this image")
+	}
+	c.addSources(t, append([]ocispec.Descriptor{doc.Config}, doc.Layers...))
+	kept := ocispec.Descriptor{MediaType: mt, Digest: desc.Digest, Size: int64(len(raw)), ArtifactType: cmp.Or(doc.ArtifactType, doc.Config.MediaType)}
+	if tag != "" {
+		kept.Annotations = map[string]string{ocispec.AnnotationRefName: tag}
+	}
+	f.found[finding{desc.Digest, tag}] = kept
 	return nil
 }
 
-// referrersOf lists what is attached to a digest: by the referrers API or its fallback tag
+// referrersOf finds what is attached to a digest: by the referrers API or its fallback tag
 // (distribution-spec 1.1, "Listing Referrers"), and under cosign's tags. Looking costs no
 // pulls.
-func (c *Client) referrersOf(ctx context.Context, t *target, subject digest.Digest) ([]ocispec.Descriptor, error) {
-	var out []ocispec.Descriptor
-	err := c.eachResolver(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) error {
-		list, err := c.referrersAPI(ctx, s, e, subject, t.ref.Name)
-		if errors.Is(err, errNoReferrersAPI) {
+func (c *Client) referrersOf(ctx context.Context, t *target, subject digest.Digest, f *findings) error {
+	var list []ocispec.Descriptor
+	var under string // the fallback tag, if it was that
+	err := c.eachResolver(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) (err error) {
+		list, err = c.referrersAPI(ctx, s, e, subject, t.ref.Name)
+		if under = ""; errors.Is(err, errNoReferrersAPI) {
+			under = t.named.Name() + ":" + tagFor(subject)
 			list, err = c.taggedReferrers(ctx, s, e, t, subject)
 		}
-		out = list
 		return quietly(err)
 	})
 	if err != nil && !isNotFound(err) {
-		return nil, err
+		return err
+	}
+	for _, d := range list {
+		if err := c.referrer(ctx, t, d, under, f, 0); err != nil {
+			return err
+		}
 	}
 	for _, suffix := range cosignTags {
 		tag := tagFor(subject) + suffix
-		err := c.eachResolver(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) error {
-			d, err := c.headTag(ctx, s, e, tag, t.ref.Name)
-			if err != nil {
-				return quietly(err)
-			}
-			// Nothing in such a manifest says what it is about: its tag does.
-			d.Annotations = map[string]string{ocispec.AnnotationRefName: t.named.Name() + ":" + tag}
-			out = append(out, d)
-			return nil
+		var d ocispec.Descriptor
+		err := c.eachResolver(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) (err error) {
+			d, err = c.headTag(ctx, s, e, tag, t.ref.Name)
+			return quietly(err)
 		})
-		if err != nil && !isNotFound(err) && !errors.Is(err, errNoHead) {
-			return nil, err
+		switch {
+		case err == nil:
+			err = c.referrer(ctx, t, d, t.named.Name()+":"+tag, f, 0)
+		case isNotFound(err), errors.Is(err, errNoHead):
+			err = nil
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // tagFor is the tag under which registries and tools keep what belongs to a digest.

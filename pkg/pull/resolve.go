@@ -19,8 +19,10 @@ type Image struct {
 	// With Options.Referrers the attestations that stand in an index are among them.
 	Present []ocispec.Descriptor
 	// Referrers are manifests about those in Present: signatures, attestations, SBOMs, in the
-	// order of their digests. One that only a tag of cosign's leads to has that name in its
-	// annotation "org.opencontainers.image.ref.name". Only with Options.Referrers.
+	// order of their digests. One that does not say itself what it is about has the name
+	// that led to it ("repo:sha256-<hex>.sig") in its annotation
+	// "org.opencontainers.image.ref.name", and nothing else there. Only with
+	// Options.Referrers.
 	Referrers []ocispec.Descriptor
 }
 

@@ -13,7 +13,8 @@ type Sink interface {
 	// Prefix is how many bytes from the start are there already and need not be fetched.
 	Prefix() int64
 	// Commit checks size and digest when all bytes are there. After an error nothing of
-	// the blob counts as present.
+	// the blob counts as present, and it may come again; a sink that cannot take bytes back,
+	// such as a pipe, has a Prefix after it.
 	Commit() error
 	// Close ends the writing; without a Commit what is there may be taken up again.
 	Close() error

@@ -152,7 +152,7 @@ func (c *Client) configPlatform(ctx context.Context, t *target, config ocispec.D
 		}
 		sink := &buffer{want: config, b: make([]byte, config.Size)}
 		if err := c.Fetch(ctx, config, sink); err != nil {
-			return ocispec.Platform{}, err
+			return ocispec.Platform{}, fmt.Errorf("%s needs %w", t.ref.Name, err)
 		}
 		raw = sink.b
 		if _, err := c.docs.AddDocument(raw); err != nil {

@@ -17,6 +17,7 @@ import (
 //	rate=BYTES          a second, each         linkrate=BYTES    a second, all together
 //	latency=DURATION    before each answer     ranges=ignored|refused|wrong
 //	retryafter=TEXT     of every 429 and 5xx   nodigest=true     no Docker-Content-Digest
+//	noreferrers=true    no referrers API
 //	kind=blob|manifest  concerned alone        path=PIECE        of the addresses concerned
 //
 // TIMES is a number or "always".
@@ -60,6 +61,8 @@ func setFault(ts *testscript.TestScript, f *hub.Faults, key, value string) {
 		f.RetryAfter = value
 	case "nodigest":
 		f.NoDigest = value == "true"
+	case "noreferrers":
+		f.NoReferrers = value == "true"
 	case "kind":
 		f.Only.Kinds = []hub.Kind{hub.Kind(value)}
 	case "path":

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"stowage/internal/hub"
@@ -24,6 +25,8 @@ import (
 //	          [origin=HOST,...] [redirect=true] [hidemissing=true] [public=PATTERN,...]
 //	hub calico [scale=N] [run=true]       the three images of calico.yaml
 //	hub image REPO:TAG [size=BYTES] [layers=N] [platforms=A,B] [seed=N] [run=true]
+//	hub sign REPO:TAG                     a signature as cosign 2 keeps it, under a tag
+//	hub refer REPO:TAG                    one as cosign 3 does, with a subject
 //	hub rm REPO REF                       a tag, manifest or blob is gone
 //	hub move REPO TAG OTHER               TAG means from now on what OTHER means
 //	hub set KEY=VALUE...                  faults, see faults.go
@@ -63,6 +66,12 @@ func init() {
 	hubCommands = map[string]hubFunc{
 		"calico": addCalico,
 		"image":  addImage,
+		"sign": func(_ *testscript.TestScript, h *hub.Hub, args []string) error {
+			return sign(h, args[0], func(repo string, of ocispec.Descriptor) (hub.Added, error) { return h.AddCosignTag(repo, of.Digest) })
+		},
+		"refer": func(_ *testscript.TestScript, h *hub.Hub, args []string) error {
+			return sign(h, args[0], h.AddReferrer)
+		},
 		"rm": func(_ *testscript.TestScript, h *hub.Hub, args []string) error {
 			return h.Delete(args[0], args[1])
 		},
@@ -250,6 +259,17 @@ func (s imageSpec) image(ts *testscript.TestScript, repo, platform string) (hub.
 		})
 	}
 	return img, nil
+}
+
+// sign adds something about what a tag means.
+func sign(h *hub.Hub, ref string, add func(string, ocispec.Descriptor) (hub.Added, error)) error {
+	repo, tag, _ := strings.Cut(ref, ":")
+	raw, err := h.Document(repo, tag)
+	if err != nil {
+		return err
+	}
+	_, err = add(repo, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digestOf(raw), Size: int64(len(raw))})
+	return err
 }
 
 func moveTag(_ *testscript.TestScript, h *hub.Hub, args []string) error {

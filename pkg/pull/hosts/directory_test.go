@@ -10,8 +10,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"stowage/pkg/pull"
 )
 
 // tree writes files below a directory of the test and returns it.
@@ -153,6 +156,20 @@ func TestDirectories(t *testing.T) {
 	}
 	if _, err := Directory(root, os.ReadDir, os.ReadFile); err == nil || !strings.Contains(err.Error(), "more than 1000") {
 		t.Errorf("one more: %v", err)
+	}
+}
+
+// TestMergeDialTimeout: of two times the shorter counts, whoever comes first.
+func TestMergeDialTimeout(t *testing.T) {
+	for _, c := range []struct{ a, b, want time.Duration }{
+		{0, 0, 0}, {0, time.Second, time.Second}, {time.Second, 0, time.Second},
+		{time.Second, time.Minute, time.Second}, {time.Minute, time.Second, time.Second},
+	} {
+		a := &Config{Hosts: map[string]pull.Host{"h.example": {DialTimeout: c.a}}}
+		err := a.Merge(&Config{Hosts: map[string]pull.Host{"h.example": {DialTimeout: c.b}}})
+		if got := a.Hosts["h.example"].DialTimeout; err != nil || got != c.want {
+			t.Errorf("%s and %s: %s, %v, want %s", c.a, c.b, got, err, c.want)
+		}
 	}
 }
 

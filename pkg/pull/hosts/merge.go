@@ -14,7 +14,7 @@ import (
 // Merge adds what another configuration says, after what c says: its mirrors are asked
 // later, its accounts are tried later. A registry that only one of the two names keeps what
 // the other has for all registries. Authorities, client certificates and headers of a host
-// add up; a header of one name, and whether certificates are looked at, must be the same
+// add up, and of two times to make a connection in the shorter counts; a header of one name, and whether certificates are looked at, must be the same
 // where both speak of a host. When they are not, c is as before. other stays as it is.
 func (c *Config) Merge(other *Config) error {
 	mirrors := map[string][]pull.Mirror{}
@@ -75,6 +75,9 @@ func (c *Config) addHost(name string, h pull.Host) error {
 		}
 	}
 	old.Plain = old.Plain || h.Plain
+	if old.DialTimeout == 0 || h.DialTimeout > 0 && h.DialTimeout < old.DialTimeout {
+		old.DialTimeout = h.DialTimeout
+	}
 	c.Hosts[name] = old
 	return nil
 }

@@ -46,8 +46,8 @@ const everyRegistry = "*"
 //
 // As in containerd, hosts are asked in the order of the file, then the server, and nobody
 // after that; without a server it is the registry itself. Hosts without "resolve" among
-// their capabilities are not asked what a tag means. Of dial_timeout only the form is
-// looked at, and headers go to the host alone, not to the one that gives its tokens.
+// their capabilities are not asked what a tag means. Headers go to the host alone, not to
+// the one that gives its tokens.
 func ParseHosts(registry string, raw []byte, readFile func(path string) ([]byte, error)) (*Config, error) {
 	if registry == defaultDirectory {
 		registry = everyRegistry
@@ -151,7 +151,7 @@ func (p *hostsParser) addOrigin(t hostTable) error {
 	if p.origin != "" {
 		return p.addSettings(p.origin, t, false)
 	}
-	if t.CA != nil || t.Client != nil || t.SkipVerify || len(t.Header) > 0 {
+	if t.CA != nil || t.Client != nil || t.SkipVerify || len(t.Header) > 0 || t.DialTimeout != "" {
 		return errors.New("settings without a server: they are for named hosts only here")
 	}
 	return nil
@@ -171,7 +171,7 @@ func (p *hostsParser) addSettings(host string, t hostTable, plain bool) error {
 		return err
 	}
 	if t.DialTimeout != "" {
-		if _, err := time.ParseDuration(t.DialTimeout); err != nil {
+		if h.DialTimeout, err = time.ParseDuration(t.DialTimeout); err != nil || h.DialTimeout <= 0 {
 			return errors.New(`dial_timeout: want a duration such as "5s"`)
 		}
 	}

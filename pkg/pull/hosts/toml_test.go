@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -105,6 +106,11 @@ func TestParseHosts(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("hosts, -want +got:\n%s", diff)
 	}
+	for name, h := range c.Hosts {
+		if want := map[string]time.Duration{"10.0.0.1:5000": 5 * time.Second}[name]; h.DialTimeout != want {
+			t.Errorf("%s: %s for a connection, want %s", name, h.DialTimeout, want)
+		}
+	}
 	if v := c.Hosts["aa.example.com"].Header.Get("Authorization"); v != "Bearer s3cret-token" {
 		t.Errorf("header %q", v)
 	}
@@ -196,6 +202,7 @@ func TestNotHosts(t *testing.T) {
 		"a header of two lines":         {at + `header = {Authorization = "s3cret\nX: y"}`, `header "Authorization": a control character`},
 		"a header without a name":       {at + "header = {'a b' = 's3cret'}", `header "a b": this is no name`},
 		"a header twice":                {at + "header = {Authorization = 's3cret', authorization = 's3cret'}", "it is there twice"},
+		"no time":                       {at + "dial_timeout = '0s'", "dial_timeout: want a duration"},
 		"a timeout":                     {at + "dial_timeout = 'soon'", "dial_timeout: want a duration"},
 		"a host in two ways":            {"[host.'https://m.example/a']\nskip_verify = true\n[host.'https://m.example/b']", "line 3: host m.example: whether its certificate"},
 		"a header in two ways":          {"[host.'https://m.example/a']\nheader = {X = 's3cret'}\n[host.'https://m.example/b']\nheader = {X = 's3cret2'}", "line 3: host m.example: header \"X\" must"},

@@ -1,0 +1,199 @@
+package pull
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/hub"
+	"stowage/internal/hub/hubtest"
+)
+
+// lies is a world of a mirror, and an origin with two repositories that share a layer.
+type lies struct {
+	mirror, origin *hub.Hub
+	client         *Client
+	layer          ocispec.Descriptor
+	raw            []byte
+	told           *strings.Builder
+}
+
+func newLies(t *testing.T) *lies {
+	t.Helper()
+	w := &lies{mirror: hubtest.Start(t, hub.Options{}), origin: hubtest.Start(t, hub.Options{}), told: &strings.Builder{}}
+	shared := &hub.Layer{Files: []hub.File{{Name: "data", Size: 300_000}}, Compression: hub.None, Seed: 1}
+	for _, h := range []*hub.Hub{w.mirror, w.origin} {
+		w.layer = hubtest.Must(h.AddImage("a/one", "v1", hub.Image{Layers: []*hub.Layer{shared}}))(t).Manifests[0].Layers[0]
+		hubtest.Must(h.AddImage("b/two", "v1", hub.Image{Layers: []*hub.Layer{shared, {Seed: 2}}}))(t)
+	}
+	r := hubtest.Must(w.origin.Blob("a/one", w.layer.Digest))(t)
+	w.raw = hubtest.Must(io.ReadAll(r))(t)
+	w.client = newClient(t, func(o *Options) {
+		o.Jobs = 1 // the repositories in this order
+		o.Mirrors = map[string][]Mirror{w.origin.Host(): {{Host: w.mirror.Host()}}}
+		o.Notice = func(n Notice) { w.told.WriteString(n.Host + ": " + n.Text + "\n") }
+	})
+	resolve(t, w.client, w.origin.Ref("a/one", "v1"), w.origin.Ref("b/two", "v1"))
+	w.mirror.Reset()
+	w.origin.Reset()
+	return w
+}
+
+// TestWrongOnce: bytes that are wrong are dropped, asked for once more from the same
+// source, and then from every other one; no manifest is pulled for it.
+func TestWrongOnce(t *testing.T) {
+	blob := func(path string, times hub.Times) hub.Faults {
+		return hub.Faults{Only: hub.Filter{Kinds: []hub.Kind{hub.KindBlob}, Path: path}, Corrupt: times}
+	}
+	for _, c := range []struct {
+		name           string
+		mirror, origin []hub.Faults
+		gets           [2]int // of blobs, at the mirror and at the origin
+		told           string // in a notice
+	}{
+		{"nothing wrong", nil, nil, [2]int{1, 0}, ""},
+		{"once", []hub.Faults{blob("", 1)}, nil, [2]int{2, 0}, "wrong bytes came"},
+		{"twice, then the origin", []hub.Faults{blob("", 2)}, nil, [2]int{2, 1}, "mirror passed over"},
+		{"the origin once, too", []hub.Faults{blob("", 2)}, []hub.Faults{blob("", 1)}, [2]int{2, 2}, "wrong bytes came"},
+		{"one repository everywhere", []hub.Faults{blob("a/one", hub.Always)}, []hub.Faults{blob("a/one", hub.Always)}, [2]int{3, 2}, "passed over: "},
+		{"gone at the mirror, wrong once at the origin", []hub.Faults{{Only: blob("", 0).Only, Fail: hub.Failure{Status: 404, Times: hub.Always}}}, []hub.Faults{blob("", 1)}, [2]int{0, 2}, "wrong bytes came"},
+		{"always", []hub.Faults{blob("", hub.Always)}, []hub.Faults{blob("", hub.Always)}, [2]int{4, 4}, "wrong bytes came"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newLies(t)
+			for _, f := range c.mirror {
+				w.mirror.AddFaults(f)
+			}
+			for _, f := range c.origin {
+				w.origin.AddFaults(f)
+			}
+			s := newPieces(w.layer)
+			err := w.client.Fetch(t.Context(), w.layer, s)
+			if c.name == "always" {
+				var wrong *ContentError
+				if !errors.As(err, &wrong) || strings.Count(err.Error(), w.mirror.Host()+" sent wrong") != 2 || strings.Count(err.Error(), w.origin.Host()+" sent wrong") != 2 {
+					t.Errorf("error %v, want ContentErrors that name %s and %s for both repositories", err, w.mirror.Host(), w.origin.Host())
+				}
+				if strings.Contains(w.told.String(), "passed over") {
+					t.Errorf("told twice: %s", w.told)
+				}
+				if len(s.Missing()) != 1 || s.Missing()[0] != (Range{0, w.layer.Size}) {
+					t.Errorf("kept: all but %v", s.Missing())
+				}
+			} else if err != nil || !bytes.Equal(s.b, w.raw) {
+				t.Errorf("%v, right bytes %v", err, bytes.Equal(s.b, w.raw))
+			}
+			got := [2]int{w.mirror.Counts().BlobGets, w.origin.Counts().BlobGets}
+			if got != c.gets {
+				t.Errorf("%v requests at mirror and origin, want %v", got, c.gets)
+			}
+			if n := w.mirror.Counts().ManifestGets + w.origin.Counts().ManifestGets; n != 0 {
+				t.Errorf("%d manifests pulled", n)
+			}
+			if !strings.Contains(w.told.String(), c.told) || c.told == "" && w.told.Len() > 0 {
+				t.Errorf("told %q, want %q", w.told, c.told)
+			}
+			for _, e := range append(w.mirror.Log(), w.origin.Log()...) {
+				if e.Range != "" {
+					t.Errorf("asked for %s, want the whole", e.Range)
+				}
+			}
+		})
+	}
+}
+
+// TestOnceMoreWithoutRanges: when it was the ranges that were wrong, a connection that
+// breaks the second time is taken up without one.
+func TestOnceMoreWithoutRanges(t *testing.T) {
+	w := newLies(t)
+	w.mirror.Set(func(f *hub.Faults) {
+		f.Only.Kinds = []hub.Kind{hub.KindBlob}
+		f.Ranges = hub.RangesWrongBytes
+		f.Cut = hub.Strike{After: 100_000, Times: 4} // the whole, two ranges of it, the whole once more
+	})
+	s := newPieces(w.layer)
+	if err := w.client.Fetch(t.Context(), w.layer, s); err != nil || !bytes.Equal(s.b, w.raw) {
+		t.Errorf("%v, right bytes %v", err, bytes.Equal(s.b, w.raw))
+	}
+	var asked []bool
+	for _, e := range w.mirror.Log() {
+		asked = append(asked, e.Range != "")
+	}
+	if want := []bool{false, true, true, true, false, false}; !slices.Equal(asked, want) || w.origin.Counts().BlobGets > 0 {
+		t.Errorf("ranges asked for: %v, want %v and none at the origin", asked, want)
+	}
+}
+
+// TestPipeTakesNothingBack: bytes that have gone out cannot be replaced, so that nobody
+// else is asked, or accused.
+func TestPipeTakesNothingBack(t *testing.T) {
+	w := newLies(t)
+	w.mirror.Set(func(f *hub.Faults) { f.Corrupt = hub.Always })
+	err := w.client.Fetch(t.Context(), w.layer, &pipe{newSink(w.layer)})
+	var wrong *ContentError
+	if !errors.As(err, &wrong) || wrong.Host != w.mirror.Host() || strings.Contains(err.Error(), w.origin.Host()+" sent wrong") {
+		t.Errorf("error %v, want a ContentError that names %s alone", err, w.mirror.Host())
+	}
+	if n, m := w.mirror.Counts().BlobGets, w.origin.Counts().BlobGets; n != 1 || m != 0 {
+		t.Errorf("%d and %d requests, want 1 and none", n, m)
+	}
+}
+
+// pipe has all bytes behind it after a commit, whether they are right or not.
+type pipe struct{ *sink }
+
+func (p *pipe) Commit() error {
+	err := p.sink.Commit()
+	p.have = p.want.Size
+	return err
+}
+
+// TestOtherLength: an answer that cannot be the blob is known by its length before a byte
+// of it counts.
+func TestOtherLength(t *testing.T) {
+	for name, c := range map[string]struct {
+		pages int // answers that are a page for people
+		right bool
+		gets  int
+	}{
+		"once":   {1, true, 2},
+		"always": {1000, false, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, ref, layer, raw := content(t, hub.Options{}, 1000)
+			gets := 0
+			client := newClient(t, func(o *Options) {
+				o.Transport = wire(func(req *http.Request) (*http.Response, error) {
+					resp, err := http.DefaultTransport.RoundTrip(req)
+					if err == nil && strings.Contains(req.URL.Path, "/blobs/"+layer.Digest.String()) {
+						if gets++; gets <= c.pages {
+							resp.Body.Close()
+							resp.Body, resp.ContentLength = bodyOf("<html>please log in</html>"), 26
+						}
+					}
+					return resp, err
+				})
+			})
+			resolve(t, client, ref)
+			s := newSink(layer)
+			err := client.Fetch(t.Context(), layer, s)
+			var wrong *ContentError
+			if c.right && (err != nil || !bytes.Equal(s.b, raw)) || !c.right && (!errors.As(err, &wrong) || !strings.Contains(err.Error(), "26 bytes, want ")) {
+				t.Errorf("error %v", err)
+			}
+			if gets != c.gets {
+				t.Errorf("%d requests, want %d", gets, c.gets)
+			}
+			if !c.right && digest.FromBytes(s.b) != digest.FromBytes(make([]byte, layer.Size)) {
+				t.Error("something of the page was kept")
+			}
+		})
+	}
+}
