@@ -1,0 +1,215 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"stowage/cmd/internal/clitest"
+	"stowage/internal/hub"
+	"stowage/internal/hub/hubtest"
+	"stowage/pkg/archive"
+)
+
+const (
+	killRounds = 50
+	killHubs   = 4 // rounds at once, each at a hub of its own
+
+	// killRate is what a hub sends while a run is to be killed, bytes/s: a run takes a third
+	// of a second then, and most of that in the middle of blobs.
+	killRate = 40 << 20
+)
+
+// TestKilled: a program that is killed at any moment, from its first request to its last
+// rename, loses nothing: the same command makes the same bytes, asks for no manifest that
+// is held, and leaves nothing else behind.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("STOWAGE_KILL_SEED"); text != "" {
+		seed = hubtest.Must(strconv.ParseUint(text, 10, 64))(t)
+	}
+	t.Logf("STOWAGE_KILL_SEED=%d", seed)
+	clitest.Programs(t)
+	rounds := killRounds
+	if testing.Short() {
+		rounds = killHubs
+	}
+	var killed atomic.Int64
+	t.Run("rounds", func(t *testing.T) {
+		for first := range killHubs {
+			t.Run(fmt.Sprintf("hub %d", first), func(t *testing.T) {
+				t.Parallel()
+				k := newKiller(t)
+				for round := first; round < rounds; round += killHubs {
+					t.Run(fmt.Sprintf("round %d", round), func(t *testing.T) {
+						if k.round(t, float64(round)/float64(rounds), rand.New(rand.NewPCG(seed, uint64(round)))) {
+							killed.Add(1)
+						}
+					})
+				}
+			})
+		}
+	})
+	// Those that are due at the end may come too late, and others on a slow machine.
+	if t.Logf("%d of %d runs did not live to their end", killed.Load(), rounds); killed.Load() < int64(rounds)/2 {
+		t.Error("most runs ended before they were killed")
+	}
+}
+
+// killer is a hub with images, what a bundle of them must be, and the program as built.
+type killer struct {
+	hub       *hub.Hub
+	refs      []string
+	manifests []digest.Digest
+	size      int64 // bytes of all blobs
+	want      digest.Digest
+	binary    string
+}
+
+func newKiller(t *testing.T) *killer {
+	t.Helper()
+	k := &killer{hub: hubtest.Start(t, hub.Options{}), binary: filepath.Join(clitest.Programs(t), "bundle")}
+	for i := range 3 {
+		repo := fmt.Sprintf("app%d", i)
+		img := hub.Image{Platform: "linux/amd64"}
+		for n := range 2 {
+			size := int64(1+(i+2*n)%4) << 20 // 1 to 4 MiB
+			img.Layers = append(img.Layers, &hub.Layer{Seed: uint64(10*i + n), Compression: hub.None, Files: []hub.File{{Name: "data", Size: size}}})
+		}
+		added := hubtest.Must(k.hub.AddIndex(repo, "v1", hub.Index{Images: []hub.Image{img}}))(t)
+		k.refs = append(k.refs, k.hub.Ref(repo, "v1"))
+		k.manifests = append(k.manifests, added.Digest, added.Manifests[0].Digest)
+		k.size += added.Manifests[0].Config.Size
+		for _, l := range added.Manifests[0].Layers {
+			k.size += l.Size
+		}
+	}
+	k.want = digest.FromBytes(k.finish(t, filepath.Join(t.TempDir(), "right.tar")))
+	if k.hub.Counts().BlobBytes != k.size {
+		t.Fatalf("%d bytes came, want %d", k.hub.Counts().BlobBytes, k.size)
+	}
+	return k
+}
+
+func (k *killer) command(t *testing.T, out string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), k.binary, append(k.refs, "-o", out, "--platform", "linux/amd64", "--progress", "plain")...)
+	cmd.Env = clitest.Environ(filepath.Dir(out))
+	return cmd
+}
+
+// finish runs the program to its end and gives the bytes of the bundle.
+func (k *killer) finish(t *testing.T, out string) []byte {
+	t.Helper()
+	if told, err := k.command(t, out).CombinedOutput(); err != nil {
+		t.Fatalf("bundle: %v\n%s", err, told)
+	}
+	return hubtest.Must(os.ReadFile(out))(t)
+}
+
+// round kills a run and lets the same command finish it. at is how much of the life of the
+// run is over by then, 0 to 1: the first tenth of the rounds is killed before its plan, the
+// last fifth when all bytes have been sent, the others in between. It tells whether the run
+// was killed before its end.
+func (k *killer) round(t *testing.T, at float64, random *rand.Rand) bool {
+	out := filepath.Join(t.TempDir(), "out.tar")
+	k.hub.Reset()
+	k.hub.Set(func(f *hub.Faults) { f.LinkRate = killRate })
+	var due func(hub.Counts) bool
+	var wait time.Duration // after that
+	switch {
+	case at < 0.1:
+		n := random.IntN(len(k.refs) + len(k.manifests))
+		due = func(c hub.Counts) bool { return c.Requests >= n }
+	case at < 0.8:
+		n := random.Int64N(k.size)
+		due = func(c hub.Counts) bool { return c.BlobBytes > n }
+	default:
+		due = func(c hub.Counts) bool { return c.BlobBytes >= k.size }
+		wait = time.Duration(random.Int64N(int64(30 * time.Millisecond)))
+	}
+	killed := k.kill(t, out, due, wait)
+	k.hub.Set(hub.Heal)
+	held := k.held(t, out)
+	k.hub.Reset()
+	if got := digest.FromBytes(k.finish(t, out)); got != k.want {
+		t.Errorf("the bundle has digest %s, that of a run nobody disturbed %s", got, k.want)
+	}
+	for _, e := range k.hub.Log() {
+		if e.Kind == hub.KindManifest && e.Method == "GET" && held[digest.Digest(e.Ref)] {
+			t.Errorf("%s %s: pulled again though it was held", e.Method, e.Path)
+		}
+	}
+	left := hubtest.Must(os.ReadDir(filepath.Dir(out)))(t)
+	if len(left) != 1 || left[0].Name() != "out.tar" {
+		t.Errorf("left behind: %v", left)
+	}
+	return killed
+}
+
+// kill starts a run and kills it when it is due; false when the run was quicker.
+func (k *killer) kill(t *testing.T, out string, due func(hub.Counts) bool, wait time.Duration) bool {
+	t.Helper()
+	cmd := k.command(t, out)
+	var told bytes.Buffer
+	cmd.Stderr = &told
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for running := true; running && !due(k.hub.Counts()); {
+		select {
+		case err := <-ended:
+			ended <- err
+			running = false
+		case <-tick.C:
+		}
+	}
+	time.Sleep(wait)
+	_ = cmd.Process.Kill() // it may have ended
+	<-ended                // of which the state tells more
+	state := cmd.ProcessState
+	if state.Exited() && !state.Success() {
+		t.Fatalf("ended by itself: %v\n%s", state, told.String())
+	}
+	if _, err := os.Stat(out); err == nil {
+		if got := digest.FromBytes(hubtest.Must(os.ReadFile(out))(t)); got != k.want {
+			t.Errorf("a half bundle has its final name: %s", got)
+		}
+	}
+	return !state.Exited()
+}
+
+// held lists the manifests that the killed run has kept.
+func (k *killer) held(t *testing.T, out string) map[digest.Digest]bool {
+	t.Helper()
+	held := map[digest.Digest]bool{}
+	if _, err := os.Stat(out); err == nil { // it came to its end
+		for _, d := range k.manifests {
+			held[d] = true
+		}
+		return held
+	}
+	draft := hubtest.Must(archive.OpenDraft(out))(t)
+	defer draft.Close()
+	for _, d := range k.manifests {
+		if _, err := draft.Document(d); err == nil {
+			held[d] = true
+		}
+	}
+	return held
+}

@@ -1,0 +1,67 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"stowage/cmd/internal/clitest"
+	"stowage/internal/hub"
+	"stowage/internal/hub/hubtest"
+)
+
+const (
+	// manyMemory bounds what the whole program may take for manyImages, bytes.
+	manyMemory = 32 << 20
+	manyImages = 2000
+	fewImages  = 200
+)
+
+// TestManyImages: the memory of the program as it is built does not grow out of bounds
+// with the images: each is an index of its own with a manifest, a config and a layer.
+func TestManyImages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("2000 images are made and pulled: not with -short")
+	}
+	t.Parallel()
+	h := hubtest.Start(t, hub.Options{})
+	var list strings.Builder
+	peaks := map[int]int64{}
+	for i := range manyImages {
+		repo := fmt.Sprintf("team%d/app%d", i%20, i)
+		img := hub.Image{Platform: "linux/amd64", Layers: []*hub.Layer{{Seed: uint64(i), Files: []hub.File{{Name: "app", Size: 3000}}}}}
+		hubtest.Must(h.AddIndex(repo, "v1", hub.Index{Images: []hub.Image{img}}))(t)
+		fmt.Fprintln(&list, h.Ref(repo, "v1"))
+		if n := i + 1; n == fewImages || n == manyImages {
+			peaks[n] = peakOf(t, list.String())
+			t.Logf("%d images: %.1f MiB", n, float64(peaks[n])/(1<<20))
+		}
+	}
+	if peaks[manyImages] > manyMemory {
+		t.Errorf("%d images took %.1f MiB, want at most %d", manyImages, float64(peaks[manyImages])/(1<<20), manyMemory>>20)
+	}
+}
+
+// peakOf is the memory of the program for a list of images, bytes.
+func peakOf(t *testing.T, list string) int64 {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "list")
+	if err := os.WriteFile(file, []byte(list), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(clitest.Programs(t), "bundle"), "-f", file, "-o", filepath.Join(dir, "out.tar"), "--platform", "linux/amd64", "--progress", "none")
+	cmd.Env = clitest.Environ(dir)
+	var told strings.Builder
+	cmd.Stderr = &told
+	peak, err := clitest.Peak(cmd)
+	if err != nil {
+		t.Fatalf("bundle: %v\n%s", err, told.String())
+	}
+	return peak
+}
