@@ -17,9 +17,9 @@ import (
 // moved into the folder of the node: NRI's socket, /opt/containerd, CNI.
 const (
 	configV3 = `version = 3
-root = "DIR/root"
+root = "ROOT"
 state = "DIR/state"
-imports = []
+imports = [IMPORTS]
 DISABLED
 [grpc]
 address = "DIR/c.sock"
@@ -37,7 +37,7 @@ bin_dirs = ["DIR/cni/bin"]
 conf_dir = "DIR/cni/net.d"
 `
 	configV2 = `version = 2
-root = "DIR/root"
+root = "ROOT"
 state = "DIR/state"
 DISABLED
 [grpc]
@@ -88,6 +88,6 @@ func (n *Node) configText(version string) (string, error) {
 	if !n.opts.DisableCRI {
 		text, disabled = text+criText, ""
 	}
-	text = strings.NewReplacer("DIR", n.dir, "DISABLED", disabled, "SANDBOX", n.opts.SandboxImage).Replace(text)
+	text = strings.NewReplacer("IMPORTS", n.opts.Imports, "ROOT", n.Root(), "DIR", n.dir, "DISABLED", disabled, "SANDBOX", n.opts.SandboxImage).Replace(text)
 	return text + n.opts.Config + "\n", nil
 }

@@ -52,9 +52,15 @@ type Options struct {
 	DisableCRI bool
 	// Config is appended to the configuration file as it is (TOML).
 	Config string
+	// Imports is what stands in the list of files that the configuration file of a
+	// containerd 2 imports (TOML: quoted, separated by commas).
+	Imports string
 	// Dir is the folder below which the node keeps everything. Empty: the first of
 	// the usual temporary folders whose file system can carry an overlay.
 	Dir string
+	// Root is containerd's root directory, which Stop leaves where it is, so that another
+	// node can take it over. Empty: inside the folder of the node.
+	Root string
 }
 
 // Node is a running containerd. Its methods may be called from many goroutines,
@@ -158,7 +164,12 @@ func Launch(ctx context.Context, o Options) (_ *Node, err error) {
 func (n *Node) Address() string { return filepath.Join(n.dir, "c.sock") }
 
 // Root is containerd's root directory: content, snapshots, metadata.
-func (n *Node) Root() string { return filepath.Join(n.dir, "root") }
+func (n *Node) Root() string {
+	if n.opts.Root != "" {
+		return n.opts.Root
+	}
+	return filepath.Join(n.dir, "root")
+}
 
 // Dir is the folder that holds everything of the node; Stop removes it.
 func (n *Node) Dir() string { return n.dir }

@@ -53,18 +53,30 @@ type dockerFile struct {
 	links  map[string]string // old versions store a shared layer once and link to it
 	src    *joined
 	blobs  tarball
-	layers map[int64]ocispec.Descriptor // hashed already, by offset
+	hashed map[int64]hashedFile // by offset
 	index  ocispec.Index
 }
 
-func readDocker(src io.ReaderAt, size int64, file string, lim limits) (*Reader, error) {
-	d := &dockerFile{layers: map[int64]ocispec.Descriptor{}, files: map[string]extent{}, links: map[string]string{}, src: &joined{r: src, size: size}}
-	d.entryWalk = entryWalk{src: io.NewSectionReader(src, 0, size), size: size, lim: lim}
+func newDockerFile(src *joined, lim limits) *dockerFile {
+	d := &dockerFile{hashed: map[int64]hashedFile{}, files: map[string]extent{}, links: map[string]string{}, src: src}
+	d.entryWalk = entryWalk{src: io.NewSectionReader(src.r, 0, src.size), size: 1 << 62, lim: lim}
 	d.blobs = tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}
 	d.index = ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+	return d
+}
+
+func readDocker(src io.ReaderAt, size int64, file string, lim limits) (*Reader, error) {
+	d := newDockerFile(&joined{r: src, size: size}, lim)
+	d.size = size
 	if err := d.list(); err != nil {
 		return nil, err
 	}
+	return d.reader(file)
+}
+
+// reader makes a layout of the files that are listed.
+func (d *dockerFile) reader(file string) (*Reader, error) {
+	lim := d.lim
 	for _, name := range []string{entryLayout, entryIndex} {
 		if _, ok := d.files[name]; ok { // whose checks must not be got round
 			return nil, d.wrong(name, errors.New("an OCI layout, not only docker's"))
@@ -116,41 +128,56 @@ func (d *dockerFile) list() error {
 		if err != nil {
 			return err
 		}
-		if d.n++; d.n > d.lim.entries {
-			return d.damaged("", adviceLimit, fmt.Errorf("more than %d entries", d.lim.entries))
-		}
-		name := path.Clean(h.Name)
-		switch h.Typeflag {
-		case tar.TypeReg:
-			if h.Size > d.size-data {
-				return d.damaged(printable(name), adviceCopy, fmt.Errorf("cut after %d of %d bytes: %w", d.size-data, h.Size, io.ErrUnexpectedEOF))
-			}
-			if _, ok := d.files[name]; ok {
-				return d.damaged(printable(name), adviceForeign, errors.New("appears twice"))
-			}
-			d.files[name] = extent{data, h.Size}
-		case tar.TypeSymlink:
-			d.links[name] = path.Join(path.Dir(name), h.Linkname)
-		case tar.TypeLink:
-			d.links[name] = path.Clean(h.Linkname)
-		case tar.TypeDir:
-		default:
-			return d.damaged(printable(name), adviceForeign, fmt.Errorf("type %q does not belong here", h.Typeflag))
-		}
-		d.end = data
-		if h.Typeflag == tar.TypeReg {
-			d.end += padded(h.Size)
+		if err := d.take(h, data); err != nil {
+			return err
 		}
 	}
 }
 
-// find gives an entry, following one link.
-func (d *dockerFile) find(name string) (extent, error) {
-	name = path.Clean(name)
-	if to, ok := d.links[name]; ok {
-		name = to
+// take takes up one header, whose content begins at data.
+func (d *dockerFile) take(h *tar.Header, data int64) error {
+	if d.n++; d.n > d.lim.entries {
+		return d.damaged("", adviceLimit, fmt.Errorf("more than %d entries", d.lim.entries))
 	}
-	at, ok := d.files[name]
+	name := path.Clean(h.Name)
+	switch {
+	case sparse(h):
+		return d.damaged(printable(name), adviceForeign, errors.New("sparse files are not allowed"))
+	case h.Typeflag == tar.TypeReg:
+		if h.Size > d.size-data {
+			return d.damaged(printable(name), adviceCopy, fmt.Errorf("cut after %d of %d bytes: %w", d.size-data, h.Size, io.ErrUnexpectedEOF))
+		}
+		if _, ok := d.files[name]; ok {
+			return d.damaged(printable(name), adviceForeign, errors.New("appears twice"))
+		}
+		d.files[name] = extent{data, h.Size}
+	case h.Typeflag == tar.TypeSymlink, h.Typeflag == tar.TypeLink:
+		to := path.Clean(h.Linkname)
+		if h.Typeflag == tar.TypeSymlink && !path.IsAbs(to) {
+			to = path.Join(path.Dir(name), to)
+		}
+		if !inside(to) {
+			return d.damaged(printable(name), adviceForeign, errors.New("a link out of the tarball"))
+		}
+		d.links[name] = to
+	case h.Typeflag == tar.TypeDir:
+	default:
+		return d.damaged(printable(name), adviceForeign, fmt.Errorf("type %q does not belong here", h.Typeflag))
+	}
+	d.end = data
+	if h.Typeflag == tar.TypeReg {
+		d.end += padded(h.Size)
+	}
+	return nil
+}
+
+// find gives an entry, following links.
+func (d *dockerFile) find(name string) (extent, error) {
+	file, err := d.follow(name)
+	if err != nil {
+		return extent{}, err
+	}
+	at, ok := d.files[file]
 	if !ok {
 		return at, d.wrong(name, errors.New("not there"))
 	}
@@ -169,6 +196,9 @@ func (d *dockerFile) small(name string) ([]byte, error) {
 	}
 	if at.size > d.lim.document {
 		return nil, d.wrong(name, fmt.Errorf("%d bytes, the limit is %d", at.size, d.lim.document))
+	}
+	if at.off >= layersFrom {
+		return nil, fmt.Errorf("%s: %w", printable(name), ErrHeadOnly)
 	}
 	raw := make([]byte, at.size)
 	if n, err := d.src.ReadAt(raw, at.off); n < len(raw) {
@@ -231,24 +261,21 @@ func (d *dockerFile) layer(name string, diff digest.Digest) (ocispec.Descriptor,
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	if known, ok := d.layers[at.off]; ok {
-		return known, nil
+	h, ok := d.hashed[at.off]
+	if !ok {
+		content := io.NewSectionReader(d.src, at.off, at.size)
+		if h.packed, err = sniff(content); err != nil {
+			return ocispec.Descriptor{}, err
+		}
+		if h.digest, err = digest.FromReader(content); err != nil {
+			return ocispec.Descriptor{}, err
+		}
+		d.hashed[at.off] = h
 	}
-	content := io.NewSectionReader(d.src, at.off, at.size)
-	c, err := sniff(content)
-	if err != nil {
-		return ocispec.Descriptor{}, err
+	if h.packed == Plain && h.digest != diff {
+		return ocispec.Descriptor{}, d.wrong(name, &DigestError{Want: diff, Got: h.digest, Size: at.size})
 	}
-	got, err := digest.FromReader(content)
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	if c == Plain && got != diff {
-		return ocispec.Descriptor{}, d.wrong(name, &DigestError{Want: diff, Got: got, Size: at.size})
-	}
-	kind := map[Compression]string{Plain: ocispec.MediaTypeImageLayer, Gzip: ocispec.MediaTypeImageLayerGzip, Zstd: ocispec.MediaTypeImageLayerZstd}[c]
-	d.layers[at.off] = d.blob(kind, got, at)
-	return d.layers[at.off], nil
+	return d.blob(h.mediaType(), h.digest, at), nil
 }
 
 // blob adds an entry under its digest.

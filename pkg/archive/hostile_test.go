@@ -52,6 +52,10 @@ func refused(t *testing.T, name string, items []item, want string) {
 		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want something with %q", err, want)
 		}
+		// As a stream it is refused as well, at the latest when it has ended.
+		if _, err := drain(t.Context(), bytes.NewReader(raw)); !errors.Is(err, ErrDamaged) {
+			t.Errorf("as a stream: got %v, want a damaged bundle", err)
+		}
 	})
 }
 

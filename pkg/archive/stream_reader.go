@@ -44,29 +44,38 @@ func openStream(ctx context.Context, r io.Reader, lim limits) (*StreamReader, er
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSpool(0)
+	s, _, err := headOfStream(u)
 	if err != nil {
 		u.dec.Close()
-		return nil, err
 	}
-	w := &headWalk{in: u, tr: tar.NewReader(u), spool: s, known: map[[32]byte]bool{}}
-	w.entryWalk = entryWalk{size: 1 << 62, lim: lim}
+	return s, err
+}
+
+// headOfStream reads the documents of a bundle of ours; ours tells, also of one that it
+// refuses, whether it is one.
+func headOfStream(u *unpacked) (s *StreamReader, ours bool, err error) {
+	sp, err := newSpool(0)
+	if err != nil {
+		return nil, false, err
+	}
+	w := &headWalk{in: u, tr: tar.NewReader(u), spool: sp, known: map[[32]byte]bool{}}
+	w.entryWalk = entryWalk{size: 1 << 62, lim: u.p.lim}
 	w.out = tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}
 	head, err := w.read()
+	ours = w.marks.Contents != ""
 	if errors.Is(err, ErrNoHead) && w.layer == nil && ended(u) {
 		err = w.damaged("", adviceCopy, fmt.Errorf("the tar ends before its layers: %w", io.ErrUnexpectedEOF))
 	}
 	if err != nil {
-		s.Close()
-		u.dec.Close()
-		return nil, u.p.named(err)
+		sp.Close()
+		return nil, ours, u.p.named(err)
 	}
-	head.packed, head.closer = u.p.kind, s
-	out := &StreamReader{head: head, walk: w, first: w.layer}
-	for out.next < len(head.blobs) && head.blobs[out.next].Offset < head.head {
-		out.next++
+	head.packed, head.closer = u.p.kind, sp
+	s = &StreamReader{head: head, walk: w, first: w.layer}
+	for s.next < len(head.blobs) && head.blobs[s.next].Offset < head.head {
+		s.next++
 	}
-	return out, nil
+	return s, true, nil
 }
 
 // ended tells whether nothing more comes.
@@ -133,33 +142,36 @@ func (s *StreamReader) header(b *Blob) error {
 	return nil
 }
 
-// finish reads the rest, which must be the end of a tar and nothing more.
-func (s *StreamReader) finish() error {
-	in, size := s.walk.in, s.head.size
+// finish reads the rest.
+func (s *StreamReader) finish() error { return s.walk.in.tail(s.walk.end, s.head.size) }
+
+// tail reads the rest, which must be the end of a tar and nothing more: entries end at
+// end, the tar with its zeros at size.
+func (u *unpacked) tail(end, size int64) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
-		n, err := in.Read(*buf)
-		start := in.n - int64(n)
+		n, err := u.Read(*buf)
+		start := u.n - int64(n)
 		// What precedes the end blocks is the rest of the last layer, if nobody wanted it.
-		skip := min(max(s.walk.end-start, 0), int64(n))
+		skip := min(max(end-start, 0), int64(n))
 		if i := bytes.IndexFunc((*buf)[skip:n], func(c rune) bool { return c != 0 }); i >= 0 {
-			return s.ending(start+skip+int64(i), errors.New("not zero after the end of the tar"))
+			return ending(start+skip+int64(i), errors.New("not zero after the end of the tar"))
 		}
 		switch {
-		case in.n > size+s.walk.lim.tail:
-			return s.ending(in.n, fmt.Errorf("more than %d bytes after the end of the tar", s.walk.lim.tail))
-		case err == io.EOF && in.n < size:
-			return s.ending(in.n, fmt.Errorf("the end of the tar is missing: %w", io.ErrUnexpectedEOF))
+		case u.n > size+u.p.lim.tail:
+			return ending(u.n, fmt.Errorf("more than %d bytes after the end of the tar", u.p.lim.tail))
+		case err == io.EOF && u.n < size:
+			return ending(u.n, fmt.Errorf("the end of the tar is missing: %w", io.ErrUnexpectedEOF))
 		case err == io.EOF:
 			return nil
 		case err != nil:
-			return in.p.named(err)
+			return u.p.named(err)
 		}
 	}
 }
 
-func (s *StreamReader) ending(off int64, err error) error {
+func ending(off int64, err error) error {
 	return &DamagedError{File: streamName, Offset: off, Err: err, Advice: adviceCopy}
 }
 
