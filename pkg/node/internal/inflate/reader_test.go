@@ -1,0 +1,294 @@
+package inflate
+
+import (
+	"bytes"
+	"compress/flate"
+	stdgzip "compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"testing/iotest"
+)
+
+// verdict is what became of a stream.
+type verdict string
+
+const (
+	whole    verdict = "whole"
+	cut      verdict = "cut" // too short
+	nothing  verdict = "nothing there"
+	header   verdict = "bad header"
+	corrupt  verdict = "corrupt"
+	checksum verdict = "bad checksum"
+)
+
+// ours decodes with this package.
+func ours(src io.Reader) ([]byte, verdict) {
+	r, err := NewReader(src)
+	if err != nil {
+		if err == io.EOF {
+			return nil, nothing
+		}
+		return nil, verdictOf(err)
+	}
+	defer r.Close()
+	out, err := io.ReadAll(r)
+	return out, verdictOf(err)
+}
+
+// theirs decodes with the standard library.
+func theirs(src io.Reader) ([]byte, verdict) {
+	r, err := stdgzip.NewReader(src)
+	if err != nil {
+		if err == io.EOF {
+			return nil, nothing
+		}
+		return nil, verdictOf(err)
+	}
+	out, err := io.ReadAll(r)
+	return out, verdictOf(err)
+}
+
+func verdictOf(err error) verdict {
+	var damage flate.CorruptInputError
+	switch {
+	case err == nil:
+		return whole
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return cut
+	case errors.Is(err, ErrHeader), errors.Is(err, stdgzip.ErrHeader):
+		return header
+	case errors.Is(err, ErrChecksum), errors.Is(err, stdgzip.ErrChecksum):
+		return checksum
+	case errors.Is(err, ErrCorrupt), errors.As(err, &damage):
+		return corrupt
+	}
+	return verdict(err.Error())
+}
+
+// same fails the test unless both decoders give the same bytes and the same verdict.
+func same(t *testing.T, name string, stream []byte) (verdict, int) {
+	t.Helper()
+	want, wantVerdict := theirs(bytes.NewReader(stream))
+	got, gotVerdict := ours(bytes.NewReader(stream))
+	if gotVerdict != wantVerdict || !bytes.Equal(got, want) {
+		t.Errorf("%s: %d bytes, %s; the standard library: %d bytes, %s", name, len(got), gotVerdict, len(want), wantVerdict)
+	}
+	return gotVerdict, len(got)
+}
+
+// compressed makes a member with the standard library.
+func compressed(t testing.TB, level int, content []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := stdgzip.NewWriterLevel(&out, level)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+var levels = []int{stdgzip.HuffmanOnly, stdgzip.DefaultCompression, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9}
+
+// noise is n bytes that do not compress.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+// words is about n bytes of text with matches of all distances.
+func words(n int) []byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	var b []byte
+	for len(b) < n {
+		b = fmt.Appendf(b, "%x ", r.Uint64()>>r.IntN(60))
+		if start := len(b) - 1 - r.IntN(min(len(b), 40<<10)); r.IntN(3) == 0 {
+			b = append(b, b[start:min(len(b), start+r.IntN(400))]...)
+		}
+	}
+	return b
+}
+
+// machine is n bytes that are distributed like those of a program.
+func machine(n int) []byte {
+	r := rand.New(rand.NewPCG(3, 4))
+	b := make([]byte, n)
+	for i := range b {
+		switch r.IntN(4) {
+		case 0:
+			b[i] = byte(r.ExpFloat64() * 10)
+		case 1:
+			b[i] = 0x48
+		case 2:
+			b[i] = b[max(0, i-8)]
+		}
+	}
+	return b
+}
+
+// contents are what the tests compress: edges of the window and of kinds of blocks.
+func contents() map[string][]byte {
+	all := map[string][]byte{
+		"nothing":         nil,
+		"one byte":        {'x'},
+		"one byte often":  bytes.Repeat([]byte{'x'}, 1<<20),
+		"words":           words(700 << 10),
+		"machine":         machine(700 << 10),
+		"noise":           noise(300 << 10),
+		"noise and again": append(noise(history), noise(history)...),
+		"mixture":         bytes.Join([][]byte{words(100 << 10), noise(100 << 10), make([]byte, 100<<10), machine(200 << 10)}, nil),
+	}
+	for period := 2; period <= 17; period++ {
+		all[fmt.Sprint("period ", period)] = bytes.Repeat(noise(period), 3000)
+	}
+	for _, n := range []int{65535, 65536, winFull - 1, winFull, winFull + 1, winMask, winMask + 1, winMask + 2} {
+		all[fmt.Sprint("size ", n)] = words(n)[:n]
+	}
+	return all
+}
+
+func TestLevels(t *testing.T) {
+	for name, content := range contents() {
+		for _, level := range levels {
+			if len(content) > 300<<10 && level > 1 && level != 6 {
+				continue // the others write nothing else of such a length
+			}
+			stream := compressed(t, level, content)
+			got, v := ours(bytes.NewReader(stream))
+			if v != whole || !bytes.Equal(got, content) {
+				t.Errorf("%s, level %d: %d bytes, %s; want %d", name, level, len(got), v, len(content))
+			}
+		}
+	}
+}
+
+// TestMembers joins members, also empty ones: their contents follow each other, and a
+// match never reaches into the member before.
+func TestMembers(t *testing.T) {
+	var stream, want []byte
+	for i, content := range [][]byte{nil, words(5000), nil, nil, noise(100_000), words(300_000), {1}, nil} {
+		stream = append(stream, compressed(t, levels[i%len(levels)], content)...)
+		want = append(want, content...)
+	}
+	if got, v := ours(bytes.NewReader(stream)); v != whole || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, %s; want %d", len(got), v, len(want))
+	}
+	for _, behind := range [][]byte{{0}, make([]byte, 9), make([]byte, 512), []byte("garbage!!"), []byte("garbage of more than ten bytes")} {
+		same(t, fmt.Sprintf("%q behind", behind), append(bytes.Clone(stream), behind...))
+	}
+}
+
+// TestSources reads through sources that give bytes and errors in every way that
+// io.Reader allows.
+func TestSources(t *testing.T) {
+	content := words(400_000)
+	stream := append(compressed(t, 6, content), compressed(t, 0, content)...)
+	content = append(content, content...)
+	for name, wrap := range map[string]func(io.Reader) io.Reader{
+		"one byte each":     iotest.OneByteReader,
+		"half each":         iotest.HalfReader,
+		"data with the end": iotest.DataErrReader,
+		"both":              func(r io.Reader) io.Reader { return iotest.DataErrReader(iotest.OneByteReader(r)) },
+		"idle":              func(r io.Reader) io.Reader { return &idle{r: r, times: maxIdle} },
+	} {
+		if got, v := ours(wrap(bytes.NewReader(stream))); v != whole || !bytes.Equal(got, content) {
+			t.Errorf("%s: %d bytes, %s; want %d", name, len(got), v, len(content))
+		}
+	}
+	if _, v := ours(&idle{r: bytes.NewReader(stream), times: maxIdle + 1}); v != verdict(io.ErrNoProgress.Error()) {
+		t.Errorf("a source that gives nothing: %s", v)
+	}
+	// The source's own error comes as it is, behind what was read before it.
+	bad := errors.New("bad disk")
+	for _, at := range []int{0, 3, 10, 11, 1000, len(stream) - 1} {
+		got, v := ours(io.MultiReader(bytes.NewReader(stream[:at]), iotest.ErrReader(bad)))
+		if v != verdict(bad.Error()) || !bytes.HasPrefix(content, got) {
+			t.Errorf("error after %d bytes: %d bytes, %s", at, len(got), v)
+		}
+	}
+	if got, v := ours(iotest.TimeoutReader(iotest.HalfReader(bytes.NewReader(stream)))); v != verdict(iotest.ErrTimeout.Error()) || !bytes.HasPrefix(content, got) {
+		t.Errorf("timeout: %d bytes, %s", len(got), v)
+	}
+}
+
+// idle gives nothing some times before it gives something.
+type idle struct {
+	r            io.Reader
+	times, count int
+}
+
+func (i *idle) Read(p []byte) (int, error) {
+	if i.count++; i.count <= i.times {
+		return 0, nil
+	}
+	i.count = 0
+	return i.r.Read(p)
+}
+
+// TestReads takes the output in pieces of odd sizes.
+func TestReads(t *testing.T) {
+	content := words(600_000)
+	stream := compressed(t, 6, content)
+	for _, size := range []int{1, 7, 4096, winFull, 1 << 20} {
+		r, err := NewReader(bytes.NewReader(stream))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := r.Read(nil); n != 0 || err != nil {
+			t.Errorf("read into nothing: %d, %v", n, err)
+		}
+		var got []byte
+		p := make([]byte, size)
+		for err == nil {
+			var n int
+			n, err = r.Read(p)
+			got = append(got, p[:n]...)
+		}
+		if err != io.EOF || !bytes.Equal(got, content) {
+			t.Errorf("pieces of %d: %d bytes, %v", size, len(got), err)
+		}
+		if n, err := r.Read(p); n != 0 || err != io.EOF {
+			t.Errorf("read behind the end: %d, %v", n, err)
+		}
+		r.Close()
+		if _, err := r.Read(p); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("read after Close: %v", err)
+		}
+		if err := r.Close(); err != nil { // must not give the buffers away twice
+			t.Errorf("second Close: %v", err)
+		}
+	}
+}
+
+// TestMemory reads a long stream: nothing is allocated for each of its blocks, and the
+// buffers are used again.
+func TestMemory(t *testing.T) {
+	stream := compressed(t, 1, bytes.Repeat(words(1<<20), 16))
+	p := make([]byte, 64<<10)
+	src := bytes.NewReader(stream)
+	read := func() {
+		src.Reset(stream)
+		r, err := NewReader(src)
+		for err == nil {
+			_, err = r.Read(p)
+		}
+		if err != io.EOF {
+			t.Fatal(err)
+		}
+		r.Close()
+	}
+	// A garbage collection may empty the pool in between: one decoder, at times.
+	if n := testing.AllocsPerRun(20, read); n > 2 {
+		t.Errorf("%v allocations for a stream of 16 MiB", n)
+	}
+}
