@@ -100,13 +100,19 @@ func runLoad(ctx context.Context, args []string, streams cli.Streams) error {
 	}
 	return s.run(ctx, streams, func(ctx context.Context, n *node.Node, b *source, d *progress.Display) (*node.Report, error) {
 		s.load.OnStart = func(total int64) {
-			if total > 0 {
+			if total < 0 {
+				d.Start("receive", total)
+			} else if total > 0 {
+				d.Finish()
 				d.Start("load", total)
 			}
 		}
 		s.load.OnBytes = d.Add
 		defer d.Finish()
-		if b.stream != nil {
+		switch {
+		case b.foreign != nil:
+			return n.LoadForeign(ctx, b.foreign, s.load)
+		case b.stream != nil:
 			return n.LoadStream(ctx, b.stream, s.load)
 		}
 		return n.Load(ctx, b.Reader, s.load)
@@ -120,7 +126,11 @@ func runCheck(ctx context.Context, args []string, streams cli.Streams) error {
 		return err
 	}
 	return s.run(ctx, streams, func(ctx context.Context, n *node.Node, b *source, _ *progress.Display) (*node.Report, error) {
-		return n.Check(ctx, b.Reader)
+		r, err := b.documents()
+		if err != nil {
+			return nil, err
+		}
+		return n.Check(ctx, r)
 	})
 }
 
@@ -154,7 +164,7 @@ func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error 
 	if report == nil {
 		return outcome(err)
 	}
-	for _, l := range b.LeftOut() {
+	for _, l := range b.leftOut() {
 		display.Warning("%s is not in the bundle: %s", l.Name, l.Reason)
 	}
 	for _, w := range report.Warnings {
@@ -223,13 +233,16 @@ func outcome(err error) *cli.Error {
 		missing     *node.MissingError
 		space       *node.SpaceError
 		folder      *node.FolderError
+		inflated    *node.InflatedError
 	)
 	e := &cli.Error{Code: cli.Failed, Err: err}
 	switch {
 	case errors.As(err, &unavailable):
 		e.Code, e.Hint = cli.NoNode, nodeHint(unavailable)
 	case errors.Is(err, archive.ErrNoHead):
-		e.Hint = "save it to a file first: another program made it, and it can only be read as a file"
+		e.Hint = "save it to a file first: it cannot be read as it arrives"
+	case errors.As(err, &inflated):
+		e.Code, e.Hint = cli.Damaged, "nothing of it became visible on the node; such a layer is damaged, or made to fill disks: ask the one who made the image"
 	case errors.Is(err, archive.ErrDamaged):
 		e.Code, e.Hint = cli.Damaged, "nothing of it became visible on the node; copy or make the bundle again, \"bundle verify\" checks it"
 	case errors.As(err, &platform):

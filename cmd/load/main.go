@@ -25,7 +25,8 @@ registry for them, and then asks the node for each of them as the kubelet would.
 
 Usage:
   load FILE          import, unpack, pin, and prove; FILE may be packed with gzip or zstd
-  load -             the same from standard input, as it arrives: nothing is stored twice
+  load -             the same from standard input, as it arrives: nothing is stored twice;
+                     tarballs of docker save, ctr, skopeo and others, too
   load check FILE    the proof alone; writes nothing
   load inventory     the digests this node holds, for "bundle --have"
   load place FILE    for a node that is not up yet: into the image folder of k3s, RKE2 or k0s

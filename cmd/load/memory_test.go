@@ -18,6 +18,7 @@ import (
 // TestMemoryStaysFlat: layers of 2 GiB, plain and gzip, go from a registry through bundle
 // into a file and through load into a node, each program as it is built and in 64 MiB.
 func TestMemoryStaysFlat(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("4 GiB pass through both programs: not with -short")
 	}

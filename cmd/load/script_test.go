@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 // TestNodeScripts runs the stories with a real containerd. They share it; each has image
 // names of its own.
 func TestNodeScripts(t *testing.T) {
+	t.Parallel()
 	n := nodetest.Start(t, nodetest.Options{SandboxTar: sandbox(t)})
 	calico, err := filepath.Abs("../../examples/calico.yaml")
 	if err != nil {

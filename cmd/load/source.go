@@ -13,54 +13,103 @@ import (
 
 // source is a bundle: one that can be read anywhere, or one that is read once.
 type source struct {
-	*archive.Reader                       // without its layers when stream is set
-	stream          *archive.StreamReader // standard input, or a compressed file
-	file            io.Closer             // of a compressed file
+	*archive.Reader                        // without its layers when it is a stream; nil for a foreign one
+	stream          *archive.StreamReader  // standard input, or a compressed file
+	foreign         *archive.ForeignStream // the same of another program
+	file            io.Closer              // of a compressed file
 }
 
 // openSource opens FILE, or standard input for "-". A compressed bundle is a stream, too:
 // it needs no place to be unpacked to first.
 func openSource(ctx context.Context, file string, in io.Reader) (*source, error) {
 	if file == "-" {
-		s, err := archive.OpenStream(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		return &source{Reader: s.Head(), stream: s}, nil
+		return openStream(ctx, in)
 	}
 	r, err := archive.OpenHead(file)
-	if errors.Is(err, archive.ErrNoHead) { // another program's, compressed
-		r, err = archive.OpenContext(ctx, file, nil)
+	packed := archive.Plain
+	if errors.Is(err, archive.ErrDamaged) || errors.Is(err, archive.ErrNoHead) {
+		var perr error
+		if packed, perr = archive.Packed(file); perr != nil {
+			return nil, perr
+		}
 	}
-	if errors.Is(err, archive.ErrDamaged) {
+	switch {
+	case packed == archive.Plain && errors.Is(err, archive.ErrDamaged):
 		// Perhaps one of docker save before 25. A tarball with an OCI layout is not taken as
 		// such, so no check is got round.
 		if saved, derr := archive.OpenDocker(file); derr == nil {
 			return &source{Reader: saved}, nil
 		}
-	}
-	if err != nil || !r.HeadOnly() {
+		return nil, err
+	case packed != archive.Plain: // another program's, or damaged
+	case err != nil || !r.HeadOnly():
 		return &source{Reader: r}, err
+	default:
+		r.Close() // the stream reads its own
 	}
-	r.Close() // the stream reads its own
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	s, err := archive.OpenStream(ctx, f)
-	if err != nil {
+	s, serr := openStream(ctx, f)
+	if serr != nil {
 		f.Close()
+		return nil, serr
+	}
+	s.file = f
+	if errors.Is(err, archive.ErrDamaged) && s.foreign == nil {
+		s.Close() // a bundle, and more is known of it than the stream would tell now
 		return nil, err
 	}
-	return &source{Reader: s.Head(), stream: s, file: f}, nil
+	return s, nil
+}
+
+// openStream opens what is read once.
+func openStream(ctx context.Context, in io.Reader) (*source, error) {
+	s, foreign, err := archive.OpenAnyStream(ctx, in)
+	switch {
+	case err != nil:
+		return nil, err
+	case foreign != nil:
+		return &source{foreign: foreign}, nil
+	}
+	return &source{Reader: s.Head(), stream: s}, nil
+}
+
+// documents reads a foreign stream to its end for what it says of itself.
+func (s *source) documents() (*archive.Reader, error) {
+	if s.foreign == nil {
+		return s.Reader, nil
+	}
+	for {
+		if _, err := s.foreign.Next(); err == io.EOF {
+			return s.foreign.Bundle()
+		} else if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// leftOut gives what the maker of the bundle left out, once it is loaded.
+func (s *source) leftOut() []archive.LeftOut {
+	r, err := s.documents()
+	if err != nil {
+		return nil // it was not loaded
+	}
+	return r.LeftOut()
 }
 
 // Close frees what the source holds. Standard input stays open.
 func (s *source) Close() error {
-	if s.stream == nil {
+	var err error
+	switch {
+	case s.foreign != nil:
+		err = s.foreign.Close()
+	case s.stream != nil:
+		err = s.stream.Close()
+	default:
 		return s.Reader.Close()
 	}
-	err := s.stream.Close()
 	if s.file != nil {
 		err = errors.Join(err, s.file.Close())
 	}

@@ -107,6 +107,7 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 // TestMemoryStays loads layers that are far larger than the memory a load may
 // use: 64 MiB at its peak, whatever the layers' size.
 func TestMemoryStays(t *testing.T) {
+	t.Parallel()
 	if testing.Short() || raceDetector {
 		t.Skip("large layers take long, and the race detector has memory of its own")
 	}
@@ -116,7 +117,7 @@ func TestMemoryStays(t *testing.T) {
 	var layers []*hub.Layer
 	for i, c := range []hub.Compression{hub.Gzip, hub.Zstd, hub.GzipStored, hub.None} {
 		layers = append(layers, &hub.Layer{Seed: uint64(i), Compression: c,
-			Files: []hub.File{{Name: "f" + strconv.Itoa(i), Size: 160 << 20, Fill: hub.FillText}}})
+			Files: []hub.File{{Name: "f" + strconv.Itoa(i), Size: 100 << 20, Fill: hub.FillText}}})
 	}
 	name := s.image("acme/huge", "v1", hub.Image{Layers: layers})
 	path := s.file(archive.PlanOptions{}, wanted{name: name})

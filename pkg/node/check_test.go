@@ -18,6 +18,7 @@ import (
 )
 
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	machine, n := connect(t)
 	s := newShelf(t)
 	names := s.calico(0)
@@ -68,6 +69,7 @@ func sorted(names []string) []string {
 // TestOnePlatformOfMany loads from a bundle with several platforms, from a
 // sparse one and from a flat one what the node runs, and nothing else.
 func TestOnePlatformOfMany(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	var images []hub.Image
 	for _, arch := range []string{"amd64", "arm64", "riscv64"} {
@@ -115,6 +117,7 @@ func TestOnePlatformOfMany(t *testing.T) {
 
 // TestDifferentialBundle leaves out what an earlier bundle brought.
 func TestDifferentialBundle(t *testing.T) {
+	t.Parallel()
 	for _, discard := range []bool{false, true} {
 		machine, n := connect(t)
 		s := newShelf(t)
@@ -199,7 +202,7 @@ func TestMissingSandboxImageIsTold(t *testing.T) {
 	_, n := connect(t, nodetest.Options{SandboxImage: "registry.example/pause:9"})
 	s := newShelf(t)
 	r := load(t, n, s.bundle(s.calico(0)...), LoadOptions{})
-	want := []Warning{{WarnNoPause, "the image of pod sandboxes, registry.example/pause:9, is neither on the node nor in the bundle; without it no pod starts"}}
+	want := []Warning{{WarnNoPause, "the image of pod sandboxes, registry.example/pause:9, is neither on the node nor in the bundle; without it no pod starts: give \"bundle\" the argument registry.example/pause:9 as well"}}
 	if d := cmp.Diff(want, r.Warnings); d != "" {
 		t.Errorf("warnings (-want +got):\n%s", d)
 	}

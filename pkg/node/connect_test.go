@@ -78,6 +78,7 @@ func TestUnavailable(t *testing.T) {
 }
 
 func TestSearch(t *testing.T) {
+	t.Parallel()
 	one := nodetest.Start(t)
 	two := nodetest.Start(t)
 	docker := nodetest.Start(t, nodetest.Options{DisableCRI: true})
@@ -171,7 +172,11 @@ func TestSandboxOf(t *testing.T) {
 		"[plugins.'io.containerd.cri.v1.images'.pinned_images]\n  sandbox = 'b/pause:2'\n":                  "b/pause:2",
 		"[plugins]\n[plugins.'x']\n sandbox = 'no'\n[plugins.'y'.\"pinned_images\"]\nsandbox=\"c/pause:3\"": "c/pause:3",
 		"# sandbox_image = \"no\"\n": "",
-		"":                           "",
+		"[plugins.'x']\n pinned_images = { other = 'no', sandbox = \"d/pause:4\" } # yes": "d/pause:4",
+		"[plugins.'x']\n pinned_images.sandbox = 'e/pause:5'":                             "e/pause:5",
+		"[plugins.'x']\n# pinned_images.sandbox = 'no'":                                   "",
+		"[plugins.'x'.pinned_images]\nsandbox = ''":                                       "",
+		"": "",
 	}
 	for config, want := range tests {
 		if got := sandboxOf(config); got != want {
@@ -216,7 +221,7 @@ func TestSpaceIsCheckedFirst(t *testing.T) {
 	}{{free/guessRatio - 64<<20, true}, {free, false}} {
 		desc := descOf("large")
 		desc.Size = tt.size
-		err := l.preflight(&plan{unpacks: []*unpackWork{{layer: layer{Descriptor: desc}}}})
+		err := l.preflight(t.Context(), &plan{unpacks: []*unpackWork{{layer: layer{Descriptor: desc}}}})
 		var short *SpaceError
 		if tt.fits != (err == nil) || !tt.fits && (!errors.As(err, &short) || short.Need != tt.size*guessRatio) {
 			t.Errorf("a layer of %d bytes, %d free: %v", tt.size, free, err)

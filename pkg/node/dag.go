@@ -13,6 +13,7 @@ type task struct {
 	next   []*task // tasks that wait for this one
 	waits  int     // tasks this one still waits for
 	urgent bool    // goes before all that are not: short, and others wait for it
+	light  bool    // waits for containerd's disk more than it works: see [lightPerJob]
 	weight int64   // cost of the heaviest way from here to the end
 	number int     // position in the list given to runTasks
 }
@@ -27,15 +28,26 @@ func (t *task) after(others ...*task) {
 	}
 }
 
-// runTasks runs tasks, at most jobs at once and each after those it waits for;
-// of several that could run, the one with the heaviest way before it goes
-// first, urgent ones before all. tasks must be listed after what they wait for. The first error ends
-// the context of the others; all errors that are not that ending are joined, in
-// the order of the list.
+// lightPerJob is how many light tasks run beside each of the others, so that small
+// blobs do not wait for each other's syncs: containerd makes several for each, and
+// can do those of several blobs at once.
+const lightPerJob = 4
+
+// runTasks runs tasks, at most jobs at once and [lightPerJob] times as many light ones,
+// and each after those it waits for; of several that could run, the one with the
+// heaviest way before it goes first, urgent ones before all. tasks must be listed after
+// what they wait for. The first error ends the context of the others; all errors that
+// are not that ending are joined, in the order of the list.
 func runTasks(whole context.Context, tasks []*task, jobs int) error {
 	ctx, cancel := context.WithCancel(whole)
 	defer cancel()
-	var ready queue
+	heavy, light := &lane{free: jobs}, &lane{free: lightPerJob * jobs}
+	laneOf := func(t *task) *lane {
+		if t.light {
+			return light
+		}
+		return heavy
+	}
 	for i := len(tasks) - 1; i >= 0; i-- {
 		t := tasks[i]
 		t.number, t.weight = i, t.cost
@@ -43,7 +55,7 @@ func runTasks(whole context.Context, tasks []*task, jobs int) error {
 			t.weight = max(t.weight, t.cost+n.weight)
 		}
 		if t.waits == 0 {
-			heap.Push(&ready, t)
+			heap.Push(&laneOf(t).ready, t)
 		}
 	}
 	type result struct {
@@ -54,16 +66,19 @@ func runTasks(whole context.Context, tasks []*task, jobs int) error {
 	errs := make([]error, len(tasks))
 	running := 0
 	for failed := false; ; {
-		for running < jobs && len(ready) > 0 && !failed && ctx.Err() == nil {
-			t := heap.Pop(&ready).(*task)
-			running++
-			go func() { results <- result{t, t.run(ctx)} }()
+		for _, l := range []*lane{light, heavy} {
+			for ; l.free > 0 && len(l.ready) > 0 && !failed && ctx.Err() == nil; l.free-- {
+				t := heap.Pop(&l.ready).(*task)
+				running++
+				go func() { results <- result{t, t.run(ctx)} }()
+			}
 		}
 		if running == 0 {
 			return taskErrors(whole, errs, failed)
 		}
 		r := <-results
 		running--
+		laneOf(r.t).free++
 		if r.err != nil {
 			errs[r.t.number] = r.err
 			failed = true
@@ -72,10 +87,16 @@ func runTasks(whole context.Context, tasks []*task, jobs int) error {
 		}
 		for _, n := range r.t.next {
 			if n.waits--; n.waits == 0 {
-				heap.Push(&ready, n)
+				heap.Push(&laneOf(n).ready, n)
 			}
 		}
 	}
+}
+
+// lane is where tasks of a kind wait for their turn.
+type lane struct {
+	ready queue
+	free  int // how many more may run
 }
 
 // taskErrors leaves out the errors of tasks that were only told to end.

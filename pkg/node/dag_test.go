@@ -8,7 +8,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // recorder notes the order in which tasks run.
@@ -88,5 +91,42 @@ func TestTasksEndWithTheContext(t *testing.T) {
 	}
 	if err := runTasks(t.Context(), nil, 1); err != nil {
 		t.Errorf("no tasks: %v", err)
+	}
+}
+
+// TestLightTasksHaveTheirOwnLane holds every task until as many run as may.
+func TestLightTasksHaveTheirOwnLane(t *testing.T) {
+	const jobs = 2
+	for _, tt := range []struct {
+		name         string
+		heavy, light int
+		want         int // at once
+	}{
+		{"heavy", 5, 0, jobs},
+		{"light", 0, 3 * lightPerJob * jobs, lightPerJob * jobs},
+		{"both", 5, 3 * lightPerJob * jobs, jobs + lightPerJob*jobs},
+		{"fewer than the limit", 1, 3, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var running, most, ran atomic.Int64
+				var tasks []*task
+				for i := range tt.heavy + tt.light {
+					tasks = append(tasks, &task{light: i < tt.light, run: func(context.Context) error {
+						if n := running.Add(1); n > most.Load() {
+							most.Store(n)
+						}
+						time.Sleep(time.Second) // of the bubble: until nobody else can start
+						running.Add(-1)
+						ran.Add(1)
+						return nil
+					}})
+				}
+				must(t, runTasks(t.Context(), tasks, jobs))
+				if most.Load() != int64(tt.want) || ran.Load() != int64(len(tasks)) {
+					t.Errorf("%d of %d tasks, %d at once; want %d", ran.Load(), len(tasks), most.Load(), tt.want)
+				}
+			})
+		})
 	}
 }

@@ -6,8 +6,9 @@ import (
 	"encoding/binary"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"stowage/pkg/node/internal/inflate"
 )
 
 // decoder opens the tar stream inside a layer blob. The stream is read to its
@@ -21,7 +22,8 @@ type decoder interface {
 type magicDecoder struct{}
 
 const (
-	// readAhead is what is read of a blob at once, in bytes.
+	// readAhead is what is read of a zstd blob at once, in bytes; the gzip decoder has
+	// its own buffer.
 	readAhead = 256 << 10
 	// maxWindow is the largest window of a zstd frame that is decoded, in bytes:
 	// what the zstd command accepts without being told otherwise.
@@ -35,25 +37,26 @@ var (
 
 // decode implements decoder for gzip, zstd and plain tar.
 func (magicDecoder) decode(blob io.Reader) (io.ReadCloser, error) {
-	// gzip's decoder reads byte by byte and is faster on a type it knows.
-	br := bufio.NewReaderSize(blob, readAhead)
-	head, err := br.Peek(4)
-	if err != nil && err != io.EOF {
+	head := make([]byte, 4)
+	n, err := io.ReadFull(blob, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return nil, err
 	}
+	head = head[:n]
+	blob = io.MultiReader(bytes.NewReader(head), blob)
 	switch {
 	case bytes.HasPrefix(head, gzipMagic):
-		return gzip.NewReader(br)
+		return inflate.NewReader(blob)
 	case bytes.HasPrefix(head, zstdMagic) || skippable(head):
 		// One goroutine, as layers are decoded side by side already.
-		z, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(maxWindow))
+		z, err := zstd.NewReader(bufio.NewReaderSize(blob, readAhead), zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, err
 		}
 		return z.IOReadCloser(), nil
 	}
-	return io.NopCloser(br), nil
+	return io.NopCloser(blob), nil
 }
 
 // skippable tells whether a zstd file opens with a skippable frame (RFC 8878,

@@ -137,7 +137,7 @@ func TestUnpackedSize(t *testing.T) {
 		l := &loader{bundle: b}
 		desc := descOf(tt.name)
 		desc.Size = int64(len(tt.blob))
-		if got := l.unpackedSize(desc); got != tt.want {
+		if got, _ := l.unpackedSize(t.Context(), desc); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
 	}

@@ -52,6 +52,7 @@ func (s *shelf) dockerSave(name string) string {
 }
 
 func TestDockerArchiveRuns(t *testing.T) {
+	t.Parallel()
 	machine, n := connect(t)
 	s := newShelf(t)
 	name := s.hello("acme/hello", "v1")

@@ -43,6 +43,7 @@ func smallDisk(t *testing.T, size int64) string {
 // TestFullDiskLeavesTheNodeAsItWas fills the disk in the midst of a load that
 // the space was enough for when it began.
 func TestFullDiskLeavesTheNodeAsItWas(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			machine, n := connect(t, nodetest.Options{Dir: smallDisk(t, 64<<20)})
@@ -73,6 +74,7 @@ func TestFullDiskLeavesTheNodeAsItWas(t *testing.T) {
 
 // TestTooSmallDiskIsSeenFirst refuses before anything is written.
 func TestTooSmallDiskIsSeenFirst(t *testing.T) {
+	t.Parallel()
 	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 24<<20)})
 	s := newShelf(t)
 	name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 30 << 20}}}}})

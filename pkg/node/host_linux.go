@@ -124,8 +124,10 @@ func extractionOf(mounts []mount.Mount, root string, rebased bool) (extraction, 
 
 // extract writes the tar stream into the folder and reads it to its end.
 // Names and links are kept inside by containerd's own archive package. It ends
-// with errNeedsParent when the layer cannot be written without its parents.
-func (e extraction) extract(ctx context.Context, r io.Reader) error {
+// with errNeedsParent when the layer cannot be written without its parents, and as
+// sizes says for files that are too large.
+func (e extraction) extract(ctx context.Context, r io.Reader, sizes *sizes) error {
+	filters := []archive.Filter{sizes.filter}
 	var opts []archive.ApplyOpt
 	if e.overlay {
 		opts = append(opts, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
@@ -134,8 +136,16 @@ func (e extraction) extract(ctx context.Context, r io.Reader) error {
 		opts = append(opts, archive.WithParents(e.parents))
 	}
 	if e.alone {
-		opts = append(opts, archive.WithFilter(declaredParents()))
+		filters = append(filters, declaredParents())
 	}
+	opts = append(opts, archive.WithFilter(func(h *tar.Header) (bool, error) {
+		for _, f := range filters {
+			if ok, err := f(h); !ok || err != nil {
+				return ok, err
+			}
+		}
+		return true, nil
+	}))
 	if _, err := archive.Apply(ctx, e.dir, r, opts...); err != nil {
 		return err
 	}
@@ -197,43 +207,6 @@ func space(path string) (device uint64, free int64, err error) {
 		return 0, 0, err
 	}
 	return uint64(st.Dev), int64(fs.Bavail) * int64(fs.Bsize), nil
-}
-
-// daemonConfig gives the text of the configuration file of the daemon behind
-// the socket, empty when it cannot be read.
-func daemonConfig(address string) string {
-	file := "/etc/containerd/config.toml"
-	pid, err := peer(address)
-	if err != nil || pid <= 0 {
-		return ""
-	}
-	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil {
-		if p := configFlag(strings.Split(string(b), "\x00")); p != "" {
-			file = p
-		}
-	}
-	b, err := os.ReadFile(filepath.Join(fmt.Sprintf("/proc/%d/root", pid), file))
-	if err != nil {
-		return ""
-	}
-	return string(b)
-}
-
-// configFlag finds -c or --config among the arguments of a containerd.
-func configFlag(args []string) string {
-	for i, a := range args {
-		name, value, joined := strings.Cut(a, "=")
-		if strings.TrimLeft(name, "-") != "c" && strings.TrimLeft(name, "-") != "config" || !strings.HasPrefix(name, "-") {
-			continue
-		}
-		if joined {
-			return value
-		}
-		if i+1 < len(args) {
-			return args[i+1]
-		}
-	}
-	return ""
 }
 
 // inUse is how much of the file system of path is in use, in percent, as the

@@ -20,11 +20,11 @@ type extraction struct{}
 
 func extractionOf([]mount.Mount, string, bool) (extraction, bool) { return extraction{}, false }
 
-func (extraction) extract(context.Context, io.Reader) error { return errNotHere }
+func (extraction) extract(context.Context, io.Reader, *sizes) error { return errNotHere }
 
 func syncFile(string) error { return errNotHere }
 
-func daemonConfig(string) string { return "" }
+func daemonConfigs(string) []string { return nil }
 
 func space(string) (uint64, int64, error) { return 0, 0, errNotHere }
 

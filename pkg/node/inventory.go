@@ -15,6 +15,7 @@ type inventory struct {
 	records map[string]images.Image
 	labels  map[digest.Digest]map[string]string // of each blob there; the key alone says it is there
 	chains  map[digest.Digest]bool              // committed snapshots
+	came    map[digest.Digest]int64             // sent by this load before it looked
 }
 
 // has tells whether the node holds the blob.

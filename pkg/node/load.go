@@ -23,11 +23,11 @@ type LoadOptions struct {
 	// DiscardLayers keeps only the unpacked layers: less disk and time, but the
 	// images cannot be exported, pushed or used by another snapshotter.
 	DiscardLayers bool
-	// Jobs is how many layers are worked on at once. 0: as many as processors,
-	// at least 2 and at most 4; a disk does not get faster with more.
+	// Jobs is how many layers are worked on at once, small ones apart. 0: as many as
+	// processors, at least 2 and at most 4; a disk does not get faster with more.
 	Jobs int
 	// OnStart, if set, is called once with the number of bytes that OnBytes will
-	// count up to, 0 when there is nothing to do.
+	// count up to, 0 when there is nothing to do. See also [Node.LoadForeign].
 	OnStart func(total int64)
 	// OnBytes, if set, is called with the numbers of compressed bytes sent and
 	// unpacked, from several goroutines. A layer that is kept counts twice.
@@ -38,7 +38,7 @@ type LoadOptions struct {
 // proves that the kubelet will find them. What is there is skipped; when all is
 // there nothing is written.
 //
-// The images become visible one after the other when all of them are complete
+// The images become visible, in no particular order, when all of them are complete
 // and synced to disk. On an error before that, or when ctx ends, nothing is
 // visible and nothing is left behind; only what a killed process had brought
 // stays under its lease for 24 hours, and the next load goes on from it.
@@ -47,7 +47,14 @@ type LoadOptions struct {
 // [archive.ErrDamaged] for a bundle whose bytes do not match their digests,
 // [*SpaceError], or what containerd answered.
 func (n *Node) Load(ctx context.Context, b *archive.Reader, o LoadOptions) (*Report, error) {
-	r, err := n.load(n.in(ctx), b, o)
+	ctx = n.in(ctx)
+	r, err := n.load(ctx, b, o)
+	if err == nil && !b.Ours() {
+		var stream digest.Digest
+		if stream, err = b.StreamID(); err == nil {
+			err = n.forget(ctx, stream)
+		}
+	}
 	return r, withBase(err, b)
 }
 
@@ -57,9 +64,10 @@ type loader struct {
 	bundle  bundle
 	decoder decoder
 	opts    LoadOptions
-	stream  *arrivals // nil for a bundle that can be read anywhere
-	local   bool      // unpack in this process
-	rebase  bool      // and the layers of one image side by side
+	stream  *arrivals               // nil for a bundle that can be read anywhere
+	came    map[digest.Digest]int64 // bytes that a foreign stream has brought, of each blob
+	local   bool                    // unpack in this process
+	rebase  bool                    // and the layers of one image side by side
 
 	ingested, unpacked atomic.Int64
 	layers             atomic.Int64
@@ -79,7 +87,7 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	report := n.newReport(b.Digest(), p, inv)
+	report := l.newReport(p, inv)
 	if p.empty() {
 		l.start(0)
 		if err = l.arrived(); err == nil {
@@ -122,6 +130,12 @@ func (l *loader) plan(ctx context.Context, imgs []*image) (*plan, *inventory, er
 	return p, inv, err
 }
 
+// newReport counts what a stream has brought as sent, and not as found.
+func (l *loader) newReport(p *plan, inv *inventory) *Report {
+	inv.came = l.came
+	return l.node.newReport(l.bundle.Digest(), p, inv)
+}
+
 // bring does the part of a load that writes, under the lock of the bundle and a
 // lease. Both end with it, however it ends.
 func (l *loader) bring(ctx context.Context, imgs []*image) (_ *Report, err error) {
@@ -144,20 +158,17 @@ func (l *loader) bring(ctx context.Context, imgs []*image) (_ *Report, err error
 	if err := s.protect(lctx, p, inv); err != nil {
 		return nil, err
 	}
-	if err := l.preflight(p); err != nil {
+	if err := l.preflight(lctx, p); err != nil {
 		return nil, err
 	}
-	report := l.node.newReport(l.bundle.Digest(), p, inv)
+	report := l.newReport(p, inv)
 	if err := l.work(lctx, p); err != nil {
 		return nil, err
 	}
-	report.Ingested, report.Unpacked, report.Layers = l.ingested.Load(), l.unpacked.Load(), int(l.layers.Load())
-	for _, ip := range p.images {
-		for _, r := range ip.records {
-			if err := l.node.writeRecord(lctx, r); err != nil {
-				return nil, err
-			}
-		}
+	report.Unpacked, report.Layers = l.unpacked.Load(), int(l.layers.Load())
+	report.Ingested += l.ingested.Load()
+	if err := l.node.writeRecords(lctx, p.images); err != nil {
+		return nil, err
 	}
 	return report, l.node.prove(ctx, imgs, report, true, l.pins())
 }
@@ -187,6 +198,10 @@ func (l *loader) arrived() error {
 	return l.stream.finish()
 }
 
+// lightWork is the size of a blob, in bytes, up to which bringing or unpacking it is
+// mostly waiting for containerd.
+const lightWork = 64 << 10
+
 // tasks makes one task for each blob and each snapshot, two for a snapshot that
 // is filled before its parent is there. total is what progress counts up to.
 func (l *loader) tasks(p *plan) (tasks []*task, unpacks []*unpack, total int64) {
@@ -194,7 +209,7 @@ func (l *loader) tasks(p *plan) (tasks []*task, unpacks []*unpack, total int64) 
 	var arriving *task // the latest; what a stream brings comes in its order
 	addBlob := func(w *blobWork) {
 		bring := l.ingest
-		t := &task{}
+		t := &task{light: w.there || w.desc.Size <= lightWork}
 		if !w.there {
 			t.cost = w.desc.Size
 			if l.stream.brings(w.desc.Digest) {
@@ -222,8 +237,8 @@ func (l *loader) tasks(p *plan) (tasks []*task, unpacks []*unpack, total int64) 
 			addBlob(&blobWork{desc: w.Descriptor})
 		}
 		u := &unpack{unpackWork: w, loader: l, rebase: l.rebase && w.layer.parent != ""}
-		fill := &task{cost: w.Size, run: u.make}
-		commit := &task{urgent: true, run: u.commit}
+		fill := &task{cost: w.Size, light: w.Size <= lightWork, run: u.make}
+		commit := &task{urgent: true, light: fill.light, run: u.commit}
 		if !l.local || l.stream != nil {
 			fill.after(blobs[w.Digest])
 		}

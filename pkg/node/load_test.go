@@ -59,12 +59,13 @@ var ways = []struct {
 }
 
 func TestLoadedImageRuns(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	name := s.hello("acme/hello", "v1")
 	b := s.bundle(name, s.pause())
+	machine, n := connect(t)
 	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) {
-			machine, n := connect(t)
+		wiped(t, n, way.name, func(t *testing.T, n *Node) {
 			way.set(n)
 			r := load(t, n, b, LoadOptions{})
 			for _, i := range r.Images {
@@ -88,8 +89,10 @@ func TestLoadedImageRuns(t *testing.T) {
 }
 
 func TestSecondLoadWritesNothing(t *testing.T) {
+	t.Parallel()
+	machine, n := connect(t)
 	for _, discard := range []bool{false, true} {
-		machine, n := connect(t)
+		n.wipe(t)
 		s := newShelf(t)
 		b := s.bundle(s.calico(0)...)
 		o := LoadOptions{DiscardLayers: discard}
@@ -118,6 +121,7 @@ func TestSecondLoadWritesNothing(t *testing.T) {
 }
 
 func TestSharedLayersAreUnpackedOnce(t *testing.T) {
+	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
 	names := s.calico(0)
@@ -160,12 +164,13 @@ func TestSharedLayersAreUnpackedOnce(t *testing.T) {
 }
 
 func TestDamagedLayerLeavesNothing(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	names := s.calico(20)
 	bad := s.manifest(names[1]).Layers[1].Digest
 	path := s.file(archive.PlanOptions{}, wantedAll(names)...)
-	try := func(t *testing.T, set func(*Node), o LoadOptions) {
-		_, n := connect(t)
+	_, shared := connect(t)
+	try := func(t *testing.T, n *Node, set func(*Node), o LoadOptions) {
 		set(n)
 		before := n.take(t)
 		flip(t, path, bad)
@@ -178,17 +183,18 @@ func TestDamagedLayerLeavesNothing(t *testing.T) {
 		load(t, n, openBundle(t, path), o)
 	}
 	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) { try(t, way.set, LoadOptions{}) })
+		wiped(t, shared, way.name, func(t *testing.T, n *Node) { try(t, n, way.set, LoadOptions{}) })
 	}
-	t.Run("discarded", func(t *testing.T) { try(t, ways[0].set, LoadOptions{DiscardLayers: true}) })
+	wiped(t, shared, "discarded", func(t *testing.T, n *Node) { try(t, n, ways[0].set, LoadOptions{DiscardLayers: true}) })
 }
 
 func TestCancelledLoadLeavesNothing(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	b := s.bundle(s.calico(20)...)
+	_, n := connect(t)
 	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) {
-			_, n := connect(t)
+		wiped(t, n, way.name, func(t *testing.T, n *Node) {
 			way.set(n)
 			before := n.take(t)
 			ctx, cancel := context.WithCancel(t.Context())
@@ -211,6 +217,7 @@ func TestCancelledLoadLeavesNothing(t *testing.T) {
 // TestLoadAfterACancelledOne waits for a load that is being cancelled: its
 // cleaning up must not take the lease of the next.
 func TestLoadAfterACancelledOne(t *testing.T) {
+	t.Parallel()
 	machine, n := connect(t)
 	s := newShelf(t)
 	b := s.bundle(s.calico(20)...)
@@ -242,6 +249,7 @@ func TestLoadAfterACancelledOne(t *testing.T) {
 }
 
 func TestMovedTagIsReported(t *testing.T) {
+	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
 	name := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 100}}}}})
@@ -263,6 +271,7 @@ func TestMovedTagIsReported(t *testing.T) {
 }
 
 func TestLoadsAtOnce(t *testing.T) {
+	t.Parallel()
 	machine, n := connect(t)
 	s := newShelf(t)
 	names := s.calico(20)

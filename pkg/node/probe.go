@@ -34,7 +34,6 @@ type daemon struct {
 	address string
 	client  *client.Client
 	version string
-	uuid    string
 	plugins []plugin
 	cri     bool  // the CRI plugin is there
 	criErr  error // and this is why it does not work
@@ -76,7 +75,9 @@ func knock(ctx context.Context, address string) (Reason, error) {
 	return NotContainerd, err
 }
 
-// ask fills the daemon from its version and introspection services.
+// ask fills the daemon from its version and introspection services. The id of the server is
+// not among it: a power cut can leave its file empty, which containerd answers with an error
+// for ever, and nothing here needs it.
 func (d *daemon) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -85,11 +86,6 @@ func (d *daemon) ask(ctx context.Context) error {
 		return fmt.Errorf("ask for the version: %w", err)
 	}
 	d.version = v.Version
-	s, err := d.client.Server(ctx)
-	if err != nil {
-		return fmt.Errorf("ask for the server's id: %w", err)
-	}
-	d.uuid = s.UUID
 	if d.plugins, err = listPlugins(ctx, d.client); err != nil {
 		return fmt.Errorf("ask for the plugins: %w", err)
 	}
@@ -129,7 +125,7 @@ func search(ctx context.Context, sockets []string) (*daemon, error) {
 // that would do stays a candidate until the search is over.
 func (d *daemon) judge(found []*daemon) Attempt {
 	for _, f := range found {
-		if f.uuid == d.uuid && sameFile(f.address, d.address) {
+		if sameFile(f.address, d.address) {
 			return Attempt{Address: d.address, Err: fmt.Errorf("the same containerd as %s", f.address)}
 		}
 	}

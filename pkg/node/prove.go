@@ -8,6 +8,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -72,12 +74,14 @@ func (n *Node) prove(ctx context.Context, imgs []*image, r *Report, wait, pin bo
 func (n *Node) ask(ctx context.Context, ref string, id digest.Digest, deadline time.Time, pin bool) (Verdict, bool, error) {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, provePoll) {
 		resp, err := n.criImages.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: ref}})
-		if err != nil {
+		// A containerd that has just started says for a while that it is not ready.
+		early := status.Code(err) == codes.Unavailable && time.Now().Before(deadline)
+		if err != nil && !early {
 			return Unknown, false, fmt.Errorf("ask the CRI plugin for %s: %w", ref, err)
 		}
 		verdict := Unknown
 		switch {
-		case resp.Image == nil:
+		case resp.GetImage() == nil:
 		case resp.Image.Id != id.String():
 			verdict = Differs
 		default:

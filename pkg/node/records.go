@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 )
 
 // Labels of an image record. The first two are the CRI plugin's: without the
@@ -102,6 +103,27 @@ func includes(have, want map[string]string) bool {
 		}
 	}
 	return true
+}
+
+// recordJobs is how many images get their records at once.
+const recordJobs = 4
+
+// writeRecords brings the records of images into containerd, those of each image in
+// their order.
+func (n *Node) writeRecords(ctx context.Context, images []*imagePlan) error {
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.SetLimit(recordJobs)
+	for _, ip := range images {
+		eg.Go(func() error {
+			for _, r := range ip.records {
+				if err := n.writeRecord(ctx, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return eg.Wait()
 }
 
 // writeRecord brings one record into containerd. Another loader or the kubelet

@@ -125,7 +125,8 @@ func (n *Node) newReport(bundle digest.Digest, p *plan, inv *inventory) *Report 
 		count := func(d digest.Digest, size int64) {
 			if inv.has(d) && !blobs[d] {
 				blobs[d] = true
-				r.Skipped += size
+				r.Ingested += inv.came[d]
+				r.Skipped += size - inv.came[d]
 			}
 		}
 		for _, d := range ip.documents {

@@ -97,6 +97,7 @@ func (o order) give() (costs, error) {
 }
 
 func TestKilledLoadIsTakenUp(t *testing.T) {
+	t.Parallel()
 	machine, n := connect(t)
 	s := newShelf(t)
 	// Stored, so that the layers are as large as their files and die in ingest.

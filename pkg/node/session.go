@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -17,6 +19,8 @@ const (
 	// leaseTime is how long containerd keeps what a killed load has brought, for
 	// the next load of the same bundle to go on with.
 	leaseTime = 24 * time.Hour
+	// labelBoot says on a lease during which boot of the machine it was taken.
+	labelBoot = "dev.stowage.boot"
 	// cleanTimeout bounds what is done after a failure or a cancelled context.
 	cleanTimeout = 2 * time.Minute
 	// lockPoll is the longest pause between two tries for the lock of a bundle.
@@ -35,17 +39,57 @@ type session struct {
 // begin waits for the lock of the bundle and takes the lease, an old one of a
 // killed load if there is one. The context returned is the one to write with.
 func (n *Node) begin(ctx context.Context, bundle digest.Digest) (*session, context.Context, error) {
-	s := &session{node: n, ref: "stowage-lock-" + bundle.Encoded()}
+	s := n.newSession(bundle)
 	if err := s.acquire(ctx); err != nil {
 		return nil, nil, err
 	}
-	s.lease = leases.Lease{ID: "stowage-" + bundle.Encoded()}
+	boot := bootID()
+	if err := n.dropUnsynced(ctx, boot); err != nil {
+		return nil, nil, errors.Join(err, s.release(ctx))
+	}
 	_, err := n.client.LeasesService().Create(ctx, leases.WithID(s.lease.ID), leases.WithExpiration(leaseTime),
-		leases.WithLabel(LabelBundle, bundle.String()))
+		leases.WithLabels(map[string]string{LabelBundle: bundle.String(), labelBoot: boot}))
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return nil, nil, errors.Join(fmt.Errorf("create lease %s: %w", s.lease.ID, err), s.release(ctx))
 	}
 	return s, leases.WithLease(ctx, s.lease.ID), nil
+}
+
+// dropUnsynced deletes the leases of loads that were under way when the machine went down,
+// whatever their bundle, and with them the snapshots they had committed: containerd has
+// these in its database, but nothing had synced their files yet, and a layer whose files
+// are empty cannot be told from one that is there. A load that was only killed is
+// continued: what it wrote is still in the kernel's memory, if not on disk.
+func (n *Node) dropUnsynced(ctx context.Context, boot string) error {
+	old, err := n.client.LeasesService().List(ctx, fmt.Sprintf("labels.%q", LabelBundle))
+	if err != nil {
+		return fmt.Errorf("list the leases of earlier loads: %w", err)
+	}
+	for _, lease := range old {
+		if lease.Labels[labelBoot] == boot {
+			continue
+		}
+		err := n.client.LeasesService().Delete(ctx, lease, leases.SynchronousDelete)
+		if err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("delete lease %s of a load before the last boot: %w", lease.ID, err)
+		}
+	}
+	return nil
+}
+
+// bootID tells one boot of this machine from another (proc_sys_kernel(5)); empty where that
+// cannot be known.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
+
+// newSession names lock and lease.
+func (n *Node) newSession(bundle digest.Digest) *session {
+	return &session{node: n, ref: "stowage-lock-" + bundle.Encoded(), lease: leases.Lease{ID: "stowage-" + bundle.Encoded()}}
 }
 
 // acquire takes the lock. It is an open, empty ingest of the content store: only

@@ -168,5 +168,12 @@ func (l *loader) blobWork(p *plan) []*blobWork {
 // worthKeeping tells whether what a failed load has brought shall wait for the
 // next one: a stream cannot be read again from where it broke off.
 func (l *loader) worthKeeping(ctx context.Context, err error) bool {
-	return err != nil && l.stream != nil && (ctx.Err() != nil || errors.Is(err, io.ErrUnexpectedEOF))
+	return err != nil && l.stream != nil && (ctx.Err() != nil || cutShort(err))
+}
+
+// cutShort tells whether a stream has ended early; a layer that does so is something
+// else, and comes like that the next time, too.
+func cutShort(err error) bool {
+	d, ok := errors.AsType[*archive.DamagedError](err)
+	return ok && errors.Is(d, io.ErrUnexpectedEOF)
 }

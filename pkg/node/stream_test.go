@@ -37,19 +37,20 @@ func contentOf(t *testing.T, path string) []byte {
 }
 
 func TestStreamedImageRuns(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	name := s.hello("acme/hello", "v1")
 	names := append(s.calico(5), name, s.pause())
 	plain := s.file(archive.PlanOptions{}, wantedAll(names)...)
 	inputs := map[string]string{"plain": plain, "gzip": pack(t, plain, archive.Gzip), "zstd": pack(t, plain, archive.Zstd)}
+	machine, n := connect(t)
 	for _, way := range ways {
 		for kind, path := range inputs {
 			for _, discard := range []bool{false, true} {
 				if discard != (kind == "zstd") && way.name != "side by side" {
-					continue // each node takes a while to start
+					continue // the way does not depend on both
 				}
-				t.Run(way.name+" "+kind, func(t *testing.T) {
-					machine, n := connect(t)
+				wiped(t, n, way.name+" "+kind, func(t *testing.T, n *Node) {
 					way.set(n)
 					raw := contentOf(t, path)
 					r, err := loadStream(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{DiscardLayers: discard})
@@ -84,11 +85,13 @@ func TestStreamedImageRuns(t *testing.T) {
 
 // TestStreamedStateIsTheOneOfAFile compares what both ways leave on a node.
 func TestStreamedStateIsTheOneOfAFile(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	path := s.file(archive.PlanOptions{}, wantedAll(s.calico(5))...)
 	var states []state
+	_, n := connect(t)
 	for _, streamed := range []bool{false, true} {
-		_, n := connect(t)
+		n.wipe(t)
 		if streamed {
 			_, err := loadStream(t.Context(), t, n, bytes.NewReader(contentOf(t, path)), LoadOptions{})
 			must(t, err)
@@ -109,8 +112,10 @@ func TestStreamedStateIsTheOneOfAFile(t *testing.T) {
 }
 
 func TestStreamThatEndsEarlyIsTakenUp(t *testing.T) {
+	t.Parallel()
+	_, n := connect(t)
 	for _, discard := range []bool{false, true} {
-		_, n := connect(t)
+		n.wipe(t)
 		s := newShelf(t)
 		raw := contentOf(t, s.file(archive.PlanOptions{}, wantedAll(s.calico(60))...))
 		before := n.take(t)
@@ -157,6 +162,7 @@ func TestStreamWithADamagedLayerLeavesNothing(t *testing.T) {
 }
 
 func TestStreamIsCancelled(t *testing.T) {
+	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
 	raw := contentOf(t, s.file(archive.PlanOptions{}, wantedAll(s.calico(20))...))

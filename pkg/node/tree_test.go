@@ -4,6 +4,7 @@ package node
 
 import (
 	"archive/tar"
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"stowage/internal/hub"
-	"stowage/internal/nodetest"
 	"stowage/pkg/archive"
 )
 
@@ -21,35 +21,56 @@ import (
 // that makes unpacking hard (whiteouts, opaque folders, links, devices,
 // attributes; gzip, zstd and plain layers) to what containerd itself makes of it.
 func TestTreeIsTheOneOfImport(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	name := s.image("acme/odd", "v1", hub.Image{Layers: oddLayers()})
 	path := s.file(archive.PlanOptions{}, wanted{name: name})
 	b := openBundle(t, path)
 
-	machine, stock := connect(t)
+	machine, n := connect(t)
 	if out, err := machine.Ctr("images", "import", path); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	imgs, err := selectImages(t.Context(), b, stock.server.Platform)
+	imgs, err := selectImages(t.Context(), b, n.server.Platform)
 	must(t, err)
 	top := imgs[0].top()
-	want := stock.tree(t, top)
-
+	want := n.tree(t, top)
+	compare := func(t *testing.T, n *Node, r *Report, err error) {
+		t.Helper()
+		must(t, err)
+		if r.Layers != 4 {
+			t.Errorf("layers unpacked: %d, want 4", r.Layers)
+		}
+		if d := cmp.Diff(want, n.tree(t, top)); d != "" {
+			t.Errorf("root file system (-import +load):\n%s", d)
+		}
+	}
+	streams := map[string]string{"bundle": path, "gzip": pack(t, path, archive.Gzip), "zstd": pack(t, path, archive.Zstd)}
+	for _, f := range forms {
+		streams[f.name] = s.foreign(f, name)
+	}
 	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) {
-			_, n := connect(t)
-			way.set(n)
-			r := load(t, n, b, LoadOptions{})
-			if r.Layers != 4 {
-				t.Errorf("layers unpacked: %d, want 4", r.Layers)
+		for _, discard := range []bool{false, true} {
+			o := LoadOptions{DiscardLayers: discard}
+			wiped(t, n, fmt.Sprint(way.name, ", discard ", discard), func(t *testing.T, n *Node) {
+				way.set(n)
+				r, err := n.Load(t.Context(), b, o)
+				compare(t, n, r, err)
+			})
+			for kind, stream := range streams {
+				if discard != (kind == "zstd") && way.name != "side by side" {
+					continue // where the layers end up does not depend on both
+				}
+				wiped(t, n, fmt.Sprint(way.name, ", discard ", discard, ", stream of ", kind), func(t *testing.T, n *Node) {
+					way.set(n)
+					r, err := loadAny(t.Context(), t, n, bytes.NewReader(contentOf(t, stream)), o)
+					compare(t, n, r, err)
+				})
 			}
-			if d := cmp.Diff(want, n.tree(t, top)); d != "" {
-				t.Errorf("root file system (-import +load):\n%s", d)
-			}
-		})
+		}
 	}
 	t.Run("native", func(t *testing.T) {
-		machine := nodetest.Start(t)
+		n.wipe(t)
 		n, err := Connect(t.Context(), Options{Address: machine.Address(), Snapshotter: "native"})
 		must(t, err)
 		defer n.Close()
@@ -93,6 +114,7 @@ func oddLayers() []*hub.Layer {
 // TestManyLayersInAnyOrder loads images of many layers that build on each other
 // in several ways; each must come out with all its files.
 func TestManyLayersInAnyOrder(t *testing.T) {
+	t.Parallel()
 	const depth = 12
 	s := newShelf(t)
 	var layers []*hub.Layer
@@ -105,9 +127,9 @@ func TestManyLayersInAnyOrder(t *testing.T) {
 		names = append(names, s.image(fmt.Sprint("acme/many", i), "v1", hub.Image{Layers: set}))
 	}
 	b := s.bundle(names...)
+	_, n := connect(t)
 	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) {
-			_, n := connect(t)
+		wiped(t, n, way.name, func(t *testing.T, n *Node) {
 			way.set(n)
 			load(t, n, b, LoadOptions{Jobs: 3})
 			n.collect(t) // a snapshot without its parent would lose it now

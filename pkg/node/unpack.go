@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
@@ -115,7 +114,11 @@ func (u *unpack) fill(ctx context.Context, mounts []mount.Mount) (digest.Digest,
 		return "", err
 	}
 	defer blob.Close()
-	tar, err := u.loader.decoder.decode(&counting{blob, u.count()})
+	taken := &tally{r: blob}
+	tar, err := u.loader.decoder.decode(&counting{taken, u.count()})
+	if err != nil && !taken.failed.Load() {
+		err = unsound(err)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -123,14 +126,17 @@ func (u *unpack) fill(ctx context.Context, mounts []mount.Mount) (digest.Digest,
 	ahead := newPipe(tar)
 	defer ahead.Close() // first of the three: the goroutine uses the others
 	digester := digest.Canonical.Digester()
-	room := u.loader.room()
-	limited := &limit{r: ahead, left: room}
-	err = target.extract(ctx, io.TeeReader(limited, digester.Hash()))
-	if limited.left < 0 {
-		return "", &SpaceError{Path: u.loader.node.snapshotter.root, Need: limited.read, Free: room}
-	}
-	if err == nil {
+	bound := u.loader.bound(ctx, u.Descriptor)
+	limited := &limit{r: ahead, left: bound.most}
+	files := bound.files()
+	err = target.extract(ctx, io.TeeReader(limited, digester.Hash()), files)
+	switch {
+	case limited.left < 0 || files.exceeded():
+		return "", bound.exceeded(limited.read, taken.n.Load(), files)
+	case err == nil:
 		u.done(limited.read)
+	case !errors.Is(err, errNeedsParent) && !taken.failed.Load():
+		err = unsound(err)
 	}
 	return digester.Digest(), err
 }
@@ -145,18 +151,6 @@ func (u *unpack) count() func(int64) {
 			u.counted = read
 		}
 	}
-}
-
-// fillRemotely lets containerd's diff service do it, from its content store.
-func (u *unpack) fillRemotely(ctx context.Context, mounts []mount.Mount) (digest.Digest, error) {
-	desc := ocispec.Descriptor{MediaType: u.MediaType, Digest: u.Digest, Size: u.Size}
-	got, err := u.loader.node.client.DiffService().Apply(ctx, desc, mounts, diff.WithSyncFs(true))
-	if err != nil {
-		return "", err
-	}
-	u.loader.progress(u.Size)
-	u.done(got.Size)
-	return got.Digest, nil
 }
 
 // done counts an unpacked layer of so many bytes.
@@ -230,22 +224,4 @@ func (l *loader) open(ctx context.Context, desc ocispec.Descriptor) (io.ReadClos
 		io.Reader
 		io.Closer
 	}{content.NewReader(ra), ra}, nil
-}
-
-// limit ends a stream that is longer than the disk is large: a layer that
-// unpacks without end must not fill the node up first.
-type limit struct {
-	r    io.Reader
-	left int64 // bytes; negative when the stream was longer
-	read int64
-}
-
-// Read implements [io.Reader].
-func (l *limit) Read(p []byte) (int, error) {
-	n, err := l.r.Read(p)
-	l.read += int64(n)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, io.ErrShortBuffer
-	}
-	return n, err
 }

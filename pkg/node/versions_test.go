@@ -17,13 +17,13 @@ import (
 	"stowage/pkg/archive"
 )
 
-// olderVersions lists the containerds that lie beside the usual one, in folders
-// "containerd-VERSION" of the folder of tools.
+// olderVersions lists the containerds before 2.0 that lie beside the usual one, in folders
+// "containerd-VERSION" of the folder of tools. The others are tried by test/matrix.
 func olderVersions(t *testing.T) (versions []string) {
 	t.Helper()
 	dir, err := nodetest.Tools()
 	must(t, err)
-	found, err := filepath.Glob(filepath.Join(dir, "containerd-[0-9]*", "containerd"))
+	found, err := filepath.Glob(filepath.Join(dir, "containerd-1.*", "containerd"))
 	must(t, err)
 	for _, f := range found {
 		versions = append(versions, strings.TrimPrefix(filepath.Base(filepath.Dir(f)), "containerd-"))
@@ -33,6 +33,7 @@ func olderVersions(t *testing.T) (versions []string) {
 
 // TestVersions runs the life of a bundle on every containerd that is there.
 func TestVersions(t *testing.T) {
+	t.Parallel()
 	versions := append([]string{""}, olderVersions(t)...)
 	if len(versions) == 1 && os.Getenv("CI") == "true" {
 		t.Error("no older containerd beside the usual one; see nodetest.Options.Version")

@@ -46,7 +46,7 @@ func (n *Node) warn(ctx context.Context, r *Report, inv *inventory, l *loader) {
 	pause := n.sandboxImage(ctx)
 	_, there := inv.records[pause]
 	if !there && pause != "" && !slices.ContainsFunc(r.Images, func(i ImageReport) bool { return i.Name == pause }) {
-		add(WarnNoPause, "the image of pod sandboxes, %s, is neither on the node nor in the bundle; without it no pod starts", pause)
+		add(WarnNoPause, "the image of pod sandboxes, %[1]s, is neither on the node nor in the bundle; without it no pod starts: give \"bundle\" the argument %[1]s as well", pause)
 	}
 }
 

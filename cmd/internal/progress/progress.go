@@ -118,11 +118,12 @@ func (d *Display) say(event, prefix, text string) {
 	}
 }
 
-// Start begins a phase of total bytes, such as "pull". Add counts them, Finish ends it.
+// Start begins a phase of total bytes, such as "pull"; a negative total is one that nobody
+// knows. Add counts them, Finish ends it.
 func (d *Display) Start(phase string, total int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.phase, d.total = phase, total
+	d.phase, d.total = phase, max(total, 0)
 	d.done.Store(0)
 	switch d.mode {
 	case Auto:
@@ -137,7 +138,7 @@ func (d *Display) Start(phase string, total int64) {
 			progressbar.OptionClearOnFinish(),
 		)
 	case JSON:
-		d.emit(Event{Event: "start", Phase: phase, Total: total})
+		d.emit(Event{Event: "start", Phase: phase, Total: d.total})
 		d.report()
 	case Plain:
 		d.report()
@@ -187,7 +188,11 @@ func (d *Display) report() {
 				if d.mode == JSON {
 					d.emit(Event{Event: "bytes", Phase: d.phase, Done: d.done.Load(), Total: d.total})
 				} else {
-					fmt.Fprintf(d.w, "%s: %s %s of %s\n", d.program, d.phase, cli.Bytes(d.done.Load()), cli.Bytes(d.total))
+					of := ""
+					if d.total > 0 {
+						of = " of " + cli.Bytes(d.total)
+					}
+					fmt.Fprintf(d.w, "%s: %s %s%s\n", d.program, d.phase, cli.Bytes(d.done.Load()), of)
 				}
 				d.mu.Unlock()
 			}

@@ -1,0 +1,55 @@
+//go:build linux
+
+package main
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"stowage/cmd/internal/clitest"
+	"stowage/internal/nodetest"
+)
+
+// TestInAMountNamespaceOfItsOwn runs load where containerd's folder is another one: a
+// container, a pod, nsenter. containerd unpacks then, and load says so.
+func TestInAMountNamespaceOfItsOwn(t *testing.T) {
+	t.Parallel()
+	unshare, err := exec.LookPath("unshare")
+	clitest.Need(t, "unshare", err)
+	n := nodetest.Start(t, nodetest.Options{SandboxTar: sandbox(t)})
+	for _, s := range brokenStreams(t)[:2] {
+		for _, from := range []string{"-", s.file} {
+			t.Run(s.name+" from "+filepath.Base(from), func(t *testing.T) {
+				hidden := `mount -t tmpfs none "$1" && touch "$1/canary" && shift && exec "$@"`
+				cmd := exec.CommandContext(t.Context(), unshare, "-m", "--propagation", "private", "sh", "-c", hidden, "sh", n.Root(),
+					filepath.Join(clitest.Programs(t), "load"), "--address", n.Address(), from)
+				cmd.Env = clitest.Environ(t.TempDir())
+				in, err := os.Open(s.file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer in.Close()
+				cmd.Stdin = struct{ io.Reader }{in}
+				out, err := cmd.CombinedOutput()
+				if err != nil || !strings.Contains(string(out), "containerd unpacked the layers itself") {
+					t.Errorf("load: %v, want a warning that containerd unpacked\n%s", err, out)
+				}
+				for _, name := range s.images {
+					if out, err := n.RunContainer(t.Context(), name); err != nil || !strings.HasPrefix(out, "hello from") {
+						t.Errorf("container of %s: %q, %v", name, out, err)
+					}
+				}
+				if left, err := n.Leftovers(t.Context()); err != nil || len(left) > 0 {
+					t.Errorf("left behind: %v, %v", left, err)
+				}
+				if err := n.Wipe(t.Context(), nodetest.DefaultSandboxImage); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,257 @@
+//go:build linux
+
+package node
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/flate"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/nodetest"
+	"stowage/pkg/archive"
+)
+
+// bombFile and bombFiles are what a bomb has of zeros: 10 GiB in 10 MB.
+const (
+	bombFile  = 64 << 20
+	bombFiles = 160
+)
+
+// gzipBomb is a layer that states so many bytes at its end. Its parts are deflated one
+// by one and put behind each other.
+func gzipBomb(t testing.TB, states uint32) []byte {
+	t.Helper()
+	deflated := func(raw ...[]byte) []byte {
+		var b bytes.Buffer
+		w, err := flate.NewWriter(&b, flate.BestCompression)
+		must(t, err)
+		for _, r := range raw {
+			_, err := w.Write(r)
+			must(t, err)
+		}
+		must(t, w.Flush())
+		return b.Bytes()
+	}
+	zeros := deflated(make([]byte, bombFile))
+	out := []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}
+	for i := range bombFiles {
+		out = append(out, deflated(bombHeader(t, i))...)
+		out = append(out, zeros...)
+	}
+	out = append(out, 1, 0, 0, 255, 255) // the last block, stored and empty
+	return binary.LittleEndian.AppendUint32(append(out, 0, 0, 0, 0), states)
+}
+
+// zstdBomb is the same in frames of their own, each of which states its size.
+func zstdBomb(t testing.TB) []byte {
+	t.Helper()
+	e, err := zstd.NewWriter(nil)
+	must(t, err)
+	defer e.Close()
+	zeros := e.EncodeAll(make([]byte, bombFile), nil)
+	var out []byte
+	for i := range bombFiles {
+		out = append(e.EncodeAll(bombHeader(t, i), out), zeros...)
+	}
+	return out
+}
+
+// bombHeader is the header of the i-th file.
+func bombHeader(t testing.TB, i int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	must(t, tar.NewWriter(&b).WriteHeader(&tar.Header{Name: string(rune('a' + i)), Typeflag: tar.TypeReg, Size: bombFile, Mode: 0o644}))
+	return b.Bytes()
+}
+
+// oneFileBomb is a layer whose only file has so many bytes, by its header.
+func oneFileBomb(t testing.TB, size int64) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	must(t, tar.NewWriter(&b).WriteHeader(&tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: size, Mode: 0o644}))
+	return gzipped(t, b.Bytes())
+}
+
+// bomb packs a layer into a tarball, under a diffID that nobody will get to.
+func bomb(t testing.TB, kind string, layer []byte) string {
+	t.Helper()
+	return handmade{layers: [][]byte{layer}, diffs: []digest.Digest{dg("bomb")}, manifest: func(m *ocispec.Manifest) {
+		m.Layers[0].MediaType = kind
+	}}.write(t)
+}
+
+// loopDisk mounts a file system of its own, with so many bytes, until the test ends.
+func loopDisk(t *testing.T, size int64) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/var/tmp", "ld")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	disk, at := filepath.Join(dir, "disk"), filepath.Join(dir, "m")
+	must(t, os.WriteFile(disk, nil, 0o600))
+	must(t, os.Truncate(disk, size))
+	must(t, os.Mkdir(at, 0o700))
+	for _, args := range [][]string{{"mkfs.ext4", "-q", "-m", "0", disk}, {"mount", "-o", "loop", disk, at}} {
+		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatalf("%v: %v\n%s", args, err, out)
+			}
+			t.Skipf("no loop disk: %v: %v\n%s", args, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
+			t.Errorf("umount %s: %v\n%s", at, err, out)
+		}
+	})
+	return at
+}
+
+// TestBombsAreStopped loads layers that unpack to 10 GiB and more, on a disk for which
+// that is too much and on one where it would fit.
+func TestBombsAreStopped(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		nodetest.Start(t) // says why not
+	}
+	const states = 50 << 20
+	bombs := map[string]string{
+		"gzip that states little":  bomb(t, ocispec.MediaTypeImageLayerGzip, gzipBomb(t, states)),
+		"gzip that states nothing": bomb(t, ocispec.MediaTypeImageLayerGzip, gzipBomb(t, 0)),
+		"zstd":                     bomb(t, ocispec.MediaTypeImageLayerZstd, zstdBomb(t)),
+		"one file of 10 GiB":       bomb(t, ocispec.MediaTypeImageLayerGzip, oneFileBomb(t, 10<<30)),
+	}
+	for disk, size := range map[string]int64{"a small disk": 300 << 20, "a big disk": 0} {
+		o := nodetest.Options{}
+		if size > 0 {
+			o.Dir = loopDisk(t, size)
+		}
+		machine, n := connect(t, o)
+		before := n.take(t)
+		for name, path := range bombs {
+			for i, way := range ways {
+				if gib := size == 0 && strings.HasPrefix(name, "gzip"); gib && i > 0 {
+					continue // more than a GiB is written each time
+				}
+				t.Run(name+" on "+disk+", "+way.name, func(t *testing.T) {
+					m := *n
+					way.set(&m)
+					_, err := m.Load(t.Context(), openBundle(t, path), LoadOptions{})
+					inflated(t, err)
+					n.take(t).same(t, before)
+				})
+			}
+			if size == 0 && strings.HasPrefix(name, "gzip") {
+				continue
+			}
+			t.Run(name+" on "+disk+", streamed", func(t *testing.T) {
+				_, err := loadAny(t.Context(), t, n, bytes.NewReader(contentOf(t, path)), LoadOptions{DiscardLayers: true})
+				inflated(t, err)
+				n.take(t).same(t, before)
+			})
+			if raceDetector || name == "gzip that states nothing" {
+				continue
+			}
+			t.Run(name+" on "+disk+", in little memory", func(t *testing.T) {
+				c, err := order{Address: machine.Address(), Bundle: path}.give()
+				if err == nil || c.peak == 0 || c.peak > 64<<20 {
+					t.Errorf("error %v, peak memory %d MiB, want at most 64", err, c.peak>>20)
+				}
+				n.take(t).same(t, before)
+			})
+		}
+		must(t, machine.Stop())
+	}
+}
+
+// inflated wants the error of a bomb that was stopped early.
+func inflated(t *testing.T, err error) {
+	t.Helper()
+	var e *InflatedError
+	switch {
+	case !errors.As(err, &e) || !errors.Is(err, archive.ErrDamaged):
+		t.Errorf("error: %v, want an InflatedError", err)
+	case e.Unpacked > 2<<30 && e.Unpacked != 10<<30: // a single file is stopped by its header
+		t.Errorf("%v: that is late", err)
+	}
+}
+
+// TestBombThatStatesItsSize is counted by it, and does not fit.
+func TestBombThatStatesItsSize(t *testing.T) {
+	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 64<<20)})
+	before := n.take(t)
+	path := bomb(t, ocispec.MediaTypeImageLayerGzip, gzipBomb(t, 4<<30-1))
+	var short *SpaceError
+	if _, err := n.Load(t.Context(), openBundle(t, path), LoadOptions{}); !errors.As(err, &short) || short.Need < 4<<30-1 {
+		t.Errorf("error: %v, want a SpaceError", err)
+	}
+	n.take(t).same(t, before)
+}
+
+// TestBound looks at the edges of what a layer may unpack to.
+func TestBound(t *testing.T) {
+	_, n := connect(t)
+	const size = 1 << 20
+	for _, tt := range []struct {
+		name  string
+		blob  []byte
+		sized int64
+	}{
+		{"plain", noise(size), maxRatio * size},
+		{"gzip that states its size", gzipped(t, make([]byte, 500*smallLayer)), 500 * smallLayer},
+		{"small", gzipped(t, make([]byte, 1000)), smallLayer},
+	} {
+		l := &loader{node: n, bundle: memory{dg(tt.name): tt.blob}}
+		desc := descOf(tt.name)
+		desc.Size = int64(len(tt.blob))
+		if b := l.bound(t.Context(), desc); b.sized != tt.sized || b.most > b.sized {
+			t.Errorf("%s: %+v, want %d", tt.name, b, tt.sized)
+		}
+	}
+	b := bound{desc: descOf("x"), sized: 1000, stated: 100, most: 500}
+	for _, tt := range []struct {
+		read, taken int64
+		damaged     bool
+	}{{501, 501, false}, {501, 501 / maxRatio, true}, {501, 4, false}, {1001, 1001, true}, {90, 0, false}} {
+		err := b.exceeded(tt.read, tt.taken, &sizes{})
+		if errors.Is(err, archive.ErrDamaged) != tt.damaged {
+			t.Errorf("%d bytes out of %d: %v, want damaged: %t", tt.read, tt.taken, err, tt.damaged)
+		}
+	}
+	s := &sizes{left: 10, room: 10}
+	for _, kind := range []tar.Header{
+		{Typeflag: tar.TypeReg}, {Typeflag: tar.TypeReg, PAXRecords: map[string]string{"GNU.sparse.map": "0,0"}},
+	} {
+		for i, size := range []int64{0, 9, 1, 1} {
+			kind.Size = size
+			if _, err := s.filter(&kind); (err != nil) != (i == 3) {
+				t.Errorf("file %d with %v: %v", i, kind.PAXRecords, err)
+			}
+		}
+	}
+	if err := b.exceeded(0, 0, s); !errors.As(err, new(*SpaceError)) {
+		t.Errorf("a sparse file without space: %v", err)
+	}
+	s = &sizes{left: 10, room: 100}
+	pax := tar.Header{Typeflag: tar.TypeReg, Size: 100, PAXRecords: map[string]string{"GNU.sparse.major": "1"}}
+	if _, err := s.filter(&pax); err != nil || s.exceeded() {
+		t.Errorf("a sparse file for which there is space: %v", err)
+	}
+	if _, err := s.filter(&tar.Header{Typeflag: tar.TypeDir, Size: 1 << 40}); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.Copy(io.Discard, &limit{r: bytes.NewReader(nil)}); err != nil {
+		t.Error(err)
+	}
+}

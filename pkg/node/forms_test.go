@@ -1,0 +1,237 @@
+//go:build linux
+
+package node
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	specs "github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/pkg/archive"
+)
+
+// form is a way in which other programs write an image of the shelf into a tarball.
+type form struct {
+	name  string
+	write func(*shelf, *tarWriter, string)
+	plain bool // its layers are not compressed, so the image gets another digest
+}
+
+// forms are what docker save, ctr, skopeo and crane write, entry by entry.
+var forms = []form{
+	{"docker save before 25", dockerSave24, true},
+	{"docker save since 25", dockerSave25, true},
+	{"index last", indexLast, false},
+	{"crane", craneTarball, false},
+}
+
+// foreign writes the image in a form and gives the file's path.
+func (s *shelf) foreign(f form, name string) string {
+	s.t.Helper()
+	path := filepath.Join(s.t.TempDir(), "foreign.tar")
+	out, err := os.Create(path)
+	must(s.t, err)
+	defer out.Close()
+	w := &tarWriter{t: s.t, tw: tar.NewWriter(out)}
+	f.write(s, w, name)
+	must(s.t, w.tw.Close())
+	return path
+}
+
+// tarWriter writes entries and ends the test when it cannot.
+type tarWriter struct {
+	t  testing.TB
+	tw *tar.Writer
+}
+
+func (w *tarWriter) put(h tar.Header, raw []byte) {
+	w.t.Helper()
+	h.Size = int64(len(raw))
+	if h.Mode == 0 {
+		h.Mode = 0o644
+	}
+	must(w.t, w.tw.WriteHeader(&h))
+	_, err := w.tw.Write(raw)
+	must(w.t, err)
+}
+
+func (w *tarWriter) file(name string, raw []byte) {
+	w.t.Helper()
+	w.put(tar.Header{Name: name, Typeflag: tar.TypeReg}, raw)
+}
+
+func (w *tarWriter) dir(name string) {
+	w.t.Helper()
+	w.put(tar.Header{Name: name, Typeflag: tar.TypeDir, Mode: 0o755}, nil)
+}
+
+func (w *tarWriter) json(name string, v any) []byte {
+	w.t.Helper()
+	raw, err := json.Marshal(v)
+	must(w.t, err)
+	w.file(name, raw)
+	return raw
+}
+
+// blob is the content of a blob of an image.
+func (s *shelf) blob(name string, d digest.Digest) []byte {
+	s.t.Helper()
+	r, err := s.hub.Blob(s.added[name].Repo, d)
+	must(s.t, err)
+	raw, err := io.ReadAll(r)
+	must(s.t, err)
+	return raw
+}
+
+// unpackedLayers are the tars of the layers.
+func (s *shelf) unpackedLayers(name string) [][]byte {
+	s.t.Helper()
+	var tars [][]byte
+	for _, l := range s.manifest(name).Layers {
+		r, err := magicDecoder{}.decode(bytes.NewReader(s.blob(name, l.Digest)))
+		must(s.t, err)
+		raw, err := io.ReadAll(r)
+		must(s.t, err)
+		must(s.t, r.Close())
+		tars = append(tars, raw)
+	}
+	return tars
+}
+
+// dockerSave24: a folder of its own for each layer, named by an id of docker's, a layer
+// that is there already as a link, and the documents at the end.
+func dockerSave24(s *shelf, w *tarWriter, name string) {
+	config := s.blob(name, s.manifest(name).Config.Digest)
+	var layers []string
+	seen := map[digest.Digest]string{}
+	for i, raw := range s.unpackedLayers(name) {
+		id := dg(name + strings.Repeat("x", i)).Encoded()
+		w.dir(id + "/")
+		w.file(id+"/VERSION", []byte("1.0"))
+		w.json(id+"/json", map[string]string{"id": id})
+		layers = append(layers, id+"/layer.tar")
+		if first, ok := seen[digest.FromBytes(raw)]; ok {
+			w.put(tar.Header{Name: id + "/layer.tar", Typeflag: tar.TypeSymlink, Linkname: "../" + first}, nil)
+			continue
+		}
+		seen[digest.FromBytes(raw)] = id + "/layer.tar"
+		w.file(id+"/layer.tar", raw)
+	}
+	id := s.manifest(name).Config.Digest.Encoded()
+	w.file(id+".json", config)
+	w.json("manifest.json", []any{map[string]any{"Config": id + ".json", "RepoTags": []string{name}, "Layers": layers}})
+	w.json("repositories", map[string]any{})
+}
+
+// dockerSave25: an OCI layout of plain layers, with docker's list beside it.
+func dockerSave25(s *shelf, w *tarWriter, name string) {
+	config := s.blob(name, s.manifest(name).Config.Digest)
+	m := ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(config), Size: int64(len(config))},
+	}
+	w.dir("blobs/")
+	w.dir("blobs/sha256/")
+	blob := func(raw []byte) { w.file("blobs/sha256/"+digest.FromBytes(raw).Encoded(), raw) }
+	blob(config)
+	var names []string
+	seen := map[digest.Digest]bool{}
+	for _, raw := range s.unpackedLayers(name) {
+		d := digest.FromBytes(raw)
+		m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: d, Size: int64(len(raw))})
+		names = append(names, "blobs/sha256/"+d.Encoded())
+		if !seen[d] {
+			blob(raw)
+		}
+		seen[d] = true
+	}
+	manifest, err := json.Marshal(m)
+	must(s.t, err)
+	blob(manifest)
+	w.json("index.json", indexOf(name, ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(manifest), Size: int64(len(manifest))}))
+	w.json("manifest.json", []any{map[string]any{"Config": "blobs/sha256/" + m.Config.Digest.Encoded(), "RepoTags": []string{name}, "Layers": names}})
+	w.json("oci-layout", ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion})
+	w.json("repositories", map[string]any{})
+}
+
+// indexOf is an index.json of one name.
+func indexOf(name string, target ocispec.Descriptor) ocispec.Index {
+	target.Annotations = map[string]string{"io.containerd.image.name": name, ocispec.AnnotationRefName: name[strings.LastIndex(name, ":")+1:]}
+	return ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, Manifests: []ocispec.Descriptor{target}}
+}
+
+// indexLast: a layout as skopeo and ctr write it, blobs as they are.
+func indexLast(s *shelf, w *tarWriter, name string) {
+	m := s.manifest(name)
+	seen := map[digest.Digest]bool{}
+	for _, d := range append([]ocispec.Descriptor{m.Config}, m.Layers...) {
+		if !seen[d.Digest] {
+			w.file("blobs/sha256/"+d.Digest.Encoded(), s.blob(name, d.Digest))
+		}
+		seen[d.Digest] = true
+	}
+	raw, err := s.hub.Document(s.added[name].Repo, m.Descriptor.Digest.String())
+	must(s.t, err)
+	w.file("blobs/sha256/"+m.Descriptor.Digest.Encoded(), raw)
+	w.json("oci-layout", ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion})
+	w.json("index.json", indexOf(name, m.Descriptor))
+}
+
+// craneTarball: files at the top, named by digest.
+func craneTarball(s *shelf, w *tarWriter, name string) {
+	m := s.manifest(name)
+	w.file(m.Config.Digest.String(), s.blob(name, m.Config.Digest))
+	var layers []string
+	seen := map[string]bool{}
+	for _, l := range m.Layers {
+		layers = append(layers, l.Digest.Encoded()+".tar.gz")
+		if file := layers[len(layers)-1]; !seen[file] {
+			w.file(file, s.blob(name, l.Digest))
+			seen[file] = true
+		}
+	}
+	w.json("manifest.json", []any{map[string]any{"Config": m.Config.Digest.String(), "RepoTags": []string{name}, "Layers": layers}})
+}
+
+// loadAny loads whatever a reader gives.
+func loadAny(ctx context.Context, t testing.TB, n *Node, r io.Reader, o LoadOptions) (*Report, error) {
+	t.Helper()
+	ours, foreign, err := archive.OpenAnyStream(ctx, struct{ io.Reader }{r})
+	switch {
+	case err != nil:
+		return nil, err
+	case foreign != nil:
+		defer foreign.Close()
+		return n.LoadForeign(ctx, foreign, o)
+	}
+	defer ours.Close()
+	return n.LoadStream(ctx, ours, o)
+}
+
+// openForeign opens a plain file of another program.
+func openForeign(t testing.TB, path string) *archive.Reader {
+	t.Helper()
+	r, err := archive.Open(path)
+	if err != nil {
+		r, err = archive.OpenDocker(path)
+	}
+	must(t, err)
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+func newTar(w io.Writer) *tar.Writer { return tar.NewWriter(w) }
+
+func fileHeader(name string, size int64) *tar.Header {
+	return &tar.Header{Name: name, Typeflag: tar.TypeReg, Size: size, Mode: 0o644}
+}
