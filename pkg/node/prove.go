@@ -74,8 +74,11 @@ func (n *Node) prove(ctx context.Context, imgs []*image, r *Report, wait, pin bo
 func (n *Node) ask(ctx context.Context, ref string, id digest.Digest, deadline time.Time, pin bool) (Verdict, bool, error) {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, provePoll) {
 		resp, err := n.criImages.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: ref}})
-		// A containerd that has just started says for a while that it is not ready.
-		early := status.Code(err) == codes.Unavailable && time.Now().Before(deadline)
+		// A containerd that has just started says for a while that it is not ready: 2.x
+		// by a code of its own, 1.x without any (internal/cri/instrument/instrumented_service.go
+		// and pkg/cri/server/instrumented_service.go there).
+		code := status.Code(err)
+		early := (code == codes.Unavailable || code == codes.Unknown) && time.Now().Before(deadline)
 		if err != nil && !early {
 			return Unknown, false, fmt.Errorf("ask the CRI plugin for %s: %w", ref, err)
 		}

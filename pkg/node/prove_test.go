@@ -41,6 +41,7 @@ func TestProveWaitsForThePlugin(t *testing.T) {
 	}{
 		{"ready", codes.Unavailable, 0, 0, Ready, false},
 		{"not yet", codes.Unavailable, 3, proveTimeout, Ready, false},
+		{"not yet, in the words of 1.x", codes.Unknown, 3, proveTimeout, Ready, false},
 		{"never", codes.Unavailable, 1 << 30, proveTimeout, Unknown, true},
 		{"not yet, not waited for", codes.Unavailable, 1, 0, Unknown, true},
 		{"broken", codes.Internal, 1, proveTimeout, Unknown, true},
