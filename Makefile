@@ -13,18 +13,20 @@ RUNC         := v1.5.2
 CRANE        := v0.22.1
 STATICCHECK  := v0.8.2
 GOVULNCHECK  := v1.9.0
+KUBELET      := v1.35.4
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X stowage/cmd/internal/cli.Version=$(VERSION)"
 PREFIX  ?= /usr/local
 FUZZTIME ?= 20s
+ROUNDS ?= 20
 
 export STOWAGE_TOOLS := $(TOOLS)
 
-.PHONY: help build install demo test lint bench matrix matrix-ci microbench fuzz clean tools servers
+.PHONY: help build install demo test e2e lint bench matrix matrix-ci soak microbench fuzz clean tools servers
 
 help: ## this list
-	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 build: ## bundle and load, static, into bin/
 	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/ ./cmd/bundle ./cmd/load
@@ -39,6 +41,9 @@ demo: build tools ## the main job, live: a hub with a login, a real containerd, 
 test: build tools servers skopeo ## everything that can be proved here
 	test/run
 
+e2e: tools $(TOOLS)/.kubelet-$(KUBELET) $(TOOLS)/runc-seccomp ## a real kubelet without a network runs what was loaded
+	cd test && go test -count=1 -v -timeout 15m ./e2e/...
+
 lint: $(TOOLS)/.staticcheck-$(STATICCHECK) $(TOOLS)/.govulncheck-$(GOVULNCHECK) ## gofmt -s, go vet, staticcheck, govulncheck, tidy go.mod
 	@unformatted=$$(gofmt -s -l $$(git ls-files '*.go')); \
 	  [ -z "$$unformatted" ] || { echo "gofmt -s would change: $$unformatted"; exit 1; }
@@ -47,6 +52,7 @@ lint: $(TOOLS)/.staticcheck-$(STATICCHECK) $(TOOLS)/.govulncheck-$(GOVULNCHECK) 
 	GOOS=windows go vet ./cmd/bundle ./pkg/scan ./pkg/pull/... ./pkg/archive
 	$(TOOLS)/staticcheck ./...
 	go mod tidy -diff
+	cd test && go vet ./... && $(TOOLS)/staticcheck ./... && go mod tidy -diff
 	@$(TOOLS)/govulncheck ./... || { code=$$?; \
 	  if [ $$code -eq 3 ]; then exit 3; fi; echo "govulncheck: not run: its database cannot be reached (exit $$code)"; }
 
@@ -60,6 +66,9 @@ matrix: build tools servers skopeo $(CONTAINERDS:%=$(TOOLS)/containerd-%/contain
 matrix-ci: build tools servers skopeo ## the part of the matrix that every change has to pass
 	cd test && go run ./matrix --bin ../bin --versions $(CONTAINERD16),$(CONTAINERD17),$(CONTAINERD:v%=%) \
 	  --readers ctr,"skopeo docker-archive:","crane push of the layout","crane validate of one image"
+
+soak: build tools ## ROUNDS rounds of faults on every side; SEED=N repeats the choices of a round
+	cd test && go run ./soak --bin ../bin --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
 microbench: ## the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
@@ -119,6 +128,29 @@ $(TOOLS)/.govulncheck-$(GOVULNCHECK):
 	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.govulncheck-*
 	GOBIN=$(TOOLS) go install -trimpath golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
 	@touch $@
+
+# The kubelet's module lies beside the modules it is made of, which are also published by
+# themselves: each "replace => ./staging/..." is led there. The checksums of these are in
+# no go.sum yet, so the copy's may be written (-mod=mod).
+$(TOOLS)/.kubelet-$(KUBELET):
+	@rm -rf $(TOOLS)/.kubelet-* $(TOOLS)/src-kubelet && mkdir -p $(TOOLS)
+	cp -r "$$(cd / && go mod download -json k8s.io/kubernetes@$(KUBELET) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" $(TOOLS)/src-kubelet
+	chmod -R u+w $(TOOLS)/src-kubelet
+	cd $(TOOLS)/src-kubelet && \
+	  sed -i -E 's#(k8s\.io/[a-z0-9-]+) => \./staging/.*#\1 => \1 $(KUBELET:v1.%=v0.%)#' go.mod && \
+	  GOWORK=off CGO_ENABLED=0 nice go build -p 2 -mod=mod -trimpath \
+	    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBELET)" -o $(TOOLS)/kubelet ./cmd/kubelet
+	@rm -rf $(TOOLS)/src-kubelet
+	@touch $@
+
+# A kubelet wants a seccomp filter around every pod, and the runc above is built without
+# libseccomp, whose headers few machines have. Debian's runc has it. Where apt-get is
+# missing, the tests look for such a runc in PATH, and say so when there is none.
+$(TOOLS)/runc-seccomp:
+	@command -v apt-get >/dev/null || { echo "runc with seccomp: no apt-get; taken from PATH"; exit 0; }; \
+	  rm -rf $(TOOLS)/debrunc && mkdir -p $(TOOLS)/debrunc && cd $(TOOLS)/debrunc && \
+	  apt-get update -qq && apt-get download -qq runc && dpkg -x runc_*.deb x && \
+	  cp -L x/usr/sbin/runc $@ && rm -rf $(TOOLS)/debrunc
 
 # skopeo is no Go module that can be installed by version, so it comes from the system.
 .PHONY: skopeo

@@ -1,0 +1,115 @@
+//go:build linux
+
+package e2e
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/hub"
+	"stowage/internal/nodetest"
+)
+
+// startHub runs a hub outside of all machines until the test ends.
+func startHub(t *testing.T, policy hub.Policy) *hub.Hub {
+	t.Helper()
+	h, err := hub.Start(hub.Options{Policy: policy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// mirrors makes the hub the only place that bundle asks.
+func mirrors(h *hub.Hub) []string {
+	return []string{"--mirror", "docker.io=" + h.Host(), "--mirror", "registry.k8s.io=" + h.Host()}
+}
+
+// addCalico puts the images of examples/calico.yaml and the sandbox image of pods into h.
+func addCalico(t *testing.T, h *hub.Hub) []hub.Added {
+	t.Helper()
+	program, err := hub.Program(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs := map[string][]byte{runtime.GOARCH: program}
+	set, err := h.AddCalico(hub.CalicoOptions{Programs: programs, Archs: []string{runtime.GOARCH}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addPause(t, h)
+	return set
+}
+
+// addPause puts the sandbox image of pods into h, as [pauseImage].
+func addPause(t *testing.T, h *hub.Hub) {
+	t.Helper()
+	program, err := hub.Program(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.AddPause(map[string][]byte{runtime.GOARCH: program}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pauseImage is the name that containerd is told to take sandboxes from.
+const pauseImage = nodetest.DefaultSandboxImage
+
+// shape is how much an image of addChecked holds.
+type shape struct {
+	layers, files, bytes int // files a layer, bytes a file
+}
+
+// addChecked puts an image into h that can tell whether it is whole: it runs filecheck over
+// a list of all its files. seed decides the content.
+func addChecked(t *testing.T, h *hub.Hub, repo, tag string, seed uint64, s shape) hub.Added {
+	t.Helper()
+	program, err := os.ReadFile(programs(t).filecheck)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img := hub.Image{
+		Platform: "linux/" + runtime.GOARCH,
+		Config:   ocispec.ImageConfig{Entrypoint: []string{"/bin/filecheck"}},
+		Layers:   []*hub.Layer{hub.ProgramLayer(program, "bin/filecheck")},
+	}
+	random := rand.New(rand.NewPCG(seed, 0))
+	var list strings.Builder
+	fmt.Fprintf(&list, "%x  bin/filecheck\n", sha256.Sum256(program))
+	for i := range s.layers {
+		dir := fmt.Sprintf("data/%d/", i)
+		layer := &hub.Layer{Compression: hub.GzipStored, Files: []hub.File{{Name: "data/"}, {Name: dir}}}
+		for j := range s.files {
+			body := make([]byte, s.bytes)
+			for at := 0; at+8 <= len(body); at += 8 {
+				v := random.Uint64()
+				for k := range 8 {
+					body[at+k] = byte(v >> (8 * k))
+				}
+			}
+			name := fmt.Sprintf("%sf%d", dir, j)
+			layer.Files = append(layer.Files, hub.File{Name: name, Body: body})
+			fmt.Fprintf(&list, "%x  %s\n", sha256.Sum256(body), name)
+		}
+		img.Layers = append(img.Layers, layer)
+	}
+	img.Layers = append(img.Layers, &hub.Layer{Files: []hub.File{{Name: "files.sha256", Body: []byte(list.String())}}})
+	added, err := h.AddImage(repo, tag, img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return added
+}

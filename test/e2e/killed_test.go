@@ -1,0 +1,141 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"stowage/internal/hub"
+)
+
+// victimVariable makes the test below the one that gets killed.
+const victimVariable = "STOWAGE_E2E_VICTIM"
+
+// TestKilledTestLeavesNothing kills a test in the middle of its work: processes, folders,
+// mounts, loop devices and control groups of its machine go away all the same.
+func TestKilledTestLeavesNothing(t *testing.T) {
+	t.Parallel()
+	need(t)
+	if os.Getenv(victimVariable) != "" {
+		beVictim(t)
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), victimVariable+"=1", "TMPDIR="+t.TempDir()) // what testing itself leaves
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var traces []trace
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		text := lines.Text()
+		if reason, ok := strings.CutPrefix(text, "--- SKIP"); ok {
+			t.Skipf("the other test was skipped%s", reason)
+		}
+		if what, ok := strings.CutPrefix(text, "trace "); ok {
+			kind, value, _ := strings.Cut(what, " ")
+			traces = append(traces, trace{kind, value})
+		}
+		if text == "traces end" {
+			break
+		}
+	}
+	for _, kind := range []string{"folder", "process", "device", "group"} {
+		if !slices.ContainsFunc(traces, func(x trace) bool { return x.kind == kind && x.there() }) {
+			t.Errorf("no trace of kind %s to look for", kind)
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait() // killed
+	end := time.Now().Add(patience)
+	for _, x := range traces {
+		for x.there() {
+			if time.Now().After(end) {
+				t.Errorf("left behind: %s %s", x.kind, x.value)
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+// trace is something that a machine has on the system it runs on.
+type trace struct{ kind, value string }
+
+// there says whether it is still there.
+func (x trace) there() bool {
+	switch x.kind {
+	case "process": // namespaces are told apart by the number of their inode
+		links, _ := filepath.Glob("/proc/[0-9]*/ns/pid")
+		return slices.ContainsFunc(links, func(link string) bool {
+			ns, err := os.Readlink(link)
+			return err == nil && ns == x.value
+		})
+	case "device":
+		backing, err := os.ReadFile(x.value)
+		return err == nil && strings.Contains(string(backing), "/e2e") && fileExists(strings.TrimSpace(string(backing)))
+	default:
+		return fileExists(x.value)
+	}
+}
+
+func fileExists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// beVictim has a machine with everything in it, tells what that is, and waits for the end.
+func beVictim(t *testing.T) {
+	h := startHub(t, hub.Policy{})
+	addCalico(t, h)
+	tarball := filepath.Join(t.TempDir(), "calico.tar")
+	args := append([]string{"-f", calicoManifest, pauseImage, "-o", tarball}, mirrors(h)...)
+	if got := runBundle(t, args...); got.code != 0 {
+		t.Fatalf("bundle: exit %d", got.code)
+	}
+	m := newMachine(t, rebootDisk, "")
+	n := m.startNode(t, "")
+	n.load(t, tarball)
+	k := n.startKubelet(t, nil)
+	pods := templates(t, calicoManifest)
+	k.put(t, pods...)
+	ids := k.containers(t, pods)
+
+	fmt.Println("\ntrace folder", m.dir)
+	fmt.Println("trace folder", n.Dir())
+	fmt.Println("trace device", filepath.Join("/sys/block", m.loop, "loop/backing_file"))
+	ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", m.init.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("trace process", ns)
+	for _, id := range slices.Concat(ids["calico-node"], ids["calico-kube-controllers"]) {
+		id = strings.TrimPrefix(id, "containerd://")
+		groups, err := filepath.Glob("/sys/fs/cgroup/*/k8s.io/" + id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unified, err := filepath.Glob("/sys/fs/cgroup/k8s.io/" + id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, group := range append(groups, unified...) {
+			fmt.Println("trace group", group)
+		}
+	}
+	fmt.Println("traces end")
+	select {}
+}

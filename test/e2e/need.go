@@ -1,0 +1,89 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"stowage/internal/nodetest"
+)
+
+// need skips the test, and says why, where this machine cannot run one. With CI=true the
+// test fails instead.
+func need(t *testing.T) {
+	t.Helper()
+	if err := missing(); err != nil {
+		without(t, err)
+	}
+}
+
+// without ends a test that cannot be made for want of something.
+func without(t *testing.T, err error) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(err)
+	}
+	t.Skip(err)
+}
+
+// missing names the first thing that is not there.
+func missing() error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("not running as root: no namespaces, no mounts")
+	}
+	for _, name := range []string{"mkfs.ext4", "mount"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		return fmt.Errorf("no loop devices: %w", err)
+	}
+	return nil
+}
+
+// kubeletProgram is the path of the kubelet that "make e2e" builds.
+func kubeletProgram() (string, error) {
+	dir, err := nodetest.Tools()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "kubelet")
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("no kubelet (make e2e builds it): %w", err)
+	}
+	return path, nil
+}
+
+// runcProgram finds a runc that can set up seccomp filters: a kubelet asks for one around
+// every sandbox. The runc of the other tests is built without, because that needs headers
+// of libseccomp; "make e2e" takes the distribution's. One in PATH will do as well.
+func runcProgram() (string, error) {
+	dir, err := nodetest.Tools()
+	if err != nil {
+		return "", err
+	}
+	var tried []string
+	for _, name := range []string{filepath.Join(dir, "runc-seccomp"), "runc"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			tried = append(tried, err.Error())
+			continue
+		}
+		out, err := exec.Command(path, "features").Output()
+		var features struct {
+			Linux struct{ Seccomp struct{ Enabled bool } }
+		}
+		if err == nil && json.Unmarshal(out, &features) == nil && features.Linux.Seccomp.Enabled {
+			return path, nil
+		}
+		tried = append(tried, path+": built without seccomp")
+	}
+	return "", fmt.Errorf("no runc with seccomp (make e2e fetches one): %s", strings.Join(tried, "; "))
+}

@@ -1,0 +1,218 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"stowage/internal/nodetest"
+)
+
+// node is a containerd inside a machine, with its root on the machine's disk.
+type node struct {
+	*nodetest.Node
+	machine *machine
+}
+
+// root is containerd's root on the disk, under the same name on every machine.
+func (m *machine) root() string { return filepath.Join(m.diskDir(), "containerd") }
+
+// startNode starts containerd. It is ended with the machine. config is appended to
+// containerd's configuration file.
+func (m *machine) startNode(t *testing.T, config string) *node {
+	t.Helper()
+	runc, err := runcProgram()
+	if err != nil {
+		without(t, err)
+	}
+	config = runcConfig(runc) + config
+	var n *nodetest.Node
+	m.do(func() { n, err = nodetest.Launch(t.Context(), nodetest.Options{Root: m.root(), Config: config}) })
+	if lacks := (*nodetest.MissingError)(nil); errors.As(err, &lacks) {
+		without(t, lacks)
+	}
+	if err != nil {
+		t.Fatalf("start containerd: %v", err)
+	}
+	m.before = append(m.before, func() error { return m.stopNode(n) })
+	if err := m.janitor.tell("dir", n.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("end of containerd's log:\n%s", n.Log(40))
+		}
+	})
+	mine := &node{n, m}
+	mine.waitForCRI(t)
+	return mine
+}
+
+// olderContainerd says that these tests run with a containerd of the first major version,
+// whose configuration has another format.
+func olderContainerd() bool { return strings.HasPrefix(os.Getenv(nodetest.VersionVariable), "1.") }
+
+// runcConfig makes the CRI plugin use this runc. nodetest has opened the table of the
+// runtime for the older format already.
+func runcConfig(runc string) string {
+	if olderContainerd() {
+		return fmt.Sprintf(`[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+BinaryName = %q
+`, runc)
+	}
+	return fmt.Sprintf(`[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+BinaryName = %q
+`, runc)
+}
+
+// stopNode ends containerd with its pods. When the machine was cut it is dead already, and
+// what remains is to wait for it; its control groups are then left to the janitor.
+func (m *machine) stopNode(n *nodetest.Node) error {
+	containers, err := filepath.Glob(filepath.Join(n.Dir(), "state", "io.containerd.runtime.v2.task", "k8s.io", "*"))
+	for _, dir := range containers {
+		err = errors.Join(err, m.janitor.tell("container", filepath.Base(dir)))
+	}
+	return errors.Join(err, n.Stop())
+}
+
+// waitForCRI returns when the CRI plugin answers, which starts after containerd does.
+func (n *node) waitForCRI(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		_, err := n.Images().ListImages(ctx, &cri.ListImagesRequest{})
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("CRI does not answer: %v", err)
+		}
+	}
+}
+
+// restart ends containerd in order and starts it again.
+func (n *node) restart(t *testing.T) {
+	t.Helper()
+	var err error
+	n.machine.do(func() { err = n.Restart(t.Context()) })
+	if err != nil {
+		t.Fatalf("restart containerd: %v", err)
+	}
+	n.waitForCRI(t)
+}
+
+// outcome is what a program left behind.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// runInside runs a program inside the machine until it ends.
+func (m *machine) runInside(t *testing.T, name string, args ...string) outcome {
+	t.Helper()
+	return m.runCommand(t, m.command(name, args...))
+}
+
+// runCommand is runInside for a command that somebody has prepared.
+func (m *machine) runCommand(t *testing.T, cmd *exec.Cmd) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	p, err := m.startInside(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return finish(t, cmd, p.wait(), &stdout, &stderr)
+}
+
+// finish sums up a program that has ended, with what Wait gave; an exit code is no error.
+func finish(t *testing.T, cmd *exec.Cmd, err error, stdout, stderr *bytes.Buffer) outcome {
+	t.Helper()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatalf("run %s: %v", cmd.Path, err)
+	}
+	t.Logf("$ %s %s: exit %d\n%s%s", filepath.Base(cmd.Path), strings.Join(cmd.Args[1:], " "), cmd.ProcessState.ExitCode(), stdout, stderr)
+	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// load brings a bundle into the node as its operator would.
+func (n *node) load(t *testing.T, args ...string) {
+	t.Helper()
+	if got := n.machine.runInside(t, programs(t).load, n.loadArgs(args...)...); got.code != 0 {
+		t.Fatalf("load: exit %d", got.code)
+	}
+}
+
+// loadArgs puts the address of this node before the arguments of load.
+func (n *node) loadArgs(args ...string) []string {
+	return append([]string{"--progress", "none", "--address", n.Address()}, args...)
+}
+
+// images lists the names that CRI knows, whose absence or presence the kubelet goes by.
+func (n *node) images(t *testing.T) []string {
+	t.Helper()
+	resp, err := n.Images().ListImages(t.Context(), &cri.ListImagesRequest{})
+	if err != nil {
+		t.Fatalf("list images: %v", err)
+	}
+	var names []string
+	for _, image := range resp.Images {
+		names = append(names, image.RepoTags...)
+		names = append(names, image.RepoDigests...)
+	}
+	return names
+}
+
+// has asks CRI for one image as the kubelet does before it would pull.
+func (n *node) has(t *testing.T, ref string) bool {
+	t.Helper()
+	resp, err := n.Images().ImageStatus(t.Context(), &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: ref}})
+	if err != nil {
+		t.Fatalf("image status %s: %v", ref, err)
+	}
+	return resp.Image != nil
+}
+
+// runningContainers counts the running containers by pod, as CRI tells.
+func (n *node) runningContainers(t *testing.T) map[string]int {
+	t.Helper()
+	resp, err := n.Runtime().ListContainers(t.Context(), &cri.ListContainersRequest{Filter: &cri.ContainerFilter{
+		State: &cri.ContainerStateValue{State: cri.ContainerState_CONTAINER_RUNNING},
+	}})
+	if err != nil {
+		t.Fatalf("list containers: %v", err)
+	}
+	count := map[string]int{}
+	for _, c := range resp.Containers {
+		// The kubelet's labels (pkg/kubelet/types of Kubernetes).
+		count[strings.TrimSuffix(c.Labels["io.kubernetes.pod.name"], "-node")]++
+	}
+	return count
+}
+
+// assertRunning compares the number of running containers of pods with what CRI tells.
+func assertRunning(t *testing.T, n *node, want map[string]int) {
+	t.Helper()
+	got := n.runningContainers(t)
+	for name, count := range want {
+		if got[name] != count {
+			t.Errorf("CRI: pod %s has %d running containers, want %d", name, got[name], count)
+		}
+	}
+}

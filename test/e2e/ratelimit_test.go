@@ -1,0 +1,126 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"stowage/internal/hub"
+)
+
+// TestRateLimitedNode replays the story this is all about: a node that pulls by itself runs
+// into the anonymous limit and its pod hangs; the account lies in the cluster's manifests;
+// with bundle and load the same pod, still on the same kubelet, starts, and the registry is
+// not asked again.
+func TestRateLimitedNode(t *testing.T) {
+	t.Parallel()
+	need(t)
+	const allowed = 1 // anonymous pulls: fewer than one image takes, which is two
+	account := hub.Account{User: "operator", Password: "secret-of-the-operator", Quota: 100}
+	m := newMachine(t, defaultDisk, "")
+	// The hub listens inside: this node can reach it, and has no other way out.
+	var h *hub.Hub
+	var err error
+	m.do(func() {
+		h, err = hub.Start(hub.Options{Policy: hub.Policy{
+			Auth: hub.AuthBearer, Accounts: []hub.Account{account}, AnonymousQuota: allowed,
+		}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	addCalico(t, h)
+
+	n := m.startNode(t, hostsConfig(t, m, h))
+	k := n.startKubelet(t, nil)
+	// The sandbox image is on every node; what it would take is no part of the story.
+	n.load(t, bundleInside(t, m, account, h, "sandbox.tar", pauseImage))
+	h.Reset()
+	h.SetUsed(account.User, 0)
+
+	p := newPod("calico", container{Image: "docker.io/calico/node:" + hub.CalicoTag, ImagePullPolicy: "IfNotPresent", Command: []string{"start_runit"}})
+	k.put(t, p)
+	hanging := k.waitPod(t, p.Metadata.Name, waitsFor("ImagePullBackOff"))
+	message := hanging.Status.ContainerStatuses[0].State.Waiting.Message
+	if !strings.Contains(message, "429") || !strings.Contains(message, "toomanyrequests") {
+		t.Errorf("the pod waits with %q, want status 429 and toomanyrequests in it", message)
+	}
+	if got := h.Counts(); got.TooMany == 0 || h.Used("") != allowed {
+		t.Errorf("the hub refused %d times and counted %d anonymous pulls, want some and %d", got.TooMany, h.Used(""), allowed)
+	}
+
+	yaml := m.path("site.yaml")
+	p.Spec.ImagePullSecrets = []named{{"regcred"}} // a kubelet refuses that in its own static pods
+	manifest(t, yaml, pullSecret(t, account, h), any(p))
+	tarball := bundleInside(t, m, hub.Account{}, h, "site.tar", "-f", yaml)
+	if got := h.Used(account.User); got != 2 {
+		t.Errorf("%d pulls counted for the account, want 2: index and manifest", got)
+	}
+	n.load(t, tarball)
+	quiet := len(h.Log())
+	// The kubelet's next attempt finds the image and asks nobody.
+	k.waitPod(t, p.Metadata.Name, running)
+	for _, e := range h.Log()[quiet:] {
+		t.Errorf("asked after the bundle was loaded: %s", e)
+	}
+}
+
+// hostsConfig makes the node's containerd pull from the hub what belongs to docker.io
+// (docs/hosts.md of containerd).
+func hostsConfig(t *testing.T, m *machine, h *hub.Hub) string {
+	t.Helper()
+	dir := m.path("certs.d")
+	if err := os.MkdirAll(filepath.Join(dir, "docker.io"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("server = %q\n[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\n", h.URL(), h.URL())
+	if err := os.WriteFile(filepath.Join(dir, "docker.io", "hosts.toml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if olderContainerd() {
+		return fmt.Sprintf("[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = %q\n", dir)
+	}
+	return fmt.Sprintf("[plugins.\"io.containerd.cri.v1.images\".registry]\nconfig_path = %q\n", dir)
+}
+
+// pullSecret is the secret that "kubectl create secret docker-registry regcred" makes.
+func pullSecret(t *testing.T, a hub.Account, h *hub.Hub) any {
+	t.Helper()
+	raw, err := json.Marshal(map[string]any{"auths": map[string]any{h.Host(): map[string]string{"username": a.User, "password": a.Password}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
+		"metadata": metadata{Name: "regcred", Namespace: "default"},
+		"data":     map[string]string{".dockerconfigjson": base64.StdEncoding.EncodeToString(raw)},
+	}
+}
+
+// bundleInside writes a bundle where the hub is. An account, if there is one, is given by
+// a file, not by the manifests.
+func bundleInside(t *testing.T, m *machine, a hub.Account, h *hub.Hub, name string, args ...string) string {
+	t.Helper()
+	tarball := m.path(name)
+	args = append([]string{"--progress", "none", "-o", tarball}, append(args, mirrors(h)...)...)
+	if a.User != "" {
+		password := m.path("password")
+		if err := os.WriteFile(password, []byte(a.Password), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--creds", h.Host()+"="+a.User+":@"+password)
+	}
+	cmd := m.command(programs(t).bundle, args...)
+	cmd.Env = withoutAccounts(t.TempDir())
+	if got := m.runCommand(t, cmd); got.code != 0 {
+		t.Fatalf("bundle: exit %d", got.code)
+	}
+	return tarball
+}

@@ -1,0 +1,303 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// reference is what an undisturbed run of the order gives.
+type reference struct {
+	file string // plain
+	sum  string
+	size int64
+	code int // 0, or 3 with --keep-going when something is missing
+	took time.Duration
+}
+
+// bundling is the first half of a round.
+func (r *round) bundling(ctx context.Context, faults []*hubFault) error {
+	if err := r.drawOrder(ctx); err != nil {
+		return err
+	}
+	if err := r.undisturbed(ctx); err != nil {
+		return err
+	}
+	r.world.hub.Reset()
+	attempts, err := r.attempts(ctx, faults)
+	if err != nil {
+		return err
+	}
+	held, err := r.atHand()
+	if err != nil {
+		return err
+	}
+	if r.order.ending == "-" {
+		attempts = attempts[len(attempts)-1:] // nothing is kept of what went to standard output
+	}
+	if err := wasted(attempts, held); err != nil {
+		return err
+	}
+	return r.unchanged(ctx)
+}
+
+// undisturbed makes the file that everything is compared with.
+func (r *round) undisturbed(ctx context.Context) error {
+	o := r.order
+	ending := o.ending
+	if ending == "-" {
+		ending = ".tar" // the same bytes are promised for both
+	}
+	want := &reference{file: filepath.Join(r.dir, "reference"+ending)}
+	if o.extra != "" {
+		want.code = 3
+	}
+	got, err := r.bundle(ctx, want.file, o.flags, nil)
+	if err == nil {
+		err = got.among(want.code)
+	}
+	if err != nil {
+		return fmt.Errorf("the undisturbed run: %w", err)
+	}
+	want.took = got.took
+	if want.sum, want.size, err = sum(want.file); err != nil {
+		return err
+	}
+	r.want = want
+	if err := leaksInFile(want.file); err != nil {
+		return err
+	}
+	if ending != ".tar" {
+		return nil // the same names are looked for when it is loaded
+	}
+	names, err := namesIn(want.file)
+	if err != nil {
+		return err
+	}
+	for _, it := range r.world.items {
+		for _, name := range r.world.names(it) {
+			if !slices.Contains(names, name) {
+				return fmt.Errorf("%s is not in the bundle, which has %q", name, names)
+			}
+		}
+	}
+	return nil
+}
+
+// atHand are the blobs of the bundles that no attempt may pull again.
+func (r *round) atHand() (map[string]bool, error) {
+	if r.order.since == "" && r.order.older == "" {
+		return nil, nil
+	}
+	return blobsOf(filepath.Join(r.dir, "base.tar"))
+}
+
+// output is where the attempts of a round write.
+func (r *round) output() string {
+	if r.order.ending == "-" {
+		return filepath.Join(r.out.dir, "-")
+	}
+	return filepath.Join(r.out.dir, "bundle"+r.order.ending)
+}
+
+// attempts runs the order against the faults, up to three times, and then healed.
+func (r *round) attempts(ctx context.Context, faults []*hubFault) (all []attempt, err error) {
+	before := "" // what stands at the output; empty: nothing
+	if r.order.older != "" {
+		b, err := os.ReadFile(r.order.older)
+		if err != nil {
+			return nil, err
+		}
+		before = fmt.Sprintf("%x", sha256.Sum256(b))
+		if err := os.WriteFile(r.output(), b, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	for i := range r.d.between(1, 3) {
+		r.turn(turnAttempts + uint64(i))
+		a, done, err := r.attempt(ctx, faults, before)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, a)
+		if done {
+			break
+		}
+	}
+	a, done, err := r.attempt(ctx, nil, before)
+	if err != nil {
+		return nil, fmt.Errorf("healed: %w", err)
+	}
+	if !done {
+		return nil, errors.New("healed, the same command does not succeed")
+	}
+	return append(all, a), r.settled(ctx)
+}
+
+// attempt runs the order once and looks at what it left.
+func (r *round) attempt(ctx context.Context, faults []*hubFault, before string) (a attempt, done bool, err error) {
+	h := &hurting{Hub: r.world.hub}
+	defer h.heal()
+	flags, codes := slices.Clone(r.order.flags), []int{r.want.code}
+	hurt := "none"
+	if len(faults) > 0 {
+		hurt = pick(r.d, "none", "none", "none", "SIGKILL", "SIGKILL", "SIGTERM", "SIGINT", "disk full")
+	}
+	for _, f := range faults {
+		if r.order.extra != "" && slices.Contains(f.codes, 3) {
+			continue // --keep-going would rightly write the rest, which is another file
+		}
+		r.did("hub", f.name)
+		flags = append(flags, f.set(r.d, h)...)
+		if f.only == "" || r.world.named {
+			codes = append(codes, f.codes...)
+		}
+	}
+	change, more, err := r.accident(hurt, h)
+	if err != nil {
+		return a, false, err
+	}
+	codes = append(codes, more...)
+	from := len(r.world.hub.Log())
+	got, err := r.bundle(ctx, r.output(), flags, change)
+	if err != nil {
+		return a, false, err
+	}
+	if err := errors.Join(got.among(codes...), r.out.heal()); err != nil {
+		return a, false, err
+	}
+	a = attempt{entries: r.world.hub.Log()[from:], hurt: hurt != "none", jobs: r.order.jobs}
+	return a, got.code == r.want.code, r.inspected(ctx, got, before)
+}
+
+// accident is what happens to bundle itself, with the exit codes that it may have then.
+func (r *round) accident(hurt string, h *hurting) (change func(*command), codes []int, err error) {
+	if hurt == "none" || hurt == "disk full" && r.order.ending == "-" {
+		return nil, nil, nil
+	}
+	r.did("bundle", hurt)
+	if hurt == "disk full" {
+		return nil, []int{1}, r.out.leave(int64(r.d.Float64() * float64(r.want.size)))
+	}
+	signal := map[string]syscall.Signal{"SIGKILL": syscall.SIGKILL, "SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT}[hurt]
+	codes = []int{1, -1} // of SIGTERM and SIGINT it dies only while it starts, see sane
+	if signal == syscall.SIGKILL {
+		codes = []int{-1}
+	}
+	delay := r.d.part(r.want.took, 130)
+	return func(c *command) { c.signal, c.delay = signal, delay }, codes, nil
+}
+
+// inspected looks at what an attempt left: the whole bundle, or what was there before.
+func (r *round) inspected(ctx context.Context, got *ran, before string) error {
+	out := r.output()
+	if r.order.ending == "-" {
+		out = r.streamed(out)
+	}
+	now, _, err := sum(out)
+	if errors.Is(err, fs.ErrNotExist) {
+		now, err = "", nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range []string{out, out + ".partial", out + ".partial.journal"} {
+		if err := leaksInFile(f); err != nil {
+			return err
+		}
+	}
+	switch {
+	case now == r.want.sum:
+		return nil
+	case got.code == r.want.code:
+		return fmt.Errorf("ended with %d, but %s is not what an undisturbed run gives (%s, want %s)", got.code, out, now, r.want.sum)
+	case r.order.ending != "-" && now != before:
+		return fmt.Errorf("ended with %d and left at %s neither a whole bundle nor what was there", got.code, out)
+	case r.order.ending != "-":
+		return nil
+	}
+	v, err := r.call(ctx, command{program: r.programPath("bundle"), args: []string{"verify", out}, env: r.world.env})
+	if err == nil && v.code == 0 {
+		err = fmt.Errorf("a stream that broke off verifies: %s", out)
+	}
+	return err
+}
+
+// settled is what must be true when a bundle is finished: it verifies, and nothing else is left.
+func (r *round) settled(ctx context.Context) error {
+	out := r.output()
+	if r.order.ending == "-" {
+		out = r.streamed(out)
+	}
+	left, err := os.ReadDir(r.out.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range left {
+		if e.Name() != filepath.Base(out) {
+			return fmt.Errorf("%s is left beside the finished bundle", e.Name())
+		}
+	}
+	v, err := r.call(ctx, command{program: r.programPath("bundle"), args: []string{"verify", out}, env: r.world.env})
+	if err == nil {
+		err = v.among(0)
+	}
+	return err
+}
+
+// unchanged runs the order once more: nothing may be fetched.
+func (r *round) unchanged(ctx context.Context) error {
+	if r.order.ending == "-" {
+		return nil
+	}
+	r.world.hub.Reset()
+	got, err := r.bundle(ctx, r.output(), r.order.flags, nil)
+	if err == nil {
+		err = got.among(r.want.code)
+	}
+	if err != nil {
+		return err
+	}
+	if n := r.world.hub.Counts(); n.Counted+n.BlobGets > 0 {
+		return fmt.Errorf("nothing has changed, and %d counted pulls and %d blobs were fetched", n.Counted, n.BlobGets)
+	}
+	return r.inspected(ctx, got, r.want.sum)
+}
+
+// sum is the digest and the size of a file.
+func sum(path string) (string, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close() // only read from
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	return fmt.Sprintf("%x", h.Sum(nil)), n, err
+}
+
+// names are the full names that an image must have in the bundle and on the node.
+func (w *world) names(it *item) []string {
+	host := w.hub.Host()
+	if w.named {
+		host = "docker.io"
+	}
+	full := host + "/" + it.repo
+	switch it.form {
+	case byDigest:
+		return []string{full + "@" + it.added.Digest.String()}
+	case byBoth:
+		return []string{full + ":" + it.tag, full + "@" + it.added.Digest.String()}
+	}
+	return []string{full + ":" + it.tag}
+}

@@ -1,0 +1,164 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"stowage/internal/hub"
+)
+
+// order is a command line of bundle.
+type order struct {
+	input  []string // images, or -f and a file of them
+	flags  []string
+	ending string // of the output: ".tar", ".tar.zst", ".tar.gz", or "-" for standard output
+	jobs   int
+	since  string // the bundle that it builds on; empty: a whole one
+	older  string // a bundle that stands at the output already; empty: none
+	extra  string // an image that the hub does not have; with --keep-going
+}
+
+// drawOrder decides what is asked for, and makes what has to be there before.
+func (r *round) drawOrder(ctx context.Context) error {
+	d, w := r.d, r.world
+	o := &order{ending: pick(d, ".tar", ".tar", ".tar", ".tar", ".tar.zst", ".tar.gz", "-", "-"), jobs: pick(d, 1, 2, 8)}
+	r.order = o
+	o.flags = append(o.flags, "--jobs", fmt.Sprint(o.jobs), "--progress", pick(d, "plain", "json", "none"))
+	flat := d.chance(25) && !w.pinsIndex()
+	if flat {
+		o.flags = append(o.flags, "--flat")
+		r.did("flavour", "--flat")
+	}
+	if d.chance(20) {
+		o.flags = append(o.flags, "--platform", pick(d, "all", "linux/"+runtime.GOARCH))
+	}
+	o.input = w.refs()
+	since, older := d.chance(30), o.ending != "-" && d.chance(30)
+	if since || older {
+		if err := r.earlier(ctx, since, older); err != nil {
+			return err
+		}
+	}
+	o.input = w.refs()
+	if d.chance(15) {
+		// By a tag: the bytes of a digest are taken from wherever they are.
+		o.extra = strings.TrimSuffix(w.names(w.items[0])[0], path.Base(w.names(w.items[0])[0])) + "nowhere:v1"
+		w.hub.SetPolicy(func(p *hub.Policy) { p.HideMissing = false }) // or it is refused instead
+		o.input = append(o.input, o.extra)
+		o.flags = append(o.flags, "--keep-going")
+		r.did("flavour", "--keep-going")
+	}
+	r.tally.add("flavour: written as " + o.ending)
+	switch {
+	case o.extra == "" && !flat && d.chance(25):
+		return r.lock(ctx)
+	case d.chance(40):
+		return r.manifest()
+	}
+	return nil
+}
+
+// earlier makes a bundle of what the tags mean now, and then moves some of them.
+func (r *round) earlier(ctx context.Context, since, older bool) error {
+	o := r.order
+	base := filepath.Join(r.dir, "base.tar")
+	got, err := r.bundle(ctx, base, o.flags, nil)
+	if err == nil {
+		err = got.among(0)
+	}
+	if err != nil {
+		return err
+	}
+	if since {
+		o.since = base
+		o.flags = append(o.flags, "--since", base)
+		r.did("flavour", "--since")
+	}
+	if older {
+		o.older = base
+		r.did("flavour", "replaces a bundle")
+	}
+	moved, err := r.world.move(r.d)
+	r.say("%d tags moved", moved)
+	return err
+}
+
+// lock lets bundle write its input down as a list of digests. Tags may move after that: what
+// the list asks for stays.
+func (r *round) lock(ctx context.Context) error {
+	list := filepath.Join(r.dir, "list")
+	if err := os.WriteFile(list, []byte(strings.Join(r.order.input, "\n")+"\n"), 0o600); err != nil {
+		return err
+	}
+	got, err := r.call(ctx, command{program: r.programPath("bundle"), env: r.world.env, args: append([]string{"scan", "--pin", "-f", list}, r.world.flags...)})
+	if err == nil {
+		err = got.among(0)
+	}
+	if err != nil {
+		return err
+	}
+	locked := filepath.Join(r.dir, "lock")
+	r.order.input = []string{"-f", locked}
+	r.did("flavour", "lock file")
+	return os.WriteFile(locked, got.out, 0o600)
+}
+
+// manifest names the images in pods instead of on the command line.
+func (r *round) manifest() error {
+	var b strings.Builder
+	for i, ref := range r.order.input {
+		fmt.Fprintf(&b, "apiVersion: v1\nkind: Pod\nmetadata: {name: p%d}\nspec:\n  containers:\n  - {name: c, image: %q}\n---\n", i, ref)
+	}
+	file := filepath.Join(r.dir, "pods.yaml")
+	r.order.input = []string{"-f", file}
+	return os.WriteFile(file, []byte(b.String()), 0o600)
+}
+
+// pinsIndex says whether an index is asked for by its digest, which --flat cannot keep and so
+// refuses.
+func (w *world) pinsIndex() bool {
+	for _, it := range w.items {
+		if it.multi && it.form != byTag {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *round) programPath(name string) string { return filepath.Join(r.bin, name) }
+
+// bundle runs the order with its output at out; change may turn the command into one that
+// meets an accident.
+func (r *round) bundle(ctx context.Context, out string, flags []string, change func(*command)) (*ran, error) {
+	c := command{program: r.programPath("bundle"), env: r.world.env}
+	c.args = append(c.args, r.order.input...)
+	c.args = append(append(c.args, flags...), r.world.flags...)
+	if change != nil {
+		change(&c)
+	}
+	if filepath.Base(out) != "-" {
+		c.args = append(c.args, "-o", out)
+		return r.call(ctx, c)
+	}
+	c.args = append(c.args, "-o", "-")
+	f, err := os.Create(r.streamed(out))
+	if err != nil {
+		return nil, err
+	}
+	c.stdout = f
+	got, err := r.call(ctx, c)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return got, err
+}
+
+// streamed is where the bytes go that bundle writes to standard output.
+func (r *round) streamed(out string) string { return filepath.Join(filepath.Dir(out), "streamed.tar") }

@@ -1,0 +1,173 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// peakLimit is what each program may take, bytes resident.
+const peakLimit = 64 << 20
+
+// commandLimit ends a command that hangs.
+const commandLimit = 60 * time.Second
+
+// startup is within what time a process may not have asked for signals yet.
+const startup = 150 * time.Millisecond
+
+// command is one call of bundle or load.
+type command struct {
+	program string // path
+	args    []string
+	env     []string
+	stdin   io.Reader
+	stdout  io.Writer // nil: kept in ran.out
+
+	signal  syscall.Signal // sent after delay; 0: none
+	delay   time.Duration  //
+	meddle  func() func()  // called when it has started; what it gives is called when it has ended
+	started func(pid int)  // told the process, for who kills it at a moment of his own
+}
+
+// ran is what became of it.
+type ran struct {
+	line   string
+	code   int            // -1 after a signal that it did not catch
+	sent   syscall.Signal // that the command was sent
+	signal syscall.Signal // that it died of
+	out    []byte
+	told   []byte // standard error
+	peak   int64
+	took   time.Duration
+	hung   bool
+}
+
+// run runs the command to its end. An error is one of this program, not of the command.
+func (c command) run(ctx context.Context) (*ran, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, c.program, c.args...)
+	cmd.Env, cmd.Stdin = c.env, c.stdin
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}                    // Ctrl-C is for this program
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // what hangs tells where
+	cmd.WaitDelay = 2 * time.Second                                          // then it is killed; and a reader at the other end of stdin may hang
+	var out, told bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &told
+	if c.stdout != nil {
+		cmd.Stdout = c.stdout
+	}
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	if c.started != nil {
+		c.started(cmd.Process.Pid)
+	}
+	undo := func() {}
+	if c.meddle != nil {
+		undo = c.meddle()
+	}
+	r := &ran{line: filepath.Base(c.program) + " " + strings.Join(c.args, " ")}
+	ended := make(chan struct{})
+	watched := make(chan int64, 1)
+	go func() { watched <- watchPeak(cmd.Process.Pid, ended) }()
+	if c.signal != 0 {
+		timer := time.AfterFunc(c.delay, func() { cmd.Process.Signal(c.signal) }) // it may have ended
+		defer timer.Stop()
+	}
+	err := cmd.Wait()
+	close(ended)
+	undo()
+	r.sent = c.signal
+	r.peak, r.took = <-watched, time.Since(start)
+	r.code, r.out, r.told = cmd.ProcessState.ExitCode(), out.Bytes(), told.Bytes()
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		r.signal = status.Signal()
+	}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		r.hung = true
+	case err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) && !errors.Is(err, syscall.EPIPE):
+		return r, err
+	}
+	return r, nil
+}
+
+// watchPeak reads the high-water mark of a process until it has ended. Of the last two
+// milliseconds nothing is known.
+func watchPeak(pid int, ended <-chan struct{}) (peak int64) {
+	for {
+		if v, err := highWater(pid); err == nil {
+			peak = max(peak, v)
+		}
+		select {
+		case <-ended:
+			return peak
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// highWater is VmHWM of /proc/PID/status (proc(5)), bytes. Unlike ru_maxrss it belongs to the
+// memory of the program that was executed, and not to that of its parent before.
+func highWater(pid int) (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	return parseHighWater(string(b))
+}
+
+func parseHighWater(status string) (int64, error) {
+	for line := range strings.Lines(status) {
+		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, errors.New("no VmHWM: the process has ended")
+}
+
+// sane is what is asked of every run of a program, whatever was done to it.
+func (r *ran) sane() error {
+	if r.hung {
+		return fmt.Errorf("%s did not end within %v:\n%s", r.line, commandLimit, r.told)
+	}
+	if r.code < -1 || r.code > 7 || r.code == 2 {
+		return fmt.Errorf("%s ended with %d, which is promised to nobody here", r.line, r.code)
+	}
+	// Until main has asked for signals, a process dies of them as every other does.
+	early := r.signal == r.sent && r.took < startup && len(r.told)+len(r.out) == 0
+	if r.code == -1 && r.signal != syscall.SIGKILL && !early {
+		return fmt.Errorf("%s died of %v", r.line, r.signal)
+	}
+	if r.code > 0 && len(bytes.TrimSpace(r.told)) == 0 {
+		return fmt.Errorf("%s ended with %d and said nothing", r.line, r.code)
+	}
+	if r.peak > peakLimit {
+		return fmt.Errorf("%s took %d bytes of memory, more than %d", r.line, r.peak, peakLimit)
+	}
+	return errors.Join(leaks("the output of "+r.line, r.out), leaks("what "+r.line+" said", r.told))
+}
+
+// among says whether the program ended with one of the codes.
+func (r *ran) among(codes ...int) error {
+	for _, c := range codes {
+		if r.code == c {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s ended with %d, want one of %v", r.line, r.code, codes)
+}

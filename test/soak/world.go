@@ -1,0 +1,250 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/hub"
+)
+
+// item is one image of a round.
+type item struct {
+	repo, tag string
+	format    hub.Format
+	multi     bool // an index of two platforms
+	attested  bool
+	packed    hub.Compression
+	shared    []*hub.Layer // below its own
+	size      int64        // of its own data
+	edition   int          // counted up when its tag moves
+	form      refForm
+	added     hub.Added // what the tag means now
+}
+
+// refForm is how a command line names an image.
+type refForm int
+
+const (
+	byTag refForm = iota
+	byDigest
+	byBoth
+)
+
+// world is a hub with the images of a round.
+type world struct {
+	hub     *hub.Hub
+	dir     string
+	program []byte
+	layer   *hub.Layer // with the program
+	named   bool       // as docker.io, behind a proxy and TLS; else by its address
+	items   []*item
+	account string // a word for how the login is handed over
+	env     []string
+	flags   []string
+}
+
+// otherArch is the platform beside that of this machine.
+func otherArch() string {
+	if runtime.GOARCH == "arm64" {
+		return "amd64"
+	}
+	return "arm64"
+}
+
+// newWorld draws a hub and fills it with one image, or up to six.
+func newWorld(d dice, dir string, program []byte, small bool) (_ *world, err error) {
+	w := &world{dir: dir, program: program, named: d.chance(40)}
+	opts := hub.Options{Dir: dir, Policy: hub.Policy{
+		Auth:     pick(d, hub.AuthBearer, hub.AuthBearer, hub.AuthBearer, hub.AuthBasic),
+		Accounts: []hub.Account{{User: soakUser, Password: soakPassword}},
+		Redirect: d.chance(50), NoOAuth: d.chance(30), RefuseAnonymous: d.chance(50), HideMissing: d.chance(30),
+	}}
+	if w.named {
+		opts.TLS, opts.Names = true, []string{"registry-1.docker.io", "docker.io", "index.docker.io"}
+	} else {
+		opts.TLS = d.chance(40)
+	}
+	if w.hub, err = hub.Start(opts); err != nil {
+		return nil, err
+	}
+	w.layer = hub.ProgramLayer(program, "bin/hello")
+	w.layer.Compression = pick(d, hub.Gzip, hub.Gzip, hub.Zstd, hub.None, hub.GzipStored)
+	w.draw(d, small)
+	for _, it := range w.items {
+		if err := w.put(it); err != nil {
+			return nil, err
+		}
+	}
+	return w, w.login(d)
+}
+
+// draw decides what the images are like.
+func (w *world) draw(d dice, small bool) {
+	pool := hub.OddLayers()[:1]
+	for i := range 4 {
+		pool = append(pool, &hub.Layer{
+			Seed: d.Uint64(), Compression: pick(d, hub.Gzip, hub.Zstd, hub.None, hub.GzipStored),
+			Files: []hub.File{{Name: fmt.Sprintf("shared%d", i), Size: int64(d.between(1, 400_000)), Fill: pick(d, hub.FillText, hub.FillRandom)}},
+		})
+	}
+	n := d.between(1, 6)
+	if small {
+		n = 1
+	}
+	for i := range n {
+		it := &item{
+			repo: fmt.Sprintf("soak/image%d", i), tag: pick(d, "v1", "latest", "1.2.3-rc.4"),
+			format: pick(d, hub.OCI, hub.Docker), multi: d.chance(50), attested: d.chance(40),
+			packed: pick(d, hub.Gzip, hub.Zstd, hub.None, hub.GzipStored), size: int64(d.between(0, 1_500_000)),
+			form: pick(d, byTag, byTag, byTag, byDigest, byBoth), edition: 1,
+		}
+		for _, l := range pool {
+			if d.chance(35) {
+				it.shared = append(it.shared, l)
+			}
+		}
+		w.items = append(w.items, it)
+	}
+}
+
+// put puts the present edition of an image under its tag.
+func (w *world) put(it *item) (err error) {
+	img := w.image(it, runtime.GOARCH)
+	if !it.multi {
+		it.added, err = w.hub.AddImage(it.repo, it.tag, img)
+		return err
+	}
+	it.added, err = w.hub.AddIndex(it.repo, it.tag, hub.Index{
+		Format: it.format, Images: []hub.Image{w.image(it, otherArch()), img}, Attestation: it.attested,
+	})
+	return err
+}
+
+// image is one platform of an image: what it shares, then its own data, then the program.
+func (w *world) image(it *item, arch string) hub.Image {
+	img := hub.Image{Platform: "linux/" + arch, Format: it.format, Config: ocispec.ImageConfig{
+		Entrypoint: []string{"/bin/hello"}, Env: []string{"HELLO_LINE=" + w.greeting(it)},
+	}}
+	img.Layers = append(img.Layers, it.shared...)
+	img.Layers = append(img.Layers, &hub.Layer{
+		Seed: uint64(it.edition), Compression: it.packed,
+		Files: []hub.File{{Name: it.repo + arch, Size: it.size, Fill: hub.FillText}, {Name: "edition", Body: []byte(w.greeting(it))}},
+	})
+	if arch == runtime.GOARCH {
+		img.Layers = append(img.Layers, w.layer)
+	}
+	return img
+}
+
+// greeting is what a container of the present edition prints.
+func (w *world) greeting(it *item) string {
+	return fmt.Sprintf("%s edition %d greets", it.repo, it.edition)
+}
+
+// move gives some tags another edition; references by digest go on meaning what they meant.
+func (w *world) move(d dice) (moved int, err error) {
+	for _, it := range w.items {
+		if it.form != byTag || !d.chance(60) {
+			continue
+		}
+		it.edition++
+		if err := w.put(it); err != nil {
+			return moved, err
+		}
+		moved++
+	}
+	return moved, nil
+}
+
+// ref is how the command line names an image.
+func (w *world) ref(it *item) string {
+	name := it.repo
+	if !w.named {
+		name = w.hub.Host() + "/" + it.repo
+	}
+	switch it.form {
+	case byDigest:
+		return name + "@" + it.added.Digest.String()
+	case byBoth:
+		return name + ":" + it.tag + "@" + it.added.Digest.String()
+	}
+	return name + ":" + it.tag
+}
+
+// refs are the names of all images.
+func (w *world) refs() []string {
+	var all []string
+	for _, it := range w.items {
+		all = append(all, w.ref(it))
+	}
+	return all
+}
+
+// config is the image id that CRI must give for an image on this machine.
+func (it *item) config() string {
+	for _, m := range it.added.Manifests {
+		if m.Platform == nil || m.Platform.Architecture == runtime.GOARCH {
+			return m.Config.Digest.String()
+		}
+	}
+	return ""
+}
+
+// registry is what an account for the hub is filed under.
+func (w *world) registry() string {
+	if w.named {
+		return "https://index.docker.io/v1/"
+	}
+	return w.hub.Host()
+}
+
+// login writes the account down in one of the ways that bundle takes it, and the way to the hub.
+func (w *world) login(d dice) error {
+	w.env = environ(w.dir)
+	if w.named {
+		w.env = append(w.env, "HTTPS_PROXY="+w.hub.Proxy())
+	}
+	if pem := w.hub.CAPEM(); pem != nil {
+		file := filepath.Join(w.dir, "ca.pem")
+		if err := os.WriteFile(file, pem, 0o600); err != nil {
+			return err
+		}
+		w.flags = append(w.flags, "--ca-file", file)
+	}
+	return w.handOver(pick(d, "config.json", "authfile", "creds", "variable"), soakPassword)
+}
+
+// handOver writes the account for one of the ways in which bundle finds it.
+func (w *world) handOver(way, password string) error {
+	w.account = way
+	auth := base64.StdEncoding.EncodeToString([]byte(soakUser + ":" + password))
+	text := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, w.registry(), auth)
+	secret := filepath.Join(w.dir, "secret")
+	if err := os.MkdirAll(secret, 0o700); err != nil {
+		return err
+	}
+	switch way {
+	case "config.json":
+		w.env = append(w.env, "DOCKER_CONFIG="+secret)
+	case "authfile":
+		w.flags = append(w.flags, "--authfile", filepath.Join(secret, "config.json"))
+	case "variable":
+		w.env = append(w.env, "DOCKER_AUTH_CONFIG="+text)
+		return nil
+	case "creds":
+		host := w.registry()
+		if w.named {
+			host = "docker.io"
+		}
+		w.flags = append(w.flags, "--creds", host+"="+soakUser+":@"+filepath.Join(secret, "password"))
+		return os.WriteFile(filepath.Join(secret, "password"), []byte(password), 0o600)
+	}
+	return os.WriteFile(filepath.Join(secret, "config.json"), []byte(text), 0o600)
+}
