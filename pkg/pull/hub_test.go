@@ -340,6 +340,41 @@ func TestServersThatDoNotAnswerHEAD(t *testing.T) {
 	}
 }
 
+// TestWrongManifestByTag: where HEAD is no help, the answer to GET is held to its own digest,
+// or to whether the registry has such a manifest at all. Where it answers neither, nothing can
+// be known.
+func TestWrongManifestByTag(t *testing.T) {
+	for name, tt := range map[string]struct {
+		faults hub.Faults
+		wrong  bool
+	}{
+		"405":                    {hub.Faults{HeadStatus: 405}, true},
+		"404":                    {hub.Faults{HeadStatus: 404}, true},
+		"no digest":              {hub.Faults{NoDigest: true}, true},
+		"no digest and no HEAD":  {hub.Faults{NoDigest: true, HeadStatus: 405}, false},
+		"no digest, HEAD 404":    {hub.Faults{NoDigest: true, HeadStatus: 404}, false},
+		"none and wrong nowhere": {hub.Faults{NoDigest: true}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, ref, _, _ := content(t, hub.Options{Faults: tt.faults}, 10)
+			if tt.wrong {
+				h.AddFaults(hub.Faults{Only: hub.Filter{Kinds: []hub.Kind{hub.KindManifest}, Methods: []string{"GET"}}, Corrupt: hub.Always})
+			}
+			if !tt.wrong {
+				resolve(t, newClient(t, nil), ref)
+				return
+			}
+			docs := &memory{}
+			err := failure(t, newClient(t, func(o *Options) { o.Documents = docs }), ref)
+			var wrong *ContentError
+			if !errors.As(err, &wrong) || wrong.Host != h.Host() {
+				t.Errorf("error %v, want a ContentError of %s", err, h.Host())
+			}
+			docs.m.Range(func(k, _ any) bool { t.Errorf("kept %v", k); return true })
+		})
+	}
+}
+
 func TestNotUsable(t *testing.T) {
 	h := hubtest.Start(t, hub.Options{})
 	hubtest.Must(h.AddSchema1("old/schema1", "v1", &hub.Layer{Files: []hub.File{{Name: "f", Size: 1}}}))(t)

@@ -46,7 +46,8 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 // errNoHead says that a registry does not answer HEAD with a digest.
 var errNoHead = errors.New("the registry does not answer HEAD with a digest")
 
-// headTag asks for a tag's digest without spending a pull.
+// headTag asks for the digest behind a tag, or whether a digest is there, without spending a
+// pull.
 func (c *Client) headTag(ctx context.Context, s *session, e endpoint, tag, name string) (ocispec.Descriptor, error) {
 	c.heads.Add(1)
 	round := c.round(s)
@@ -79,38 +80,63 @@ func (c *Client) resolveTag(ctx context.Context, s *session, e endpoint, t *targ
 	if err == nil || t.headOnly || e.host == hubHost || !isNotFound(err) && !errors.Is(err, errNoHead) {
 		return desc, err
 	}
+	heads := !isNotFound(err) // what is not there by HEAD, and is by GET, says nothing about others
 	if err := c.stopped(s, t.ref.Name); err != nil {
 		return desc, err
 	}
-	raw, mt, err := c.get(ctx, s, e, tag, t.ref.Name)
+	raw, header, err := c.get(ctx, s, e, tag, t.ref.Name)
 	if err != nil {
 		return desc, err
 	}
+	if err := c.vouched(ctx, s, e, digest.FromBytes(raw), header, heads, t.ref.Name); err != nil {
+		return desc, err
+	}
 	d, err := c.docs.AddDocument(raw)
-	return ocispec.Descriptor{MediaType: mt, Digest: d, Size: int64(len(raw))}, err
+	return ocispec.Descriptor{MediaType: contentType(header), Digest: d, Size: int64(len(raw))}, err
 }
 
-// get is the counted request.
-func (c *Client) get(ctx context.Context, s *session, e endpoint, id, name string) ([]byte, string, error) {
+// vouched checks a manifest that was got by tag, where no digest was asked for: against the
+// one the answer names or, when it names none and HEAD is of use, by asking whether the
+// registry has a manifest with the digest of what came. A registry that answers neither is
+// taken at its word.
+func (c *Client) vouched(ctx context.Context, s *session, e endpoint, got digest.Digest, header http.Header, heads bool, name string) error {
+	said := digest.Digest(header.Get("Docker-Content-Digest"))
+	if said.Validate() == nil && said.Algorithm() == digest.SHA256 {
+		if said != got {
+			return &ContentError{Host: e.host, Name: name, Err: fmt.Errorf("manifest %s has digest %s", said, got)}
+		}
+		return nil
+	}
+	if !heads {
+		return nil
+	}
+	if _, err := c.headTag(ctx, s, e, got.String(), name); isNotFound(err) {
+		return &ContentError{Host: e.host, Name: name, Err: fmt.Errorf("the manifest that came has digest %s, which the registry does not know", got)}
+	}
+	return nil
+}
+
+// get is the counted request. It gives the header of the answer, too.
+func (c *Client) get(ctx context.Context, s *session, e endpoint, id, name string) ([]byte, http.Header, error) {
 	round := c.round(s)
 	resp, err := c.do(ctx, s, http.MethodGet, e.url(s.scheme(), "manifests", id), http.Header{"Accept": {accept}})
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
 	c.noteQuota(s, resp.Header)
 	if resp.StatusCode == http.StatusTooManyRequests {
-		return nil, "", c.limit(s, name, resp, round)
+		return nil, nil, c.limit(s, name, resp, round)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, "", statusError(resp, s, name)
+		return nil, nil, statusError(resp, s, name)
 	}
 	c.gets.Add(1) // what is refused or not there does not count at Docker Hub either
 	raw, err := readLimited(resp.Body, MaxDocument)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: manifest from %s: %w", name, e.host, err)
+		return nil, nil, fmt.Errorf("%s: manifest from %s: %w", name, e.host, err)
 	}
-	return raw, contentType(resp.Header), nil
+	return raw, resp.Header, nil
 }
 
 // contentType is the media type of an answer without parameters, which some servers add.
