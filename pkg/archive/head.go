@@ -34,8 +34,10 @@ type headWalk struct {
 	tr    *tar.Reader
 	spool *spool            // has the content of each entry at its offset
 	known map[[32]byte]bool // blobs that belong to the head: true for documents, false for configs
+	due   map[[32]byte]bool // those that must still come: what index.json lists, and configs
 	marks bundleMarks
-	layer *tar.Header // the first; nil when there is none
+	loose digest.Digest // the last index that nothing lists
+	layer *tar.Header   // the first; nil when there is none
 }
 
 // readHead opens the documents of a compressed bundle of ours.
@@ -62,16 +64,20 @@ func (p *packedFile) headOf(u *unpacked) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &headWalk{in: u, tr: tar.NewReader(u), spool: s, known: map[[32]byte]bool{}}
-	w.entryWalk = entryWalk{size: 1 << 62, lim: p.lim}
-	w.out = tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}
-	r, err := w.read()
+	r, err := newHeadWalk(u, s).read()
 	if err != nil {
 		s.Close()
 		return nil, err
 	}
 	r.packed, r.closer = p.kind, s
 	return r, nil
+}
+
+func newHeadWalk(u *unpacked, s *spool) *headWalk {
+	w := &headWalk{in: u, tr: tar.NewReader(u), spool: s, known: map[[32]byte]bool{}, due: map[[32]byte]bool{}}
+	w.entryWalk = entryWalk{size: 1 << 62, lim: u.p.lim}
+	w.out = tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}
+	return w
 }
 
 func (w *headWalk) read() (*Reader, error) {
@@ -112,9 +118,13 @@ func (w *headWalk) walk() error {
 				return w.damaged(printable(h.Name), adviceForeign, err)
 			}
 			if _, ok := w.known[rawKey(d)]; !ok {
-				w.layer = h
-				return nil
+				if !w.unlisted(h) {
+					w.layer = h
+					return nil
+				}
+				w.loose = d
 			}
+			delete(w.due, rawKey(d))
 		}
 		data := w.in.n
 		if err := w.entry(h, data); err != nil {
@@ -125,6 +135,11 @@ func (w *headWalk) walk() error {
 		}
 	}
 }
+
+// unlisted tells whether a blob that nothing names may be an index: that of an image in a
+// flat bundle, which is in the file and listed nowhere. All documents precede the configs,
+// and these the layers, so that none is a layer while one of them is due.
+func (w *headWalk) unlisted(h *tar.Header) bool { return len(w.due) > 0 && h.Size <= w.lim.document }
 
 func rawKey(d digest.Digest) [32]byte { return [32]byte(toRaw(d)) }
 
@@ -167,7 +182,7 @@ func (w *headWalk) index(raw []byte) error {
 		if err := d.check(w.lim); err != nil {
 			return w.damaged(entryIndex, adviceCopy, err)
 		}
-		w.known[rawKey(d.Digest)] = true
+		w.known[rawKey(d.Digest)], w.due[rawKey(d.Digest)] = true, true
 	}
 	return nil
 }
@@ -177,10 +192,13 @@ func (w *headWalk) document(d digest.Digest, raw []byte) error {
 	if got := digest.FromBytes(raw); got != d {
 		return w.damaged(blobEntry(d), adviceCopy, &DigestError{Want: d, Got: got, Size: int64(len(raw))})
 	}
-	if !w.known[rawKey(d)] {
+	if !w.known[rawKey(d)] && d != w.loose {
 		return nil
 	}
 	doc, err := parseDocument(raw, w.lim)
+	if d == w.loose && (err != nil || !doc.index) {
+		return errOrder
+	}
 	if err != nil {
 		return w.damaged(blobEntry(d), adviceCopy, err)
 	}
@@ -190,6 +208,9 @@ func (w *headWalk) document(d digest.Digest, raw []byte) error {
 	if !doc.index {
 		key := rawKey(doc.config.Digest)
 		w.known[key] = w.known[key] || false // known from now on, as a document if it is one
+		if _, ok := w.out.at[doc.config.Digest]; !ok {
+			w.due[key] = true
+		}
 	}
 	if len(w.known) > w.lim.link {
 		return ErrNoHead // a sparse index of everything; what it names must not fill the memory
@@ -257,7 +278,7 @@ func (w *headWalk) firstLayer(layers []Blob) error {
 	case w.layer == nil && len(layers) == 0:
 		return nil
 	case w.layer == nil:
-		return w.damaged("", adviceCopy, errors.New("the tar ends before the layers"))
+		return w.damaged("", adviceCopy, fmt.Errorf("the tar ends before the layers: %w", io.ErrUnexpectedEOF))
 	case len(layers) == 0, strings.TrimPrefix(w.layer.Name, "./") != blobEntry(layers[0].Digest), w.layer.Size != layers[0].Size:
 		return errOrder
 	}

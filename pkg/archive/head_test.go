@@ -210,6 +210,7 @@ func FuzzHead(f *testing.F) {
 	f.Add(s.bundle(f, PlanOptions{}))
 	f.Add(s.bundle(f, PlanOptions{Omit: func(digest.Digest) bool { return true }}))
 	f.Add(everyKind().bundle(f, PlanOptions{}))
+	f.Add(flatKinds()["referrers"].bundle(f, PlanOptions{Flat: true}))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		whole, wholeErr := NewReader(bytes.NewReader(raw), int64(len(raw)))
 		p := &packedFile{lim: defaultLimits, opening: opening{stop: func() error { return nil }}}
@@ -220,7 +221,7 @@ func FuzzHead(f *testing.F) {
 			same(t, whole, head)
 		case err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNoHead):
 			t.Fatalf("not ErrDamaged: %v", err)
-		case errors.Is(err, ErrDamaged) && wholeErr == nil:
+		case errors.Is(err, ErrDamaged) && wholeErr == nil && whole.Verify(t.Context(), 1, nil) == nil:
 			t.Fatalf("sound as a whole, and the head: %v", err)
 		}
 		if err == nil {

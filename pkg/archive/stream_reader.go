@@ -58,9 +58,7 @@ func headOfStream(u *unpacked) (s *StreamReader, ours bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	w := &headWalk{in: u, tr: tar.NewReader(u), spool: sp, known: map[[32]byte]bool{}}
-	w.entryWalk = entryWalk{size: 1 << 62, lim: u.p.lim}
-	w.out = tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}
+	w := newHeadWalk(u, sp)
 	head, err := w.read()
 	ours = w.marks.Contents != ""
 	if errors.Is(err, ErrNoHead) && w.layer == nil && ended(u) {
