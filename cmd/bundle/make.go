@@ -30,6 +30,7 @@ type job struct {
 	client  *pull.Client
 
 	docs     *documents
+	pins     *pins
 	resolved []pull.Image        // of a flat bundle, whose plan does not tell them any more
 	layout   archive.PlanOptions // of every plan of this job
 }
@@ -170,7 +171,8 @@ func (j *job) make(ctx context.Context) (err error) {
 	}
 	defer j.older.close()
 	j.docs = newDocuments(j.draft, j.older)
-	if j.client, err = j.newClient(j.docs); err != nil {
+	j.pins = newPins(j.settings, j.docs, j.wanted)
+	if j.client, err = j.newClient(j.pins); err != nil {
 		return err
 	}
 	plan, err := j.plan(ctx)

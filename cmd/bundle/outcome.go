@@ -73,23 +73,40 @@ func explain(err error) (code int, hint string) {
 
 // onlyMissing reports whether every fault in err is an image that cannot be had, as
 // opposed to one that could not be asked for.
-func onlyMissing(err error) bool {
+func onlyMissing(err error) bool { return every(err, isMissing) }
+
+func isMissing(err error) bool {
+	switch err.(type) {
+	case *pull.NotFoundError, *pull.PlatformError, *pull.UnsupportedError:
+		return true
+	}
+	return false
+}
+
+// onlyHidden is onlyMissing where a registry may also refuse to say so: to a login that it
+// gives other images, it denies this one. Whether that exists nobody but its owner is told.
+func onlyHidden(err error) bool {
+	return every(err, func(err error) bool {
+		refused, ok := err.(*pull.AuthError)
+		return isMissing(err) || ok && refused.Alone()
+	})
+}
+
+// every reports whether is holds for each fault that err joins, or for what one wraps.
+func every(err error, is func(error) bool) bool {
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range many.Unwrap() {
-			if !onlyMissing(e) {
+			if !every(e, is) {
 				return false
 			}
 		}
 		return true
 	}
-	switch err.(type) {
-	case *pull.NotFoundError, *pull.PlatformError, *pull.UnsupportedError:
+	if is(err) {
 		return true
 	}
-	if one := errors.Unwrap(err); one != nil {
-		return onlyMissing(one)
-	}
-	return false
+	one := errors.Unwrap(err)
+	return one != nil && every(one, is)
 }
 
 // missingHint tells a name that may be wrong from one that cannot be: what is asked for by

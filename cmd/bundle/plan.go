@@ -58,7 +58,7 @@ func (j *job) plan(ctx context.Context) (*archive.Plan, error) {
 	}
 	refs := references(j.wanted)
 	j.display.Message("resolving %s for %s", cli.Count(len(refs), "image"), j.platformNames())
-	resolved, failures, err := j.client.Resolve(ctx, refs)
+	resolved, failures, err := j.resolve(ctx, refs)
 	if errors.Is(err, errDryRun) { // what is missing is a part of what it says
 		return nil, cmp.Or(j.judge(failures), err)
 	}
@@ -133,14 +133,23 @@ func (j *job) judge(failures []pull.Failure) error {
 			j.leave(f.Name, f.Err.Error())
 			continue
 		}
-		if j.keepGoing && onlyMissing(f.Err) {
-			j.leave(f.Name, f.Err.Error())
+		if j.keepGoing && onlyHidden(f.Err) {
+			j.leave(f.Name, leftReason(f.Err))
 			j.failed = cli.Errorf(cli.Incomplete, "the bundle is incomplete: images that are needed are left out, see above")
 			continue
 		}
 		errs = append(errs, f.Err)
 	}
 	return errors.Join(errs...)
+}
+
+// leftReason says why an image is left out. The word of a registry that refuses alone would
+// send people to look for what is wrong with their account.
+func leftReason(err error) string {
+	if onlyMissing(err) {
+		return err.Error()
+	}
+	return "it is not there, or not for this account, which got others: " + err.Error()
 }
 
 // failed makes one error of failures.

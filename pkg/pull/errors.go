@@ -20,6 +20,17 @@ type AuthError struct {
 	Source string // where the account came from; empty when there was none
 	Status int    // HTTP status, 401 or 403
 	Detail string // the registry's own words, one line; may be empty
+
+	session *session // that was refused; nil when the login itself was
+	head    bool     // it was a HEAD
+}
+
+// Alone reports whether the login is good and only what Name says was refused to it: the
+// registry has given it another manifest when asked in the same way. It may become true
+// until the Resolve ends. Docker Hub answers so for repositories that do not exist.
+func (e *AuthError) Alone() bool {
+	s := e.session
+	return s != nil && (s.gets.Load() || e.head && s.heads.Load())
 }
 
 func (e *AuthError) Error() string {
@@ -172,8 +183,11 @@ func isFinal(err error) bool {
 
 // statusError turns an unwanted HTTP answer into the error that callers tell apart.
 func statusError(resp *http.Response, s *session, name string) error {
-	err := transport.CheckError(resp, http.StatusOK)
-	return classify(err, s.key.host, s.source(), name)
+	err := classify(transport.CheckError(resp, http.StatusOK), s.key.host, s.source(), name)
+	if refused, ok := err.(*AuthError); ok {
+		refused.session, refused.head = s, resp.Request.Method == http.MethodHead
+	}
+	return err
 }
 
 // classify gives an error of go-containerregistry's transport its type.

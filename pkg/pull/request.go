@@ -61,6 +61,7 @@ func (c *Client) headTag(ctx context.Context, s *session, e endpoint, tag, name 
 	case http.StatusOK:
 		d := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
 		if d.Validate() == nil {
+			s.heads.Store(true)
 			return ocispec.Descriptor{MediaType: contentType(resp.Header), Digest: d, Size: max(0, resp.ContentLength)}, nil
 		}
 		return ocispec.Descriptor{}, fmt.Errorf("%s: registry %s: %w", name, e.host, errNoHead)
@@ -131,6 +132,7 @@ func (c *Client) get(ctx context.Context, s *session, e endpoint, id, name strin
 	if resp.StatusCode != http.StatusOK {
 		return nil, nil, statusError(resp, s, name)
 	}
+	s.gets.Store(true)
 	c.gets.Add(1) // what is refused or not there does not count at Docker Hub either
 	raw, err := readLimited(resp.Body, MaxDocument)
 	if err != nil {

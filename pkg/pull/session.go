@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -54,6 +55,9 @@ type session struct {
 	// refused is the answer to a login that failed. It is not tried again: Docker Hub locks
 	// accounts after some wrong passwords, hub-feedback 2201.
 	refused error
+
+	// What it was given of manifests, for [AuthError.Alone].
+	heads, gets atomic.Bool
 }
 
 func (s *session) source() string {
