@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"stowage/cmd/internal/cli"
-	"stowage/pkg/node"
 )
 
 const inventoryHelp = `load inventory prints the digests of the blobs that this node holds, one a line, sorted. A
@@ -38,9 +37,9 @@ func runInventory(ctx context.Context, args []string, streams cli.Streams) error
 	if fs.NArg() > 0 {
 		return usagef("load inventory: takes no arguments, got %s", fs.Arg(0))
 	}
-	n, err := node.Connect(ctx, s.node)
+	n, err := connect(ctx, s.node)
 	if err != nil {
-		return outcome(err)
+		return err
 	}
 	defer n.Close() // only asked
 	digests, err := n.Holdings(ctx)

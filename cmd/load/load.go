@@ -152,17 +152,14 @@ func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error 
 		return outcome(err)
 	}
 	defer b.Close() // only read from
-	n, err := node.Connect(ctx, s.node)
+	n, err := connect(ctx, s.node)
 	if err != nil {
-		return outcome(err)
+		return err
 	}
 	defer n.Close() // whatever it says, the work is done
 	report, err := do(ctx, n, b, display)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if report == nil {
-		return outcome(err)
+	if report == nil { // with one, the work was done before a signal came
+		return ended(ctx, err)
 	}
 	for _, l := range b.leftOut() {
 		display.Warning("%s is not in the bundle: %s", l.Name, l.Reason)
@@ -181,6 +178,31 @@ func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error 
 	}
 	display.Message("%s", summary(report))
 	return nil
+}
+
+// ended is the error of a job that came to no report. Where the program says of a signal that
+// no image was made visible, a load may know better.
+func ended(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() == nil:
+		return outcome(err)
+	case errors.Is(err, node.ErrVisible):
+		return cli.Interrupted("interrupted: images may be visible already; those that are, are whole")
+	}
+	return ctx.Err()
+}
+
+// connect finds containerd. What a signal cuts short looks like a containerd that is not
+// there, and is none.
+func connect(ctx context.Context, o node.Options) (*node.Node, error) {
+	n, err := node.Connect(ctx, o)
+	switch {
+	case err == nil:
+		return n, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	}
+	return nil, outcome(err)
 }
 
 func (s *settings) print(w io.Writer, r *node.Report) error {
@@ -265,6 +287,9 @@ func outcome(err error) *cli.Error {
 
 // missingHint names the bundle to load first.
 func missingHint(e *node.MissingError) string {
+	if e.Loaded {
+		return "load that bundle again without --discard-layers, or make this one without --since"
+	}
 	if e.Base == "" {
 		return "load the bundle that this one builds on first"
 	}
@@ -288,6 +313,8 @@ func nodeHint(e *node.UnavailableError) string {
 		return "choose one with --address"
 	case node.CRIFailed, node.NoCRI:
 		return "the kubelet cannot use this containerd either: look at its log"
+	case node.Gone:
+		return "look at its log, start it again, and load again: that goes on from here"
 	case node.NoSnapshotter:
 		return "choose another with --snapshotter, or leave the flag out"
 	}

@@ -40,7 +40,7 @@ Usage:
       --discard-layers     do not keep the compressed layers: less disk and time, but then
                            the images cannot be exported, pushed, or given to other nodes
                            by this one, nor used with another snapshotter
-      --jobs N             layers at once (default: the number of cores, at most 4)
+      --jobs N             layers at once (default: twice the cores, at most 4)
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
       --version            print the version and end

@@ -54,9 +54,9 @@ func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 		}
 		defer b.Close() // only read from
 	}
-	n, err := node.Connect(ctx, s.node)
+	n, err := connect(ctx, s.node)
 	if err != nil {
-		return outcome(err)
+		return err
 	}
 	defer n.Close() // whatever it says, the work is done
 	report, err := n.Unpin(ctx, b)

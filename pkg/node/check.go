@@ -14,8 +14,9 @@ import (
 // plugin is asked once. The error is an [ErrIncomplete], with the report, when
 // something is missing.
 func (n *Node) Check(ctx context.Context, b *archive.Reader) (*Report, error) {
-	r, err := n.check(n.in(ctx), b)
-	return r, withBase(err, b)
+	ctx = n.in(ctx)
+	r, err := n.check(ctx, b)
+	return r, n.withBase(ctx, err, b)
 }
 
 func (n *Node) check(ctx context.Context, b bundle) (*Report, error) {

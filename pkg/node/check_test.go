@@ -4,6 +4,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"testing"
@@ -140,6 +141,49 @@ func TestDifferentialBundle(t *testing.T) {
 		if out, err := machine.RunContainer(t.Context(), new); err != nil || out != "it runs\n" {
 			t.Errorf("container: %q, %v", out, err)
 		}
+		// Layers that are there only unpacked are not kept, and that is said.
+		r := load(t, n, diff, LoadOptions{})
+		if got := slices.Contains(kinds(r.Warnings), WarnNoBlob); got != discard {
+			t.Errorf("base loaded with discard %t: warnings %v", discard, r.Warnings)
+		}
+	}
+}
+
+// TestDifferentialBundleAfterDiscardLayers: a layer that was left out lies on another one
+// now, so that its snapshot is of no use, and its blob was not kept.
+func TestDifferentialBundleAfterDiscardLayers(t *testing.T) {
+	t.Parallel()
+	_, n := connect(t)
+	s := newShelf(t)
+	layer := func(seed uint64) *hub.Layer {
+		return &hub.Layer{Seed: seed, Files: []hub.File{{Name: fmt.Sprint("f", seed), Size: 100}}}
+	}
+	old := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{layer(1), layer(2)}})
+	new := s.image("acme/app", "v2", hub.Image{Layers: []*hub.Layer{layer(3), layer(2)}})
+	left := s.manifest(old).Layers[1].Digest
+	base := s.bundle(old)
+	diff := s.pack(archive.PlanOptions{Base: base.Digest(), Omit: func(d digest.Digest) bool { return d == left }}, wanted{name: new})
+	for _, tt := range []struct {
+		name   string
+		loaded bool
+	}{{"base not loaded", false}, {"base loaded without its layers", true}} {
+		if tt.loaded {
+			load(t, n, base, LoadOptions{DiscardLayers: true})
+		}
+		before := n.take(t)
+		for _, discard := range []bool{false, true} {
+			_, err := n.Load(t.Context(), diff, LoadOptions{DiscardLayers: discard})
+			missing, ok := errors.AsType[*MissingError](err)
+			if !ok || missing.Base != base.Digest() || missing.Loaded != tt.loaded || !slices.Equal(missing.Digests, []digest.Digest{left}) {
+				t.Errorf("%s, discard %t: %v, want a MissingError about %s", tt.name, discard, err, left)
+			}
+		}
+		n.take(t).same(t, before)
+	}
+	// This is what the hint says.
+	load(t, n, base, LoadOptions{})
+	if r := load(t, n, diff, LoadOptions{}); slices.Contains(kinds(r.Warnings), WarnNoBlob) {
+		t.Errorf("warnings: %v", r.Warnings)
 	}
 }
 

@@ -1,12 +1,9 @@
 package node
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"io"
-
-	"github.com/klauspost/compress/zstd"
 
 	"stowage/pkg/node/internal/inflate"
 )
@@ -20,15 +17,6 @@ type decoder interface {
 // magicDecoder tells the compression from the first bytes, as containerd does
 // (pkg/archive/compression): media types are wrong too often.
 type magicDecoder struct{}
-
-const (
-	// readAhead is what is read of a zstd blob at once, in bytes; the gzip decoder has
-	// its own buffer.
-	readAhead = 256 << 10
-	// maxWindow is the largest window of a zstd frame that is decoded, in bytes:
-	// what the zstd command accepts without being told otherwise.
-	maxWindow = 128 << 20
-)
 
 var (
 	gzipMagic = []byte{0x1f, 0x8b, 0x08}
@@ -48,13 +36,7 @@ func (magicDecoder) decode(blob io.Reader) (io.ReadCloser, error) {
 	case bytes.HasPrefix(head, gzipMagic):
 		return inflate.NewReader(blob)
 	case bytes.HasPrefix(head, zstdMagic) || skippable(head):
-		// One goroutine, as layers are decoded side by side already.
-		z, err := zstd.NewReader(bufio.NewReaderSize(blob, readAhead), zstd.WithDecoderConcurrency(1),
-			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, err
-		}
-		return z.IOReadCloser(), nil
+		return newZstdReader(blob)
 	}
 	return io.NopCloser(blob), nil
 }

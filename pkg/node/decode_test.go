@@ -6,7 +6,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
 	"testing"
 	"testing/iotest"
 
@@ -72,6 +75,50 @@ func TestDecode(t *testing.T) {
 			t.Errorf("cut %s: %d bytes and no error", name, n)
 		}
 		r.Close()
+	}
+}
+
+// TestZstdDecodersAreUsedAgain: but for those with a large window.
+func TestZstdDecodersAreUsedAgain(t *testing.T) {
+	if raceDetector {
+		t.Skip("sync.Pool drops at random under the race detector")
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would empty the pool
+	blob := zstded(t, noise(64<<10))
+	decode := func() {
+		r, err := magicDecoder{}.decode(bytes.NewReader(blob))
+		must(t, err)
+		_, err = io.Copy(io.Discard, r)
+		must(t, errors.Join(err, r.Close(), r.Close()))
+		if _, err := r.Read(make([]byte, 1)); err == nil || err == io.EOF {
+			t.Errorf("read after Close: %v", err)
+		}
+	}
+	decode()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const layers = 32
+	for range layers {
+		decode()
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > layers*readAhead/2 {
+		t.Errorf("%d layers take %d bytes, more than half a buffer each", layers, got)
+	}
+	for _, tt := range []struct {
+		name string
+		head []byte
+		want uint64
+	}{
+		{"one segment", blob[:zstd.HeaderMaxSize], 64 << 10},
+		{"a window of 8 MiB", []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3, 0, 0, 0}, 8 << 20},
+		{"a window of 16 MiB", []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 14 << 3, 0, 0, 0}, 16 << 20},
+		{"skippable", []byte{0x53, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 'x', 'y'}, math.MaxUint64},
+		{"cut", zstdMagic, math.MaxUint64},
+	} {
+		if got := windowOf(tt.head); got != tt.want {
+			t.Errorf("%s: window %d, want %d", tt.name, got, tt.want)
+		}
 	}
 }
 

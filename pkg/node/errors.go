@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,6 +15,11 @@ import (
 // the node together lack a platform or a blob.
 var ErrIncomplete = errors.New("incomplete")
 
+// ErrVisible is part of the error of a load (see [errors.Is]) that ended when names had
+// been made, were being made, or had been there before: images of the bundle may be
+// visible, and those that are, are complete.
+var ErrVisible = errors.New("images may be visible already")
+
 // Reason says why no containerd can be used; see [UnavailableError].
 type Reason string
 
@@ -26,6 +32,7 @@ const (
 	NoCRI         Reason = "no CRI plugin"             // containerd without the part the kubelet uses
 	CRIFailed     Reason = "CRI plugin failed"         // it is there but did not start; Err says why
 	NoSnapshotter Reason = "snapshotter not usable"    // the snapshotter asked for is missing or failed
+	Gone          Reason = "it has ended"              // it was there, but ended in the midst of the work
 	Ambiguous     Reason = "several containerds found" // more than one would do; Attempts lists them
 )
 
@@ -89,6 +96,9 @@ func (e *PlatformError) Is(target error) bool { return target == ErrIncomplete }
 type MissingError struct {
 	Digests []digest.Digest
 	Base    digest.Digest // the bundle this one was made against; may be empty
+	// Loaded: that bundle was loaded here, but without the compressed layers. What it
+	// has unpacked is of use only below the layers it lay below before.
+	Loaded bool
 }
 
 // Error counts the blobs, names the first, and the bundle that has them.
@@ -97,6 +107,9 @@ func (e *MissingError) Error() string {
 		len(e.Digests), e.Digests[0])
 	if e.Base != "" {
 		text += fmt.Sprintf("; the bundle was made against %s", e.Base)
+	}
+	if e.Loaded {
+		text += ", which this node has, but with its layers only unpacked"
 	}
 	return text
 }
@@ -112,16 +125,24 @@ func baseOf(b bundle) digest.Digest {
 	return ""
 }
 
-// withBase tells a [*MissingError] what the bundle was made against.
-func withBase(err error, b bundle) error {
-	if missing := (*MissingError)(nil); errors.As(err, &missing) {
-		missing.Base = baseOf(b)
+// withBase tells a [*MissingError] what the bundle was made against, and whether that
+// was loaded: its names, or what a later bundle left of them, tell.
+func (n *Node) withBase(ctx context.Context, err error, b bundle) error {
+	missing, ok := errors.AsType[*MissingError](err)
+	if !ok {
+		return err
 	}
+	if missing.Base = baseOf(b); missing.Base == "" {
+		return err
+	}
+	all, lerr := n.images.List(ctx, fmt.Sprintf("labels.%q==%q", LabelBundle, missing.Base))
+	missing.Loaded = lerr == nil && len(all) > 0
 	return err
 }
 
 // SpaceError says that a file system of the node is too small for what the
-// bundle adds to it. Nothing was written.
+// bundle adds to it. Mostly that is seen before anything is written; when the disk fills
+// up meanwhile, the error that containerd gave comes with it.
 type SpaceError struct {
 	Path string // a folder on the file system
 	Need int64  // bytes that the load adds; unpacked sizes are partly estimated
@@ -130,5 +151,5 @@ type SpaceError struct {
 
 // Error gives both numbers in MiB.
 func (e *SpaceError) Error() string {
-	return fmt.Sprintf("check the space below %s: about %d MiB needed, %d MiB free", e.Path, e.Need>>20, e.Free>>20)
+	return fmt.Sprintf("check the space below %s: about %d MiB needed, %d MiB free", e.Path, (e.Need+1<<20-1)>>20, e.Free>>20)
 }

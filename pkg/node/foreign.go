@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -33,11 +34,7 @@ func (n *Node) LoadForeign(ctx context.Context, s *archive.ForeignStream, o Load
 		return nil, err
 	}
 	defer func() {
-		if err != nil && (ctx.Err() != nil || cutShort(err)) {
-			err = errors.Join(err, session.pause(ctx))
-		} else {
-			err = errors.Join(err, session.end(ctx))
-		}
+		err = session.finish(ctx, err, err != nil && (ctx.Err() != nil || cutShort(err)))
 	}()
 	in := &intake{node: n, stream: s, opts: o, came: map[digest.Digest]int64{}, buf: make([]byte, ingestChunk)}
 	if err := in.all(lctx); err != nil {
@@ -50,7 +47,7 @@ func (n *Node) LoadForeign(ctx context.Context, s *archive.ForeignStream, o Load
 	l := n.newLoader(foreignBundle{streamBundle{b}}, o)
 	l.came = in.came
 	r, err := l.load(ctx)
-	return r, withBase(err, b)
+	return r, n.withBase(ctx, err, b)
 }
 
 // foreignBundle is a bundle whose layers are on the node, or nowhere.
@@ -126,7 +123,7 @@ func (in *intake) send(ctx context.Context, b *archive.ForeignBlob) (there bool,
 	if b.Digest != "" {
 		opts = append(opts, content.WithDescriptor(ocispec.Descriptor{Digest: b.Digest, Size: b.Size}))
 	}
-	out, err := content.OpenWriter(ctx, in.node.content, opts...)
+	out, err := in.node.writer(ctx, ctx, opts...)
 	if errdefs.IsAlreadyExists(err) {
 		return true, nil
 	}
@@ -150,6 +147,10 @@ func (in *intake) send(ctx context.Context, b *archive.ForeignBlob) (there bool,
 	case err == nil || errdefs.IsAlreadyExists(err):
 		in.came[b.Sum()] = sent
 		return false, nil
+	case failed.err == nil:
+		err = in.node.full(err, in.node.contentRoot, b.Size-st.Offset-sent)
+	}
+	switch {
 	case ctx.Err() != nil:
 		return false, err
 	case failed.err != nil:
@@ -191,26 +192,36 @@ func (in *intake) room(b *archive.ForeignBlob, there int64) error {
 	return nil
 }
 
-// forget ends what a killed load of the same tarball has left when it came as a stream,
-// unless another one is at work on it.
-func (n *Node) forget(ctx context.Context, stream digest.Digest) error {
-	if stream == "" {
+// forgetTimeout is how long forget waits for a lock: containerd may not have heard yet that
+// the process which held it is dead.
+const forgetTimeout = time.Second
+
+// forget ends what a killed load of a bundle, or of a tarball that came as a stream, has
+// left, unless another one is at work on it: its lease, its lock, or what is there of both.
+func (n *Node) forget(ctx context.Context, id digest.Digest) error {
+	if id == "" {
 		return nil
 	}
-	s := n.newSession(stream)
+	s := n.newSession(id)
 	found, err := n.client.LeasesService().List(ctx, "id=="+s.lease.ID)
 	if err != nil {
 		return fmt.Errorf("look for lease %s: %w", s.lease.ID, err)
 	}
 	if len(found) == 0 {
-		return nil
+		if _, err := n.content.Status(ctx, s.ref); errdefs.IsNotFound(err) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("look for lock %s: %w", s.ref, err)
+		}
 	}
-	s.lock, err = n.content.Writer(context.WithoutCancel(ctx), content.WithRef(s.ref))
-	if errdefs.IsUnavailable(err) {
-		return nil
+	short, cancel := context.WithTimeout(ctx, forgetTimeout)
+	defer cancel()
+	switch err := s.acquire(short); {
+	case err == nil:
+		return s.end(ctx)
+	case short.Err() != nil:
+		return ctx.Err()
+	default:
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("lock the stream on the node: %w", err)
-	}
-	return s.end(ctx)
 }

@@ -72,6 +72,41 @@ func TestFullDiskLeavesTheNodeAsItWas(t *testing.T) {
 	}
 }
 
+// TestFullDiskIsKnownWithoutACode: what containerd says of a full disk is text only.
+func TestFullDiskIsKnownWithoutACode(t *testing.T) {
+	t.Parallel()
+	machine, n := connect(t, nodetest.Options{Dir: smallDisk(t, 32<<20)})
+	s := newShelf(t)
+	name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 6 << 20}}}}})
+	b := s.bundle(name)
+	session, ctx, err := n.begin(n.namespaced(t), b.Digest())
+	must(t, err)
+	_, free, err := space(machine.Dir())
+	must(t, err)
+	rest := filepath.Join(machine.Dir(), "rest")
+	must(t, os.WriteFile(rest, make([]byte, free-(2<<20)), 0o600))
+	l := n.newLoader(b, LoadOptions{})
+	_, err = l.ingest(ctx, &blobWork{desc: s.manifest(name).Layers[0]})
+	var short *SpaceError
+	if !errors.As(err, &short) || short.Path != n.contentRoot || short.Need <= short.Free {
+		t.Errorf("error: %v, want a SpaceError about %s", err, n.contentRoot)
+	}
+	must(t, os.Remove(rest))
+	must(t, session.end(ctx))
+	// With room enough it is another error, and stays as it is.
+	odd := errors.New("odd")
+	_, free, err = space(machine.Dir())
+	must(t, err)
+	for _, tt := range []struct {
+		need int64
+		same bool
+	}{{0, true}, {free - 1<<20, true}, {free + 1<<20, false}} {
+		if got := n.full(odd, machine.Dir(), tt.need); (got == odd) != tt.same || !errors.Is(got, odd) {
+			t.Errorf("%d needed of %d: %v", tt.need, free, got)
+		}
+	}
+}
+
 // TestTooSmallDiskIsSeenFirst refuses before anything is written.
 func TestTooSmallDiskIsSeenFirst(t *testing.T) {
 	t.Parallel()

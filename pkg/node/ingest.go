@@ -72,12 +72,12 @@ func (l *loader) send(ctx context.Context, ref string, w *blobWork, open func(of
 	defer cancel()
 	// Size and digest let the store answer AlreadyExists for a blob that came in
 	// the meantime, or that another namespace has, and put it under the lease.
-	out, err := content.OpenWriter(ctx, l.node.content, content.WithRef(ref), content.WithDescriptor(w.desc))
+	out, err := l.node.writer(ctx, ctx, content.WithRef(ref), content.WithDescriptor(w.desc))
 	if errdefs.IsAlreadyExists(err) {
 		return 0, false, l.relabel(ctx, w)
 	}
 	if err != nil {
-		return 0, false, err
+		return 0, false, l.node.full(err, l.node.contentRoot, w.desc.Size)
 	}
 	defer out.Close()
 	st, err := out.Status()
@@ -104,13 +104,13 @@ func (l *loader) send(ctx context.Context, ref string, w *blobWork, open func(of
 	// The struct hides Write's siblings: io.CopyBuffer must use the buffer.
 	sent, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{&counting{in, l.progress}}, buf)
 	if err != nil {
-		return sent, resumed, err
+		return sent, resumed, l.node.full(err, l.node.contentRoot, w.desc.Size-st.Offset-sent)
 	}
 	err = out.Commit(ctx, w.desc.Size, w.desc.Digest, content.WithLabels(w.labels))
 	if errdefs.IsAlreadyExists(err) {
 		err = l.relabel(ctx, w)
 	}
-	return sent, resumed, err
+	return sent, resumed, l.node.full(err, l.node.contentRoot, 0)
 }
 
 // relabel sets labels of a blob that is there.

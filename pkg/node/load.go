@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -23,8 +22,8 @@ type LoadOptions struct {
 	// DiscardLayers keeps only the unpacked layers: less disk and time, but the
 	// images cannot be exported, pushed or used by another snapshotter.
 	DiscardLayers bool
-	// Jobs is how many layers are worked on at once, small ones apart. 0: as many as
-	// processors, at least 2 and at most 4; a disk does not get faster with more.
+	// Jobs is how many layers are worked on at once, small ones apart. 0: twice as
+	// many as there are cores, at most 4.
 	Jobs int
 	// OnStart, if set, is called once with the number of bytes that OnBytes will
 	// count up to, 0 when there is nothing to do. See also [Node.LoadForeign].
@@ -41,11 +40,12 @@ type LoadOptions struct {
 // The images become visible, in no particular order, when all of them are complete
 // and synced to disk. On an error before that, or when ctx ends, nothing is
 // visible and nothing is left behind; only what a killed process had brought
-// stays under its lease for 24 hours, and the next load goes on from it.
+// stays under its lease for 24 hours, and the next load goes on from it. An error
+// after that is an [ErrVisible] as well.
 //
 // Errors: [ErrIncomplete] (with a report when the load itself went well),
 // [archive.ErrDamaged] for a bundle whose bytes do not match their digests,
-// [*SpaceError], or what containerd answered.
+// [*SpaceError], [*UnavailableError] when containerd ends meanwhile, or what it answered.
 func (n *Node) Load(ctx context.Context, b *archive.Reader, o LoadOptions) (*Report, error) {
 	ctx = n.in(ctx)
 	r, err := n.load(ctx, b, o)
@@ -55,7 +55,7 @@ func (n *Node) Load(ctx context.Context, b *archive.Reader, o LoadOptions) (*Rep
 			err = n.forget(ctx, stream)
 		}
 	}
-	return r, withBase(err, b)
+	return r, n.withBase(ctx, err, b)
 }
 
 // loader is one load at work.
@@ -68,6 +68,8 @@ type loader struct {
 	came    map[digest.Digest]int64 // bytes that a foreign stream has brought, of each blob
 	local   bool                    // unpack in this process
 	rebase  bool                    // and the layers of one image side by side
+	visible bool                    // names are there, or are being made
+	unkept  int                     // see plan
 
 	ingested, unpacked atomic.Int64
 	layers             atomic.Int64
@@ -85,19 +87,20 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 	}
 	p, inv, err := l.plan(ctx, imgs)
 	if err != nil {
-		return nil, err
+		return nil, n.gone(ctx, err)
 	}
+	l.unkept = len(p.unkept)
 	report := l.newReport(p, inv)
 	if p.empty() {
-		l.start(0)
-		if err = l.arrived(); err == nil {
-			err = n.prove(ctx, imgs, report, true, l.pins())
-		}
+		err = l.confirm(ctx, imgs, report)
 	} else {
 		report, err = l.bring(ctx, imgs)
 	}
 	if err == nil && !l.opts.NoPin {
 		report.Released, err = n.release(ctx, b, imgs, inv)
+	}
+	if err = n.gone(ctx, err); err != nil && l.visible {
+		err = fmt.Errorf("%w (%w)", err, ErrVisible)
 	}
 	if err != nil {
 		return nil, err
@@ -106,10 +109,26 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 	return report, report.verdict()
 }
 
+// confirm is a load with nothing to do. A load that was killed when its names were there
+// has left its lease and its lock; nothing needs them any more.
+func (l *loader) confirm(ctx context.Context, imgs []*image, report *Report) error {
+	l.visible = true
+	l.start(0)
+	if err := l.arrived(); err != nil {
+		return err
+	}
+	if err := l.node.forget(ctx, l.bundle.Digest()); err != nil {
+		return err
+	}
+	return l.node.prove(ctx, imgs, report, true, l.pins())
+}
+
 // newLoader decides how layers are unpacked.
 func (n *Node) newLoader(b bundle, o LoadOptions) *loader {
 	if o.Jobs <= 0 {
-		o.Jobs = max(2, min(4, runtime.NumCPU()))
+		// Twice the cores: a blob that is sent waits for the answer to each message, and its
+		// core is free meanwhile.
+		o.Jobs = min(4, 2*runtime.NumCPU())
 	}
 	l := &loader{node: n, bundle: b, decoder: magicDecoder{}, opts: o, local: n.local}
 	l.rebase = l.local && n.snapshotter.rebase
@@ -143,13 +162,7 @@ func (l *loader) bring(ctx context.Context, imgs []*image) (_ *Report, err error
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if l.worthKeeping(ctx, err) {
-			err = errors.Join(err, s.pause(ctx))
-		} else {
-			err = errors.Join(err, s.end(ctx))
-		}
-	}()
+	defer func() { err = s.finish(ctx, err, l.worthKeeping(ctx, err)) }()
 	// Again: another load of this bundle may just have done it all.
 	p, inv, err := l.plan(lctx, imgs)
 	if err != nil {
@@ -167,6 +180,10 @@ func (l *loader) bring(ctx context.Context, imgs []*image) (_ *Report, err error
 	}
 	report.Unpacked, report.Layers = l.unpacked.Load(), int(l.layers.Load())
 	report.Ingested += l.ingested.Load()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	l.visible = true
 	if err := l.node.writeRecords(lctx, p.images); err != nil {
 		return nil, err
 	}

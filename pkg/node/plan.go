@@ -35,9 +35,10 @@ type planOptions struct {
 
 // plan is what the node lacks of a bundle.
 type plan struct {
-	blobs   []*blobWork   // to write or to label
-	unpacks []*unpackWork // to unpack; parents before children
-	images  []*imagePlan  // one for each image, in the bundle's order
+	blobs   []*blobWork     // to write or to label
+	unpacks []*unpackWork   // to unpack; parents before children
+	images  []*imagePlan    // one for each image, in the bundle's order
+	unkept  []digest.Digest // layers that should be kept, but are nowhere except unpacked
 }
 
 // blobWork is one blob to bring into the content store.
@@ -156,7 +157,13 @@ func (p *planner) addLayers(ip *imagePlan) []digest.Digest {
 	var kept []digest.Digest
 	for i, l := range ip.layers {
 		there, here := p.inv.has(l.Digest), p.inBundle(l.Digest)
-		keep := (!p.opts.discard || ip.artifact) && (there || here)
+		keep := !p.opts.discard || ip.artifact
+		if keep && !there && !here {
+			keep = false
+			if !slices.Contains(p.plan.unkept, l.Digest) {
+				p.plan.unkept = append(p.plan.unkept, l.Digest)
+			}
+		}
 		if keep {
 			labels := map[string]string{}
 			if l.diff != "" {

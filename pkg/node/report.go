@@ -64,6 +64,7 @@ const (
 	WarnUnproved Kind = "unproved" // there was no CRI plugin to ask
 	WarnRemote   Kind = "remote"   // containerd had to unpack
 	WarnUnpinned Kind = "unpinned" // loaded with a pin that CRI does not show
+	WarnNoBlob   Kind = "no-blob"  // layers that are there only unpacked, and that the bundle leaves out
 	WarnDefect   Kind = "defect"   // this version of containerd has a known hole
 	WarnDisk     Kind = "disk"     // the kubelet will soon collect images
 	WarnSparse   Kind = "sparse"   // placed: old versions of the distribution do not import the index

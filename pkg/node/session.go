@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"time"
@@ -23,8 +22,6 @@ const (
 	labelBoot = "dev.stowage.boot"
 	// cleanTimeout bounds what is done after a failure or a cancelled context.
 	cleanTimeout = 2 * time.Minute
-	// lockPoll is the longest pause between two tries for the lock of a bundle.
-	lockPoll = 250 * time.Millisecond
 )
 
 // session is one load at work: the lock of its bundle, and the lease that keeps
@@ -99,25 +96,12 @@ func (s *session) acquire(ctx context.Context) error {
 	// A cancelled load must hold the lock until it has cleaned up, or the next
 	// one would lose its lease to that: the writer's stream outlives ctx.
 	lasting := context.WithoutCancel(ctx)
-	for pause := 10 * time.Millisecond; ; pause = min(2*pause, lockPoll) {
-		w, err := s.node.content.Writer(lasting, content.WithRef(s.ref))
-		if err == nil {
-			s.lock = w
-			return nil
-		}
-		// Unavailable is "somebody has it" and "the daemon is gone"; ask which.
-		if !errdefs.IsUnavailable(err) {
-			return fmt.Errorf("lock the bundle on the node: %w", err)
-		}
-		if _, err := s.node.client.Version(ctx); err != nil {
-			return fmt.Errorf("lock the bundle on the node: %w", err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for another load of this bundle: %w", ctx.Err())
-		case <-time.After(pause/2 + rand.N(pause)):
-		}
+	w, err := s.node.writer(ctx, lasting, content.WithRef(s.ref))
+	if err != nil {
+		return fmt.Errorf("lock the bundle on the node: %w", err)
 	}
+	s.lock = w
+	return nil
 }
 
 // release gives the lock back.
@@ -134,6 +118,20 @@ func (s *session) release(ctx context.Context) error {
 		}
 		time.Sleep(pause)
 	}
+}
+
+// finish ends the session of a load that ended with err, and joins what goes wrong with
+// that. keep leaves what was brought to the next load.
+func (s *session) finish(ctx context.Context, err error, keep bool) error {
+	err = s.node.gone(ctx, s.node.full(err, s.node.contentRoot, 0)) // before there is room again
+	switch {
+	case isGone(err):
+		s.lock.Close() // there is nobody to end the lease; the next load will
+		return err
+	case keep:
+		return errors.Join(err, s.pause(ctx))
+	}
+	return errors.Join(err, s.end(ctx))
 }
 
 // pause unlocks the bundle and leaves the lease to the next load, or to its time.

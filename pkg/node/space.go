@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -53,4 +54,22 @@ func (l *loader) preflight(ctx context.Context, p *plan) error {
 		}
 	}
 	return nil
+}
+
+// databaseRoom is what containerd's databases need to go on, in bytes, however little is
+// written besides.
+const databaseRoom = 1 << 20
+
+// full adds a [*SpaceError] to an error of containerd's when the disk at path has less free
+// than what was still to be written: its API has no code for that, only the system's words.
+func (n *Node) full(err error, path string, need int64) error {
+	if _, known := errors.AsType[*SpaceError](err); err == nil || known || !n.local {
+		return err
+	}
+	need = max(need, databaseRoom)
+	_, free, unknown := space(path)
+	if unknown != nil || free >= need {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, &SpaceError{Path: path, Need: need, Free: free})
 }

@@ -129,11 +129,16 @@ func describeFile(path string) (string, error) {
 	line := fmt.Sprint(info.Mode(), " ", st.Uid, ":", st.Gid, " dev ", st.Rdev, " time ", modified, " xattrs ", xattrs(path))
 	switch {
 	case info.Mode().IsRegular():
-		b, err := os.ReadFile(path)
+		f, err := os.Open(path)
 		if err != nil {
 			return "", err
 		}
-		line += fmt.Sprint(" links ", st.Nlink, " ", digest.FromBytes(b))
+		defer f.Close()
+		d, err := digest.FromReader(f) // some are larger than the memory
+		if err != nil {
+			return "", err
+		}
+		line += fmt.Sprint(" links ", st.Nlink, " ", d)
 	case info.Mode()&fs.ModeSymlink != 0:
 		to, err := os.Readlink(path)
 		if err != nil {

@@ -26,8 +26,9 @@ func (n *Node) LoadStream(ctx context.Context, s *archive.StreamReader, o LoadOp
 	b := streamBundle{s.Head()}
 	l := n.newLoader(b, o)
 	l.stream = newArrivals(s)
-	r, err := l.load(n.in(ctx))
-	return r, withBase(err, b)
+	ctx = n.in(ctx)
+	r, err := l.load(ctx)
+	return r, n.withBase(ctx, err, b)
 }
 
 // streamBundle is a bundle of which the layers cannot be opened.

@@ -43,6 +43,7 @@ func (u *unpack) make(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err != nil {
+		err = u.loader.node.full(err, u.loader.node.snapshotter.root, 0)
 		return fmt.Errorf("unpack layer %s of %s: prepare a snapshot: %w", u.Digest, u.image, err)
 	}
 	if u.key == "" {
@@ -178,6 +179,7 @@ func (u *unpack) commit(ctx context.Context) error {
 		u.key = ""
 		return nil
 	}
+	err = u.loader.node.full(err, u.loader.node.snapshotter.root, 0)
 	u.discard(ctx)
 	if errdefs.IsAlreadyExists(err) {
 		return nil // another loader was faster

@@ -27,6 +27,9 @@ func (n *Node) warn(ctx context.Context, r *Report, inv *inventory, l *loader) {
 	if l != nil && !l.local && r.Layers > 0 {
 		add(WarnRemote, "containerd unpacked the layers itself, as its files are out of reach from here")
 	}
+	if l != nil && l.unkept > 0 {
+		add(WarnNoBlob, "layers that the bundle leaves out (%d) are on this node only unpacked, as after --discard-layers: their images run, but cannot be exported, pushed, or used with another snapshotter", l.unkept)
+	}
 	for _, d := range defects {
 		if d.affects(n.server.Version) && (d.kind != WarnNoPin || n.criImages != nil && l != nil && !l.opts.NoPin) {
 			add(d.kind, "%s", d.warning(n.server.Version))

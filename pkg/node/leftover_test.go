@@ -1,0 +1,107 @@
+//go:build linux
+
+package node
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/hub"
+)
+
+// TestLeftoversOfALoadThatWasDone ends what loads have left that were killed when everything
+// was there, each at another point.
+func TestLeftoversOfALoadThatWasDone(t *testing.T) {
+	t.Parallel()
+	_, n := connect(t)
+	s := newShelf(t)
+	name := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 1000}}}}})
+	b := s.bundle(name)
+	load(t, n, b, LoadOptions{})
+	clean := n.take(t)
+	begin := func(id digest.Digest) (*session, context.Context) {
+		s, ctx, err := n.begin(n.namespaced(t), id)
+		must(t, err)
+		return s, ctx
+	}
+	for _, tt := range []struct {
+		name  string
+		leave func(*session, context.Context)
+	}{
+		{"lease and lock", func(s *session, _ context.Context) { must(t, s.lock.Close()) }},
+		{"lease", func(s *session, ctx context.Context) { must(t, s.release(ctx)) }},
+		{"lock", func(s *session, ctx context.Context) {
+			must(t, s.node.client.LeasesService().Delete(ctx, s.lease, leases.SynchronousDelete))
+			must(t, s.lock.Close())
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.leave(begin(b.Digest()))
+			if st := n.take(t); len(st.Leases)+len(st.Ingests) == len(clean.Leases)+len(clean.Ingests) {
+				t.Fatal("nothing is left to be ended")
+			}
+			if r := load(t, n, b, LoadOptions{}); !r.UpToDate() {
+				t.Errorf("report: %+v", r)
+			}
+			n.take(t).same(t, clean)
+		})
+	}
+	// What another bundle's load, or one at work, has is theirs.
+	other, otherCtx := begin(digest.FromString("other"))
+	must(t, other.lock.Close())
+	own, ownCtx := begin(b.Digest())
+	before := n.take(t)
+	load(t, n, b, LoadOptions{})
+	n.take(t).same(t, before)
+	must(t, own.end(ownCtx))
+	must(t, other.end(otherCtx))
+}
+
+// toldStore tells before an image record is made.
+type toldStore struct {
+	images.Store
+	before func()
+}
+
+func (s toldStore) Create(ctx context.Context, i images.Image) (images.Image, error) {
+	s.before()
+	return s.Store.Create(ctx, i)
+}
+
+// TestEndedLoadKnowsWhatIsVisible cancels a load before, while and after names are made.
+func TestEndedLoadKnowsWhatIsVisible(t *testing.T) {
+	t.Parallel()
+	_, n := connect(t)
+	s := newShelf(t)
+	b := s.bundle(s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 1000}}}}}))
+	before := n.take(t)
+	cancelled := func(set func(n *Node, o *LoadOptions, cancel func())) error {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		m, o := *n, LoadOptions{}
+		set(&m, &o, cancel)
+		_, err := m.Load(ctx, b, o)
+		if err == nil || ctx.Err() == nil {
+			t.Errorf("error: %v, context: %v", err, ctx.Err())
+		}
+		return err
+	}
+	atStart := func(_ *Node, o *LoadOptions, cancel func()) { o.OnStart = func(int64) { cancel() } }
+	if err := cancelled(atStart); errors.Is(err, ErrVisible) {
+		t.Errorf("before: %v", err)
+	}
+	n.take(t).same(t, before)
+	err := cancelled(func(n *Node, _ *LoadOptions, cancel func()) { n.images = toldStore{n.images, cancel} })
+	if !errors.Is(err, ErrVisible) {
+		t.Errorf("while names are made: %v", err)
+	}
+	load(t, n, b, LoadOptions{})
+	if err := cancelled(atStart); !errors.Is(err, ErrVisible) {
+		t.Errorf("after: %v", err)
+	}
+}
