@@ -35,7 +35,13 @@ stringData: {.dockerconfigjson: '{"auths":{}}'}
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{
+	if diff := cmp.Diff(resultJSON, strings.ReplaceAll(string(got), `\u003c`, "<")); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
+
+// resultJSON is what the scan of TestJSON gives.
+const resultJSON = `{
  "images": [
   {
    "name": "registry.demo.svc/app:1",
@@ -126,10 +132,6 @@ stringData: {.dockerconfigjson: '{"auths":{}}'}
  ],
  "documents": 2
 }`
-	if diff := cmp.Diff(want, strings.ReplaceAll(string(got), `\u003c`, "<")); diff != "" {
-		t.Errorf("want -, got +:\n%s", diff)
-	}
-}
 
 // TestCodes holds the strings that scripts compare with.
 func TestCodes(t *testing.T) {
