@@ -41,8 +41,11 @@ func engine(program string) (path string, env []string, err error) {
 	return "", nil, &absentError{program + " is not in " + root + ", where \"make matrix\" unpacks Debian's"}
 }
 
-// podmanLoads runs "podman load" with a storage of its own, and copies nothing else.
-func podmanLoads(ctx context.Context, s *shelf, _, file string) error {
+// runner runs one program with the same first arguments each time.
+type runner func(args ...string) (string, error)
+
+// withPodman lets do use a podman with a storage of its own.
+func withPodman(ctx context.Context, s *shelf, do func(podman runner, dir string) error) error {
 	podman, env, err := engine("podman")
 	if err != nil {
 		return err
@@ -54,8 +57,7 @@ func podmanLoads(ctx context.Context, s *shelf, _, file string) error {
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			return err
 		}
-		policy := filepath.Join(dir, "policy.json")
-		if err := os.WriteFile(policy, []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "policy.json"), []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`), 0o600); err != nil {
 			return err
 		}
 		runroot, err := os.MkdirTemp("", "pr") // podman wants at most 50 characters
@@ -63,25 +65,33 @@ func podmanLoads(ctx context.Context, s *shelf, _, file string) error {
 			return err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(runroot)) }()
-		run := func(args ...string) (string, error) {
+		return do(func(args ...string) (string, error) {
 			// vfs: nothing stays mounted, and the folder can simply be removed.
 			own := []string{"--root", filepath.Join(dir, "root"), "--runroot", runroot, "--storage-driver", "vfs"}
 			return command{env: append(env, "CONTAINERS_CONF="+conf, "TMPDIR="+dir, "HOME="+dir)}.run(ctx, podman, append(own, args...)...)
-		}
-		if _, err := run("load", "--signature-policy", policy, "-i", file); err != nil {
-			return err
-		}
-		list, err := run("images", "--format", "{{.Repository}}:{{.Tag}}")
-		if err != nil {
-			return err
-		}
-		return s.allListed(list)
+		}, dir)
 	})
 }
 
-// dockerLoads runs "docker load" against a dockerd of its own: own folders and socket, no
-// bridge, no packet filter.
-func dockerLoads(ctx context.Context, s *shelf, _, file string) error {
+// podmanLoad is "podman load", and whether all is listed then.
+func (s *shelf) podmanLoad(podman runner, dir, file string) error {
+	if _, err := podman("load", "--signature-policy", filepath.Join(dir, "policy.json"), "-i", file); err != nil {
+		return err
+	}
+	list, err := podman("images", "--format", "{{.Repository}}:{{.Tag}}")
+	if err != nil {
+		return err
+	}
+	return s.allListed(list)
+}
+
+// podmanLoads runs "podman load" with a storage of its own, and copies nothing else.
+func podmanLoads(ctx context.Context, s *shelf, _, file string) error {
+	return withPodman(ctx, s, func(podman runner, dir string) error { return s.podmanLoad(podman, dir, file) })
+}
+
+// withDocker lets do use a dockerd of its own: own folders and socket, no bridge, no packet filter.
+func withDocker(ctx context.Context, s *shelf, do func(docker runner) error) error {
 	dockerd, env, err := engine("dockerd")
 	if err != nil {
 		return err
@@ -97,14 +107,19 @@ func dockerLoads(ctx context.Context, s *shelf, _, file string) error {
 			return err
 		}
 		defer func() { err = errors.Join(err, stop()) }()
-		// runc of the folder of tools is built without seccomp.
-		run := func(args ...string) (string, error) {
+		return do(func(args ...string) (string, error) {
 			return command{env: env}.run(ctx, docker, append([]string{"-H", host}, args...)...)
-		}
-		if _, err := run("load", "-i", file); err != nil {
+		})
+	})
+}
+
+// dockerLoads runs "docker load" and a container of each image.
+func dockerLoads(ctx context.Context, s *shelf, _, file string) error {
+	return withDocker(ctx, s, func(docker runner) error {
+		if _, err := docker("load", "-i", file); err != nil {
 			return err
 		}
-		list, err := run("images", "--format", "{{.Repository}}:{{.Tag}}")
+		list, err := docker("images", "--format", "{{.Repository}}:{{.Tag}}")
 		if err != nil {
 			return err
 		}
@@ -112,7 +127,8 @@ func dockerLoads(ctx context.Context, s *shelf, _, file string) error {
 			return err
 		}
 		for _, name := range s.runnable {
-			out, err := run("run", "--rm", "--network", "none", "--security-opt", "seccomp=unconfined", "--entrypoint", greeter, name)
+			// runc of the folder of tools is built without seccomp.
+			out, err := docker("run", "--rm", "--network", "none", "--security-opt", "seccomp=unconfined", "--entrypoint", greeter, name)
 			if err != nil || !strings.Contains(out, "hello from "+name) {
 				return fmt.Errorf("a container of %s printed %q: %w", name, out, err)
 			}

@@ -111,17 +111,25 @@ func (s *stage) loadFrom(ctx context.Context, stdin *os.File, code int, args ...
 	return r, json.Unmarshal([]byte(out), &r)
 }
 
-// proved asks for what must be true after a load: each name known to CRI, and running.
-func (s *stage) proved(ctx context.Context, r report) error {
-	if len(r.Images) != len(s.names) {
-		return fmt.Errorf("%d images in the report, want %d", len(r.Images), len(s.names))
-	}
+// proved asks for what must be true after a load of a bundle.
+func (s *stage) proved(ctx context.Context, r report) error { return s.provedOf(ctx, r, s.names) }
+
+// provedOf asks for each of these names: known to CRI, and running if it can.
+func (s *stage) provedOf(ctx context.Context, r report, names []string) error {
+	ready := map[string]bool{}
 	for _, i := range r.Images {
 		if i.CRI != "ready" {
 			return fmt.Errorf("CRI says of %s: %s", i.Name, i.CRI)
 		}
+		ready[i.Name] = true
 	}
-	for _, name := range s.runnable {
+	for _, name := range names {
+		if !ready[name] {
+			return fmt.Errorf("%s is not in the report", name)
+		}
+		if !slices.Contains(s.runnable, name) {
+			continue
+		}
 		out, err := s.node.RunContainer(ctx, name, greeter)
 		if err != nil {
 			return err
@@ -176,7 +184,11 @@ func loadTwice(ctx context.Context, s *stage) error {
 // so that the second has as much to do.
 func loadStreams(ctx context.Context, s *stage) error {
 	for _, file := range []string{s.plain, s.zst} {
-		if err := s.loadPiped(ctx, file); err != nil {
+		r, err := s.loadPiped(ctx, file)
+		if err == nil {
+			err = s.proved(ctx, r)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", filepath.Base(file), err)
 		}
 		names, err := s.listed()
@@ -198,16 +210,16 @@ func (s *stage) listed() ([]string, error) {
 	return slices.DeleteFunc(names, func(line string) bool { return len(strings.Fields(line)) != 1 }), err
 }
 
-// loadPiped is "load -" with cat at the other end of a pipe.
-func (s *stage) loadPiped(ctx context.Context, file string) error {
+// loadPiped is "load -" with the file at the other end of a pipe.
+func (s *stage) loadPiped(ctx context.Context, file string) (report, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return err
+		return report{}, err
 	}
 	defer f.Close() // only read from
 	r, w, err := os.Pipe()
 	if err != nil {
-		return err
+		return report{}, err
 	}
 	defer r.Close()
 	sent := make(chan error, 1)
@@ -220,10 +232,7 @@ func (s *stage) loadPiped(ctx context.Context, file string) error {
 	if serr := <-sent; err == nil && serr != nil {
 		err = fmt.Errorf("write into the pipe: %w", serr)
 	}
-	if err != nil {
-		return err
-	}
-	return s.proved(ctx, rep)
+	return rep, err
 }
 
 func loadDifferential(ctx context.Context, s *stage) error {

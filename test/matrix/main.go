@@ -38,6 +38,7 @@ func main() {
 	pflag.StringVarP(&o.out, "output", "o", "", "write the tables to this file, too")
 	pflag.StringSliceVar(&o.versions, "versions", nil, "versions of containerd (default: all of the folder of tools)")
 	pflag.StringSliceVar(&o.readers, "readers", readerNames(), "programs that read bundles")
+	pflag.BoolVar(&o.writers, "writers", true, "load what other programs write, too")
 	pflag.Parse()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "matrix: error:", err)
@@ -49,6 +50,7 @@ type options struct {
 	bin, out string
 	versions []string
 	readers  []string
+	writers  bool
 }
 
 // errBroken says that the tables show something that should work and does not.
@@ -66,17 +68,23 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer s.close()
-	loads := table{corner: "containerd", columns: jobNames(), caption: "load"}
+	loads := table{corner: "containerd", columns: jobNames()}
 	for _, v := range o.versions {
 		loads.add(loadRow(ctx, s, v))
 	}
-	readers := table{corner: "reader", columns: formNames(), caption: "readers"}
+	readers := table{corner: "reader", columns: formNames()}
 	for _, name := range o.readers {
 		for _, row := range readerRows(ctx, s, name, o.versions) {
 			readers.add(row)
 		}
 	}
-	text := document(loads, readers, machine())
+	theirs := table{corner: "written by", columns: entranceNames()}
+	if o.writers {
+		for _, w := range writers {
+			theirs.add(writerRow(ctx, s, w, o.versions[len(o.versions)-1]))
+		}
+	}
+	text := document(loads, readers, theirs, machine())
 	fmt.Print(text)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -87,14 +95,14 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	strict := os.Getenv("CI") == "true" // there, nothing passes by not being run
-	if loads.broken(strict)+readers.broken(strict) > 0 {
+	if loads.broken(strict)+readers.broken(strict)+theirs.broken(strict) > 0 {
 		return errBroken
 	}
 	return nil
 }
 
 // document is what is printed, and kept in docs/compatibility.md.
-func document(loads, readers table, on string) string {
+func document(loads, readers, theirs table, on string) string {
 	var b strings.Builder
 	b.WriteString(head)
 	fmt.Fprintf(&b, "\n## load\n\nOn %s.\n\n%s\n", on, loads.markdown())
@@ -103,6 +111,10 @@ func document(loads, readers table, on string) string {
 	b.WriteString(readerNotes)
 	for _, line := range readers.remarks() {
 		fmt.Fprintf(&b, "- %s\n", line)
+	}
+	if len(theirs.rows) > 0 {
+		fmt.Fprintf(&b, "\n## Tarballs of other programs, for load\n\n%s\n", theirs.markdown())
+		b.WriteString(writerNotes)
 	}
 	return b.String()
 }

@@ -39,6 +39,7 @@ type shelf struct {
 	// The bundles: as they are by default, packed, flat; one with other content and the
 	// differential one between it and the default.
 	plain, zst, flat, newer string
+	pause                   string // the sandbox image alone
 }
 
 // openShelf fills the hub and makes the bundles.
@@ -80,8 +81,11 @@ func (s *shelf) write(ctx context.Context) error {
 			return err
 		}
 	}
-	err := s.renew()
-	if err == nil {
+	var err error
+	if s.pause, err = s.bundle(ctx, "pause.tar", []string{nodetest.DefaultSandboxImage}); err != nil {
+		return err
+	}
+	if err = s.renew(); err == nil {
 		s.newer, err = s.bundle(ctx, "newer.tar", s.names, "--since", s.plain)
 	}
 	return err

@@ -32,9 +32,9 @@ type row struct {
 
 // table is rows of results.
 type table struct {
-	caption, corner string
-	columns         []string
-	rows            []row
+	corner  string
+	columns []string
+	rows    []row
 }
 
 func (t *table) add(r row) { t.rows = append(t.rows, r) }

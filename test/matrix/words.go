@@ -28,6 +28,10 @@ took every image of the file under its name, and, where it runs containers, that
 
 `
 
+const writerNotes = `"ok" means that CRI knows each image of the tarball under its name after the load, on the newest containerd above, and that a
+container of each that has a program runs.
+`
+
 // machine says what the run was made on.
 func machine() string {
 	release, err := os.ReadFile("/proc/sys/kernel/osrelease")

@@ -1,0 +1,147 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"stowage/internal/nodetest"
+)
+
+// writer is another program that writes tarballs of images, all of the bundle into one file
+// where it can, else one of them.
+type writer struct {
+	name   string
+	single bool // its tarballs hold one image, the first
+	writes func(ctx context.Context, s *shelf, file string) error
+}
+
+var writers = []writer{
+	{"docker save 20.10", false, dockerSaves},
+	{"podman save, docker-archive", false, func(ctx context.Context, s *shelf, file string) error {
+		return podmanSaves(ctx, s, file, append([]string{"-m", "--format", "docker-archive"}, s.names...))
+	}},
+	{"podman save, oci-archive", true, func(ctx context.Context, s *shelf, file string) error {
+		return podmanSaves(ctx, s, file, []string{"--format", "oci-archive", s.names[0]})
+	}},
+	{"skopeo copy to docker-archive:", true, func(ctx context.Context, s *shelf, file string) error {
+		return skopeoCopies(ctx, s, "docker-archive:"+file+":"+s.names[0])
+	}},
+	{"skopeo copy to oci-archive:", true, func(ctx context.Context, s *shelf, file string) error {
+		return skopeoCopies(ctx, s, "oci-archive:"+file+":"+s.names[0])
+	}},
+	{"ctr images export", false, ctrExports},
+}
+
+// entrances are the ways into a node, the columns of their table.
+var entrances = []struct {
+	name string
+	load func(*stage, context.Context, string) (report, error)
+}{
+	{"from a file", func(s *stage, ctx context.Context, file string) (report, error) { return s.load(ctx, 0, file) }},
+	{"from a pipe", (*stage).loadPiped},
+}
+
+func entranceNames() []string {
+	var names []string
+	for _, e := range entrances {
+		names = append(names, e.name)
+	}
+	return names
+}
+
+// writerRow has one program write, and loads that in every way into an empty node.
+func writerRow(ctx context.Context, s *shelf, w writer, version string) row {
+	r := row{name: w.name}
+	err := s.scratch(func(dir string) error {
+		file := filepath.Join(dir, "theirs.tar")
+		written := w.limited(ctx, s, file)
+		for _, e := range entrances {
+			err := written
+			if err == nil {
+				err = onNode(ctx, s, version, func(ctx context.Context, st *stage) error {
+					if out, err := st.node.Ctr("images", "import", s.pause); err != nil { // pods need it
+						return fmt.Errorf("ctr images import: %w: %s", err, lastLines(out))
+					}
+					rep, err := e.load(st, ctx, file)
+					if err != nil {
+						return err
+					}
+					return st.provedOf(ctx, rep, w.images(s))
+				})
+			}
+			r.cells = append(r.cells, judge(err, gapOf(w.name, e.name)))
+		}
+		return nil
+	})
+	if err != nil {
+		r.cells = []cell{{fails, err.Error()}, {fails, err.Error()}}
+	}
+	return r
+}
+
+// images are those that are in the tarball.
+func (w writer) images(s *shelf) []string {
+	if w.single {
+		return s.names[:1]
+	}
+	return s.names
+}
+
+// limited writes for as long as a cell may take.
+func (w writer) limited(ctx context.Context, s *shelf, file string) error {
+	ctx, cancel := context.WithTimeout(ctx, cellLimit)
+	defer cancel()
+	return w.writes(ctx, s, file)
+}
+
+func dockerSaves(ctx context.Context, s *shelf, file string) error {
+	return withDocker(ctx, s, func(docker runner) error {
+		if _, err := docker("load", "-i", s.plain); err != nil {
+			return err
+		}
+		_, err := docker(append([]string{"save", "-o", file}, s.names...)...)
+		return err
+	})
+}
+
+func podmanSaves(ctx context.Context, s *shelf, file string, args []string) error {
+	return withPodman(ctx, s, func(podman runner, dir string) error {
+		if err := s.podmanLoad(podman, dir, s.plain); err != nil {
+			return err
+		}
+		_, err := podman(append([]string{"save", "-q", "-o", file}, args...)...)
+		return err
+	})
+}
+
+func skopeoCopies(ctx context.Context, s *shelf, to string) error {
+	skopeo, err := find("skopeo")
+	if err != nil {
+		return err
+	}
+	_, err = command{env: s.env()}.run(ctx, skopeo, "copy", "--insecure-policy", "docker-archive:"+s.plain+":"+s.names[0], to)
+	return err
+}
+
+// ctrExports has the usual containerd import and export.
+func ctrExports(ctx context.Context, s *shelf, file string) (err error) {
+	n, err := nodetest.Launch(ctx, nodetest.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if serr := n.Stop(); err == nil {
+			err = serr
+		}
+	}()
+	if out, err := n.Ctr("images", "import", s.plain); err != nil {
+		return fmt.Errorf("ctr images import: %w: %s", err, lastLines(out))
+	}
+	if out, err := n.Ctr(append([]string{"images", "export", file}, s.names...)...); err != nil {
+		return fmt.Errorf("ctr images export: %w: %s", err, lastLines(out))
+	}
+	return nil
+}
