@@ -114,10 +114,10 @@ func TestStreamedStateIsTheOneOfAFile(t *testing.T) {
 func TestStreamThatEndsEarlyIsTakenUp(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
+	s := newShelf(t)
+	raw := contentOf(t, s.file(archive.PlanOptions{}, wantedAll(s.calico(20))...))
 	for _, discard := range []bool{false, true} {
 		n.wipe(t)
-		s := newShelf(t)
-		raw := contentOf(t, s.file(archive.PlanOptions{}, wantedAll(s.calico(60))...))
 		before := n.take(t)
 		o := LoadOptions{DiscardLayers: discard}
 		_, err := loadStream(t.Context(), t, n, bytes.NewReader(raw[:len(raw)*3/4]), o)
