@@ -35,7 +35,7 @@ install: build ## bundle and load into $(PREFIX)/bin
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 bin/bundle bin/load $(DESTDIR)$(PREFIX)/bin/
 
-demo: build tools ## the main job, live: a hub with a login, a real containerd, examples/calico.yaml
+demo: build tools ## the main job, live: a registry with a login, a real containerd, examples/calico.yaml
 	go run ./internal/demo --bin bin --manifest examples/calico.yaml
 
 test: build tools servers skopeo ## everything that can be proved here

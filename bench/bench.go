@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"stowage/bench/meter"
-	"stowage/internal/hub"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 )
 
 // The account at the registry.
@@ -27,7 +27,7 @@ const (
 	password = "bench-password"
 )
 
-// The hub's set becomes as large as the real one, about 250 MB, with as many files, about
+// The registry's set becomes as large as the real one, about 250 MB, with as many files, about
 // 10,800 in all.
 const (
 	scaleOfCalico = 600
@@ -40,13 +40,13 @@ const stepTime = 10 * time.Minute
 // bench is what all measurements share.
 type bench struct {
 	*settings
-	log    io.Writer
-	memDir string // scratch on the tmpfs
-	dskDir string // scratch on the disk
-	tools  string // folder of the peers
-	helper string // the measuring program
-	hub    *hub.Hub
-	calico []hub.Added
+	log      io.Writer
+	memDir   string // scratch on the tmpfs
+	dskDir   string // scratch on the disk
+	tools    string // folder of the peers
+	helper   string // the measuring program
+	registry *registrytest.Registry
+	calico   []registrytest.Added
 }
 
 // newBench prepares the folders, the measuring program and the registry. The caller
@@ -70,27 +70,27 @@ func newBench(ctx context.Context, s *settings, log io.Writer) (_ *bench, err er
 	if b.helper, err = buildHelper(ctx, b.memDir); err != nil {
 		return nil, err
 	}
-	b.hub, err = hub.Start(hub.Options{Dir: b.memDir, Policy: hub.Policy{
-		Auth: hub.AuthBearer, RefuseAnonymous: true,
-		Accounts: []hub.Account{{User: user, Password: password}},
+	b.registry, err = registrytest.New(registrytest.Options{Dir: b.memDir, Policy: registrytest.Policy{
+		Auth: registrytest.AuthBearer, RefuseAnonymous: true,
+		Accounts: []registrytest.Account{{User: user, Password: password}},
 	}})
 	if err != nil {
 		return nil, err
 	}
 	b.say("making the images")
-	opts := hub.CalicoOptions{Archs: []string{runtime.GOARCH}, Scale: scaleOfCalico, Files: filesOfCalico}
+	opts := registrytest.CalicoOptions{Archs: []string{runtime.GOARCH}, Scale: scaleOfCalico, Files: filesOfCalico}
 	if s.quick {
 		opts.Scale, opts.Files = 1, 20
 	}
-	b.calico, err = b.hub.AddCalico(opts)
+	b.calico, err = b.registry.AddCalico(opts)
 	return b, err
 }
 
 // close ends the registry and removes everything.
 func (b *bench) close() error {
 	var errs []error
-	if b.hub != nil {
-		errs = append(errs, b.hub.Close())
+	if b.registry != nil {
+		errs = append(errs, b.registry.Close())
 	}
 	for _, dir := range []string{b.memDir, b.dskDir} {
 		if dir != "" {
@@ -146,7 +146,7 @@ func (b *bench) measure(ctx context.Context, env []string, commands ...[]string)
 // there, and nothing of the person who runs the benchmark.
 func (b *bench) home(dir string) ([]string, error) {
 	login := map[string]any{"auths": map[string]any{
-		b.hub.Host(): map[string]string{"username": user, "password": password, "auth": basic(user, password)},
+		b.registry.Host(): map[string]string{"username": user, "password": password, "auth": basic(user, password)},
 	}}
 	raw, err := json.Marshal(login)
 	if err != nil {
@@ -161,11 +161,11 @@ func (b *bench) home(dir string) ([]string, error) {
 	}, nil
 }
 
-// refs are the references of the Calico set at the hub.
+// refs are the references of the Calico set at the registry.
 func (b *bench) refs() []string {
 	var refs []string
-	for _, repo := range hub.CalicoRepos {
-		refs = append(refs, b.hub.Ref(repo, hub.CalicoTag))
+	for _, repo := range registrytest.CalicoRepos {
+		refs = append(refs, b.registry.Ref(repo, registrytest.CalicoTag))
 	}
 	return refs
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"stowage/bench/meter"
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 // Keys of the conditions.
@@ -35,14 +35,14 @@ const (
 // condition is where and through what bundles are made.
 type condition struct {
 	key, title string
-	faults     hub.Faults
+	faults     registrytest.Faults
 }
 
 var bundleConditions = []condition{
-	{inMemory, "loopback, output on a tmpfs", hub.Faults{}},
-	{onDisk, "loopback, output on a disk", hub.Faults{}},
-	{slowLink, "100 Mbit/s, 30 ms", hub.Faults{LinkRate: linkRate, Latency: latency}},
-	{cappedConnection, "50 MB/s for each connection, 30 ms", hub.Faults{ConnRate: connRate, Latency: latency}},
+	{inMemory, "loopback, output on a tmpfs", registrytest.Faults{}},
+	{onDisk, "loopback, output on a disk", registrytest.Faults{}},
+	{slowLink, "100 Mbit/s, 30 ms", registrytest.Faults{LinkRate: linkRate, Latency: latency}},
+	{cappedConnection, "50 MB/s for each connection, 30 ms", registrytest.Faults{ConnRate: connRate, Latency: latency}},
 }
 
 // bundled is one measurement.
@@ -50,7 +50,7 @@ type bundled struct {
 	meter.Report
 	size   int64  // of the tarball
 	sum    string // sha256 of the tarball
-	counts hub.Counts
+	counts registrytest.Counts
 	others float64 // cores that others used meanwhile
 }
 
@@ -75,7 +75,7 @@ func (b *bench) bundle(ctx context.Context, w io.Writer) error {
 		if !b.wants(c.key) {
 			continue
 		}
-		b.hub.Set(func(f *hub.Faults) { *f = c.faults })
+		b.registry.Set(func(f *registrytest.Faults) { *f = c.faults })
 		run := clone(rows)
 		for round := range b.rounds {
 			for _, i := range rotate(len(run), round) {
@@ -158,7 +158,7 @@ func (b *bench) bundleSample(ctx context.Context, c condition, row *bundleRow) (
 	if err != nil {
 		return bundled{}, err
 	}
-	j := job{row.program, b.refs(), b.hub.Host(), dir, filepath.Join(dir, "images.tar")}
+	j := job{row.program, b.refs(), b.registry.Host(), dir, filepath.Join(dir, "images.tar")}
 	if err := os.WriteFile(j.manifest(), []byte(manifest(j.refs)), 0o644); err != nil {
 		return bundled{}, err
 	}
@@ -170,13 +170,13 @@ func (b *bench) bundleSample(ctx context.Context, c condition, row *bundleRow) (
 	if err := settle(parent); err != nil {
 		return bundled{}, err
 	}
-	b.hub.Reset()
+	b.registry.Reset()
 	l := listen()
 	report, err := b.measure(ctx, env, row.commands(j)...)
 	if err != nil {
 		return bundled{}, err
 	}
-	s := bundled{Report: report, counts: b.hub.Counts(), others: l.others(0)}
+	s := bundled{Report: report, counts: b.registry.Counts(), others: l.others(0)}
 	s.size, s.sum, err = sumOf(j.out)
 	return s, err
 }
@@ -276,10 +276,10 @@ func (r *bundleRow) cells(key string, crane float64) []string {
 		x, _ := ratio(written, size)
 		return append(cells, megabytes(written), digits(x))
 	}
-	for _, pick := range []func(hub.Counts) int{
-		func(c hub.Counts) int { return c.ManifestHeads }, func(c hub.Counts) int { return c.ManifestGets },
-		func(c hub.Counts) int { return c.Counted }, func(c hub.Counts) int { return c.BlobGets }, func(c hub.Counts) int { return c.Pings },
-		func(c hub.Counts) int { return c.Tokens },
+	for _, pick := range []func(registrytest.Counts) int{
+		func(c registrytest.Counts) int { return c.ManifestHeads }, func(c registrytest.Counts) int { return c.ManifestGets },
+		func(c registrytest.Counts) int { return c.Counted }, func(c registrytest.Counts) int { return c.BlobGets }, func(c registrytest.Counts) int { return c.Pings },
+		func(c registrytest.Counts) int { return c.Tokens },
 	} {
 		cells = append(cells, fmt.Sprint(r.figure(func(s bundled) int64 { return int64(pick(s.counts)) })))
 	}

@@ -2,7 +2,7 @@
 
 package main
 
-import "stowage/internal/hub"
+import "stowage/internal/registrytest"
 
 // bundleMarks are what a bundle is meant to reach. results holds the rows of each
 // condition that was run.
@@ -17,10 +17,10 @@ func bundleMarks(results map[string][]*bundleRow) []mark {
 		compare("50 MB/s for each connection: wall, ours / crane pull", 0.25, capped.wall(), at(cappedConnection, cranePull).wall()),
 		writtenMark(at(onDisk, ourBundle)),
 		peakMark(results),
-		requests("counted pulls of 3 multi-arch images", 6, mine, func(c hub.Counts) int { return c.Counted }),
-		requests("counted pulls when nothing changed", 0, again, func(c hub.Counts) int { return c.Counted }),
-		requests("pings", 1, mine, func(c hub.Counts) int { return c.Pings }),
-		requests("token requests", 1, mine, func(c hub.Counts) int { return c.Tokens }),
+		requests("counted pulls of 3 multi-arch images", 6, mine, func(c registrytest.Counts) int { return c.Counted }),
+		requests("counted pulls when nothing changed", 0, again, func(c registrytest.Counts) int { return c.Counted }),
+		requests("pings", 1, mine, func(c registrytest.Counts) int { return c.Pings }),
+		requests("token requests", 1, mine, func(c registrytest.Counts) int { return c.Tokens }),
 	}
 }
 
@@ -60,7 +60,7 @@ func peakMark(results map[string][]*bundleRow) mark {
 }
 
 // requests is about a number of requests.
-func requests(what string, limit float64, r *bundleRow, pick func(hub.Counts) int) mark {
+func requests(what string, limit float64, r *bundleRow, pick func(registrytest.Counts) int) mark {
 	got := r.figure(func(s bundled) int64 { return int64(pick(s.counts)) })
 	return atMost(what, "", limit, got, len(r.samples) > 0)
 }

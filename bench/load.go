@@ -12,8 +12,8 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"stowage/bench/meter"
-	"stowage/internal/hub"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 )
 
 // Names of the rows that the marks speak of.
@@ -164,7 +164,7 @@ func (b *bench) loadOnce(ctx context.Context, key, parent, tarball string, row *
 		return nil
 	}
 	p, err := calmest(ctx, b.calm, func() (loadPair, error) {
-		return b.loadTwice(ctx, parent, tarball, len(hub.CalicoRepos), row)
+		return b.loadTwice(ctx, parent, tarball, len(registrytest.CalicoRepos), row)
 	})
 	if err == nil {
 		b.say("%s: %s: %.2f s, again %.2f s", key, row.name, p.first.Wall.Seconds(), p.again.Wall.Seconds())

@@ -8,7 +8,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 // loadTable shows one condition.
@@ -117,12 +117,12 @@ func (b *bench) many(ctx context.Context, program string) ([]float64, error) {
 	for i := range count {
 		repo := fmt.Sprintf("many/image-%03d", i)
 		// Each has a layer of its own; images of one distribution share their base.
-		layer := &hub.Layer{Seed: uint64(i), Files: []hub.File{{Name: "file", Size: 10 << 10, Fill: hub.FillText}}}
-		img := hub.Image{Platform: platform, Layers: []*hub.Layer{layer}, Config: ocispec.ImageConfig{Cmd: []string{"/file"}}}
-		if _, err := b.hub.AddImage(repo, "v1", img); err != nil {
+		layer := &registrytest.Layer{Seed: uint64(i), Files: []registrytest.File{{Name: "file", Size: 10 << 10, Fill: registrytest.FillText}}}
+		img := registrytest.Image{Platform: platform, Layers: []*registrytest.Layer{layer}, Config: ocispec.ImageConfig{Cmd: []string{"/file"}}}
+		if _, err := b.registry.AddImage(repo, "v1", img); err != nil {
 			return nil, err
 		}
-		refs = append(refs, b.hub.Ref(repo, "v1"))
+		refs = append(refs, b.registry.Ref(repo, "v1"))
 	}
 	tarball, err := b.tarball(ctx, b.memDir, "many", refs)
 	if err != nil {

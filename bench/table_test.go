@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"stowage/bench/meter"
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 func TestTable(t *testing.T) {
@@ -71,7 +71,7 @@ func sampleRows() []*bundleRow {
 		return bundled{
 			Report: meter.Report{Wall: wall, CPU: wall / 2, Peak: 16 << 20, Written: 202e6},
 			size:   200e6, sum: sum,
-			counts: hub.Counts{ManifestHeads: 3, ManifestGets: 6, Counted: 6, BlobGets: 9, BlobBytes: 125e6, Pings: 1, Tokens: 1},
+			counts: registrytest.Counts{ManifestHeads: 3, ManifestGets: 6, Counted: 6, BlobGets: 9, BlobBytes: 125e6, Pings: 1, Tokens: 1},
 		}
 	}
 	return []*bundleRow{

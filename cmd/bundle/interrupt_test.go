@@ -15,34 +15,33 @@ import (
 	"time"
 
 	"stowage/cmd/internal/clitest"
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 )
 
-// interruptions is a hub with an image whose download takes a while, and the program as
+// interruptions is a registry with an image whose download takes a while, and the program as
 // it is built.
 type interruptions struct {
-	t      *testing.T
-	hub    *hub.Hub
-	ref    string
-	size   int64 // bytes of its blobs
-	binary string
+	t        *testing.T
+	registry *registrytest.Registry
+	ref      string
+	size     int64 // bytes of its blobs
+	binary   string
 }
 
 func newInterruptions(t *testing.T) *interruptions {
 	t.Helper()
-	in := &interruptions{t: t, hub: hubtest.Start(t, hub.Options{}), binary: filepath.Join(clitest.Programs(t), "bundle")}
-	img := hub.Image{}
+	in := &interruptions{t: t, registry: registrytest.Start(t, registrytest.Options{}), binary: filepath.Join(clitest.Programs(t), "bundle")}
+	img := registrytest.Image{}
 	for i := range 12 {
-		img.Layers = append(img.Layers, &hub.Layer{Seed: uint64(i), Files: []hub.File{{Name: fmt.Sprintf("part%d", i), Size: 700_000}}})
+		img.Layers = append(img.Layers, &registrytest.Layer{Seed: uint64(i), Files: []registrytest.File{{Name: fmt.Sprintf("part%d", i), Size: 700_000}}})
 	}
 	// One layer beyond the marks that the journal of a draft sets.
-	img.Layers = append(img.Layers, &hub.Layer{Seed: 99, Compression: hub.None, Files: []hub.File{{Name: "big", Size: 20 << 20}}})
-	added := hubtest.Must(in.hub.AddImage("app", "v1", img))(t)
+	img.Layers = append(img.Layers, &registrytest.Layer{Seed: 99, Compression: registrytest.None, Files: []registrytest.File{{Name: "big", Size: 20 << 20}}})
+	added := registrytest.Must(in.registry.AddImage("app", "v1", img))(t)
 	for _, l := range added.Manifests[0].Layers {
 		in.size += l.Size
 	}
-	in.ref = in.hub.Ref("app", "v1")
+	in.ref = in.registry.Ref("app", "v1")
 	return in
 }
 
@@ -66,7 +65,7 @@ func (in *interruptions) whole(out string) []byte {
 	return raw
 }
 
-// interrupt runs the main job and sends it a signal when the hub has sent so many bytes.
+// interrupt runs the main job and sends it a signal when the registry has sent so many bytes.
 // It gives what the program told and its end.
 func (in *interruptions) interrupt(out string, signal syscall.Signal, after int64) (string, *os.ProcessState) {
 	in.t.Helper()
@@ -80,7 +79,7 @@ func (in *interruptions) interrupt(out string, signal syscall.Signal, after int6
 	go func() { ended <- cmd.Wait() }()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for in.hub.Counts().BlobBytes < after {
+	for in.registry.Counts().BlobBytes < after {
 		select {
 		case err := <-ended:
 			in.t.Fatalf("ended before it was interrupted: %v\n%s", err, told.String())
@@ -117,10 +116,10 @@ func TestInterrupted(t *testing.T) {
 func (in *interruptions) round(signal syscall.Signal, after int64, want []byte) {
 	t := in.t
 	out := filepath.Join(t.TempDir(), "out.tar")
-	in.hub.Reset()
-	in.hub.Set(func(f *hub.Faults) { f.LinkRate = 40 << 20 }) // so that there is a middle
+	in.registry.Reset()
+	in.registry.Set(func(f *registrytest.Faults) { f.LinkRate = 40 << 20 }) // so that there is a middle
 	told, state := in.interrupt(out, signal, after)
-	in.hub.Set(hub.Heal)
+	in.registry.Set(registrytest.Heal)
 	if signal != syscall.SIGKILL {
 		if state.ExitCode() != 1 || !strings.Contains(told, "bundle: error: interrupted\nbundle: hint: the same command goes on from here\n") {
 			t.Errorf("%v, and it told:\n%s", state, told)
@@ -132,15 +131,15 @@ func (in *interruptions) round(signal syscall.Signal, after int64, want []byte) 
 	if _, err := os.Stat(out + ".partial"); err != nil {
 		t.Errorf("nothing is kept: %v", err)
 	}
-	first := in.hub.Counts()
-	in.hub.Reset()
+	first := in.registry.Counts()
+	in.registry.Reset()
 	got := in.whole(out)
 	if !bytes.Equal(got, want) {
 		t.Error("the bundle differs from that of a run that nobody disturbed")
 	}
-	second := in.hub.Counts()
+	second := in.registry.Counts()
 	t.Logf("%d bytes came before, %d after, %d in all", first.BlobBytes, second.BlobBytes, in.size)
-	// What the hub sent need not have arrived, and a kill may cost 4 MiB of each layer that
+	// What the registry sent need not have arrived, and a kill may cost 4 MiB of each layer that
 	// was under way: how much is saved is a matter of luck, but never nothing.
 	if second.BlobBytes >= in.size {
 		t.Errorf("%d bytes were fetched again, of %d: nothing was kept", second.BlobBytes, in.size)

@@ -17,16 +17,15 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"stowage/cmd/internal/clitest"
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
 const (
-	killRounds = 50
-	killHubs   = 4 // rounds at once, each at a hub of its own
+	killRounds     = 50
+	killRegistries = 4 // rounds at once, each at a registry of its own
 
-	// killRate is what a hub sends while a run is to be killed, bytes/s: a run takes a third
+	// killRate is what a registry sends while a run is to be killed, bytes/s: a run takes a third
 	// of a second then, and most of that in the middle of blobs.
 	killRate = 40 << 20
 )
@@ -38,21 +37,21 @@ func TestKilled(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("STOWAGE_KILL_SEED"); text != "" {
-		seed = hubtest.Must(strconv.ParseUint(text, 10, 64))(t)
+		seed = registrytest.Must(strconv.ParseUint(text, 10, 64))(t)
 	}
 	t.Logf("STOWAGE_KILL_SEED=%d", seed)
 	clitest.Programs(t)
 	rounds := killRounds
 	if testing.Short() {
-		rounds = killHubs
+		rounds = killRegistries
 	}
 	var killed atomic.Int64
 	t.Run("rounds", func(t *testing.T) {
-		for first := range killHubs {
-			t.Run(fmt.Sprintf("hub %d", first), func(t *testing.T) {
+		for first := range killRegistries {
+			t.Run(fmt.Sprintf("registry %d", first), func(t *testing.T) {
 				t.Parallel()
 				k := newKiller(t)
-				for round := first; round < rounds; round += killHubs {
+				for round := first; round < rounds; round += killRegistries {
 					t.Run(fmt.Sprintf("round %d", round), func(t *testing.T) {
 						if k.round(t, float64(round)/float64(rounds), rand.New(rand.NewPCG(seed, uint64(round)))) {
 							killed.Add(1)
@@ -68,9 +67,9 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// killer is a hub with images, what a bundle of them must be, and the program as built.
+// killer is a registry with images, what a bundle of them must be, and the program as built.
 type killer struct {
-	hub       *hub.Hub
+	registry  *registrytest.Registry
 	refs      []string
 	manifests []digest.Digest
 	size      int64 // bytes of all blobs
@@ -80,16 +79,16 @@ type killer struct {
 
 func newKiller(t *testing.T) *killer {
 	t.Helper()
-	k := &killer{hub: hubtest.Start(t, hub.Options{}), binary: filepath.Join(clitest.Programs(t), "bundle")}
+	k := &killer{registry: registrytest.Start(t, registrytest.Options{}), binary: filepath.Join(clitest.Programs(t), "bundle")}
 	for i := range 3 {
 		repo := fmt.Sprintf("app%d", i)
-		img := hub.Image{Platform: "linux/amd64"}
+		img := registrytest.Image{Platform: "linux/amd64"}
 		for n := range 2 {
 			size := int64(1+(i+2*n)%4) << 20 // 1 to 4 MiB
-			img.Layers = append(img.Layers, &hub.Layer{Seed: uint64(10*i + n), Compression: hub.None, Files: []hub.File{{Name: "data", Size: size}}})
+			img.Layers = append(img.Layers, &registrytest.Layer{Seed: uint64(10*i + n), Compression: registrytest.None, Files: []registrytest.File{{Name: "data", Size: size}}})
 		}
-		added := hubtest.Must(k.hub.AddIndex(repo, "v1", hub.Index{Images: []hub.Image{img}}))(t)
-		k.refs = append(k.refs, k.hub.Ref(repo, "v1"))
+		added := registrytest.Must(k.registry.AddIndex(repo, "v1", registrytest.Index{Images: []registrytest.Image{img}}))(t)
+		k.refs = append(k.refs, k.registry.Ref(repo, "v1"))
 		k.manifests = append(k.manifests, added.Digest, added.Manifests[0].Digest)
 		k.size += added.Manifests[0].Config.Size
 		for _, l := range added.Manifests[0].Layers {
@@ -97,8 +96,8 @@ func newKiller(t *testing.T) *killer {
 		}
 	}
 	k.want = digest.FromBytes(k.finish(t, filepath.Join(t.TempDir(), "right.tar")))
-	if k.hub.Counts().BlobBytes != k.size {
-		t.Fatalf("%d bytes came, want %d", k.hub.Counts().BlobBytes, k.size)
+	if k.registry.Counts().BlobBytes != k.size {
+		t.Fatalf("%d bytes came, want %d", k.registry.Counts().BlobBytes, k.size)
 	}
 	return k
 }
@@ -115,7 +114,7 @@ func (k *killer) finish(t *testing.T, out string) []byte {
 	if told, err := k.command(t, out).CombinedOutput(); err != nil {
 		t.Fatalf("bundle: %v\n%s", err, told)
 	}
-	return hubtest.Must(os.ReadFile(out))(t)
+	return registrytest.Must(os.ReadFile(out))(t)
 }
 
 // round kills a run and lets the same command finish it. at is how much of the life of the
@@ -124,34 +123,34 @@ func (k *killer) finish(t *testing.T, out string) []byte {
 // was killed before its end.
 func (k *killer) round(t *testing.T, at float64, random *rand.Rand) bool {
 	out := filepath.Join(t.TempDir(), "out.tar")
-	k.hub.Reset()
-	k.hub.Set(func(f *hub.Faults) { f.LinkRate = killRate })
-	var due func(hub.Counts) bool
+	k.registry.Reset()
+	k.registry.Set(func(f *registrytest.Faults) { f.LinkRate = killRate })
+	var due func(registrytest.Counts) bool
 	var wait time.Duration // after that
 	switch {
 	case at < 0.1:
 		n := random.IntN(len(k.refs) + len(k.manifests))
-		due = func(c hub.Counts) bool { return c.Requests >= n }
+		due = func(c registrytest.Counts) bool { return c.Requests >= n }
 	case at < 0.8:
 		n := random.Int64N(k.size)
-		due = func(c hub.Counts) bool { return c.BlobBytes > n }
+		due = func(c registrytest.Counts) bool { return c.BlobBytes > n }
 	default:
-		due = func(c hub.Counts) bool { return c.BlobBytes >= k.size }
+		due = func(c registrytest.Counts) bool { return c.BlobBytes >= k.size }
 		wait = time.Duration(random.Int64N(int64(30 * time.Millisecond)))
 	}
 	killed := k.kill(t, out, due, wait)
-	k.hub.Set(hub.Heal)
+	k.registry.Set(registrytest.Heal)
 	held := k.held(t, out)
-	k.hub.Reset()
+	k.registry.Reset()
 	if got := digest.FromBytes(k.finish(t, out)); got != k.want {
 		t.Errorf("the bundle has digest %s, that of a run nobody disturbed %s", got, k.want)
 	}
-	for _, e := range k.hub.Log() {
-		if e.Kind == hub.KindManifest && e.Method == "GET" && held[digest.Digest(e.Ref)] {
+	for _, e := range k.registry.Log() {
+		if e.Kind == registrytest.KindManifest && e.Method == "GET" && held[digest.Digest(e.Ref)] {
 			t.Errorf("%s %s: pulled again though it was held", e.Method, e.Path)
 		}
 	}
-	left := hubtest.Must(os.ReadDir(filepath.Dir(out)))(t)
+	left := registrytest.Must(os.ReadDir(filepath.Dir(out)))(t)
 	if len(left) != 1 || left[0].Name() != "out.tar" {
 		t.Errorf("left behind: %v", left)
 	}
@@ -159,7 +158,7 @@ func (k *killer) round(t *testing.T, at float64, random *rand.Rand) bool {
 }
 
 // kill starts a run and kills it when it is due; false when the run was quicker.
-func (k *killer) kill(t *testing.T, out string, due func(hub.Counts) bool, wait time.Duration) bool {
+func (k *killer) kill(t *testing.T, out string, due func(registrytest.Counts) bool, wait time.Duration) bool {
 	t.Helper()
 	cmd := k.command(t, out)
 	var told bytes.Buffer
@@ -171,7 +170,7 @@ func (k *killer) kill(t *testing.T, out string, due func(hub.Counts) bool, wait 
 	go func() { ended <- cmd.Wait() }()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for running := true; running && !due(k.hub.Counts()); {
+	for running := true; running && !due(k.registry.Counts()); {
 		select {
 		case err := <-ended:
 			ended <- err
@@ -187,7 +186,7 @@ func (k *killer) kill(t *testing.T, out string, due func(hub.Counts) bool, wait 
 		t.Fatalf("ended by itself: %v\n%s", state, told.String())
 	}
 	if _, err := os.Stat(out); err == nil {
-		if got := digest.FromBytes(hubtest.Must(os.ReadFile(out))(t)); got != k.want {
+		if got := digest.FromBytes(registrytest.Must(os.ReadFile(out))(t)); got != k.want {
 			t.Errorf("a half bundle has its final name: %s", got)
 		}
 	}
@@ -204,7 +203,7 @@ func (k *killer) held(t *testing.T, out string) map[digest.Digest]bool {
 		}
 		return held
 	}
-	draft := hubtest.Must(archive.OpenDraft(out))(t)
+	draft := registrytest.Must(archive.OpenDraft(out))(t)
 	defer draft.Close()
 	for _, d := range k.manifests {
 		if _, err := draft.Document(d); err == nil {

@@ -11,8 +11,7 @@ import (
 	"testing"
 
 	"stowage/cmd/internal/clitest"
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 )
 
 const (
@@ -29,13 +28,13 @@ func TestManyImages(t *testing.T) {
 		t.Skip("2000 images are made and pulled: not with -short")
 	}
 	t.Parallel()
-	h := hubtest.Start(t, hub.Options{})
+	h := registrytest.Start(t, registrytest.Options{})
 	var list strings.Builder
 	peaks := map[int]int64{}
 	for i := range manyImages {
 		repo := fmt.Sprintf("team%d/app%d", i%20, i)
-		img := hub.Image{Platform: "linux/amd64", Layers: []*hub.Layer{{Seed: uint64(i), Files: []hub.File{{Name: "app", Size: 3000}}}}}
-		hubtest.Must(h.AddIndex(repo, "v1", hub.Index{Images: []hub.Image{img}}))(t)
+		img := registrytest.Image{Platform: "linux/amd64", Layers: []*registrytest.Layer{{Seed: uint64(i), Files: []registrytest.File{{Name: "app", Size: 3000}}}}}
+		registrytest.Must(h.AddIndex(repo, "v1", registrytest.Index{Images: []registrytest.Image{img}}))(t)
 		fmt.Fprintln(&list, h.Ref(repo, "v1"))
 		if n := i + 1; n == fewImages || n == manyImages {
 			peaks[n] = peakOf(t, list.String())

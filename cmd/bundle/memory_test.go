@@ -9,8 +9,7 @@ import (
 	"testing"
 
 	"stowage/cmd/internal/clitest"
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 )
 
 // TestMemoryStaysFlat: a layer of 2 GiB passes through the program as it is built, to
@@ -21,8 +20,8 @@ func TestMemoryStaysFlat(t *testing.T) {
 		t.Skip("2 GiB pass through: not with -short")
 	}
 	t.Parallel()
-	h := hubtest.Start(t, hub.Options{})
-	refs := clitest.Giants(t, h, hub.GzipStored)
+	h := registrytest.Start(t, registrytest.Options{})
+	refs := clitest.Giants(t, h, registrytest.GzipStored)
 	sink, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -19,30 +19,29 @@ import (
 
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/clitest"
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
-// shelf is a hub with images that run, and the bundles made of them.
+// shelf is a registry with images that run, and the bundles made of them.
 type shelf struct {
-	hub   *hub.Hub
-	names []string // of the Calico set and the sandbox image
+	registry *registrytest.Registry
+	names    []string // of the Calico set and the sandbox image
 }
 
 func newShelf(t *testing.T) *shelf {
 	t.Helper()
-	s := &shelf{hub: hubtest.Start(t, hub.Options{})}
-	program, err := hub.Program(t.Context())
+	s := &shelf{registry: registrytest.Start(t, registrytest.Options{})}
+	program, err := registrytest.Program(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	programs := map[string][]byte{runtime.GOARCH: program}
-	for _, added := range hubtest.Must(s.hub.AddCalico(hub.CalicoOptions{Programs: programs, Compression: hub.GzipStored}))(t) {
+	for _, added := range registrytest.Must(s.registry.AddCalico(registrytest.CalicoOptions{Programs: programs, Compression: registrytest.GzipStored}))(t) {
 		s.names = append(s.names, "docker.io/"+added.Repo+":"+added.Tag)
 	}
-	hubtest.Must(s.hub.AddPause(programs))(t)
+	registrytest.Must(s.registry.AddPause(programs))(t)
 	s.names = append(s.names, nodetest.DefaultSandboxImage)
 	return s
 }
@@ -59,7 +58,7 @@ func (s *shelf) bundle(t *testing.T, images ...string) string {
 	}
 	t.Setenv("HOME", home)
 	out := filepath.Join(home, "bundle.tar")
-	args := append(images, "-o", out, "--mirror", "docker.io="+s.hub.Host(), "--mirror", "registry.k8s.io="+s.hub.Host())
+	args := append(images, "-o", out, "--mirror", "docker.io="+s.registry.Host(), "--mirror", "registry.k8s.io="+s.registry.Host())
 	var told bytes.Buffer
 	if code := program.Run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &told, Err: &told}); code != 0 {
 		t.Fatalf("bundle %v: code %d\n%s", images, code, told.String())
@@ -127,13 +126,13 @@ func containerdReads(t *testing.T, s *shelf, file string) {
 func TestReadersOfSigned(t *testing.T) {
 	load := filepath.Join(clitest.Programs(t), "load")
 	s := newShelf(t)
-	raw := hubtest.Must(s.hub.Document("calico/cni", hub.CalicoTag))(t)
+	raw := registrytest.Must(s.registry.Document("calico/cni", registrytest.CalicoTag))(t)
 	cni := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
-	hubtest.Must(s.hub.AddCosignTag("calico/cni", cni.Digest))(t)
-	hubtest.Must(s.hub.AddReferrer("calico/cni", cni))(t)
-	signed := s.hub.Ref("calico/cni", hub.CalicoTag)
+	registrytest.Must(s.registry.AddCosignTag("calico/cni", cni.Digest))(t)
+	registrytest.Must(s.registry.AddReferrer("calico/cni", cni))(t)
+	signed := s.registry.Ref("calico/cni", registrytest.CalicoTag)
 	file := s.bundle(t, signed, "--referrers")
-	r := hubtest.Must(archive.Open(file))(t)
+	r := registrytest.Must(archive.Open(file))(t)
 	defer r.Close()
 	if img := r.Images()[0]; img.Name != signed || len(img.Referrers) != 2 {
 		t.Fatalf("%s with %d referrers, want %s with 2", img.Name, len(img.Referrers), signed)
@@ -177,7 +176,7 @@ func skopeoReads(t *testing.T, s *shelf, file string) {
 	for _, name := range s.names {
 		places = append(places, "docker-archive:"+file+":"+name)
 	}
-	places = append(places, "oci-archive:"+file+":docker.io/calico/kube-controllers:"+hub.CalicoTag)
+	places = append(places, "oci-archive:"+file+":docker.io/calico/kube-controllers:"+registrytest.CalicoTag)
 	for _, place := range places {
 		out := must(t, skopeo, "inspect", place)
 		if want := `"Architecture": "` + runtime.GOARCH + `"`; !strings.Contains(out, want) {
@@ -191,11 +190,11 @@ func skopeoReads(t *testing.T, s *shelf, file string) {
 // layout of several images, whose indexes are sparse, is read with crane's library.
 func craneReads(t *testing.T, s *shelf, several string) {
 	crane := tool(t, "crane")
-	single := hubtest.Must(s.hub.AddImage("library/single", "v1", hub.Image{Layers: hub.OddLayers()[:1]}))(t) // crane wants gzip in a tarball
+	single := registrytest.Must(s.registry.AddImage("library/single", "v1", registrytest.Image{Layers: registrytest.OddLayers()[:1]}))(t) // crane wants gzip in a tarball
 	file := s.bundle(t, "docker.io/single:v1", "--platform", "linux/amd64")
 	must(t, crane, "validate", "--tarball", file)
-	must(t, crane, "push", unpack(t, file), s.hub.Ref("pushed", "v1"))
-	if got := strings.TrimSpace(must(t, crane, "digest", s.hub.Ref("pushed", "v1"))); got != single.Digest.String() {
+	must(t, crane, "push", unpack(t, file), s.registry.Ref("pushed", "v1"))
+	if got := strings.TrimSpace(must(t, crane, "digest", s.registry.Ref("pushed", "v1"))); got != single.Digest.String() {
 		t.Errorf("pushed: got %s, want %s", got, single.Digest)
 	}
 
@@ -258,7 +257,7 @@ func enginesRead(t *testing.T, s *shelf, _ string) {
 			if out, err := exec.CommandContext(t.Context(), path, "info").CombinedOutput(); err != nil {
 				t.Skipf("not run: %s info: %v\n%s", engine, err, lastLine(out))
 			}
-			hubtest.Must(s.hub.AddImage("stowage-test/reads", "v1", hub.Image{Platform: "linux/" + runtime.GOARCH, Layers: hub.OddLayers()[:1]}))(t)
+			registrytest.Must(s.registry.AddImage("stowage-test/reads", "v1", registrytest.Image{Platform: "linux/" + runtime.GOARCH, Layers: registrytest.OddLayers()[:1]}))(t)
 			out := must(t, path, "load", "-i", s.bundle(t, "docker.io/stowage-test/reads:v1"))
 			if !strings.Contains(out, "stowage-test/reads:v1") {
 				t.Errorf("%s load printed %s", engine, out)

@@ -16,9 +16,8 @@ import (
 	"time"
 
 	"stowage/cmd/internal/clitest"
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 )
 
 // seedVariable is the environment variable that repeats a run of TestKilledStream.
@@ -89,20 +88,20 @@ func brokenStreams(t *testing.T) []brokenStream {
 	t.Helper()
 	skopeo, err := exec.LookPath("skopeo")
 	clitest.Need(t, "skopeo", err)
-	program, err := hub.Program(t.Context())
+	program, err := registrytest.Program(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := hubtest.Start(t, hub.Options{})
+	h := registrytest.Start(t, registrytest.Options{})
 	dir := t.TempDir()
 	pack := func(name string, repos ...string) brokenStream {
 		var images, refs []string
 		for i, repo := range repos {
-			img := hub.Hello(repo, runtime.GOARCH, program)
+			img := registrytest.Hello(repo, runtime.GOARCH, program)
 			img.Layers = append(img.Layers,
-				&hub.Layer{Seed: uint64(i), Files: []hub.File{{Name: "large", Size: 3 << 20}}},
-				&hub.Layer{Seed: 7, Files: []hub.File{{Name: "text", Size: 3 << 20, Fill: hub.FillText}}})
-			hubtest.Must(h.AddImage(repo, "v1", img))(t)
+				&registrytest.Layer{Seed: uint64(i), Files: []registrytest.File{{Name: "large", Size: 3 << 20}}},
+				&registrytest.Layer{Seed: 7, Files: []registrytest.File{{Name: "text", Size: 3 << 20, Fill: registrytest.FillText}}})
+			registrytest.Must(h.AddImage(repo, "v1", img))(t)
 			images = append(images, h.Host()+"/"+repo+":v1")
 			refs = append(refs, h.Host()+"/"+repo+":v1")
 		}

@@ -10,9 +10,8 @@ import (
 	"testing"
 
 	"stowage/cmd/internal/clitest"
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 )
 
 // TestMemoryStaysFlat: layers of 2 GiB, plain and gzip, go from a registry through bundle
@@ -26,8 +25,8 @@ func TestMemoryStaysFlat(t *testing.T) {
 	dir := t.TempDir()
 	// The bundle, and on the node its blobs and what is unpacked of them.
 	clitest.Space(t, dir, 3*2*clitest.GiantLayer+1<<30)
-	h := hubtest.Start(t, hub.Options{})
-	refs := clitest.Giants(t, h, hub.None, hub.GzipStored)
+	h := registrytest.Start(t, registrytest.Options{})
+	refs := clitest.Giants(t, h, registrytest.None, registrytest.GzipStored)
 	file := filepath.Join(dir, "giant.tar")
 	flat(t, dir, "bundle", append(refs, "-o", file, "--platform", "linux/amd64")...)
 	if info, err := os.Stat(file); err != nil || info.Size() < 2*clitest.GiantLayer {

@@ -14,8 +14,7 @@ import (
 	"testing"
 
 	"stowage/cmd/internal/clitest"
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 )
 
 // nobody is the user without rights of most systems.
@@ -27,8 +26,8 @@ func TestPermission(t *testing.T) {
 		clitest.Need(t, "the right to be somebody else", errors.New("not root"))
 	}
 	dir := public(t)
-	h := hubtest.Start(t, hub.Options{})
-	hubtest.Must(h.AddImage("app", "v1", hub.Image{}))(t)
+	h := registrytest.Start(t, registrytest.Options{})
+	registrytest.Must(h.AddImage("app", "v1", registrytest.Image{}))(t)
 	file := filepath.Join(dir, "app.tar")
 	bundle(t, h.Ref("app", "v1"), "-o", file, "--platform", "linux/amd64")
 	socket := filepath.Join(dir, "c.sock")

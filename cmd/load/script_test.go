@@ -9,9 +9,8 @@ import (
 	"testing"
 
 	"stowage/cmd/internal/clitest"
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 )
 
 func TestMain(m *testing.M) {
@@ -44,12 +43,12 @@ func TestNodeScripts(t *testing.T) {
 // sandbox is a bundle with the image of pod sandboxes, which a pod needs to start.
 func sandbox(t *testing.T) string {
 	t.Helper()
-	program, err := hub.Program(t.Context())
+	program, err := registrytest.Program(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := hubtest.Start(t, hub.Options{})
-	hubtest.Must(h.AddPause(map[string][]byte{runtime.GOARCH: program}))(t)
+	h := registrytest.Start(t, registrytest.Options{})
+	registrytest.Must(h.AddPause(map[string][]byte{runtime.GOARCH: program}))(t)
 	dir := t.TempDir()
 	out := filepath.Join(dir, "pause.tar")
 	bundle(t, nodetest.DefaultSandboxImage, "-o", out, "--mirror", "registry.k8s.io="+h.Host())

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command demo shows the main job, live and without any network: a hub that demands a
+// Command demo shows the main job, live and without any network: a registry that demands a
 // login and counts pulls, a real containerd, and the two programs as they are built.
 //
 //	go run ./internal/demo --bin bin --manifest examples/calico.yaml
@@ -23,8 +23,8 @@ import (
 	"github.com/spf13/pflag"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"stowage/internal/hub"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 )
 
 func main() {
@@ -54,7 +54,7 @@ type stage struct {
 	dir      string // scratch
 	bin      string
 	manifest string
-	hub      *hub.Hub
+	registry *registrytest.Registry
 	node     *nodetest.Node
 }
 
@@ -67,10 +67,10 @@ func demo(ctx context.Context, bin, manifest string) (err error) {
 		return err
 	}
 	defer os.RemoveAll(s.dir) // scratch
-	if err := s.startHub(ctx); err != nil {
+	if err := s.startRegistry(ctx); err != nil {
 		return err
 	}
-	defer s.hub.Close() // nothing of it is kept
+	defer s.registry.Close() // nothing of it is kept
 	say("A real containerd starts, with the part the kubelet talks to (CRI).")
 	if s.node, err = nodetest.Launch(ctx, nodetest.Options{}); err != nil {
 		return err
@@ -81,33 +81,33 @@ func demo(ctx context.Context, bin, manifest string) (err error) {
 			return err
 		}
 	}
-	say("Done: %d pulls were counted, and the node asked no registry.", s.hub.Used(user))
+	say("Done: %d pulls were counted, and the node asked no registry.", s.registry.Used(user))
 	return nil
 }
 
 func say(format string, args ...any) { fmt.Printf("\n# "+format+"\n", args...) }
 
-// startHub starts a registry as strict as Docker Hub, with the images of the example.
-func (s *stage) startHub(ctx context.Context) (err error) {
-	s.hub, err = hub.Start(hub.Options{Policy: hub.Policy{
-		Auth: hub.AuthBearer, RefuseAnonymous: true, Redirect: true,
-		Accounts: []hub.Account{{User: user, Password: password, Quota: 100}},
+// startRegistry starts a registry as strict as Docker Hub, with the images of the example.
+func (s *stage) startRegistry(ctx context.Context) (err error) {
+	s.registry, err = registrytest.New(registrytest.Options{Policy: registrytest.Policy{
+		Auth: registrytest.AuthBearer, RefuseAnonymous: true, Redirect: true,
+		Accounts: []registrytest.Account{{User: user, Password: password, Quota: 100}},
 	}})
 	if err != nil {
 		return err
 	}
-	program, err := hub.Program(ctx)
+	program, err := registrytest.Program(ctx)
 	if err != nil {
 		return err
 	}
 	programs := map[string][]byte{runtime.GOARCH: program}
-	if _, err := s.hub.AddCalico(hub.CalicoOptions{Programs: programs, Scale: 20}); err != nil {
+	if _, err := s.registry.AddCalico(registrytest.CalicoOptions{Programs: programs, Scale: 20}); err != nil {
 		return err
 	}
-	if _, err := s.hub.AddPause(programs); err != nil {
+	if _, err := s.registry.AddPause(programs); err != nil {
 		return err
 	}
-	say("A hub at %s demands a login and allows %s 100 pulls.", s.hub.Host(), user)
+	say("A registry at %s demands a login and allows %s 100 pulls.", s.registry.Host(), user)
 	return nil
 }
 
@@ -124,7 +124,7 @@ func (s *stage) refused(ctx context.Context) error {
 	if left, err := filepath.Glob(filepath.Join(s.dir, "calico.tar*")); err != nil || len(left) > 0 {
 		return fmt.Errorf("left behind: %v %v", left, err)
 	}
-	config, err := json.Marshal(map[string]any{"auths": map[string]any{s.hub.Host(): map[string]string{"username": user, "password": password}}})
+	config, err := json.Marshal(map[string]any{"auths": map[string]any{s.registry.Host(): map[string]string{"username": user, "password": password}}})
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (s *stage) refused(ctx context.Context) error {
 func (s *stage) tar() string { return filepath.Join(s.dir, "calico.tar") }
 
 func (s *stage) bundleArgs() []string {
-	return []string{"-f", s.manifest, nodetest.DefaultSandboxImage, "-o", s.tar(), "--mirror", "docker.io=" + s.hub.Host(), "--mirror", "registry.k8s.io=" + s.hub.Host()}
+	return []string{"-f", s.manifest, nodetest.DefaultSandboxImage, "-o", s.tar(), "--mirror", "docker.io=" + s.registry.Host(), "--mirror", "registry.k8s.io=" + s.registry.Host()}
 }
 
 func (s *stage) bundle(ctx context.Context) error {
@@ -144,12 +144,12 @@ func (s *stage) bundle(ctx context.Context) error {
 }
 
 func (s *stage) again(ctx context.Context) error {
-	before := s.hub.Used(user)
+	before := s.registry.Used(user)
 	say("The same again: nothing changed, so nothing is pulled.")
 	if err := s.must(ctx, "bundle", s.bundleArgs()...); err != nil {
 		return err
 	}
-	if now := s.hub.Used(user); now != before {
+	if now := s.registry.Used(user); now != before {
 		return fmt.Errorf("%d pulls for nothing", now-before)
 	}
 	return nil
@@ -173,8 +173,8 @@ func (s *stage) loadAgain(ctx context.Context) error {
 // ask does what the kubelet does before it would pull.
 func (s *stage) ask(ctx context.Context) error {
 	say("What CRI answers for each reference of the manifest (ImageStatus):")
-	for _, repo := range hub.CalicoRepos {
-		name := "docker.io/" + repo + ":" + hub.CalicoTag
+	for _, repo := range registrytest.CalicoRepos {
+		name := "docker.io/" + repo + ":" + registrytest.CalicoTag
 		resp, err := s.node.Images().ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: name}})
 		if err != nil {
 			return err
@@ -188,7 +188,7 @@ func (s *stage) ask(ctx context.Context) error {
 }
 
 func (s *stage) run(ctx context.Context) error {
-	name := "docker.io/calico/cni:" + hub.CalicoTag
+	name := "docker.io/calico/cni:" + registrytest.CalicoTag
 	say("A pod of %s, made through CRI, prints:", name)
 	out, err := s.node.RunContainer(ctx, name)
 	fmt.Print(out)

@@ -10,12 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"stowage/internal/hub"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
-// scaleOfCalico makes the hub's set as large as the real one, about 250 MB.
+// scaleOfCalico makes the registry's set as large as the real one, about 250 MB.
 const scaleOfCalico = 600
 
 // BenchmarkLoad answers how long a node takes to get the images of Calico, and
@@ -66,9 +66,9 @@ func BenchmarkNothingToDo(b *testing.B) {
 			s := newShelf(b)
 			var names []string
 			for i := range images {
-				names = append(names, s.image("acme/app"+strconv.Itoa(i), "v1", hub.Image{Layers: []*hub.Layer{
-					{Files: []hub.File{{Name: "base", Size: 100}}},
-					{Seed: uint64(i), Files: []hub.File{{Name: "app", Size: 100}}},
+				names = append(names, s.image("acme/app"+strconv.Itoa(i), "v1", registrytest.Image{Layers: []*registrytest.Layer{
+					{Files: []registrytest.File{{Name: "base", Size: 100}}},
+					{Seed: uint64(i), Files: []registrytest.File{{Name: "app", Size: 100}}},
 				}}))
 			}
 			bundle := s.bundle(names...)
@@ -114,12 +114,12 @@ func TestMemoryStays(t *testing.T) {
 	const limit = 64 << 20
 	machine, _ := connect(t)
 	s := newShelf(t)
-	var layers []*hub.Layer
-	for i, c := range []hub.Compression{hub.Gzip, hub.Zstd, hub.GzipStored, hub.None} {
-		layers = append(layers, &hub.Layer{Seed: uint64(i), Compression: c,
-			Files: []hub.File{{Name: "f" + strconv.Itoa(i), Size: 100 << 20, Fill: hub.FillText}}})
+	var layers []*registrytest.Layer
+	for i, c := range []registrytest.Compression{registrytest.Gzip, registrytest.Zstd, registrytest.GzipStored, registrytest.None} {
+		layers = append(layers, &registrytest.Layer{Seed: uint64(i), Compression: c,
+			Files: []registrytest.File{{Name: "f" + strconv.Itoa(i), Size: 100 << 20, Fill: registrytest.FillText}}})
 	}
-	name := s.image("acme/huge", "v1", hub.Image{Layers: layers})
+	name := s.image("acme/huge", "v1", registrytest.Image{Layers: layers})
 	path := s.file(archive.PlanOptions{}, wanted{name: name})
 	c, err := order{Address: machine.Address(), Bundle: path, Jobs: 4}.give()
 	must(t, err)

@@ -14,38 +14,37 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
-// shelf is where tests take images from: a hub that nobody asks over HTTP.
+// shelf is where tests take images from: a registry that nobody asks over HTTP.
 type shelf struct {
-	t     testing.TB
-	hub   *hub.Hub
-	added map[string]hub.Added // by the name in bundles
+	t        testing.TB
+	registry *registrytest.Registry
+	added    map[string]registrytest.Added // by the name in bundles
 }
 
 func newShelf(t testing.TB) *shelf {
 	t.Helper()
-	return &shelf{t: t, hub: hubtest.Start(t, hub.Options{}), added: map[string]hub.Added{}}
+	return &shelf{t: t, registry: registrytest.Start(t, registrytest.Options{}), added: map[string]registrytest.Added{}}
 }
 
 // image puts an image on the shelf under a name of Docker Hub.
-func (s *shelf) image(repo, tag string, img hub.Image) string {
+func (s *shelf) image(repo, tag string, img registrytest.Image) string {
 	s.t.Helper()
-	a, err := s.hub.AddImage(repo, tag, img)
+	a, err := s.registry.AddImage(repo, tag, img)
 	return s.keep(a, err)
 }
 
 // index puts an image of several platforms on the shelf.
-func (s *shelf) index(repo, tag string, idx hub.Index) string {
+func (s *shelf) index(repo, tag string, idx registrytest.Index) string {
 	s.t.Helper()
-	a, err := s.hub.AddIndex(repo, tag, idx)
+	a, err := s.registry.AddIndex(repo, tag, idx)
 	return s.keep(a, err)
 }
 
-func (s *shelf) keep(a hub.Added, err error) string {
+func (s *shelf) keep(a registrytest.Added, err error) string {
 	s.t.Helper()
 	if err != nil {
 		s.t.Fatal(err)
@@ -58,18 +57,18 @@ func (s *shelf) keep(a hub.Added, err error) string {
 // hello puts an image with a program that prints "hello from REPO" on the shelf.
 func (s *shelf) hello(repo, tag string) string {
 	s.t.Helper()
-	return s.image(repo, tag, hub.Hello(repo, runtime.GOARCH, program(s.t)))
+	return s.image(repo, tag, registrytest.Hello(repo, runtime.GOARCH, program(s.t)))
 }
 
 // pause puts the image of pod sandboxes on the shelf, under the name that
 // test nodes look for.
 func (s *shelf) pause() string {
 	s.t.Helper()
-	a, err := s.hub.AddPause(map[string][]byte{runtime.GOARCH: program(s.t)})
+	a, err := s.registry.AddPause(map[string][]byte{runtime.GOARCH: program(s.t)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	name := "registry.k8s.io/pause:" + hub.PauseTag
+	name := "registry.k8s.io/pause:" + registrytest.PauseTag
 	s.added[name] = a
 	return name
 }
@@ -77,7 +76,7 @@ func (s *shelf) pause() string {
 // program is the executable of the images that run.
 func program(t testing.TB) []byte {
 	t.Helper()
-	b, err := hub.Program(t.Context())
+	b, err := registrytest.Program(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +155,7 @@ func (s *shelf) describe(d *archive.Draft, w wanted) (archive.Image, error) {
 		}
 	}
 	for _, doc := range documents {
-		raw, err := s.hub.Document(a.Repo, doc.Digest.String())
+		raw, err := s.registry.Document(a.Repo, doc.Digest.String())
 		if err != nil {
 			return img, err
 		}
@@ -175,7 +174,7 @@ func (s *shelf) fill(d *archive.Draft, dg digest.Digest) error {
 	}
 	defer w.Close()
 	for _, a := range s.added {
-		r, err := s.hub.Blob(a.Repo, dg)
+		r, err := s.registry.Blob(a.Repo, dg)
 		if err != nil {
 			continue
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
@@ -72,12 +72,12 @@ func sorted(names []string) []string {
 func TestOnePlatformOfMany(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	var images []hub.Image
+	var images []registrytest.Image
 	for _, arch := range []string{"amd64", "arm64", "riscv64"} {
-		images = append(images, hub.Image{Platform: "linux/" + arch,
-			Layers: []*hub.Layer{{Files: []hub.File{{Name: "arch", Body: []byte(arch)}}}}})
+		images = append(images, registrytest.Image{Platform: "linux/" + arch,
+			Layers: []*registrytest.Layer{{Files: []registrytest.File{{Name: "arch", Body: []byte(arch)}}}}})
 	}
-	name := s.index("acme/multi", "v1", hub.Index{Format: hub.Docker, Images: images, Attestation: true})
+	name := s.index("acme/multi", "v1", registrytest.Index{Format: registrytest.Docker, Images: images, Attestation: true})
 	own := "linux/" + runtime.GOARCH
 	bundles := map[string]*archive.Reader{
 		"all":    s.bundle(name),
@@ -122,10 +122,10 @@ func TestDifferentialBundle(t *testing.T) {
 	for _, discard := range []bool{false, true} {
 		machine, n := connect(t)
 		s := newShelf(t)
-		base, top := hub.ProgramLayer(program(t), "bin/hello"), &hub.Layer{Files: []hub.File{{Name: "new", Size: 100}}}
+		base, top := registrytest.ProgramLayer(program(t), "bin/hello"), &registrytest.Layer{Files: []registrytest.File{{Name: "new", Size: 100}}}
 		config := ocispec.ImageConfig{Entrypoint: []string{"/bin/hello", "it", "runs"}}
-		old := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{base}, Config: config})
-		new := s.image("acme/app", "v2", hub.Image{Layers: []*hub.Layer{base, top}, Config: config})
+		old := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{base}, Config: config})
+		new := s.image("acme/app", "v2", registrytest.Image{Layers: []*registrytest.Layer{base, top}, Config: config})
 		left := s.manifest(old).Layers[0].Digest
 		diff := s.pack(archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left }}, wanted{name: new})
 		before := n.take(t)
@@ -155,11 +155,11 @@ func TestDifferentialBundleAfterDiscardLayers(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	layer := func(seed uint64) *hub.Layer {
-		return &hub.Layer{Seed: seed, Files: []hub.File{{Name: fmt.Sprint("f", seed), Size: 100}}}
+	layer := func(seed uint64) *registrytest.Layer {
+		return &registrytest.Layer{Seed: seed, Files: []registrytest.File{{Name: fmt.Sprint("f", seed), Size: 100}}}
 	}
-	old := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{layer(1), layer(2)}})
-	new := s.image("acme/app", "v2", hub.Image{Layers: []*hub.Layer{layer(3), layer(2)}})
+	old := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{layer(1), layer(2)}})
+	new := s.image("acme/app", "v2", registrytest.Image{Layers: []*registrytest.Layer{layer(3), layer(2)}})
 	left := s.manifest(old).Layers[1].Digest
 	base := s.bundle(old)
 	diff := s.pack(archive.PlanOptions{Base: base.Digest(), Omit: func(d digest.Digest) bool { return d == left }}, wanted{name: new})
@@ -192,7 +192,7 @@ func TestDifferentialBundleAfterDiscardLayers(t *testing.T) {
 func TestBlobLeftOutIsReadFromTheNode(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Files: []hub.File{{Name: "f", Size: 3 << 20}}}}})
+	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Files: []registrytest.File{{Name: "f", Size: 3 << 20}}}}})
 	full := s.bundle(name)
 	left := s.manifest(name).Layers[0]
 	diff := s.pack(archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left.Digest }}, wanted{name: name})
@@ -210,7 +210,7 @@ func TestBlobLeftOutIsReadFromTheNode(t *testing.T) {
 func TestArtifactIsStored(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
-	a, err := s.hub.AddArtifact("acme/rules", "v1", hub.Artifact{Type: "application/x-rules", Blobs: [][]byte{[]byte("allow all")}})
+	a, err := s.registry.AddArtifact("acme/rules", "v1", registrytest.Artifact{Type: "application/x-rules", Blobs: [][]byte{[]byte("allow all")}})
 	name := s.keep(a, err)
 	b := s.bundle(name)
 	r := load(t, n, b, LoadOptions{DiscardLayers: true})

@@ -31,7 +31,7 @@ func (s *shelf) dockerSave(name string) string {
 		must(s.t, err)
 	}
 	blob := func(d digest.Digest) []byte {
-		r, err := s.hub.Blob(s.added[name].Repo, d)
+		r, err := s.registry.Blob(s.added[name].Repo, d)
 		must(s.t, err)
 		raw, err := io.ReadAll(r)
 		must(s.t, err)

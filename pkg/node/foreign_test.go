@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
@@ -73,9 +73,9 @@ func TestForeignStreamIsSkippedOver(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	layers := []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 3 << 20}}}, {Seed: 2, Files: []hub.File{{Name: "b", Size: 100 << 10}}}}
-	first := s.image("acme/base", "v1", hub.Image{Layers: layers[:1]})
-	name := s.image("acme/app", "v1", hub.Image{Layers: layers})
+	layers := []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 3 << 20}}}, {Seed: 2, Files: []registrytest.File{{Name: "b", Size: 100 << 10}}}}
+	first := s.image("acme/base", "v1", registrytest.Image{Layers: layers[:1]})
+	name := s.image("acme/app", "v1", registrytest.Image{Layers: layers})
 	for _, f := range forms {
 		wiped(t, n, f.name, func(t *testing.T, n *Node) {
 			_, err := loadAny(t.Context(), t, n, bytes.NewReader(contentOf(t, s.foreign(f, first))), LoadOptions{})
@@ -95,9 +95,9 @@ func TestForeignStreamThatEndsEarly(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{
-		{Seed: 1, Files: []hub.File{{Name: "a", Size: 3 << 20}}},
-		{Seed: 2, Files: []hub.File{{Name: "b", Size: 3 << 20}}},
+	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{
+		{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 3 << 20}}},
+		{Seed: 2, Files: []registrytest.File{{Name: "b", Size: 3 << 20}}},
 	}})
 	for _, f := range forms {
 		path := s.foreign(f, name)
@@ -137,7 +137,7 @@ func TestForeignStreamThatIsDamaged(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 1 << 20}}}}})
+	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
 	for _, f := range forms {
 		raw := contentOf(t, s.foreign(f, name))
 		flipped := bytes.Clone(raw)
@@ -166,7 +166,7 @@ func TestForeignStreamIsCancelled(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 3 << 20}}}}})
+	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 3 << 20}}}}})
 	raw := contentOf(t, s.foreign(forms[0], name))
 	pr, pw := io.Pipe()
 	defer pw.Close()

@@ -86,7 +86,7 @@ func (w *tarWriter) json(name string, v any) []byte {
 // blob is the content of a blob of an image.
 func (s *shelf) blob(name string, d digest.Digest) []byte {
 	s.t.Helper()
-	r, err := s.hub.Blob(s.added[name].Repo, d)
+	r, err := s.registry.Blob(s.added[name].Repo, d)
 	must(s.t, err)
 	raw, err := io.ReadAll(r)
 	must(s.t, err)
@@ -180,7 +180,7 @@ func indexLast(s *shelf, w *tarWriter, name string) {
 		}
 		seen[d.Digest] = true
 	}
-	raw, err := s.hub.Document(s.added[name].Repo, m.Descriptor.Digest.String())
+	raw, err := s.registry.Document(s.added[name].Repo, m.Descriptor.Digest.String())
 	must(s.t, err)
 	w.file("blobs/sha256/"+m.Descriptor.Digest.Encoded(), raw)
 	w.json("oci-layout", ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion})

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"stowage/internal/hub"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
@@ -49,9 +49,9 @@ func TestFullDiskLeavesTheNodeAsItWas(t *testing.T) {
 			machine, n := connect(t, nodetest.Options{Dir: smallDisk(t, 64<<20)})
 			way.set(n)
 			s := newShelf(t)
-			name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{
-				{Seed: 1, Files: []hub.File{{Name: "a", Size: 5 << 20}}},
-				{Seed: 2, Files: []hub.File{{Name: "b", Size: 9 << 20}}},
+			name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{
+				{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 5 << 20}}},
+				{Seed: 2, Files: []registrytest.File{{Name: "b", Size: 9 << 20}}},
 			}})
 			b := s.bundle(name)
 			before := n.take(t)
@@ -77,7 +77,7 @@ func TestFullDiskIsKnownWithoutACode(t *testing.T) {
 	t.Parallel()
 	machine, n := connect(t, nodetest.Options{Dir: smallDisk(t, 32<<20)})
 	s := newShelf(t)
-	name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 6 << 20}}}}})
+	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 6 << 20}}}}})
 	b := s.bundle(name)
 	session, ctx, err := n.begin(n.namespaced(t), b.Digest())
 	must(t, err)
@@ -112,7 +112,7 @@ func TestTooSmallDiskIsSeenFirst(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 24<<20)})
 	s := newShelf(t)
-	name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 30 << 20}}}}})
+	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 30 << 20}}}}})
 	before := n.take(t)
 	_, err := n.Load(t.Context(), s.bundle(name), LoadOptions{})
 	var short *SpaceError
@@ -125,7 +125,7 @@ func TestTooSmallDiskIsSeenFirst(t *testing.T) {
 func TestDiskThatIsNearlyFullIsTold(t *testing.T) {
 	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 80<<20)})
 	s := newShelf(t)
-	name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 1 << 20}}}}})
+	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
 	_, free, err := space(n.snapshotter.root)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(n.contentRoot, "rest"), make([]byte, free-(8<<20)), 0o600))

@@ -11,7 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/opencontainers/go-digest"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 // TestLeftoversOfALoadThatWasDone ends what loads have left that were killed when everything
@@ -20,7 +20,7 @@ func TestLeftoversOfALoadThatWasDone(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 1000}}}}})
+	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1000}}}}})
 	b := s.bundle(name)
 	load(t, n, b, LoadOptions{})
 	clean := n.take(t)
@@ -78,7 +78,7 @@ func TestEndedLoadKnowsWhatIsVisible(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	b := s.bundle(s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 1000}}}}}))
+	b := s.bundle(s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1000}}}}}))
 	before := n.take(t)
 	cancelled := func(set func(n *Node, o *LoadOptions, cancel func())) error {
 		ctx, cancel := context.WithCancel(t.Context())

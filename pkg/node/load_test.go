@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
-	"stowage/internal/hub"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
@@ -252,11 +252,11 @@ func TestMovedTagIsReported(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 100}}}}})
+	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 100}}}}})
 	first := s.bundle(name)
 	load(t, n, first, LoadOptions{})
 	was := s.added[name].Digest
-	s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 2, Files: []hub.File{{Name: "a", Size: 100}}}}})
+	s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 2, Files: []registrytest.File{{Name: "a", Size: 100}}}}})
 	second := s.bundle(name)
 	r := load(t, n, second, LoadOptions{})
 	got := r.Images[0]
@@ -306,7 +306,7 @@ func TestLoadsAtOnce(t *testing.T) {
 // 150 KiB of layers for each platform.
 func (s *shelf) calico(scale int) []string {
 	s.t.Helper()
-	all, err := s.hub.AddCalico(hub.CalicoOptions{Scale: scale})
+	all, err := s.registry.AddCalico(registrytest.CalicoOptions{Scale: scale})
 	must(s.t, err)
 	var names []string
 	for _, a := range all {
@@ -316,7 +316,7 @@ func (s *shelf) calico(scale int) []string {
 }
 
 // manifest is the image of this machine's architecture under a name.
-func (s *shelf) manifest(name string) hub.Manifest {
+func (s *shelf) manifest(name string) registrytest.Manifest {
 	s.t.Helper()
 	for _, m := range s.added[name].Manifests {
 		if m.Platform == nil || m.Platform.Architecture == runtime.GOARCH {
@@ -324,7 +324,7 @@ func (s *shelf) manifest(name string) hub.Manifest {
 		}
 	}
 	s.t.Fatalf("%s has nothing for %s", name, runtime.GOARCH)
-	return hub.Manifest{}
+	return registrytest.Manifest{}
 }
 
 // wantedAll wants all platforms of the names.

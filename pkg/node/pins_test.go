@@ -14,15 +14,15 @@ import (
 	"github.com/opencontainers/go-digest"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"stowage/internal/hub"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
 // simple puts an image of one small layer on the shelf.
 func (s *shelf) simple(repo, tag string, seed uint64) string {
 	s.t.Helper()
-	return s.image(repo, tag, hub.Image{Layers: []*hub.Layer{{Seed: seed, Files: []hub.File{{Name: tag, Size: 100}}}}})
+	return s.image(repo, tag, registrytest.Image{Layers: []*registrytest.Layer{{Seed: seed, Files: []registrytest.File{{Name: tag, Size: 100}}}}})
 }
 
 // pinnedNames lists the records with a pin, image ids left out.

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
@@ -57,9 +57,9 @@ func kinds(all []Warning) (k []Kind) {
 func TestPlace(t *testing.T) {
 	s := newShelf(t)
 	name := s.simple("acme/a", "v1", 1)
-	index := s.index("acme/multi", "v1", hub.Index{Format: hub.Docker, Images: []hub.Image{
-		{Platform: "linux/amd64", Layers: []*hub.Layer{{Seed: 4, Files: []hub.File{{Name: "a", Size: 9}}}}},
-		{Platform: "linux/arm64", Layers: []*hub.Layer{{Seed: 5, Files: []hub.File{{Name: "a", Size: 9}}}}},
+	index := s.index("acme/multi", "v1", registrytest.Index{Format: registrytest.Docker, Images: []registrytest.Image{
+		{Platform: "linux/amd64", Layers: []*registrytest.Layer{{Seed: 4, Files: []registrytest.File{{Name: "a", Size: 9}}}}},
+		{Platform: "linux/arm64", Layers: []*registrytest.Layer{{Seed: 5, Files: []registrytest.File{{Name: "a", Size: 9}}}}},
 	}})
 	whole := s.file(archive.PlanOptions{}, wanted{name: name}, wanted{name: index})
 	part := s.file(archive.PlanOptions{}, wanted{index, "linux/arm64"})

@@ -15,7 +15,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
@@ -101,10 +101,10 @@ func TestKilledLoadIsTakenUp(t *testing.T) {
 	machine, n := connect(t)
 	s := newShelf(t)
 	// Stored, so that the layers are as large as their files and die in ingest.
-	layer := func(seed uint64) *hub.Layer {
-		return &hub.Layer{Seed: seed, Compression: hub.GzipStored, Files: []hub.File{{Name: "f", Size: 24 << 20}}}
+	layer := func(seed uint64) *registrytest.Layer {
+		return &registrytest.Layer{Seed: seed, Compression: registrytest.GzipStored, Files: []registrytest.File{{Name: "f", Size: 24 << 20}}}
 	}
-	name := s.image("acme/large", "v1", hub.Image{Layers: []*hub.Layer{layer(1), layer(2)}})
+	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{layer(1), layer(2)}})
 	path := s.file(archive.PlanOptions{}, wanted{name: name})
 	before := n.take(t)
 
@@ -147,7 +147,7 @@ func TestKilledLoadIsTakenUp(t *testing.T) {
 func TestWrongPartIsSentAgain(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "f", Size: 1 << 20}}}}})
+	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "f", Size: 1 << 20}}}}})
 	b := s.bundle(name)
 	desc := s.manifest(name).Layers[0]
 	sess, ctx, err := n.begin(n.namespaced(t), b.Digest())

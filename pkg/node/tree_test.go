@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
@@ -23,7 +23,7 @@ import (
 func TestTreeIsTheOneOfImport(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	name := s.image("acme/odd", "v1", hub.Image{Layers: oddLayers()})
+	name := s.image("acme/odd", "v1", registrytest.Image{Layers: oddLayers()})
 	path := s.file(archive.PlanOptions{}, wanted{name: name})
 	b := openBundle(t, path)
 
@@ -94,10 +94,10 @@ func withoutFolders(tree map[string]string) map[string]string {
 	return rest
 }
 
-// oddLayers are the hub's, but for a hard link from one layer into another:
+// oddLayers are the registry's, but for a hard link from one layer into another:
 // containerd cannot make one above an overlay, and image builders copy the file.
-func oddLayers() []*hub.Layer {
-	layers := append(hub.OddLayers(), &hub.Layer{Seed: 9, Files: []hub.File{
+func oddLayers() []*registrytest.Layer {
+	layers := append(registrytest.OddLayers(), &registrytest.Layer{Seed: 9, Files: []registrytest.File{
 		{Name: "tmp/in-a-folder-of-below", Size: 10}, {Name: "home/.wh.notes"}, {Name: "new/folder/file", Size: 10},
 	}})
 	for i, l := range layers {
@@ -105,8 +105,8 @@ func oddLayers() []*hub.Layer {
 		for _, f := range l.Files {
 			own[f.Name] = true
 		}
-		kept := slices.DeleteFunc(slices.Clone(l.Files), func(f hub.File) bool { return f.Type == tar.TypeLink && !own[f.Link] })
-		layers[i] = &hub.Layer{Seed: l.Seed, Compression: l.Compression, Files: kept}
+		kept := slices.DeleteFunc(slices.Clone(l.Files), func(f registrytest.File) bool { return f.Type == tar.TypeLink && !own[f.Link] })
+		layers[i] = &registrytest.Layer{Seed: l.Seed, Compression: l.Compression, Files: kept}
 	}
 	return layers
 }
@@ -117,14 +117,14 @@ func TestManyLayersInAnyOrder(t *testing.T) {
 	t.Parallel()
 	const depth = 12
 	s := newShelf(t)
-	var layers []*hub.Layer
+	var layers []*registrytest.Layer
 	for i := range depth {
-		layers = append(layers, &hub.Layer{Seed: uint64(i), Files: []hub.File{{Name: fmt.Sprint("f", i), Size: int64(1000 * (depth - i))}}})
+		layers = append(layers, &registrytest.Layer{Seed: uint64(i), Files: []registrytest.File{{Name: fmt.Sprint("f", i), Size: int64(1000 * (depth - i))}}})
 	}
 	var names []string
-	sets := [][]*hub.Layer{layers, layers[:5], append(slices.Clone(layers[:3]), layers[9:]...), {layers[7], layers[7], layers[2]}}
+	sets := [][]*registrytest.Layer{layers, layers[:5], append(slices.Clone(layers[:3]), layers[9:]...), {layers[7], layers[7], layers[2]}}
 	for i, set := range sets {
-		names = append(names, s.image(fmt.Sprint("acme/many", i), "v1", hub.Image{Layers: set}))
+		names = append(names, s.image(fmt.Sprint("acme/many", i), "v1", registrytest.Image{Layers: set}))
 	}
 	b := s.bundle(names...)
 	_, n := connect(t)

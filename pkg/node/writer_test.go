@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 )
 
@@ -23,9 +23,9 @@ func TestContainerdThatEnds(t *testing.T) {
 	outer := t
 	machine, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{
-		{Seed: 1, Files: []hub.File{{Name: "a", Size: 1 << 20}}},
-		{Seed: 2, Files: []hub.File{{Name: "b", Size: 1 << 20}}},
+	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{
+		{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}},
+		{Seed: 2, Files: []registrytest.File{{Name: "b", Size: 1 << 20}}},
 	}})
 	path := s.file(archive.PlanOptions{}, wanted{name: name})
 	loads := map[string]func(context.Context, *Node, LoadOptions) (*Report, error){
@@ -86,7 +86,7 @@ func TestBusyBlobIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", hub.Image{Layers: []*hub.Layer{{Seed: 1, Files: []hub.File{{Name: "a", Size: 1 << 20}}}}})
+	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
 	ref := ingestRef(s.manifest(name).Layers[0].Digest)
 	other, err := n.content.Writer(n.namespaced(t), content.WithRef(ref))
 	must(t, err)

@@ -6,19 +6,18 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 )
 
 // BenchmarkResolve is how long 100 images of two platforms take to be looked up, from a
 // registry on this machine with tokens, with nothing held ("first") and all of it ("again").
 func BenchmarkResolve(b *testing.B) {
-	h := hubtest.Start(b, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer}})
+	h := registrytest.Start(b, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
 	var names []string
 	for i := range 100 {
 		repo := fmt.Sprintf("team/image%d", i)
-		layer := &hub.Layer{Files: []hub.File{{Name: "f", Size: int64(i)}}}
-		hubtest.Must(h.AddIndex(repo, "v1", hub.Index{Images: []hub.Image{{Layers: []*hub.Layer{layer}}, {Platform: "linux/arm64", Layers: []*hub.Layer{layer}}}}))(b)
+		layer := &registrytest.Layer{Files: []registrytest.File{{Name: "f", Size: int64(i)}}}
+		registrytest.Must(h.AddIndex(repo, "v1", registrytest.Index{Images: []registrytest.Image{{Layers: []*registrytest.Layer{layer}}, {Platform: "linux/arm64", Layers: []*registrytest.Layer{layer}}}}))(b)
 		names = append(names, h.Ref(repo, "v1"))
 	}
 	held := &memory{}
@@ -57,9 +56,9 @@ func (n nothing) Missing() []Range                     { return []Range{{0, n.si
 // that gives each connection 50 MB/s.
 func BenchmarkFetch(b *testing.B) {
 	const size = 256 << 20
-	h := hubtest.Start(b, hub.Options{})
-	layer := &hub.Layer{Files: []hub.File{{Name: "f", Size: size, Fill: hub.FillSparse}}, Compression: hub.None}
-	blob := hubtest.Must(h.AddImage("a/b", "v1", hub.Image{Layers: []*hub.Layer{layer}}))(b).Manifests[0].Layers[0]
+	h := registrytest.Start(b, registrytest.Options{})
+	layer := &registrytest.Layer{Files: []registrytest.File{{Name: "f", Size: size, Fill: registrytest.FillSparse}}, Compression: registrytest.None}
+	blob := registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{Layers: []*registrytest.Layer{layer}}))(b).Manifests[0].Layers[0]
 	c, err := New(Options{Platforms: []ocispec.Platform{amd64}})
 	if err != nil {
 		b.Fatal(err)
@@ -78,7 +77,7 @@ func BenchmarkFetch(b *testing.B) {
 		{"50MBps/ranges", 50e6, nothing{blob.Size}},
 	} {
 		b.Run(run.name, func(b *testing.B) {
-			h.Set(func(f *hub.Faults) { f.ConnRate = run.rate })
+			h.Set(func(f *registrytest.Faults) { f.ConnRate = run.rate })
 			h.Reset()
 			b.ReportAllocs()
 			for b.Loop() {

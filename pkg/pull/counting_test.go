@@ -14,32 +14,33 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 	"stowage/pkg/pull/account"
 )
 
 // TestMovedTag: what is held by digest is not asked for again.
 func TestMovedTag(t *testing.T) {
-	layer := func(n int64) []*hub.Layer { return []*hub.Layer{{Files: []hub.File{{Name: "f", Size: n}}}} }
-	first := hub.Image{Layers: layer(1)}
-	arm := hub.Image{Platform: "linux/arm64", Layers: layer(2)}
+	layer := func(n int64) []*registrytest.Layer {
+		return []*registrytest.Layer{{Files: []registrytest.File{{Name: "f", Size: n}}}}
+	}
+	first := registrytest.Image{Layers: layer(1)}
+	arm := registrytest.Image{Platform: "linux/arm64", Layers: layer(2)}
 	for name, c := range map[string]struct {
-		then hub.Index
+		then registrytest.Index
 		gets int
 	}{
-		"to another image":            {hub.Index{Images: []hub.Image{{Layers: layer(3)}, arm}}, 2},
-		"another platform changed":    {hub.Index{Images: []hub.Image{first, {Platform: "linux/arm64", Layers: layer(4)}}}, 1},
-		"attestations were added":     {hub.Index{Images: []hub.Image{first, arm}, Attestation: true}, 1},
-		"to what it meant before":     {hub.Index{Images: []hub.Image{first, arm}}, 0},
-		"the index alone was written": {hub.Index{Images: []hub.Image{first, arm}, Annotations: map[string]string{"a": "b"}}, 1},
+		"to another image":            {registrytest.Index{Images: []registrytest.Image{{Layers: layer(3)}, arm}}, 2},
+		"another platform changed":    {registrytest.Index{Images: []registrytest.Image{first, {Platform: "linux/arm64", Layers: layer(4)}}}, 1},
+		"attestations were added":     {registrytest.Index{Images: []registrytest.Image{first, arm}, Attestation: true}, 1},
+		"to what it meant before":     {registrytest.Index{Images: []registrytest.Image{first, arm}}, 0},
+		"the index alone was written": {registrytest.Index{Images: []registrytest.Image{first, arm}, Annotations: map[string]string{"a": "b"}}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer}})
-			hubtest.Must(h.AddIndex("a/b", "v1", hub.Index{Images: []hub.Image{first, arm}}))(t)
+			h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
+			registrytest.Must(h.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{first, arm}}))(t)
 			docs := &memory{}
 			resolve(t, newClient(t, func(o *Options) { o.Documents = docs }), h.Ref("a/b", "v1"))
-			then := hubtest.Must(h.AddIndex("a/b", "v1", c.then))(t)
+			then := registrytest.Must(h.AddIndex("a/b", "v1", c.then))(t)
 			h.Reset()
 			got := resolve(t, newClient(t, func(o *Options) { o.Documents = docs }), h.Ref("a/b", "v1"))
 			n := h.Counts()
@@ -52,8 +53,8 @@ func TestMovedTag(t *testing.T) {
 
 // TestFurtherPlatforms: one GET each, on top of the index.
 func TestFurtherPlatforms(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer}})
-	hubtest.Must(h.AddIndex("a/b", "v1", hub.Index{Images: []hub.Image{{}, {Platform: "linux/arm64"}, {Platform: "linux/arm/v7"}, {Platform: "linux/s390x"}}}))(t)
+	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
+	registrytest.Must(h.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}, {Platform: "linux/arm/v7"}, {Platform: "linux/s390x"}}}))(t)
 	for list, gets := range map[string]int{"linux/amd64": 2, "linux/amd64,linux/arm64/v8": 3, "linux/arm/v7,linux/amd64,linux/arm64": 4, "all": 5} {
 		t.Run(list, func(t *testing.T) {
 			h.Reset()
@@ -80,7 +81,7 @@ func TestFurtherPlatforms(t *testing.T) {
 
 // TestEstimate: sizes where they are known, and whose pulls are spent.
 func TestEstimate(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer, AnonymousQuota: 50, Accounts: []hub.Account{{User: "ann", Password: "pw", Quota: 200}}}})
+	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, AnonymousQuota: 50, Accounts: []registrytest.Account{{User: "ann", Password: "pw", Quota: 200}}}})
 	names := many(t, h, 4)
 	docs := &memory{}
 	var asked Estimate
@@ -119,9 +120,9 @@ func TestEstimate(t *testing.T) {
 // TestSameDigestElsewhere: two repositories with one image cost one pull, and one that
 // fails does not take the other with it.
 func TestSameDigestElsewhere(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{})
-	hubtest.Must(h.AddImage("a/one", "v1", hub.Image{}))(t)
-	d := hubtest.Must(h.AddImage("a/two", "v1", hub.Image{}))(t)
+	h := registrytest.Start(t, registrytest.Options{})
+	registrytest.Must(h.AddImage("a/one", "v1", registrytest.Image{}))(t)
+	d := registrytest.Must(h.AddImage("a/two", "v1", registrytest.Image{}))(t)
 	resolve(t, newClient(t, nil), h.Ref("a/one", "v1"), h.Ref("a/two", "v1"))
 	if n := h.Counts().ManifestGets; n != 1 {
 		t.Errorf("%d GETs, want 1", n)
@@ -134,8 +135,8 @@ func TestSameDigestElsewhere(t *testing.T) {
 
 // TestDigests: HEAD alone, and nothing at all where the digest is in the name.
 func TestDigests(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer}})
-	added := hubtest.Must(h.AddIndex("a/b", "v1", hub.Index{Images: []hub.Image{{}, {Platform: "linux/arm64"}}}))(t)
+	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
+	added := registrytest.Must(h.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}}}))(t)
 	pinned := h.Ref("a/b", "v1") + "@" + added.Digest.String()
 	c := newClient(t, nil)
 	got, failures, err := c.Digests(t.Context(), refs(h.Ref("a/b", "v1"), h.Ref("a/b", "none"), pinned, h.Ref("a/b", "v1")))
@@ -150,7 +151,7 @@ func TestDigests(t *testing.T) {
 	if n := h.Counts(); n.ManifestHeads != 2 || n.ManifestGets != 0 || n.BlobGets != 0 {
 		t.Errorf("%d HEADs, %d GETs, want 2 and none", n.ManifestHeads, n.ManifestGets)
 	}
-	h.Set(func(f *hub.Faults) { f.HeadStatus = 405 })
+	h.Set(func(f *registrytest.Faults) { f.HeadStatus = 405 })
 	_, failures, err = c.Digests(t.Context(), refs(h.Ref("a/b", "v1")))
 	if err != nil || len(failures) != 1 || !strings.Contains(failures[0].Err.Error(), "HEAD") || h.Counts().ManifestGets != 0 {
 		t.Errorf("without HEAD: %v, %v", failures, err)
@@ -159,8 +160,8 @@ func TestDigests(t *testing.T) {
 
 // TestDigestThatHasGone: a lock file outlives what it names.
 func TestDigestThatHasGone(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{})
-	added := hubtest.Must(h.AddIndex("a/b", "v1", hub.Index{Images: []hub.Image{{}, {Platform: "linux/arm64"}}}))(t)
+	h := registrytest.Start(t, registrytest.Options{})
+	added := registrytest.Must(h.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}}}))(t)
 	child := added.Manifests[0].Digest
 	for _, gone := range []digest.Digest{child, added.Digest} {
 		if err := h.Delete("a/b", gone.String()); err != nil {
@@ -198,7 +199,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 		t.Skip("makes 2,000 images")
 	}
 	const images, pad, bound = 2000, 20 << 10, 3 << 10
-	h := hubtest.Start(t, hub.Options{})
+	h := registrytest.Start(t, registrytest.Options{})
 	layer := h.AddBlob("a/b", []byte("layer"))
 	var names []string
 	for i := range images {
@@ -231,11 +232,11 @@ func heap() int64 {
 
 // TestManyRepositories: what is too much for one token's address goes into several.
 func TestManyRepositories(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer}})
+	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
 	var names []string
 	for i := range scopesPerToken + 1 {
 		repo := "team/project-with-a-long-name/" + time.Duration(i+1).String()
-		hubtest.Must(h.AddImage(repo, "v1", hub.Image{}))(t)
+		registrytest.Must(h.AddImage(repo, "v1", registrytest.Image{}))(t)
 		names = append(names, h.Ref(repo, "v1"))
 	}
 	for n, want := range map[int]int{scopesPerToken - 1: 1, scopesPerToken: 1, scopesPerToken + 1: 2} {
@@ -249,7 +250,7 @@ func TestManyRepositories(t *testing.T) {
 
 // TestIdentityTokens: a refresh token out of a login file buys access tokens.
 func TestIdentityTokens(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer, RefuseAnonymous: true, Accounts: []hub.Account{{User: "ann", Password: "pw"}}}})
+	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, RefuseAnonymous: true, Accounts: []registrytest.Account{{User: "ann", Password: "pw"}}}})
 	names := many(t, h, 3)
 	file := filepath.Join(t.TempDir(), "config.json")
 	if err := os.WriteFile(file, []byte(`{"auths":{"`+h.Host()+`":{"identitytoken":"`+h.IdentityToken("ann")+`"}}}`), 0o600); err != nil {

@@ -102,7 +102,7 @@ func (c *Client) accounts(ctx context.Context, e endpoint, secrets []string) ([]
 
 // asAccounts runs fn with the accounts of an endpoint until one is not refused, as the
 // kubelet does. Docker Hub locks an account after some wrong passwords, so there the first
-// refusal is the last (docker/hub-feedback 2201). Anonymous is never tried after a refusal.
+// refusal is the last (docker/registry-feedback 2201). Anonymous is never tried after a refusal.
 func (c *Client) asAccounts(ctx context.Context, e endpoint, secrets []string, fn func(*session, endpoint) error) error {
 	accounts, err := c.accounts(ctx, e, secrets)
 	if err != nil {
@@ -113,7 +113,7 @@ func (c *Client) asAccounts(ctx context.Context, e endpoint, secrets []string, f
 		if s, err = c.session(ctx, e, a); err == nil {
 			err = fn(s, e)
 		}
-		if err == nil || !isAuth(err) || e.host == hubHost {
+		if err == nil || !isAuth(err) || e.host == registryHost {
 			return err
 		}
 	}

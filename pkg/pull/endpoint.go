@@ -59,8 +59,8 @@ type endpoint struct {
 	pullOnly, resolveOnly bool
 }
 
-// hubHost is where Docker Hub's API answers; names say docker.io.
-const hubHost = "registry-1.docker.io"
+// registryHost is where Docker Hub's API answers; names say docker.io.
+const registryHost = "registry-1.docker.io"
 
 // errNowhere says that the mirrors of a registry leave nobody to ask.
 var errNowhere = errors.New("no host is configured that may be asked for this")
@@ -105,7 +105,7 @@ func (c *Client) pullers(repo reference.Named) []endpoint {
 // own: an account for docker.io is not offered to it.
 func (e endpoint) repository() string {
 	host := e.host
-	if host == hubHost {
+	if host == registryHost {
 		host = "docker.io"
 	}
 	return host + "/" + e.repo
@@ -139,7 +139,7 @@ func ParseMirror(s string) (string, Mirror, error) {
 			return "", Mirror{}, fmt.Errorf("mirror %q: prefix %q: %w", s, prefix, err)
 		}
 	}
-	if registry == "index.docker.io" || registry == hubHost {
+	if registry == "index.docker.io" || registry == registryHost {
 		registry = "docker.io"
 	}
 	return registry, Mirror{Host: host, Prefix: prefix}, nil

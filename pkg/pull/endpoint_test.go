@@ -10,14 +10,14 @@ import (
 
 func TestEndpoints(t *testing.T) {
 	c, err := New(Options{Platforms: []ocispec.Platform{{OS: "linux"}}, Mirrors: map[string][]Mirror{
-		"docker.io": {{Host: "mirror.example:5000", Prefix: "hub"}, {Host: "second.example"}},
+		"docker.io": {{Host: "mirror.example:5000", Prefix: "registry"}, {Host: "second.example"}},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][]string{
 		"docker.io/library/busybox:latest": {
-			"https://mirror.example:5000/v2/hub/library/busybox/manifests/latest?ns=docker.io",
+			"https://mirror.example:5000/v2/registry/library/busybox/manifests/latest?ns=docker.io",
 			"https://second.example/v2/library/busybox/manifests/latest?ns=docker.io",
 			"https://registry-1.docker.io/v2/library/busybox/manifests/latest",
 		},
@@ -42,7 +42,7 @@ func TestMirrorIsItsOwnHost(t *testing.T) {
 	if got := (endpoint{host: "mirror.example", repo: "library/busybox", origin: "docker.io"}).repository(); got != "mirror.example/library/busybox" {
 		t.Errorf("accounts for the mirror are looked up as %q", got)
 	}
-	if got := (endpoint{host: hubHost, repo: "library/busybox"}).repository(); got != "docker.io/library/busybox" {
+	if got := (endpoint{host: registryHost, repo: "library/busybox"}).repository(); got != "docker.io/library/busybox" {
 		t.Errorf("accounts for Docker Hub are looked up as %q", got)
 	}
 }
@@ -52,10 +52,10 @@ func TestParseMirror(t *testing.T) {
 		registry string
 		mirror   Mirror
 	}{
-		"docker.io=mirror.example":            {"docker.io", Mirror{Host: "mirror.example"}},
-		"docker.io=127.0.0.1:5000/hub/proxy/": {"docker.io", Mirror{Host: "127.0.0.1:5000", Prefix: "hub/proxy"}},
-		"index.docker.io=m.example":           {"docker.io", Mirror{Host: "m.example"}},
-		"quay.io=[::1]:5000":                  {"quay.io", Mirror{Host: "[::1]:5000"}},
+		"docker.io=mirror.example":                 {"docker.io", Mirror{Host: "mirror.example"}},
+		"docker.io=127.0.0.1:5000/registry/proxy/": {"docker.io", Mirror{Host: "127.0.0.1:5000", Prefix: "registry/proxy"}},
+		"index.docker.io=m.example":                {"docker.io", Mirror{Host: "m.example"}},
+		"quay.io=[::1]:5000":                       {"quay.io", Mirror{Host: "[::1]:5000"}},
 	} {
 		registry, m, err := ParseMirror(in)
 		if err != nil || registry != want.registry || m.Host != want.mirror.Host || m.Prefix != want.mirror.Prefix {
@@ -92,15 +92,15 @@ func TestRangeStart(t *testing.T) {
 }
 
 func TestMirrorRepository(t *testing.T) {
-	rewrite := Mirror{Host: "mirror.example:5000", Prefix: "hub", Rewrites: []Rewrite{{Match: regexp.MustCompile("^library/(.*)"), To: "official/$1"}}}
+	rewrite := Mirror{Host: "mirror.example:5000", Prefix: "registry", Rewrites: []Rewrite{{Match: regexp.MustCompile("^library/(.*)"), To: "official/$1"}}}
 	for _, c := range []struct {
 		mirror     Mirror
 		path, want string
 	}{
 		{Mirror{Host: "mirror.example"}, "library/busybox", "mirror.example/library/busybox"},
-		{rewrite, "library/busybox", "mirror.example:5000/hub/official/busybox"},
-		{rewrite, "team/app", "mirror.example:5000/hub/team/app"},
-		{Mirror{Host: hubHost}, "team/app", "docker.io/team/app"},
+		{rewrite, "library/busybox", "mirror.example:5000/registry/official/busybox"},
+		{rewrite, "team/app", "mirror.example:5000/registry/team/app"},
+		{Mirror{Host: registryHost}, "team/app", "docker.io/team/app"},
 	} {
 		if got := c.mirror.Repository(c.path); got != c.want {
 			t.Errorf("%+v: %s becomes %s, want %s", c.mirror, c.path, got, c.want)

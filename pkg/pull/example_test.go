@@ -7,19 +7,19 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 	"stowage/pkg/pull"
 )
 
 // What a name means is asked for by HEAD, which costs no pull; the plan is known before the
 // first request that does.
 func ExampleClient_Resolve() {
-	registry, err := hub.Start(hub.Options{Policy: hub.Policy{AnonymousQuota: 100}})
+	registry, err := registrytest.New(registrytest.Options{Policy: registrytest.Policy{AnonymousQuota: 100}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer registry.Close()
-	if _, err := registry.AddIndex("team/app", "v1", hub.Index{Images: []hub.Image{{}, {Platform: "linux/arm64"}}}); err != nil {
+	if _, err := registry.AddIndex("team/app", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}}}); err != nil {
 		log.Fatal(err)
 	}
 
@@ -47,10 +47,10 @@ func ExampleClient_Resolve() {
 }
 
 func ExampleParseMirror() {
-	registry, mirror, err := pull.ParseMirror("docker.io=mirror.example:5000/hub")
+	registry, mirror, err := pull.ParseMirror("docker.io=mirror.example:5000/registry")
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(registry, mirror.Host, mirror.Prefix)
-	// Output: docker.io mirror.example:5000 hub
+	// Output: docker.io mirror.example:5000 registry
 }

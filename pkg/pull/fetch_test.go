@@ -11,32 +11,31 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 )
 
 func TestFetchFromServersThatHurt(t *testing.T) {
 	const size = 300_000
-	blobs := hub.Filter{Kinds: []hub.Kind{hub.KindBlob}}
-	for name, f := range map[string]hub.Faults{
+	blobs := registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindBlob}}
+	for name, f := range map[string]registrytest.Faults{
 		"good":                              {},
-		"cuts every 70000 bytes":            {Cut: hub.Strike{After: 70_000, Times: hub.Always}},
-		"cuts once, ignores ranges":         {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesIgnored},
-		"cuts once, 400 for ranges":         {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesBadRequest},
-		"cuts once, 403 for ranges":         {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesForbidden},
-		"cuts once, 416 for ranges":         {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesUnsatisfiable},
-		"cuts once, wrong Content-Range":    {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesWrongHeader},
-		"cuts once, wrong bytes in ranges":  {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesWrongBytes},
-		"cuts once, short ranges":           {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesShort},
-		"cuts once, closed ranges only":     {Cut: hub.Strike{After: 70_000, Times: 1}, Ranges: hub.RangesClosedOnly},
-		"503 three times":                   {Fail: hub.Failure{Times: 3}},
+		"cuts every 70000 bytes":            {Cut: registrytest.Strike{After: 70_000, Times: registrytest.Always}},
+		"cuts once, ignores ranges":         {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesIgnored},
+		"cuts once, 400 for ranges":         {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesBadRequest},
+		"cuts once, 403 for ranges":         {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesForbidden},
+		"cuts once, 416 for ranges":         {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesUnsatisfiable},
+		"cuts once, wrong Content-Range":    {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesWrongHeader},
+		"cuts once, wrong bytes in ranges":  {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesWrongBytes},
+		"cuts once, short ranges":           {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesShort},
+		"cuts once, closed ranges only":     {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesClosedOnly},
+		"503 three times":                   {Fail: registrytest.Failure{Times: 3}},
 		"no Content-Length":                 {NoLength: true},
-		"stalls once":                       {Stall: hub.Strike{After: 70_000, Times: 1}},
+		"stalls once":                       {Stall: registrytest.Strike{After: 70_000, Times: 1}},
 		"abuse limit":                       {TooMany: 2},
-		"cuts before any byte, three times": {Cut: hub.Strike{After: 0, Times: 3}},
+		"cuts before any byte, three times": {Cut: registrytest.Strike{After: 0, Times: 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, ref, layer, raw := content(t, hub.Options{Policy: hub.Policy{Redirect: true, Auth: hub.AuthBearer}}, size)
+			h, ref, layer, raw := content(t, registrytest.Options{Policy: registrytest.Policy{Redirect: true, Auth: registrytest.AuthBearer}}, size)
 			c := newClient(t, func(o *Options) {
 				if f.Stall.Times > 0 { // elsewhere a slow machine must not look like a stall
 					o.StallTimeout = 200 * time.Millisecond
@@ -44,7 +43,7 @@ func TestFetchFromServersThatHurt(t *testing.T) {
 			})
 			resolve(t, c, ref)
 			f.Only = blobs
-			h.Set(func(faults *hub.Faults) { *faults = f })
+			h.Set(func(faults *registrytest.Faults) { *faults = f })
 			s := newSink(layer)
 			if err := c.Fetch(t.Context(), layer, s); err != nil {
 				t.Fatal(err)
@@ -57,7 +56,7 @@ func TestFetchFromServersThatHurt(t *testing.T) {
 }
 
 func TestFetchGoesOnInsideTheBlob(t *testing.T) {
-	h, ref, layer, raw := content(t, hub.Options{}, 300_000)
+	h, ref, layer, raw := content(t, registrytest.Options{}, 300_000)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
 	h.Reset()
@@ -73,7 +72,7 @@ func TestFetchGoesOnInsideTheBlob(t *testing.T) {
 
 // TestFetchDoubtsItsOwnPrefix: what an earlier run left may be wrong; once from the start.
 func TestFetchDoubtsItsOwnPrefix(t *testing.T) {
-	_, ref, layer, raw := content(t, hub.Options{}, 300_000)
+	_, ref, layer, raw := content(t, registrytest.Options{}, 300_000)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
 	s := newSink(layer)
@@ -87,10 +86,12 @@ func TestFetchDoubtsItsOwnPrefix(t *testing.T) {
 }
 
 func TestFetchNamesWhoSendsWrongBytes(t *testing.T) {
-	h, ref, layer, _ := content(t, hub.Options{}, 1000)
+	h, ref, layer, _ := content(t, registrytest.Options{}, 1000)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
-	h.Set(func(f *hub.Faults) { f.Only, f.Corrupt = hub.Filter{Kinds: []hub.Kind{hub.KindBlob}}, hub.Always })
+	h.Set(func(f *registrytest.Faults) {
+		f.Only, f.Corrupt = registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindBlob}}, registrytest.Always
+	})
 	err := c.Fetch(t.Context(), layer, newSink(layer))
 	var wrong *ContentError
 	if !errors.As(err, &wrong) || wrong.Host != h.Host() {
@@ -100,12 +101,12 @@ func TestFetchNamesWhoSendsWrongBytes(t *testing.T) {
 
 // TestFetchAllGetsWhatItCan: one blob that is gone does not keep the others away.
 func TestFetchAllGetsWhatItCan(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{})
-	var layers []*hub.Layer
+	h := registrytest.Start(t, registrytest.Options{})
+	var layers []*registrytest.Layer
 	for i := range 5 {
-		layers = append(layers, &hub.Layer{Files: []hub.File{{Name: "f", Size: int64(1000 * i)}}, Seed: uint64(i)})
+		layers = append(layers, &registrytest.Layer{Files: []registrytest.File{{Name: "f", Size: int64(1000 * i)}}, Seed: uint64(i)})
 	}
-	added := hubtest.Must(h.AddImage("a/b", "v1", hub.Image{Layers: layers}))(t)
+	added := registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{Layers: layers}))(t)
 	blobs := added.Manifests[0].Layers
 	c := newClient(t, nil)
 	resolve(t, c, h.Ref("a/b", "v1"))
@@ -138,7 +139,7 @@ func (r *reporting) Commit() error {
 
 // TestFullDisk: a fault of this side is told at once and no other server is asked.
 func TestFullDisk(t *testing.T) {
-	h, ref, layer, _ := content(t, hub.Options{}, 1000)
+	h, ref, layer, _ := content(t, registrytest.Options{}, 1000)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
 	h.Reset()

@@ -12,11 +12,10 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 )
 
-// passage is a server before a hub that notes which requests carry which header.
+// passage is a server before a registry that notes which requests carry which header.
 type passage struct {
 	*httptest.Server
 	mu   sync.Mutex
@@ -111,8 +110,8 @@ func TestHeaderBySchemeAndHost(t *testing.T) {
 
 // TestHeaderBesideAnAccount: a login goes on as usual, and its token is what counts.
 func TestHeaderBesideAnAccount(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{TLS: true, Policy: hub.Policy{Auth: hub.AuthBearer}})
-	hubtest.Must(h.AddImage("a/b", "v1", hub.Image{}))(t)
+	h := registrytest.Start(t, registrytest.Options{TLS: true, Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
+	registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{}))(t)
 	resolve(t, newClient(t, func(o *Options) {
 		o.Hosts = map[string]Host{h.Host(): {CA: h.CAPEM(), Header: http.Header{"X-Team": {"t"}}}}
 	}), h.Ref("a/b", "v1"))
@@ -181,9 +180,9 @@ func TestMirrorCapabilities(t *testing.T) {
 
 // TestPullOnlyMirror: the tag is asked for at the origin, the bytes come from the mirror.
 func TestPullOnlyMirror(t *testing.T) {
-	origin, mirror := hubtest.Start(t, hub.Options{}), hubtest.Start(t, hub.Options{})
-	hubtest.Must(origin.AddImage("a/b", "v1", hub.Image{}))(t)
-	hubtest.Must(mirror.AddImage("a/b", "v1", hub.Image{}))(t)
+	origin, mirror := registrytest.Start(t, registrytest.Options{}), registrytest.Start(t, registrytest.Options{})
+	registrytest.Must(origin.AddImage("a/b", "v1", registrytest.Image{}))(t)
+	registrytest.Must(mirror.AddImage("a/b", "v1", registrytest.Image{}))(t)
 	resolve(t, newClient(t, func(o *Options) {
 		o.Mirrors = map[string][]Mirror{origin.Host(): {{Host: mirror.Host(), PullOnly: true}}}
 	}), origin.Ref("a/b", "v1"))

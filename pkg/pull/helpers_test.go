@@ -13,13 +13,13 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 	"stowage/pkg/pull/account"
 )
 
 // addManifest puts a manifest of our own making under a tag, with a config for
 // linux/amd64 unless it has one.
-func addManifest(t *testing.T, h *hub.Hub, repo, tag string, m ocispec.Manifest) ocispec.Descriptor {
+func addManifest(t *testing.T, h *registrytest.Registry, repo, tag string, m ocispec.Manifest) ocispec.Descriptor {
 	t.Helper()
 	if m.Config.Digest == "" {
 		raw, err := json.Marshal(ocispec.Image{Platform: amd64})
@@ -34,14 +34,14 @@ func addManifest(t *testing.T, h *hub.Hub, repo, tag string, m ocispec.Manifest)
 }
 
 // addIndex puts an index of our own making under a tag.
-func addIndex(t *testing.T, h *hub.Hub, repo, tag string, children ...ocispec.Descriptor) ocispec.Descriptor {
+func addIndex(t *testing.T, h *registrytest.Registry, repo, tag string, children ...ocispec.Descriptor) ocispec.Descriptor {
 	t.Helper()
 	return addDocument(t, h, repo, tag, ocispec.MediaTypeImageIndex, ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: children,
 	})
 }
 
-func addDocument(t *testing.T, h *hub.Hub, repo, tag, mediaType string, doc any) ocispec.Descriptor {
+func addDocument(t *testing.T, h *registrytest.Registry, repo, tag, mediaType string, doc any) ocispec.Descriptor {
 	t.Helper()
 	raw, err := json.Marshal(doc)
 	if err != nil {

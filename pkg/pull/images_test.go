@@ -14,8 +14,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 )
 
 // platform puts a platform on a descriptor.
@@ -44,19 +43,19 @@ func forPlatforms(list ...string) func(*Options) {
 
 // TestOddIndexes: what is found in the field beside the plain index of images.
 func TestOddIndexes(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{})
+	h := registrytest.Start(t, registrytest.Options{})
 	add := func(repo string, p string) ocispec.Descriptor {
-		return hubtest.Must(h.AddImage(repo, "of-"+strings.ReplaceAll(p, "/", "-"), hub.Image{Platform: p}))(t).Descriptor
+		return registrytest.Must(h.AddImage(repo, "of-"+strings.ReplaceAll(p, "/", "-"), registrytest.Image{Platform: p}))(t).Descriptor
 	}
 	amd, arm := add("a/b", "linux/amd64"), add("a/b", "linux/arm64")
-	chart := hubtest.Must(h.AddArtifact("a/b", "chart", hub.Artifact{Type: "application/vnd.cncf.helm.config.v1+json"}))(t).Descriptor
+	chart := registrytest.Must(h.AddArtifact("a/b", "chart", registrytest.Artifact{Type: "application/vnd.cncf.helm.config.v1+json"}))(t).Descriptor
 	chart.ArtifactType = ""
 	inner := addIndex(t, h, "a/b", "inner", platform(amd, "linux/amd64"), platform(arm, "linux/arm64"))
 	bare := func(d ocispec.Descriptor) ocispec.Descriptor {
 		return ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
 	}
 	embedded := bare(amd)
-	embedded.Data = hubtest.Must(h.Document("a/b", amd.Digest.String()))(t)
+	embedded.Data = registrytest.Must(h.Document("a/b", amd.Digest.String()))(t)
 	addIndex(t, h, "a/b", "nested", inner)
 	addIndex(t, h, "a/b", "no-platforms", bare(arm), bare(amd))
 	addIndex(t, h, "a/b", "artifacts", bare(chart))
@@ -120,10 +119,10 @@ func TestOddIndexes(t *testing.T) {
 
 // TestWindows: a node runs images of its own build, so without a build all are taken.
 func TestWindows(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{})
+	h := registrytest.Start(t, registrytest.Options{})
 	var children []ocispec.Descriptor
 	for i, build := range []string{"10.0.17763.6000", "10.0.20348.2700", "10.0.26100.1"} {
-		d := hubtest.Must(h.AddImage("win/app", build, hub.Image{Platform: "windows/amd64", Layers: []*hub.Layer{{Files: []hub.File{{Name: "f", Size: int64(i)}}}}}))(t).Descriptor
+		d := registrytest.Must(h.AddImage("win/app", build, registrytest.Image{Platform: "windows/amd64", Layers: []*registrytest.Layer{{Files: []registrytest.File{{Name: "f", Size: int64(i)}}}}}))(t).Descriptor
 		d.Platform = &ocispec.Platform{OS: "windows", Architecture: "amd64", OSVersion: build}
 		children = append(children, d)
 	}
@@ -143,19 +142,19 @@ func TestWindows(t *testing.T) {
 
 // TestFormats: Docker's media types and OCI's, also mixed.
 func TestFormats(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{})
-	docker, oci := hub.Image{Format: hub.Docker}, hub.Image{Platform: "linux/arm64"}
-	hubtest.Must(h.AddIndex("a/b", "docker", hub.Index{Format: hub.Docker, Images: []hub.Image{docker, oci}}))(t)
-	hubtest.Must(h.AddIndex("a/b", "oci", hub.Index{Images: []hub.Image{oci, docker}}))(t)
-	hubtest.Must(h.AddImage("a/b", "single", docker))(t)
+	h := registrytest.Start(t, registrytest.Options{})
+	docker, oci := registrytest.Image{Format: registrytest.Docker}, registrytest.Image{Platform: "linux/arm64"}
+	registrytest.Must(h.AddIndex("a/b", "docker", registrytest.Index{Format: registrytest.Docker, Images: []registrytest.Image{docker, oci}}))(t)
+	registrytest.Must(h.AddIndex("a/b", "oci", registrytest.Index{Images: []registrytest.Image{oci, docker}}))(t)
+	registrytest.Must(h.AddImage("a/b", "single", docker))(t)
 	resolve(t, newClient(t, nil), h.Ref("a/b", "docker"), h.Ref("a/b", "oci"), h.Ref("a/b", "single"))
 	resolve(t, newClient(t, forPlatforms("linux/amd64", "linux/arm64")), h.Ref("a/b", "docker"), h.Ref("a/b", "oci"))
 }
 
 // TestAttestationsStayOut unless they are asked for.
 func TestAttestationsStayOut(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{})
-	added := hubtest.Must(h.AddIndex("a/b", "v1", hub.Index{Images: []hub.Image{{}, {Platform: "linux/arm64"}}, Attestation: true}))(t)
+	h := registrytest.Start(t, registrytest.Options{})
+	added := registrytest.Must(h.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}}, Attestation: true}))(t)
 	for with, want := range map[bool]int{false: 2, true: 3} {
 		images := resolve(t, newClient(t, func(o *Options) { o.Referrers = with }), h.Ref("a/b", "v1"))
 		if got := len(images[0].Present); got != want || images[0].Target.Digest != added.Digest || len(images[0].Referrers) > 0 {
@@ -178,19 +177,19 @@ func TestReferrers(t *testing.T) {
 		"no API, no tag": {false, false, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer}, Faults: hub.Faults{NoReferrers: !c.api}})
-			added := hubtest.Must(h.AddIndex("a/b", "v1", hub.Index{Images: []hub.Image{{}, {Platform: "linux/arm64"}}}))(t)
+			h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}, Faults: registrytest.Faults{NoReferrers: !c.api}})
+			added := registrytest.Must(h.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}}}))(t)
 			child := added.Manifests[0].Descriptor
 			if c.api && c.want > 0 {
-				hubtest.Must(h.AddReferrer("a/b", added.Descriptor))(t)
-				hubtest.Must(h.AddReferrer("a/b", child))(t)
-				hubtest.Must(h.AddReferrer("a/b", added.Manifests[1].Descriptor))(t) // of a platform that stays out
+				registrytest.Must(h.AddReferrer("a/b", added.Descriptor))(t)
+				registrytest.Must(h.AddReferrer("a/b", child))(t)
+				registrytest.Must(h.AddReferrer("a/b", added.Manifests[1].Descriptor))(t) // of a platform that stays out
 			}
 			if c.tags {
-				hubtest.Must(h.AddCosignTag("a/b", added.Digest))(t)
+				registrytest.Must(h.AddCosignTag("a/b", added.Digest))(t)
 			}
 			if c.fallback {
-				sbom := hubtest.Must(h.AddArtifact("a/b", "", hub.Artifact{Type: "application/spdx+json", Blobs: [][]byte{[]byte("sbom")}}))(t)
+				sbom := registrytest.Must(h.AddArtifact("a/b", "", registrytest.Artifact{Type: "application/spdx+json", Blobs: [][]byte{[]byte("sbom")}}))(t)
 				addIndex(t, h, "a/b", tagFor(child.Digest), sbom.Descriptor)
 			}
 			h.Reset()
@@ -233,11 +232,11 @@ func TestReferrers(t *testing.T) {
 // TestReferrerOfNobody: a list may name what does not say that it is about the image. It is
 // left out with a word, and the others are taken.
 func TestReferrerOfNobody(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{})
-	added := hubtest.Must(h.AddImage("a/b", "v1", hub.Image{}))(t)
-	other := hubtest.Must(h.AddImage("a/b", "v2", hub.Image{Annotations: map[string]string{"n": "2"}}))(t)
-	stray := hubtest.Must(h.AddReferrer("a/b", other.Descriptor))(t)
-	good := hubtest.Must(h.AddReferrer("a/b", added.Descriptor))(t)
+	h := registrytest.Start(t, registrytest.Options{})
+	added := registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{}))(t)
+	other := registrytest.Must(h.AddImage("a/b", "v2", registrytest.Image{Annotations: map[string]string{"n": "2"}}))(t)
+	stray := registrytest.Must(h.AddReferrer("a/b", other.Descriptor))(t)
+	good := registrytest.Must(h.AddReferrer("a/b", added.Descriptor))(t)
 	var told []string
 	c := newClient(t, func(o *Options) {
 		o.Referrers = true
@@ -260,13 +259,13 @@ func TestReferrerOfNobody(t *testing.T) {
 
 // TestReferrersFail: what cannot be asked for is no "none".
 func TestReferrersFail(t *testing.T) {
-	for name, f := range map[string]hub.Faults{
-		"500":         {Fail: hub.Failure{Status: 500, Times: hub.Always}, Only: hub.Filter{Kinds: []hub.Kind{hub.KindReferrers}}},
-		"403":         {Fail: hub.Failure{Status: 403, Times: hub.Always}, Only: hub.Filter{Kinds: []hub.Kind{hub.KindReferrers}}},
-		"403 of tags": {Fail: hub.Failure{Status: 403, Times: hub.Always}, Only: hub.Filter{Path: "/manifests/sha256-"}},
+	for name, f := range map[string]registrytest.Faults{
+		"500":         {Fail: registrytest.Failure{Status: 500, Times: registrytest.Always}, Only: registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindReferrers}}},
+		"403":         {Fail: registrytest.Failure{Status: 403, Times: registrytest.Always}, Only: registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindReferrers}}},
+		"403 of tags": {Fail: registrytest.Failure{Status: 403, Times: registrytest.Always}, Only: registrytest.Filter{Path: "/manifests/sha256-"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, ref, _, _ := content(t, hub.Options{Faults: f}, 10)
+			h, ref, _, _ := content(t, registrytest.Options{Faults: f}, 10)
 			if err := failure(t, newClient(t, func(o *Options) { o.Referrers = true }), ref); err == nil || h.Counts().Requests == 0 {
 				t.Error("no error")
 			}
@@ -276,14 +275,14 @@ func TestReferrersFail(t *testing.T) {
 
 // TestReferrersPages: a list in several parts, and one that never ends.
 func TestReferrersPages(t *testing.T) {
-	h, ref, _, _ := content(t, hub.Options{}, 10)
+	h, ref, _, _ := content(t, registrytest.Options{}, 10)
 	var subject ocispec.Descriptor
 	for _, d := range resolve(t, newClient(t, nil), ref)[0].Present {
 		subject = d
 	}
 	var all []ocispec.Descriptor
 	for i := range 3 {
-		all = append(all, hubtest.Must(h.AddArtifact("a/b", "", hub.Artifact{Type: "application/x", Blobs: [][]byte{{byte(i)}}, Subject: &subject}))(t).Descriptor)
+		all = append(all, registrytest.Must(h.AddArtifact("a/b", "", registrytest.Artifact{Type: "application/x", Blobs: [][]byte{{byte(i)}}, Subject: &subject}))(t).Descriptor)
 	}
 	for name, endless := range map[string]bool{"three pages": false, "endless": true} {
 		t.Run(name, func(t *testing.T) {

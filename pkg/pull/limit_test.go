@@ -12,18 +12,17 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 	"stowage/pkg/pull/account"
 )
 
-// many puts single images into a hub and returns their names.
-func many(t *testing.T, h *hub.Hub, n int) []string {
+// many puts single images into a registry and returns their names.
+func many(t *testing.T, h *registrytest.Registry, n int) []string {
 	t.Helper()
 	var names []string
 	for i := range n {
 		repo := fmt.Sprintf("a/b%d", i)
-		hubtest.Must(h.AddImage(repo, "v1", hub.Image{Layers: []*hub.Layer{{Files: []hub.File{{Name: "f", Size: int64(i)}}}}}))(t)
+		registrytest.Must(h.AddImage(repo, "v1", registrytest.Image{Layers: []*registrytest.Layer{{Files: []registrytest.File{{Name: "f", Size: int64(i)}}}}}))(t)
 		names = append(names, h.Ref(repo, "v1"))
 	}
 	return names
@@ -55,7 +54,7 @@ func TestWaitForThePullLimit(t *testing.T) {
 	for name, c := range map[string]struct {
 		retryAfter string
 		wait       time.Duration
-		renewed    time.Duration // when the hub has pulls again
+		renewed    time.Duration // when the registry has pulls again
 		steps      int           // waits
 		ok         bool
 	}{
@@ -64,15 +63,15 @@ func TestWaitForThePullLimit(t *testing.T) {
 		"exactly at the end":                 {"", 10 * time.Minute, 10 * time.Minute, 2, true},
 		"too late":                           {"", 10 * time.Minute, 11 * time.Minute, 2, false},
 		"not allowed":                        {"", 0, time.Minute, 0, false},
-		"seconds":                            {hub.RetrySeconds(2 * time.Hour), 6 * time.Hour, 2 * time.Hour, 1, true},
-		"date":                               {hub.RetryDate(time.Now().Add(2 * time.Hour)), 6 * time.Hour, 90 * time.Minute, 1, true},
-		"unix time":                          {hub.RetryEpoch(time.Now().Add(2 * time.Hour)), 6 * time.Hour, 90 * time.Minute, 1, true},
-		"duration":                           {hub.RetryDuration(2 * time.Hour), 6 * time.Hour, 2 * time.Hour, 1, true},
-		"the registry says it is too far":    {hub.RetrySeconds(7 * time.Hour), 6 * time.Hour, 7 * time.Hour, 0, false},
-		"the registry was wrong, looks more": {hub.RetrySeconds(time.Hour), 6 * time.Hour, 65 * time.Minute, 2, true},
+		"seconds":                            {registrytest.RetrySeconds(2 * time.Hour), 6 * time.Hour, 2 * time.Hour, 1, true},
+		"date":                               {registrytest.RetryDate(time.Now().Add(2 * time.Hour)), 6 * time.Hour, 90 * time.Minute, 1, true},
+		"unix time":                          {registrytest.RetryEpoch(time.Now().Add(2 * time.Hour)), 6 * time.Hour, 90 * time.Minute, 1, true},
+		"duration":                           {registrytest.RetryDuration(2 * time.Hour), 6 * time.Hour, 2 * time.Hour, 1, true},
+		"the registry says it is too far":    {registrytest.RetrySeconds(7 * time.Hour), 6 * time.Hour, 7 * time.Hour, 0, false},
+		"the registry was wrong, looks more": {registrytest.RetrySeconds(time.Hour), 6 * time.Hour, 65 * time.Minute, 2, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer, AnonymousQuota: pulls}, Faults: hub.Faults{RetryAfter: c.retryAfter}})
+			h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, AnonymousQuota: pulls}, Faults: registrytest.Faults{RetryAfter: c.retryAfter}})
 			names := many(t, h, images)
 			var told []Notice
 			var mu sync.Mutex
@@ -82,7 +81,7 @@ func TestWaitForThePullLimit(t *testing.T) {
 			})
 			k := &clock{then: func(total time.Duration) {
 				if total >= c.renewed {
-					h.SetPolicy(func(p *hub.Policy) { p.AnonymousQuota = 100 })
+					h.SetPolicy(func(p *registrytest.Policy) { p.AnonymousQuota = 100 })
 				}
 			}}
 			client.sleep = k.sleep
@@ -115,7 +114,7 @@ func TestWaitForThePullLimit(t *testing.T) {
 
 // TestWaitIsForAll: the time allowed is for the whole run, not for each image.
 func TestWaitIsForAll(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{Policy: hub.Policy{AnonymousQuota: 1}})
+	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{AnonymousQuota: 1}})
 	names := many(t, h, 5)
 	c := newClient(t, func(o *Options) { o.Wait, o.Jobs = 12*time.Minute, 1 })
 	k := &clock{then: func(total time.Duration) { // a pull comes back with every step
@@ -144,7 +143,7 @@ func (k *clock) total() time.Duration {
 
 // TestBlobsComeThoughTheLimitIsMet: blobs do not count, and what was resolved can be had.
 func TestBlobsComeThoughTheLimitIsMet(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer, AnonymousQuota: 1}})
+	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, AnonymousQuota: 1}})
 	names := many(t, h, 3)
 	c := newClient(t, func(o *Options) { o.Jobs = 1 })
 	images, failures, err := c.Resolve(t.Context(), refs(names...))
@@ -159,14 +158,14 @@ func TestBlobsComeThoughTheLimitIsMet(t *testing.T) {
 
 // TestForgetAfterLongWaits: a helper's token may have ended while the client waited.
 func TestForgetAfterLongWaits(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer, RefuseAnonymous: true, Accounts: []hub.Account{
+	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, RefuseAnonymous: true, Accounts: []registrytest.Account{
 		{User: "ann", Password: "first", Quota: 1}, {User: "bob", Password: "second", Quota: 10},
 	}}})
 	names := many(t, h, 2)
 	list := &forgetful{lists: [][]account.Account{{login1(t, h.Host(), "ann", "first")}, {login1(t, h.Host(), "bob", "second")}}}
 	c := newClient(t, func(o *Options) { o.Wait, o.Jobs, o.Accounts = time.Hour, 1, list })
 	c.sleep = (&clock{then: func(time.Duration) {
-		h.SetPolicy(func(p *hub.Policy) { p.Accounts[0].Password = "ended" })
+		h.SetPolicy(func(p *registrytest.Policy) { p.Accounts[0].Password = "ended" })
 		h.Revoke()
 	}}).sleep
 	resolve(t, c, names...)
@@ -229,12 +228,12 @@ func TestAbuseLimitSlowsDown(t *testing.T) {
 
 // TestAbuseLimitOfMinutes: more refusals than a request is tried for otherwise.
 func TestAbuseLimitOfMinutes(t *testing.T) {
-	h, ref, layer, _ := content(t, hub.Options{Faults: hub.Faults{TooMany: 20}}, 1000)
+	h, ref, layer, _ := content(t, registrytest.Options{Faults: registrytest.Faults{TooMany: 20}}, 1000)
 	c := newClient(t, nil)
 	k := &clock{}
 	c.sleep = k.sleep
 	resolve(t, c, ref)
-	h.Set(func(f *hub.Faults) { f.TooMany = 20 })
+	h.Set(func(f *registrytest.Faults) { f.TooMany = 20 })
 	if err := c.Fetch(t.Context(), layer, newSink(layer)); err != nil {
 		t.Error(err)
 	}
@@ -245,16 +244,16 @@ func TestAbuseLimitOfMinutes(t *testing.T) {
 
 // TestAbuseLimitForEver: when it does not pass, it is a rate limit and no other fault.
 func TestAbuseLimitForEver(t *testing.T) {
-	for _, kind := range []hub.Kind{hub.KindPing, hub.KindToken, hub.KindManifest, hub.KindBlob} {
+	for _, kind := range []registrytest.Kind{registrytest.KindPing, registrytest.KindToken, registrytest.KindManifest, registrytest.KindBlob} {
 		t.Run(string(kind), func(t *testing.T) {
-			h, ref, layer, _ := content(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer}}, 1000)
+			h, ref, layer, _ := content(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}}, 1000)
 			c := newClient(t, nil)
-			if kind == hub.KindBlob {
+			if kind == registrytest.KindBlob {
 				resolve(t, c, ref)
 			}
-			h.Set(func(f *hub.Faults) { f.Only.Kinds, f.TooMany = []hub.Kind{kind}, hub.Always })
+			h.Set(func(f *registrytest.Faults) { f.Only.Kinds, f.TooMany = []registrytest.Kind{kind}, registrytest.Always })
 			var err error
-			if kind == hub.KindBlob {
+			if kind == registrytest.KindBlob {
 				err = c.Fetch(t.Context(), layer, newSink(layer))
 			} else {
 				err = failure(t, c, ref)
@@ -288,9 +287,9 @@ func TestLookAfter(t *testing.T) {
 
 // TestRefusedLoginIsNotRepeated: whatever the number of images, a wrong password goes out once.
 func TestRefusedLoginIsNotRepeated(t *testing.T) {
-	for name, auth := range map[string]hub.Auth{"token server": hub.AuthBearer, "basic": hub.AuthBasic} {
+	for name, auth := range map[string]registrytest.Auth{"token server": registrytest.AuthBearer, "basic": registrytest.AuthBasic} {
 		t.Run(name, func(t *testing.T) {
-			h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: auth, Accounts: []hub.Account{{User: "ann", Password: "right"}}}})
+			h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: auth, Accounts: []registrytest.Account{{User: "ann", Password: "right"}}}})
 			names := many(t, h, 20)
 			list := accounts{h.Host(): {login1(t, h.Host(), "ann", "wrong")}}
 			_, failures, err := newClient(t, func(o *Options) { o.Accounts = list }).Resolve(t.Context(), refs(names...))
@@ -300,13 +299,13 @@ func TestRefusedLoginIsNotRepeated(t *testing.T) {
 		})
 	}
 	t.Run("refused when renewed", func(t *testing.T) {
-		h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer, Accounts: []hub.Account{{User: "ann", Password: "right"}}}})
+		h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, Accounts: []registrytest.Account{{User: "ann", Password: "right"}}}})
 		names := many(t, h, 20)
 		list := accounts{h.Host(): {login1(t, h.Host(), "ann", "right")}}
 		c := newClient(t, func(o *Options) {
 			o.Accounts = list
 			o.Before = func(Estimate) error {
-				h.SetPolicy(func(p *hub.Policy) { p.Accounts[0].Password = "changed" })
+				h.SetPolicy(func(p *registrytest.Policy) { p.Accounts[0].Password = "changed" })
 				h.Revoke()
 				return nil
 			}
@@ -322,7 +321,7 @@ func TestWarning(t *testing.T) {
 	for in, want := range map[string]string{
 		`299 - "this tag is deprecated"`: "this tag is deprecated",
 		`299 - "say \"pull\" no more"`:   `say "pull" no more`,
-		`299 hub "with an agent"`:        "with an agent",
+		`299 registry "with an agent"`:   "with an agent",
 		`199 - "of another kind"`:        "",
 		`299 - no quotes`:                "",
 		`299 - "not closed`:              "",
@@ -339,7 +338,7 @@ func TestWarning(t *testing.T) {
 
 // TestWarningsOnce: however many answers carry it.
 func TestWarningsOnce(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{Faults: hub.Faults{Warning: "this registry moves in May"}})
+	h := registrytest.Start(t, registrytest.Options{Faults: registrytest.Faults{Warning: "this registry moves in May"}})
 	names := many(t, h, 5)
 	var told []Notice
 	var mu sync.Mutex

@@ -112,7 +112,7 @@ func trust(pems ...[]byte) (*tls.Config, error) {
 // dialled is the host that answers for a registry as people name it.
 func dialled(registry string) string {
 	if registry == "docker.io" || registry == "index.docker.io" {
-		return hubHost
+		return registryHost
 	}
 	return registry
 }

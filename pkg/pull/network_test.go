@@ -24,15 +24,14 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 )
 
 // TestAuthorities: a registry with a certificate of its own authority.
 func TestAuthorities(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{TLS: true, Policy: hub.Policy{Auth: hub.AuthBearer, Redirect: true}})
-	added := hubtest.Must(h.AddImage("a/b", "v1", hub.Image{}))(t)
-	other := hubtest.Start(t, hub.Options{TLS: true})
+	h := registrytest.Start(t, registrytest.Options{TLS: true, Policy: registrytest.Policy{Auth: registrytest.AuthBearer, Redirect: true}})
+	added := registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{}))(t)
+	other := registrytest.Start(t, registrytest.Options{TLS: true})
 	for name, c := range map[string]struct {
 		change func(*Options)
 		ok     bool
@@ -144,8 +143,8 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		resolve(t, newClient(t, func(o *Options) { o.CA = ca }), name+"/a/b:v1")
 		return
 	}
-	h := hubtest.Start(t, hub.Options{TLS: true, Names: []string{name}})
-	hubtest.Must(h.AddImage("a/b", "v1", hub.Image{}))(t)
+	h := registrytest.Start(t, registrytest.Options{TLS: true, Names: []string{name}})
+	registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{}))(t)
 	at := t.TempDir() + "/ca.pem"
 	if err := os.WriteFile(at, h.CAPEM(), 0o600); err != nil {
 		t.Fatal(err)
@@ -199,8 +198,8 @@ func TestMirrorShapes(t *testing.T) {
 	c := newClient(t, func(o *Options) {
 		o.Mirrors = map[string][]Mirror{
 			"docker.io": {
-				{Host: "one.example", Prefix: "hub"},
-				{Host: "two.example", Root: "/artifactory/api/docker/hub/v2"},
+				{Host: "one.example", Prefix: "registry"},
+				{Host: "two.example", Root: "/artifactory/api/docker/registry/v2"},
 				{Host: "three.example", Rewrites: []Rewrite{{regexp.MustCompile("^library/(.*)"), "official/$1"}, {regexp.MustCompile("busybox"), "never"}}},
 			},
 			"*": {{Host: "any.example"}},
@@ -208,8 +207,8 @@ func TestMirrorShapes(t *testing.T) {
 	})
 	for name, want := range map[string][]string{
 		"docker.io/library/busybox:1": {
-			"https://one.example/v2/hub/library/busybox/manifests/1?ns=docker.io",
-			"https://two.example/artifactory/api/docker/hub/v2/library/busybox/manifests/1?ns=docker.io",
+			"https://one.example/v2/registry/library/busybox/manifests/1?ns=docker.io",
+			"https://two.example/artifactory/api/docker/registry/v2/library/busybox/manifests/1?ns=docker.io",
 			"https://three.example/v2/official/busybox/manifests/1?ns=docker.io",
 			"https://registry-1.docker.io/v2/library/busybox/manifests/1",
 		},
@@ -231,9 +230,9 @@ func TestMirrorShapes(t *testing.T) {
 
 // TestMirrorWithARoot: even the ping goes there.
 func TestMirrorWithARoot(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{})
-	hubtest.Must(h.AddImage("a/b", "v1", hub.Image{}))(t)
-	const root = "/api/docker/hub/v2"
+	h := registrytest.Start(t, registrytest.Options{})
+	registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{}))(t)
+	const root = "/api/docker/registry/v2"
 	var outside []string
 	c := newClient(t, func(o *Options) {
 		o.Mirrors = map[string][]Mirror{"registry.test": {{Host: h.Host(), Root: root}}}
@@ -259,11 +258,11 @@ func (f wire) RoundTrip(req *http.Request) (*http.Response, error) { return f(re
 // TestResolveAtOrigin: the origin says what a tag means, the mirror serves the bytes, and
 // lies of the mirror are met by the digest.
 func TestResolveAtOrigin(t *testing.T) {
-	origin := hubtest.Start(t, hub.Options{Policy: hub.Policy{AnonymousQuota: 10}})
-	added := hubtest.Must(origin.AddIndex("a/b", "v1", hub.Index{Images: []hub.Image{{}, {Platform: "linux/arm64"}}}))(t)
-	mirror := hubtest.Start(t, hub.Options{})
-	hubtest.Must(mirror.AddIndex("a/b", "v1", hub.Index{Images: []hub.Image{{}, {Platform: "linux/arm64"}}}))(t)
-	stale := hubtest.Must(mirror.AddImage("a/b", "old", hub.Image{Layers: []*hub.Layer{{Files: []hub.File{{Name: "f", Size: 9}}}}}))(t)
+	origin := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{AnonymousQuota: 10}})
+	added := registrytest.Must(origin.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}}}))(t)
+	mirror := registrytest.Start(t, registrytest.Options{})
+	registrytest.Must(mirror.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}}}))(t)
+	stale := registrytest.Must(mirror.AddImage("a/b", "old", registrytest.Image{Layers: []*registrytest.Layer{{Files: []registrytest.File{{Name: "f", Size: 9}}}}}))(t)
 	if err := mirror.Move("a/b", "v1", stale.Digest); err != nil {
 		t.Fatal(err)
 	}
@@ -293,8 +292,8 @@ func TestResolveAtOrigin(t *testing.T) {
 		}
 	})
 	t.Run("the mirror lies", func(t *testing.T) {
-		mirror.Set(func(f *hub.Faults) { f.Corrupt = hub.Always })
-		defer mirror.Set(hub.Heal)
+		mirror.Set(func(f *registrytest.Faults) { f.Corrupt = registrytest.Always })
+		defer mirror.Set(registrytest.Heal)
 		if _, images, failures := ask(t); len(failures) > 0 || images[0].Target.Digest != added.Digest {
 			t.Errorf("%v, %v, want it from the origin", images, failures)
 		}
@@ -303,19 +302,19 @@ func TestResolveAtOrigin(t *testing.T) {
 		}
 	})
 	t.Run("both fail", func(t *testing.T) {
-		only := hub.Faults{Fail: hub.Failure{Status: 500, Times: hub.Always}, Only: hub.Filter{Kinds: []hub.Kind{hub.KindManifest}, Methods: []string{"GET"}}}
-		mirror.Set(func(f *hub.Faults) { *f = only })
-		origin.Set(func(f *hub.Faults) { *f = only })
-		defer mirror.Set(hub.Heal)
-		defer origin.Set(hub.Heal)
+		only := registrytest.Faults{Fail: registrytest.Failure{Status: 500, Times: registrytest.Always}, Only: registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindManifest}, Methods: []string{"GET"}}}
+		mirror.Set(func(f *registrytest.Faults) { *f = only })
+		origin.Set(func(f *registrytest.Faults) { *f = only })
+		defer mirror.Set(registrytest.Heal)
+		defer origin.Set(registrytest.Heal)
 		_, _, failures := ask(t)
 		if len(failures) != 1 || !strings.Contains(failures[0].Err.Error(), mirror.Host()) || !strings.Contains(failures[0].Err.Error(), origin.Host()) {
 			t.Errorf("failures %v, want one that names both", failures)
 		}
 	})
 	t.Run("the origin is away", func(t *testing.T) {
-		origin.Set(func(f *hub.Faults) { f.Fail = hub.Failure{Status: 502, Times: hub.Always} })
-		defer origin.Set(hub.Heal)
+		origin.Set(func(f *registrytest.Faults) { f.Fail = registrytest.Failure{Status: 502, Times: registrytest.Always} })
+		defer origin.Set(registrytest.Heal)
 		if _, images, failures := ask(t); len(images) > 0 || len(failures) != 1 {
 			t.Errorf("%v: a tag was taken from a mirror that nobody trusts", images)
 		}
@@ -324,9 +323,9 @@ func TestResolveAtOrigin(t *testing.T) {
 
 // TestMirrorAnotherAccount: what is for the origin is not shown to the mirror.
 func TestMirrorAnotherAccount(t *testing.T) {
-	policy := hub.Policy{Auth: hub.AuthBasic, Accounts: []hub.Account{{User: "ann", Password: "pw"}}}
-	origin, mirror := hubtest.Start(t, hub.Options{Policy: policy}), hubtest.Start(t, hub.Options{})
-	hubtest.Must(origin.AddImage("a/b", "v1", hub.Image{}))(t)
+	policy := registrytest.Policy{Auth: registrytest.AuthBasic, Accounts: []registrytest.Account{{User: "ann", Password: "pw"}}}
+	origin, mirror := registrytest.Start(t, registrytest.Options{Policy: policy}), registrytest.Start(t, registrytest.Options{})
+	registrytest.Must(origin.AddImage("a/b", "v1", registrytest.Image{}))(t)
 	c := newClient(t, func(o *Options) {
 		o.Mirrors = map[string][]Mirror{origin.Host(): {{Host: mirror.Host()}}}
 		o.Accounts = accounts{origin.Host(): {login1(t, origin.Host(), "ann", "pw")}}
@@ -341,7 +340,7 @@ func TestMirrorAnotherAccount(t *testing.T) {
 
 // TestOneLineErrors: whatever a server writes, an error is a line that is safe to print.
 func TestOneLineErrors(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{})
+	h := registrytest.Start(t, registrytest.Options{})
 	for name, body := range map[string]string{
 		"of the specification": `{"errors":[{"code":"DENIED","message":"first\nline","detail":"x"},{"code":"UNKNOWN","message":"second` + "\u202e\u001b[31m" + `"}]}`,
 		"a page":               "<html>\n<body>\x1b[2J" + strings.Repeat("long ", 2000) + "</body></html>",
@@ -379,10 +378,13 @@ func TestInsecureHost(t *testing.T) {
 
 // TestHTTP2Ranges: the windows of HTTP/2 are small here, and big blobs still come whole.
 func TestHTTP2Ranges(t *testing.T) {
-	h, ref, layer, raw := content(t, hub.Options{TLS: true}, 8*mib)
+	h, ref, layer, raw := content(t, registrytest.Options{TLS: true}, 8*mib)
 	c := newClient(t, func(o *Options) { o.CA = h.CAPEM() })
 	resolve(t, c, ref)
-	h.Set(func(f *hub.Faults) { f.Only.Kinds = []hub.Kind{hub.KindBlob}; f.Cut = hub.Strike{After: mib, Times: 3} })
+	h.Set(func(f *registrytest.Faults) {
+		f.Only.Kinds = []registrytest.Kind{registrytest.KindBlob}
+		f.Cut = registrytest.Strike{After: mib, Times: 3}
+	})
 	s := newPieces(layer)
 	c.piece = mib
 	err := c.FetchAll(t.Context(), []ocispec.Descriptor{layer}, func(ocispec.Descriptor) (Sink, error) { return s, nil })
@@ -393,7 +395,7 @@ func TestHTTP2Ranges(t *testing.T) {
 
 // TestAccountsThatFail: a damaged source of accounts concerns its images only.
 func TestAccountsThatFail(t *testing.T) {
-	h, ref, _, _ := content(t, hub.Options{}, 10)
+	h, ref, _, _ := content(t, registrytest.Options{}, 10)
 	broken := errors.New("credential helper: exit status 1")
 	c := newClient(t, func(o *Options) { o.Accounts = failing{"other.example", broken} })
 	images, failures, err := c.Resolve(t.Context(), refs(ref, "other.example/a/b:v1"))
@@ -404,7 +406,7 @@ func TestAccountsThatFail(t *testing.T) {
 
 // TestDialTimeout: a host's own time for a connection counts for it alone.
 func TestDialTimeout(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{})
+	h := registrytest.Start(t, registrytest.Options{})
 	for name, c := range map[string]struct {
 		host  string
 		right bool
@@ -414,7 +416,7 @@ func TestDialTimeout(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			req := hubtest.Must(http.NewRequestWithContext(t.Context(), http.MethodGet, h.URL()+"/v2/", nil))(t)
+			req := registrytest.Must(http.NewRequestWithContext(t.Context(), http.MethodGet, h.URL()+"/v2/", nil))(t)
 			resp, err := way.RoundTrip(req)
 			var timeout net.Error
 			if c.right && err != nil || !c.right && (!errors.As(err, &timeout) || !timeout.Timeout()) {
@@ -432,16 +434,16 @@ func TestDialTimeout(t *testing.T) {
 func TestMirrorLimitToldOnce(t *testing.T) {
 	for name, gone := range map[string]bool{"the origin serves": false, "the origin does not": true} {
 		t.Run(name, func(t *testing.T) {
-			mirror := hubtest.Start(t, hub.Options{Policy: hub.Policy{AnonymousQuota: 1}})
-			origin := hubtest.Start(t, hub.Options{})
+			mirror := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{AnonymousQuota: 1}})
+			origin := registrytest.Start(t, registrytest.Options{})
 			for _, tag := range []string{"v1", "v2", "v3"} {
-				for _, h := range []*hub.Hub{mirror, origin} {
-					hubtest.Must(h.AddImage("a/b", tag, hub.Image{Annotations: map[string]string{"tag": tag}}))(t)
+				for _, h := range []*registrytest.Registry{mirror, origin} {
+					registrytest.Must(h.AddImage("a/b", tag, registrytest.Image{Annotations: map[string]string{"tag": tag}}))(t)
 				}
 			}
 			mirror.SetUsed("", 1)
 			if gone {
-				origin.Set(func(f *hub.Faults) { f.Fail = hub.Failure{Status: 404, Times: hub.Always} })
+				origin.Set(func(f *registrytest.Faults) { f.Fail = registrytest.Failure{Status: 404, Times: registrytest.Always} })
 			}
 			var mu sync.Mutex
 			var told []string

@@ -14,8 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 )
 
 // pieces is a sink that takes its bytes in any order and knows which it lacks. As a bundle
@@ -77,27 +76,27 @@ func fetchPieces(t *testing.T, c *Client, s *pieces) error {
 const mib = 1 << 20
 
 func TestBigBlobsComeInRanges(t *testing.T) {
-	blobs := hub.Filter{Kinds: []hub.Kind{hub.KindBlob}}
-	for name, f := range map[string]hub.Faults{
+	blobs := registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindBlob}}
+	for name, f := range map[string]registrytest.Faults{
 		"good":                    {},
-		"cuts every 70000 bytes":  {Cut: hub.Strike{After: 70_000, Times: hub.Always}},
-		"ignores ranges":          {Ranges: hub.RangesIgnored},
-		"400 for ranges":          {Ranges: hub.RangesBadRequest},
-		"403 for ranges":          {Ranges: hub.RangesForbidden},
-		"416 for ranges":          {Ranges: hub.RangesUnsatisfiable},
-		"wrong Content-Range":     {Ranges: hub.RangesWrongHeader},
-		"wrong bytes in ranges":   {Ranges: hub.RangesWrongBytes},
-		"short ranges":            {Ranges: hub.RangesShort},
-		"closed ranges only":      {Ranges: hub.RangesClosedOnly},
-		"503 five times":          {Fail: hub.Failure{Times: 5}},
-		"stalls three times":      {Stall: hub.Strike{After: 30_000, Times: 3}},
+		"cuts every 70000 bytes":  {Cut: registrytest.Strike{After: 70_000, Times: registrytest.Always}},
+		"ignores ranges":          {Ranges: registrytest.RangesIgnored},
+		"400 for ranges":          {Ranges: registrytest.RangesBadRequest},
+		"403 for ranges":          {Ranges: registrytest.RangesForbidden},
+		"416 for ranges":          {Ranges: registrytest.RangesUnsatisfiable},
+		"wrong Content-Range":     {Ranges: registrytest.RangesWrongHeader},
+		"wrong bytes in ranges":   {Ranges: registrytest.RangesWrongBytes},
+		"short ranges":            {Ranges: registrytest.RangesShort},
+		"closed ranges only":      {Ranges: registrytest.RangesClosedOnly},
+		"503 five times":          {Fail: registrytest.Failure{Times: 5}},
+		"stalls three times":      {Stall: registrytest.Strike{After: 30_000, Times: 3}},
 		"limits the pace":         {TooMany: 6},
-		"cuts before any byte":    {Cut: hub.Strike{After: 0, Times: 4}},
-		"ignores ranges and cuts": {Ranges: hub.RangesIgnored, Cut: hub.Strike{After: 600_000, Times: 1}},
-		"refuses ranges and cuts": {Ranges: hub.RangesBadRequest, Cut: hub.Strike{After: 600_000, Times: 1}},
+		"cuts before any byte":    {Cut: registrytest.Strike{After: 0, Times: 4}},
+		"ignores ranges and cuts": {Ranges: registrytest.RangesIgnored, Cut: registrytest.Strike{After: 600_000, Times: 1}},
+		"refuses ranges and cuts": {Ranges: registrytest.RangesBadRequest, Cut: registrytest.Strike{After: 600_000, Times: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, ref, layer, raw := content(t, hub.Options{Policy: hub.Policy{Redirect: true, Auth: hub.AuthBearer}}, mib)
+			h, ref, layer, raw := content(t, registrytest.Options{Policy: registrytest.Policy{Redirect: true, Auth: registrytest.AuthBearer}}, mib)
 			c := newClient(t, func(o *Options) {
 				if f.Stall.Times > 0 { // elsewhere a slow machine must not look like a stall
 					o.StallTimeout = 200 * time.Millisecond
@@ -106,7 +105,7 @@ func TestBigBlobsComeInRanges(t *testing.T) {
 			resolve(t, c, ref)
 			h.Reset()
 			f.Only, f.ConnRate = blobs, 4*mib
-			h.Set(func(faults *hub.Faults) { *faults = f })
+			h.Set(func(faults *registrytest.Faults) { *faults = f })
 			s := newPieces(layer)
 			if err := fetchPieces(t, c, s); err != nil {
 				t.Fatal(err)
@@ -114,8 +113,8 @@ func TestBigBlobsComeInRanges(t *testing.T) {
 			if !bytes.Equal(s.b, raw) {
 				t.Error("other bytes")
 			}
-			if name == "good" && (h.Peak(hub.KindBlob) < 2 || h.Counts().BlobGets > 16) {
-				t.Errorf("%d requests at once, %d in all, want several and 16 at most", h.Peak(hub.KindBlob), h.Counts().BlobGets)
+			if name == "good" && (h.Peak(registrytest.KindBlob) < 2 || h.Counts().BlobGets > 16) {
+				t.Errorf("%d requests at once, %d in all, want several and 16 at most", h.Peak(registrytest.KindBlob), h.Counts().BlobGets)
 			}
 		})
 	}
@@ -123,7 +122,7 @@ func TestBigBlobsComeInRanges(t *testing.T) {
 
 // TestSmallBlobsComeWhole: a request for each is enough; the abuse limit counts them.
 func TestSmallBlobsComeWhole(t *testing.T) {
-	h, ref, layer, _ := content(t, hub.Options{Faults: hub.Faults{ConnRate: 4 * mib}}, mib)
+	h, ref, layer, _ := content(t, registrytest.Options{Faults: registrytest.Faults{ConnRate: 4 * mib}}, mib)
 	for name, s := range map[string]Sink{"small": newPieces(layer), "in order only": newSink(layer)} {
 		t.Run(name, func(t *testing.T) {
 			c := newClient(t, nil)
@@ -136,7 +135,7 @@ func TestSmallBlobsComeWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, e := range h.Log() {
-				if e.Kind == hub.KindBlob && e.Range != "" {
+				if e.Kind == registrytest.KindBlob && e.Range != "" {
 					t.Errorf("asked for %s", e.Range)
 				}
 			}
@@ -149,7 +148,7 @@ func TestSmallBlobsComeWhole(t *testing.T) {
 
 // TestHolesAreFilled: of what an earlier run left behind nothing is fetched again.
 func TestHolesAreFilled(t *testing.T) {
-	h, ref, layer, raw := content(t, hub.Options{}, mib)
+	h, ref, layer, raw := content(t, registrytest.Options{}, mib)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
 	h.Reset()
@@ -169,12 +168,12 @@ func TestHolesAreFilled(t *testing.T) {
 
 // TestTailOnly: while blobs wait for a worker, none is divided.
 func TestTailOnly(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{})
-	var layers []*hub.Layer
+	h := registrytest.Start(t, registrytest.Options{})
+	var layers []*registrytest.Layer
 	for i := range 6 {
-		layers = append(layers, &hub.Layer{Files: []hub.File{{Name: "f", Size: 300_000}}, Compression: hub.None, Seed: uint64(i)})
+		layers = append(layers, &registrytest.Layer{Files: []registrytest.File{{Name: "f", Size: 300_000}}, Compression: registrytest.None, Seed: uint64(i)})
 	}
-	blobs := hubtest.Must(h.AddImage("a/b", "v1", hub.Image{Layers: layers}))(t).Manifests[0].Layers
+	blobs := registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{Layers: layers}))(t).Manifests[0].Layers
 	c := newClient(t, func(o *Options) { o.Jobs = 1 })
 	resolve(t, c, h.Ref("a/b", "v1"))
 	c.piece = 64 << 10
@@ -187,17 +186,17 @@ func TestTailOnly(t *testing.T) {
 
 // TestStopsInTheMiddle: no worker and no helper is left when the context ends.
 func TestStopsInTheMiddle(t *testing.T) {
-	h, ref, layer, _ := content(t, hub.Options{}, mib)
+	h, ref, layer, _ := content(t, registrytest.Options{}, mib)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
 	c.piece = 64 << 10
-	h.Set(func(f *hub.Faults) {
-		f.Only.Kinds = []hub.Kind{hub.KindBlob}
-		f.Stall = hub.Strike{After: 10_000, Times: hub.Always}
+	h.Set(func(f *registrytest.Faults) {
+		f.Only.Kinds = []registrytest.Kind{registrytest.KindBlob}
+		f.Stall = registrytest.Strike{After: 10_000, Times: registrytest.Always}
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		for h.Peak(hub.KindBlob) < 2 && ctx.Err() == nil {
+		for h.Peak(registrytest.KindBlob) < 2 && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
 		}
 		cancel()
@@ -210,10 +209,13 @@ func TestStopsInTheMiddle(t *testing.T) {
 
 // TestHelpersMeetAFullDisk: the fault is told, and nobody hangs.
 func TestHelpersMeetAFullDisk(t *testing.T) {
-	h, ref, layer, _ := content(t, hub.Options{}, mib)
+	h, ref, layer, _ := content(t, registrytest.Options{}, mib)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
-	h.Set(func(f *hub.Faults) { f.Only.Kinds = []hub.Kind{hub.KindBlob}; f.ConnRate = 4 * mib })
+	h.Set(func(f *registrytest.Faults) {
+		f.Only.Kinds = []registrytest.Kind{registrytest.KindBlob}
+		f.ConnRate = 4 * mib
+	})
 	c.piece = 64 << 10
 	full := errors.New("no space left on device")
 	err := c.FetchAll(t.Context(), []ocispec.Descriptor{layer}, func(d ocispec.Descriptor) (Sink, error) {
@@ -279,7 +281,7 @@ func (m told) Missing() []Range { return m.list }
 // TestForeignLayers: a layer that the registry does not keep comes from the address in its
 // descriptor, by TLS and without anybody's credentials.
 func TestForeignLayers(t *testing.T) {
-	elsewhere := hubtest.Start(t, hub.Options{TLS: true})
+	elsewhere := registrytest.Start(t, registrytest.Options{TLS: true})
 	raw := bytes.Repeat([]byte("layer"), 1000)
 	d := elsewhere.AddBlob("foreign/layers", raw)
 	secure := fmt.Sprintf("%s/v2/foreign/layers/blobs/%s", elsewhere.URL(), d.Digest)
@@ -294,7 +296,7 @@ func TestForeignLayers(t *testing.T) {
 		"none":               {nil, "does not have it"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hubtest.Start(t, hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer}})
+			h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
 			layer := ocispec.Descriptor{MediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", Digest: d.Digest, Size: d.Size, URLs: c.urls}
 			addManifest(t, h, "win/base", "v1", ocispec.Manifest{Layers: []ocispec.Descriptor{layer}})
 			client := newClient(t, func(o *Options) { o.CA = elsewhere.CAPEM(); o.Attempts = 2 })
@@ -313,7 +315,7 @@ func TestForeignLayers(t *testing.T) {
 
 // TestEmbeddedBlob: what stands in a descriptor is not asked for.
 func TestEmbeddedBlob(t *testing.T) {
-	h, ref, _, _ := content(t, hub.Options{}, 10)
+	h, ref, _, _ := content(t, registrytest.Options{}, 10)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
 	h.Reset()

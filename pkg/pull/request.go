@@ -78,7 +78,7 @@ func (c *Client) headTag(ctx context.Context, s *session, e endpoint, tag, name 
 func (c *Client) resolveTag(ctx context.Context, s *session, e endpoint, t *target) (ocispec.Descriptor, error) {
 	tag := tagOf(t.named)
 	desc, err := c.headTag(ctx, s, e, tag, t.ref.Name)
-	if err == nil || t.headOnly || e.host == hubHost || !isNotFound(err) && !errors.Is(err, errNoHead) {
+	if err == nil || t.headOnly || e.host == registryHost || !isNotFound(err) && !errors.Is(err, errNoHead) {
 		return desc, err
 	}
 	heads := !isNotFound(err) // what is not there by HEAD, and is by GET, says nothing about others

@@ -39,7 +39,7 @@ func jitter(d time.Duration) time.Duration {
 }
 
 // retryAfter reads the Retry-After header in the forms found in the field: seconds and a
-// date (RFC 9110 section 10.2.3), a Unix time (Docker Hub's own API, hub-feedback 2459) and a
+// date (RFC 9110 section 10.2.3), a Unix time (Docker Hub's own API, registry-feedback 2459) and a
 // Go duration (GitHub's registry). 0 when there is none or it is past.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))

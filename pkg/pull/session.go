@@ -53,7 +53,7 @@ type session struct {
 	scopes []string
 	token  string
 	// refused is the answer to a login that failed. It is not tried again: Docker Hub locks
-	// accounts after some wrong passwords, hub-feedback 2201.
+	// accounts after some wrong passwords, registry-feedback 2201.
 	refused error
 
 	// What it was given of manifests, for [AuthError.Alone].

@@ -12,13 +12,12 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 )
 
 // lies is a world of a mirror, and an origin with two repositories that share a layer.
 type lies struct {
-	mirror, origin *hub.Hub
+	mirror, origin *registrytest.Registry
 	client         *Client
 	layer          ocispec.Descriptor
 	raw            []byte
@@ -27,14 +26,14 @@ type lies struct {
 
 func newLies(t *testing.T) *lies {
 	t.Helper()
-	w := &lies{mirror: hubtest.Start(t, hub.Options{}), origin: hubtest.Start(t, hub.Options{}), told: &strings.Builder{}}
-	shared := &hub.Layer{Files: []hub.File{{Name: "data", Size: 300_000}}, Compression: hub.None, Seed: 1}
-	for _, h := range []*hub.Hub{w.mirror, w.origin} {
-		w.layer = hubtest.Must(h.AddImage("a/one", "v1", hub.Image{Layers: []*hub.Layer{shared}}))(t).Manifests[0].Layers[0]
-		hubtest.Must(h.AddImage("b/two", "v1", hub.Image{Layers: []*hub.Layer{shared, {Seed: 2}}}))(t)
+	w := &lies{mirror: registrytest.Start(t, registrytest.Options{}), origin: registrytest.Start(t, registrytest.Options{}), told: &strings.Builder{}}
+	shared := &registrytest.Layer{Files: []registrytest.File{{Name: "data", Size: 300_000}}, Compression: registrytest.None, Seed: 1}
+	for _, h := range []*registrytest.Registry{w.mirror, w.origin} {
+		w.layer = registrytest.Must(h.AddImage("a/one", "v1", registrytest.Image{Layers: []*registrytest.Layer{shared}}))(t).Manifests[0].Layers[0]
+		registrytest.Must(h.AddImage("b/two", "v1", registrytest.Image{Layers: []*registrytest.Layer{shared, {Seed: 2}}}))(t)
 	}
-	r := hubtest.Must(w.origin.Blob("a/one", w.layer.Digest))(t)
-	w.raw = hubtest.Must(io.ReadAll(r))(t)
+	r := registrytest.Must(w.origin.Blob("a/one", w.layer.Digest))(t)
+	w.raw = registrytest.Must(io.ReadAll(r))(t)
 	w.client = newClient(t, func(o *Options) {
 		o.Jobs = 1 // the repositories in this order
 		o.Mirrors = map[string][]Mirror{w.origin.Host(): {{Host: w.mirror.Host()}}}
@@ -49,22 +48,22 @@ func newLies(t *testing.T) *lies {
 // TestWrongOnce: bytes that are wrong are dropped, asked for once more from the same
 // source, and then from every other one; no manifest is pulled for it.
 func TestWrongOnce(t *testing.T) {
-	blob := func(path string, times hub.Times) hub.Faults {
-		return hub.Faults{Only: hub.Filter{Kinds: []hub.Kind{hub.KindBlob}, Path: path}, Corrupt: times}
+	blob := func(path string, times registrytest.Times) registrytest.Faults {
+		return registrytest.Faults{Only: registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindBlob}, Path: path}, Corrupt: times}
 	}
 	for _, c := range []struct {
 		name           string
-		mirror, origin []hub.Faults
+		mirror, origin []registrytest.Faults
 		gets           [2]int // of blobs, at the mirror and at the origin
 		told           string // in a notice
 	}{
 		{"nothing wrong", nil, nil, [2]int{1, 0}, ""},
-		{"once", []hub.Faults{blob("", 1)}, nil, [2]int{2, 0}, "wrong bytes came"},
-		{"twice, then the origin", []hub.Faults{blob("", 2)}, nil, [2]int{2, 1}, "mirror passed over"},
-		{"the origin once, too", []hub.Faults{blob("", 2)}, []hub.Faults{blob("", 1)}, [2]int{2, 2}, "wrong bytes came"},
-		{"one repository everywhere", []hub.Faults{blob("a/one", hub.Always)}, []hub.Faults{blob("a/one", hub.Always)}, [2]int{3, 2}, "passed over: "},
-		{"gone at the mirror, wrong once at the origin", []hub.Faults{{Only: blob("", 0).Only, Fail: hub.Failure{Status: 404, Times: hub.Always}}}, []hub.Faults{blob("", 1)}, [2]int{0, 2}, "wrong bytes came"},
-		{"always", []hub.Faults{blob("", hub.Always)}, []hub.Faults{blob("", hub.Always)}, [2]int{4, 4}, "wrong bytes came"},
+		{"once", []registrytest.Faults{blob("", 1)}, nil, [2]int{2, 0}, "wrong bytes came"},
+		{"twice, then the origin", []registrytest.Faults{blob("", 2)}, nil, [2]int{2, 1}, "mirror passed over"},
+		{"the origin once, too", []registrytest.Faults{blob("", 2)}, []registrytest.Faults{blob("", 1)}, [2]int{2, 2}, "wrong bytes came"},
+		{"one repository everywhere", []registrytest.Faults{blob("a/one", registrytest.Always)}, []registrytest.Faults{blob("a/one", registrytest.Always)}, [2]int{3, 2}, "passed over: "},
+		{"gone at the mirror, wrong once at the origin", []registrytest.Faults{{Only: blob("", 0).Only, Fail: registrytest.Failure{Status: 404, Times: registrytest.Always}}}, []registrytest.Faults{blob("", 1)}, [2]int{0, 2}, "wrong bytes came"},
+		{"always", []registrytest.Faults{blob("", registrytest.Always)}, []registrytest.Faults{blob("", registrytest.Always)}, [2]int{4, 4}, "wrong bytes came"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newLies(t)
@@ -113,10 +112,10 @@ func TestWrongOnce(t *testing.T) {
 // breaks the second time is taken up without one.
 func TestOnceMoreWithoutRanges(t *testing.T) {
 	w := newLies(t)
-	w.mirror.Set(func(f *hub.Faults) {
-		f.Only.Kinds = []hub.Kind{hub.KindBlob}
-		f.Ranges = hub.RangesWrongBytes
-		f.Cut = hub.Strike{After: 100_000, Times: 4} // the whole, two ranges of it, the whole once more
+	w.mirror.Set(func(f *registrytest.Faults) {
+		f.Only.Kinds = []registrytest.Kind{registrytest.KindBlob}
+		f.Ranges = registrytest.RangesWrongBytes
+		f.Cut = registrytest.Strike{After: 100_000, Times: 4} // the whole, two ranges of it, the whole once more
 	})
 	s := newPieces(w.layer)
 	if err := w.client.Fetch(t.Context(), w.layer, s); err != nil || !bytes.Equal(s.b, w.raw) {
@@ -135,7 +134,7 @@ func TestOnceMoreWithoutRanges(t *testing.T) {
 // else is asked, or accused.
 func TestPipeTakesNothingBack(t *testing.T) {
 	w := newLies(t)
-	w.mirror.Set(func(f *hub.Faults) { f.Corrupt = hub.Always })
+	w.mirror.Set(func(f *registrytest.Faults) { f.Corrupt = registrytest.Always })
 	err := w.client.Fetch(t.Context(), w.layer, &pipe{newSink(w.layer)})
 	var wrong *ContentError
 	if !errors.As(err, &wrong) || wrong.Host != w.mirror.Host() || strings.Contains(err.Error(), w.origin.Host()+" sent wrong") {
@@ -167,7 +166,7 @@ func TestOtherLength(t *testing.T) {
 		"always": {1000, false, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, ref, layer, raw := content(t, hub.Options{}, 1000)
+			_, ref, layer, raw := content(t, registrytest.Options{}, 1000)
 			gets := 0
 			client := newClient(t, func(o *Options) {
 				o.Transport = wire(func(req *http.Request) (*http.Response, error) {

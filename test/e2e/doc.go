@@ -18,7 +18,7 @@
 // # What runs where
 //
 // Inside: containerd, its shims and containers, the kubelet, load, and what [machine.do]
-// does. Outside: the hub and bundle, unless a test says otherwise, and the clients of CRI and
+// does. Outside: the registry and bundle, unless a test says otherwise, and the clients of CRI and
 // of the kubelet: a socket that is a file is reached across network namespaces, and for the
 // kubelet's port the connection is made inside.
 //
@@ -34,5 +34,5 @@
 // to its code.
 //
 // The tests wait more than they work, so they run side by side (-parallel); no two of them
-// share anything but the hub's programs.
+// share anything but the registry's programs.
 package e2e

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 // slowVariable asks for the row that waits for the kubelet's own rhythm: it looks at the
@@ -112,7 +112,7 @@ func gcImage(name string) string { return "docker.io/site/" + name + ":1.0" }
 // 20 unpacked.
 func gcBundles(t *testing.T) map[string]string {
 	t.Helper()
-	h := startHub(t, hub.Policy{})
+	h := startRegistry(t, registrytest.Policy{})
 	addPause(t, h)
 	names := map[string]string{"sandbox": pauseImage}
 	for i, name := range []string{"pinned", "loose", "used"} {

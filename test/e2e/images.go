@@ -13,14 +13,14 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 )
 
-// startHub runs a hub outside of all machines until the test ends.
-func startHub(t *testing.T, policy hub.Policy) *hub.Hub {
+// startRegistry runs a registry outside of all machines until the test ends.
+func startRegistry(t *testing.T, policy registrytest.Policy) *registrytest.Registry {
 	t.Helper()
-	h, err := hub.Start(hub.Options{Policy: policy})
+	h, err := registrytest.New(registrytest.Options{Policy: policy})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,20 +32,20 @@ func startHub(t *testing.T, policy hub.Policy) *hub.Hub {
 	return h
 }
 
-// mirrors makes the hub the only place that bundle asks.
-func mirrors(h *hub.Hub) []string {
+// mirrors makes the registry the only place that bundle asks.
+func mirrors(h *registrytest.Registry) []string {
 	return []string{"--mirror", "docker.io=" + h.Host(), "--mirror", "registry.k8s.io=" + h.Host()}
 }
 
 // addCalico puts the images of examples/calico.yaml and the sandbox image of pods into h.
-func addCalico(t *testing.T, h *hub.Hub) []hub.Added {
+func addCalico(t *testing.T, h *registrytest.Registry) []registrytest.Added {
 	t.Helper()
-	program, err := hub.Program(t.Context())
+	program, err := registrytest.Program(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	programs := map[string][]byte{runtime.GOARCH: program}
-	set, err := h.AddCalico(hub.CalicoOptions{Programs: programs, Archs: []string{runtime.GOARCH}})
+	set, err := h.AddCalico(registrytest.CalicoOptions{Programs: programs, Archs: []string{runtime.GOARCH}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,9 +54,9 @@ func addCalico(t *testing.T, h *hub.Hub) []hub.Added {
 }
 
 // addPause puts the sandbox image of pods into h, as [pauseImage].
-func addPause(t *testing.T, h *hub.Hub) {
+func addPause(t *testing.T, h *registrytest.Registry) {
 	t.Helper()
-	program, err := hub.Program(t.Context())
+	program, err := registrytest.Program(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,23 +75,23 @@ type shape struct {
 
 // addChecked puts an image into h that can tell whether it is whole: it runs filecheck over
 // a list of all its files. seed decides the content.
-func addChecked(t *testing.T, h *hub.Hub, repo, tag string, seed uint64, s shape) hub.Added {
+func addChecked(t *testing.T, h *registrytest.Registry, repo, tag string, seed uint64, s shape) registrytest.Added {
 	t.Helper()
 	program, err := os.ReadFile(programs(t).filecheck)
 	if err != nil {
 		t.Fatal(err)
 	}
-	img := hub.Image{
+	img := registrytest.Image{
 		Platform: "linux/" + runtime.GOARCH,
 		Config:   ocispec.ImageConfig{Entrypoint: []string{"/bin/filecheck"}},
-		Layers:   []*hub.Layer{hub.ProgramLayer(program, "bin/filecheck")},
+		Layers:   []*registrytest.Layer{registrytest.ProgramLayer(program, "bin/filecheck")},
 	}
 	random := rand.New(rand.NewPCG(seed, 0))
 	var list strings.Builder
 	fmt.Fprintf(&list, "%x  bin/filecheck\n", sha256.Sum256(program))
 	for i := range s.layers {
 		dir := fmt.Sprintf("data/%d/", i)
-		layer := &hub.Layer{Compression: hub.GzipStored, Files: []hub.File{{Name: "data/"}, {Name: dir}}}
+		layer := &registrytest.Layer{Compression: registrytest.GzipStored, Files: []registrytest.File{{Name: "data/"}, {Name: dir}}}
 		for j := range s.files {
 			body := make([]byte, s.bytes)
 			for at := 0; at+8 <= len(body); at += 8 {
@@ -101,12 +101,12 @@ func addChecked(t *testing.T, h *hub.Hub, repo, tag string, seed uint64, s shape
 				}
 			}
 			name := fmt.Sprintf("%sf%d", dir, j)
-			layer.Files = append(layer.Files, hub.File{Name: name, Body: body})
+			layer.Files = append(layer.Files, registrytest.File{Name: name, Body: body})
 			fmt.Fprintf(&list, "%x  %s\n", sha256.Sum256(body), name)
 		}
 		img.Layers = append(img.Layers, layer)
 	}
-	img.Layers = append(img.Layers, &hub.Layer{Files: []hub.File{{Name: "files.sha256", Body: []byte(list.String())}}})
+	img.Layers = append(img.Layers, &registrytest.Layer{Files: []registrytest.File{{Name: "files.sha256", Body: []byte(list.String())}}})
 	added, err := h.AddImage(repo, tag, img)
 	if err != nil {
 		t.Fatal(err)

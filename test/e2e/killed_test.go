@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 // victimVariable makes the test below the one that gets killed.
@@ -99,7 +99,7 @@ func fileExists(path string) bool {
 
 // beVictim has a machine with everything in it, tells what that is, and waits for the end.
 func beVictim(t *testing.T) {
-	h := startHub(t, hub.Policy{})
+	h := startRegistry(t, registrytest.Policy{})
 	addCalico(t, h)
 	tarball := filepath.Join(t.TempDir(), "calico.tar")
 	args := append([]string{"-f", calicoManifest, pauseImage, "-o", tarball}, mirrors(h)...)

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 // TestRateLimitedNode replays the story this is all about: a node that pulls by itself runs
@@ -22,14 +22,14 @@ func TestRateLimitedNode(t *testing.T) {
 	t.Parallel()
 	need(t)
 	const allowed = 1 // anonymous pulls: fewer than one image takes, which is two
-	account := hub.Account{User: "operator", Password: "secret-of-the-operator", Quota: 100}
+	account := registrytest.Account{User: "operator", Password: "secret-of-the-operator", Quota: 100}
 	m := newMachine(t, defaultDisk, "")
-	// The hub listens inside: this node can reach it, and has no other way out.
-	var h *hub.Hub
+	// The registry listens inside: this node can reach it, and has no other way out.
+	var h *registrytest.Registry
 	var err error
 	m.do(func() {
-		h, err = hub.Start(hub.Options{Policy: hub.Policy{
-			Auth: hub.AuthBearer, Accounts: []hub.Account{account}, AnonymousQuota: allowed,
+		h, err = registrytest.New(registrytest.Options{Policy: registrytest.Policy{
+			Auth: registrytest.AuthBearer, Accounts: []registrytest.Account{account}, AnonymousQuota: allowed,
 		}})
 	})
 	if err != nil {
@@ -45,7 +45,7 @@ func TestRateLimitedNode(t *testing.T) {
 	h.Reset()
 	h.SetUsed(account.User, 0)
 
-	p := newPod("calico", container{Image: "docker.io/calico/node:" + hub.CalicoTag, ImagePullPolicy: "IfNotPresent", Command: []string{"start_runit"}})
+	p := newPod("calico", container{Image: "docker.io/calico/node:" + registrytest.CalicoTag, ImagePullPolicy: "IfNotPresent", Command: []string{"start_runit"}})
 	k.put(t, p)
 	hanging := k.waitPod(t, p.Metadata.Name, waitsFor("ImagePullBackOff"))
 	message := hanging.Status.ContainerStatuses[0].State.Waiting.Message
@@ -53,13 +53,13 @@ func TestRateLimitedNode(t *testing.T) {
 		t.Errorf("the pod waits with %q, want status 429 and toomanyrequests in it", message)
 	}
 	if got := h.Counts(); got.TooMany == 0 || h.Used("") != allowed {
-		t.Errorf("the hub refused %d times and counted %d anonymous pulls, want some and %d", got.TooMany, h.Used(""), allowed)
+		t.Errorf("the registry refused %d times and counted %d anonymous pulls, want some and %d", got.TooMany, h.Used(""), allowed)
 	}
 
 	yaml := m.path("site.yaml")
 	p.Spec.ImagePullSecrets = []named{{"regcred"}} // a kubelet refuses that in its own static pods
 	manifest(t, yaml, pullSecret(t, account, h), any(p))
-	tarball := bundleInside(t, m, hub.Account{}, h, "site.tar", "-f", yaml)
+	tarball := bundleInside(t, m, registrytest.Account{}, h, "site.tar", "-f", yaml)
 	if got := h.Used(account.User); got != 2 {
 		t.Errorf("%d pulls counted for the account, want 2: index and manifest", got)
 	}
@@ -72,9 +72,9 @@ func TestRateLimitedNode(t *testing.T) {
 	}
 }
 
-// hostsConfig makes the node's containerd pull from the hub what belongs to docker.io
+// hostsConfig makes the node's containerd pull from the registry what belongs to docker.io
 // (docs/hosts.md of containerd).
-func hostsConfig(t *testing.T, m *machine, h *hub.Hub) string {
+func hostsConfig(t *testing.T, m *machine, h *registrytest.Registry) string {
 	t.Helper()
 	dir := m.path("certs.d")
 	if err := os.MkdirAll(filepath.Join(dir, "docker.io"), 0o755); err != nil {
@@ -90,8 +90,8 @@ func hostsConfig(t *testing.T, m *machine, h *hub.Hub) string {
 	return fmt.Sprintf("[plugins.\"io.containerd.cri.v1.images\".registry]\nconfig_path = %q\n", dir)
 }
 
-// pullSecret is the secret that "kubectl create secret docker-registry regcred" makes.
-func pullSecret(t *testing.T, a hub.Account, h *hub.Hub) any {
+// pullSecret is the secret that "kubectl create secret docker-hub regcred" makes.
+func pullSecret(t *testing.T, a registrytest.Account, h *registrytest.Registry) any {
 	t.Helper()
 	raw, err := json.Marshal(map[string]any{"auths": map[string]any{h.Host(): map[string]string{"username": a.User, "password": a.Password}}})
 	if err != nil {
@@ -104,9 +104,9 @@ func pullSecret(t *testing.T, a hub.Account, h *hub.Hub) any {
 	}
 }
 
-// bundleInside writes a bundle where the hub is. An account, if there is one, is given by
+// bundleInside writes a bundle where the registry is. An account, if there is one, is given by
 // a file, not by the manifests.
-func bundleInside(t *testing.T, m *machine, a hub.Account, h *hub.Hub, name string, args ...string) string {
+func bundleInside(t *testing.T, m *machine, a registrytest.Account, h *registrytest.Registry, name string, args ...string) string {
 	t.Helper()
 	tarball := m.path(name)
 	args = append([]string{"--progress", "none", "-o", tarball}, append(args, mirrors(h)...)...)

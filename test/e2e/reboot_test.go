@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 // rebootDisk is the size of the disk that is copied in each round.
@@ -27,7 +27,7 @@ var checkedImages = []string{"docker.io/site/a:1.0", "docker.io/site/b:1.0", "do
 // bundleOfChecked is a bundle of images that can tell whether they are whole.
 func bundleOfChecked(t *testing.T) string {
 	t.Helper()
-	h := startHub(t, hub.Policy{})
+	h := startRegistry(t, registrytest.Policy{})
 	for i, repo := range []string{"site/a", "site/b", "site/c"} {
 		// Small files beside large ones: both ways in which a file can be cut short.
 		addChecked(t, h, repo, "1.0", uint64(i), shape{layers: 2, files: 400, bytes: 2000})

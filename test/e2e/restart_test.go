@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 // TestRestarts ends and starts the daemons of a node in every way while pods run. Nothing is
@@ -18,7 +18,7 @@ import (
 func TestRestarts(t *testing.T) {
 	t.Parallel()
 	need(t)
-	h := startHub(t, hub.Policy{})
+	h := startRegistry(t, registrytest.Policy{})
 	addCalico(t, h)
 	tarball := filepath.Join(t.TempDir(), "calico.tar")
 	args := append([]string{"-f", calicoManifest, pauseImage, "-o", tarball}, mirrors(h)...)
@@ -35,7 +35,7 @@ func TestRestarts(t *testing.T) {
 	before := k.containers(t, pods)
 
 	late := func(name string) pod {
-		return newPod(name, container{Image: "docker.io/calico/kube-controllers:" + hub.CalicoTag, ImagePullPolicy: "IfNotPresent"})
+		return newPod(name, container{Image: "docker.io/calico/kube-controllers:" + registrytest.CalicoTag, ImagePullPolicy: "IfNotPresent"})
 	}
 	for _, row := range []struct {
 		name string

@@ -13,18 +13,18 @@ import (
 	"testing"
 	"time"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 const calicoManifest = "../../examples/calico.yaml"
 
 // assertCutOff shows that nothing inside the machine can reach anything outside: a server
 // that answers out here is not there, and the way to any other address is unknown.
-func assertCutOff(t *testing.T, m *machine, h *hub.Hub) {
+func assertCutOff(t *testing.T, m *machine, h *registrytest.Registry) {
 	t.Helper()
 	outside, err := net.Dial("tcp", h.Host())
 	if err != nil {
-		t.Fatalf("the hub does not answer outside: %v", err)
+		t.Fatalf("the registry does not answer outside: %v", err)
 	}
 	outside.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -33,7 +33,7 @@ func assertCutOff(t *testing.T, m *machine, h *hub.Hub) {
 		name, address string
 		want          error
 	}{
-		{"the hub", h.Host(), syscall.ECONNREFUSED},
+		{"the registry", h.Host(), syscall.ECONNREFUSED},
 		{"an address of the world", "192.0.2.1:443", syscall.ENETUNREACH}, // RFC 5737: nobody's
 	} {
 		conn, err := m.dial(ctx, "tcp", row.address)
@@ -52,7 +52,7 @@ func TestPodsRunWithoutNetwork(t *testing.T) {
 	t.Parallel()
 	need(t)
 	m := newMachine(t, defaultDisk, "")
-	h := startHub(t, hub.Policy{Auth: hub.AuthBearer, AnonymousQuota: 100})
+	h := startRegistry(t, registrytest.Policy{Auth: registrytest.AuthBearer, AnonymousQuota: 100})
 	set := addCalico(t, h)
 	addChecked(t, h, "site/data", "1.0", 1, shape{layers: 1, files: 20, bytes: 4096})
 	assertCutOff(t, m, h)
@@ -64,7 +64,7 @@ func TestPodsRunWithoutNetwork(t *testing.T) {
 	node, controllers := "docker.io/"+set[1].Repo, "docker.io/"+set[2].Repo
 	extra := []pod{
 		newPod("never-by-digest", container{Image: node + "@" + set[1].Digest.String(), ImagePullPolicy: "Never", Command: []string{"start_runit"}}),
-		newPod("tag-and-digest", container{Image: controllers + ":" + hub.CalicoTag + "@" + set[2].Digest.String(), ImagePullPolicy: "IfNotPresent"}),
+		newPod("tag-and-digest", container{Image: controllers + ":" + registrytest.CalicoTag + "@" + set[2].Digest.String(), ImagePullPolicy: "IfNotPresent"}),
 	}
 	if !olderContainerd() { // image volumes are new in containerd 2.1
 		extra = append(extra, imageVolumePod("docker.io/site/data:1.0"))
@@ -98,14 +98,14 @@ func TestPodsRunWithoutNetwork(t *testing.T) {
 			t.Errorf("the reader of the image volume printed %q", got)
 		}
 	}
-	if got, want := k.output(t, "calico-node"), "hello from docker.io/calico/cni:"+hub.CalicoTag; !strings.Contains(got, want) {
+	if got, want := k.output(t, "calico-node"), "hello from docker.io/calico/cni:"+registrytest.CalicoTag; !strings.Contains(got, want) {
 		t.Errorf("the init containers printed %q, want %q among it", got, want)
 	}
 	// The control: the same kubelet cannot get what was not in the bundle.
 	k.waitPod(t, "absent", waitsFor("ImagePullBackOff"))
 	assertRunning(t, n, map[string]int{"calico-node": 1, "calico-kube-controllers": 1, "never-by-digest": 1, "tag-and-digest": 1, "absent": 0, "image-volume": 0})
 	if c := h.Counts(); c.Requests != 0 {
-		t.Errorf("%d requests at the hub after bundle had ended", c.Requests)
+		t.Errorf("%d requests at the registry after bundle had ended", c.Requests)
 	}
 }
 

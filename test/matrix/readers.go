@@ -195,7 +195,7 @@ func craneReads(ctx context.Context, s *shelf, _, file string) error {
 		if _, err := (command{}).run(ctx, "tar", "-xf", file, "-C", dir); err != nil {
 			return err
 		}
-		to := s.hub.Ref("matrix/"+filepath.Base(dir), "pushed")
+		to := s.registry.Ref("matrix/"+filepath.Base(dir), "pushed")
 		_, err := command{env: s.env()}.run(ctx, crane, "push", "--index", dir, to)
 		return err
 	})

@@ -14,8 +14,8 @@ import (
 	"slices"
 	"strings"
 
-	"stowage/internal/hub"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 )
 
 // appName is an image of which the newer bundle has another version under the same tag.
@@ -29,10 +29,10 @@ const (
 // they are told to end.
 const greeter = "/bin/hello"
 
-// shelf is a hub with images that run, and the bundles that bin/bundle made of them.
+// shelf is a registry with images that run, and the bundles that bin/bundle made of them.
 type shelf struct {
 	dir, bin string
-	hub      *hub.Hub
+	registry *registrytest.Registry
 	program  []byte
 	runnable []string // names of images that have the greeter
 	names    []string // those and the sandbox image
@@ -42,7 +42,7 @@ type shelf struct {
 	pause                   string // the sandbox image alone
 }
 
-// openShelf fills the hub and makes the bundles.
+// openShelf fills the registry and makes the bundles.
 func openShelf(ctx context.Context, bin string) (_ *shelf, err error) {
 	s := &shelf{}
 	if s.bin, err = filepath.Abs(bin); err != nil {
@@ -56,7 +56,7 @@ func openShelf(ctx context.Context, bin string) (_ *shelf, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if s.hub, err = hub.Start(hub.Options{}); err != nil {
+	if s.registry, err = registrytest.New(registrytest.Options{}); err != nil {
 		return nil, err
 	}
 	if err := s.stock(ctx); err != nil {
@@ -98,29 +98,29 @@ func (s *shelf) single(path string) string {
 
 func (s *shelf) close() error {
 	var err error
-	if s.hub != nil {
-		err = s.hub.Close()
+	if s.registry != nil {
+		err = s.registry.Close()
 	}
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-// stock puts the images into the hub.
+// stock puts the images into the registry.
 func (s *shelf) stock(ctx context.Context) (err error) {
-	if s.program, err = hub.Program(ctx); err != nil {
+	if s.program, err = registrytest.Program(ctx); err != nil {
 		return err
 	}
 	programs := map[string][]byte{runtime.GOARCH: s.program}
-	set, err := s.hub.AddCalico(hub.CalicoOptions{Programs: programs, Compression: hub.GzipStored})
+	set, err := s.registry.AddCalico(registrytest.CalicoOptions{Programs: programs, Compression: registrytest.GzipStored})
 	if err != nil {
 		return err
 	}
 	for _, added := range set {
 		s.runnable = append(s.runnable, "docker.io/"+added.Repo+":"+added.Tag)
 	}
-	if _, err := s.hub.AddImage(appRepo, appTag, s.app("one")); err != nil {
+	if _, err := s.registry.AddImage(appRepo, appTag, s.app("one")); err != nil {
 		return err
 	}
-	if _, err := s.hub.AddPause(programs); err != nil {
+	if _, err := s.registry.AddPause(programs); err != nil {
 		return err
 	}
 	s.runnable = append(s.runnable, appName)
@@ -130,22 +130,22 @@ func (s *shelf) stock(ctx context.Context) (err error) {
 }
 
 // app is the program on a layer of its own, with a data layer that each edition has anew.
-func (s *shelf) app(edition string) hub.Image {
-	img := hub.Hello(appName, runtime.GOARCH, s.program)
-	img.Layers = append(img.Layers, &hub.Layer{Files: []hub.File{{Name: "edition", Body: []byte(edition)}}})
+func (s *shelf) app(edition string) registrytest.Image {
+	img := registrytest.Hello(appName, runtime.GOARCH, s.program)
+	img.Layers = append(img.Layers, &registrytest.Layer{Files: []registrytest.File{{Name: "edition", Body: []byte(edition)}}})
 	return img
 }
 
 // renew puts the second edition of the app under its tag.
 func (s *shelf) renew() error {
-	_, err := s.hub.AddImage(appRepo, appTag, s.app("two"))
+	_, err := s.registry.AddImage(appRepo, appTag, s.app("two"))
 	return err
 }
 
 // bundle runs the program for these images.
 func (s *shelf) bundle(ctx context.Context, file string, names []string, flags ...string) (string, error) {
 	out := filepath.Join(s.dir, file)
-	args := append(slices.Clone(names), "-o", out, "--mirror", "docker.io="+s.hub.Host(), "--mirror", "registry.k8s.io="+s.hub.Host())
+	args := append(slices.Clone(names), "-o", out, "--mirror", "docker.io="+s.registry.Host(), "--mirror", "registry.k8s.io="+s.registry.Host())
 	_, err := command{env: s.env()}.run(ctx, filepath.Join(s.bin, "bundle"), append(args, flags...)...)
 	return out, err
 }

@@ -26,14 +26,14 @@ type reference struct {
 }
 
 // bundling is the first half of a round.
-func (r *round) bundling(ctx context.Context, faults []*hubFault) error {
+func (r *round) bundling(ctx context.Context, faults []*registryFault) error {
 	if err := r.drawOrder(ctx); err != nil {
 		return err
 	}
 	if err := r.undisturbed(ctx); err != nil {
 		return err
 	}
-	r.world.hub.Reset()
+	r.world.registry.Reset()
 	attempts, err := r.attempts(ctx, faults)
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func (r *round) output() string {
 }
 
 // attempts runs the order against the faults, up to three times, and then healed.
-func (r *round) attempts(ctx context.Context, faults []*hubFault) (all []attempt, err error) {
+func (r *round) attempts(ctx context.Context, faults []*registryFault) (all []attempt, err error) {
 	before := "" // what stands at the output; empty: nothing
 	if r.order.older != "" {
 		b, err := os.ReadFile(r.order.older)
@@ -145,8 +145,8 @@ func (r *round) attempts(ctx context.Context, faults []*hubFault) (all []attempt
 }
 
 // attempt runs the order once and looks at what it left.
-func (r *round) attempt(ctx context.Context, faults []*hubFault, before string) (a attempt, done bool, err error) {
-	h := &hurting{Hub: r.world.hub}
+func (r *round) attempt(ctx context.Context, faults []*registryFault, before string) (a attempt, done bool, err error) {
+	h := &hurting{Registry: r.world.registry}
 	defer h.heal()
 	flags, codes := slices.Clone(r.order.flags), []int{r.want.code}
 	hurt := "none"
@@ -157,7 +157,7 @@ func (r *round) attempt(ctx context.Context, faults []*hubFault, before string) 
 		if r.order.extra != "" && slices.Contains(f.codes, 3) {
 			continue // --keep-going would rightly write the rest, which is another file
 		}
-		r.did("hub", f.name)
+		r.did("registry", f.name)
 		flags = append(flags, f.set(r.d, h)...)
 		if f.only == "" || r.world.named {
 			codes = append(codes, f.codes...)
@@ -168,7 +168,7 @@ func (r *round) attempt(ctx context.Context, faults []*hubFault, before string) 
 		return a, false, err
 	}
 	codes = append(codes, more...)
-	from := len(r.world.hub.Log())
+	from := len(r.world.registry.Log())
 	got, err := r.bundle(ctx, r.output(), flags, change)
 	if err != nil {
 		return a, false, err
@@ -176,7 +176,7 @@ func (r *round) attempt(ctx context.Context, faults []*hubFault, before string) 
 	if err := errors.Join(got.among(codes...), r.out.heal()); err != nil {
 		return a, false, err
 	}
-	a = attempt{entries: r.world.hub.Log()[from:], hurt: hurt != "none", jobs: r.order.jobs}
+	a = attempt{entries: r.world.registry.Log()[from:], hurt: hurt != "none", jobs: r.order.jobs}
 	return a, got.code == r.want.code, r.inspected(ctx, got, before)
 }
 
@@ -260,7 +260,7 @@ func (r *round) unchanged(ctx context.Context) error {
 	if r.order.ending == "-" {
 		return nil
 	}
-	r.world.hub.Reset()
+	r.world.registry.Reset()
 	got, err := r.bundle(ctx, r.output(), r.order.flags, nil)
 	if err == nil {
 		err = got.among(r.want.code)
@@ -268,7 +268,7 @@ func (r *round) unchanged(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n := r.world.hub.Counts(); n.Counted+n.BlobGets > 0 {
+	if n := r.world.registry.Counts(); n.Counted+n.BlobGets > 0 {
 		return fmt.Errorf("nothing has changed, and %d counted pulls and %d blobs were fetched", n.Counted, n.BlobGets)
 	}
 	return r.inspected(ctx, got, r.want.sum)
@@ -288,7 +288,7 @@ func sum(path string) (string, int64, error) {
 
 // names are the full names that an image must have in the bundle and on the node.
 func (w *world) names(it *item) []string {
-	host := w.hub.Host()
+	host := w.registry.Host()
 	if w.named {
 		host = "docker.io"
 	}

@@ -20,7 +20,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/bench/meter"
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 // told fails the test unless err says want; an empty want is no error at all.
@@ -38,7 +38,7 @@ func TestLeaks(t *testing.T) {
 	code := base64.StdEncoding.EncodeToString
 	for name, c := range map[string]struct{ text, want string }{
 		"nothing":           {"wrote calico.tar for carrier", ""},
-		"password":          {"GET https://carrier:" + soakPassword + "@hub/", "credential"},
+		"password":          {"GET https://carrier:" + soakPassword + "@registry/", "credential"},
 		"basic login":       {"Authorization: Basic " + code([]byte(soakUser+":"+soakPassword)), "credential"},
 		"password encoded":  {code([]byte(soakPassword)), "credential"},
 		"inside JSON, by 1": {code([]byte(`{` + soakPassword + `}`)), "credential"},
@@ -121,26 +121,26 @@ func TestParseHighWater(t *testing.T) {
 }
 
 func TestWasted(t *testing.T) {
-	get := func(ref string) hub.Entry { return hub.Entry{Ref: ref, Status: 200, Counted: true} }
+	get := func(ref string) registrytest.Entry { return registrytest.Entry{Ref: ref, Status: 200, Counted: true} }
 	a, b := get("sha256:a"), get("sha256:b")
 	cut, byTag := a, get("v1")
 	cut.Note = "cut"
-	head := hub.Entry{Ref: "sha256:a", Status: 200}
+	head := registrytest.Entry{Ref: "sha256:a", Status: 200}
 	for name, c := range map[string]struct {
 		attempts []attempt
 		held     map[string]bool
 		want     string
 	}{
 		"nothing":                       {nil, nil, ""},
-		"each once":                     {[]attempt{{entries: []hub.Entry{a}}, {entries: []hub.Entry{b}}}, nil, ""},
-		"twice":                         {[]attempt{{entries: []hub.Entry{a}}, {entries: []hub.Entry{b, a}}}, nil, "attempt 2 pulled sha256:a, which counts, although attempt 1 has it"},
-		"cut before":                    {[]attempt{{entries: []hub.Entry{cut}}, {entries: []hub.Entry{a}}}, nil, ""},
-		"asked without cost":            {[]attempt{{entries: []hub.Entry{a}}, {entries: []hub.Entry{head}}}, nil, ""},
-		"a tag is another matter":       {[]attempt{{entries: []hub.Entry{byTag}}, {entries: []hub.Entry{byTag}}}, nil, ""},
-		"killed, in flight":             {[]attempt{{entries: []hub.Entry{b, a}, hurt: true, jobs: 1}, {entries: []hub.Entry{a}}}, nil, ""},
-		"killed, not in flight":         {[]attempt{{entries: []hub.Entry{b, a}, hurt: true, jobs: 1}, {entries: []hub.Entry{b}}}, nil, "attempt 2 pulled sha256:b"},
-		"killed with fewer than it can": {[]attempt{{entries: []hub.Entry{a}, hurt: true, jobs: 8}, {entries: []hub.Entry{a}}}, nil, ""},
-		"at hand":                       {[]attempt{{entries: []hub.Entry{a}}}, map[string]bool{"sha256:a": true}, "a bundle at hand"},
+		"each once":                     {[]attempt{{entries: []registrytest.Entry{a}}, {entries: []registrytest.Entry{b}}}, nil, ""},
+		"twice":                         {[]attempt{{entries: []registrytest.Entry{a}}, {entries: []registrytest.Entry{b, a}}}, nil, "attempt 2 pulled sha256:a, which counts, although attempt 1 has it"},
+		"cut before":                    {[]attempt{{entries: []registrytest.Entry{cut}}, {entries: []registrytest.Entry{a}}}, nil, ""},
+		"asked without cost":            {[]attempt{{entries: []registrytest.Entry{a}}, {entries: []registrytest.Entry{head}}}, nil, ""},
+		"a tag is another matter":       {[]attempt{{entries: []registrytest.Entry{byTag}}, {entries: []registrytest.Entry{byTag}}}, nil, ""},
+		"killed, in flight":             {[]attempt{{entries: []registrytest.Entry{b, a}, hurt: true, jobs: 1}, {entries: []registrytest.Entry{a}}}, nil, ""},
+		"killed, not in flight":         {[]attempt{{entries: []registrytest.Entry{b, a}, hurt: true, jobs: 1}, {entries: []registrytest.Entry{b}}}, nil, "attempt 2 pulled sha256:b"},
+		"killed with fewer than it can": {[]attempt{{entries: []registrytest.Entry{a}, hurt: true, jobs: 8}, {entries: []registrytest.Entry{a}}}, nil, ""},
+		"at hand":                       {[]attempt{{entries: []registrytest.Entry{a}}}, map[string]bool{"sha256:a": true}, "a bundle at hand"},
 	} {
 		t.Run(name, func(t *testing.T) { told(t, wasted(c.attempts, c.held), c.want) })
 	}
@@ -285,7 +285,7 @@ func TestTooMuch(t *testing.T) {
 func TestDice(t *testing.T) {
 	draw := func(seed uint64) string {
 		d := newDice(seed)
-		return fmt.Sprint(d.chance(50), d.between(1, 1e6), d.part(time.Hour, 100), pick(d, 1, 2, 3, 4, 5), drawHubFaults(d)[0].name)
+		return fmt.Sprint(d.chance(50), d.between(1, 1e6), d.part(time.Hour, 100), pick(d, 1, 2, 3, 4, 5), drawRegistryFaults(d)[0].name)
 	}
 	if a, b := draw(7), draw(7); a != b {
 		t.Errorf("seed 7 gave %s and %s", a, b)
@@ -324,17 +324,17 @@ func TestMemDisk(t *testing.T) {
 	}
 }
 
-// TestHeal: every fault, alone and with each other one, leaves the hub as it was.
+// TestHeal: every fault, alone and with each other one, leaves the registry as it was.
 func TestHeal(t *testing.T) {
-	h, err := hub.Start(hub.Options{Policy: hub.Policy{Auth: hub.AuthBearer, Accounts: []hub.Account{{User: soakUser, Password: soakPassword}}}})
+	h, err := registrytest.New(registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, Accounts: []registrytest.Account{{User: soakUser, Password: soakPassword}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
 	before := fmt.Sprintf("%+v", h.Policy())
-	for _, first := range hubFaults() {
-		for _, second := range hubFaults() {
-			x := &hurting{Hub: h}
+	for _, first := range registryFaults() {
+		for _, second := range registryFaults() {
+			x := &hurting{Registry: h}
 			first.set(newDice(1), x)
 			second.set(newDice(2), x)
 			x.heal()

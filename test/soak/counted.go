@@ -14,12 +14,12 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
-// attempt is the part of the hub's log that belongs to one call of bundle.
+// attempt is the part of the registry's log that belongs to one call of bundle.
 type attempt struct {
-	entries []hub.Entry
+	entries []registrytest.Entry
 	hurt    bool // it was killed, or its disk was full
 	jobs    int
 }
@@ -34,7 +34,7 @@ func wasted(attempts []attempt, held map[string]bool) error {
 		have[d] = "a bundle at hand"
 	}
 	for n, a := range attempts {
-		var got []hub.Entry
+		var got []registrytest.Entry
 		for _, e := range a.entries {
 			if !e.Counted || !strings.Contains(e.Ref, ":") || e.Status != 200 || e.Note != "" {
 				continue

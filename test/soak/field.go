@@ -11,8 +11,8 @@ import (
 	"runtime"
 	"time"
 
-	"stowage/internal/hub"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 )
 
 // Sizes of the file systems of a run, all in memory: nothing waits for a disk, and a disk that
@@ -48,7 +48,7 @@ func openField(ctx context.Context, bin string) (_ *field, err error) {
 			err = errors.Join(err, f.close())
 		}
 	}()
-	if f.program, err = hub.Program(ctx); err != nil {
+	if f.program, err = registrytest.Program(ctx); err != nil {
 		return nil, err
 	}
 	if f.work, err = mountDisk(filepath.Join(f.dir, "work"), workSize); err != nil {
@@ -65,7 +65,7 @@ func openField(ctx context.Context, bin string) (_ *field, err error) {
 
 // startNode starts containerd with nothing but the image of pod sandboxes.
 func (f *field) startNode(ctx context.Context) (err error) {
-	h, err := hub.Start(hub.Options{Dir: f.work.dir})
+	h, err := registrytest.New(registrytest.Options{Dir: f.work.dir})
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/bench/meter"
-	"stowage/internal/hub"
 	"stowage/internal/nodetest"
+	"stowage/internal/registrytest"
 )
 
 // The steps that are measured for each number of images, in their order.
@@ -85,16 +85,16 @@ func measureMany(ctx context.Context, o options) (err error) {
 	return tooMuch(rows)
 }
 
-// manyImages fills a hub with so many images: a small layer of their own on one that all share.
-func manyImages(f *field, n int) (*hub.Hub, error) {
-	h, err := hub.Start(hub.Options{Dir: f.work.dir})
+// manyImages fills a registry with so many images: a small layer of their own on one that all share.
+func manyImages(f *field, n int) (*registrytest.Registry, error) {
+	h, err := registrytest.New(registrytest.Options{Dir: f.work.dir})
 	if err != nil {
 		return nil, err
 	}
-	base := &hub.Layer{Files: []hub.File{{Name: "base", Size: 64 << 10, Fill: hub.FillText}}}
+	base := &registrytest.Layer{Files: []registrytest.File{{Name: "base", Size: 64 << 10, Fill: registrytest.FillText}}}
 	for i := range n {
-		img := hub.Image{Platform: "linux/" + runtime.GOARCH, Config: ocispec.ImageConfig{Cmd: []string{"/none"}}, Layers: []*hub.Layer{
-			base, {Seed: uint64(i), Files: []hub.File{{Name: fmt.Sprint("own", i), Size: 2 << 10}}},
+		img := registrytest.Image{Platform: "linux/" + runtime.GOARCH, Config: ocispec.ImageConfig{Cmd: []string{"/none"}}, Layers: []*registrytest.Layer{
+			base, {Seed: uint64(i), Files: []registrytest.File{{Name: fmt.Sprint("own", i), Size: 2 << 10}}},
 		}}
 		if _, err := h.AddImage(manyRepo(i), "v1", img); err != nil {
 			return nil, errors.Join(err, h.Close())
@@ -106,7 +106,7 @@ func manyImages(f *field, n int) (*hub.Hub, error) {
 func manyRepo(i int) string { return fmt.Sprintf("many/image%04d", i) }
 
 // manyCosts measures the steps for the first n images.
-func manyCosts(ctx context.Context, f *field, h *hub.Hub, helper string, n int) ([]manyCost, error) {
+func manyCosts(ctx context.Context, f *field, h *registrytest.Registry, helper string, n int) ([]manyCost, error) {
 	list, out := filepath.Join(f.work.dir, "list"), filepath.Join(f.out.dir, fmt.Sprintf("many%d.tar", n))
 	var refs strings.Builder
 	for i := range n {

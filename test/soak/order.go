@@ -11,7 +11,7 @@ import (
 	"runtime"
 	"strings"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 // order is a command line of bundle.
@@ -22,7 +22,7 @@ type order struct {
 	jobs   int
 	since  string // the bundle that it builds on; empty: a whole one
 	older  string // a bundle that stands at the output already; empty: none
-	extra  string // an image that the hub does not have; with --keep-going
+	extra  string // an image that the registry does not have; with --keep-going
 }
 
 // drawOrder decides what is asked for, and makes what has to be there before.
@@ -50,7 +50,7 @@ func (r *round) drawOrder(ctx context.Context) error {
 	if d.chance(15) {
 		// By a tag: the bytes of a digest are taken from wherever they are.
 		o.extra = strings.TrimSuffix(w.names(w.items[0])[0], path.Base(w.names(w.items[0])[0])) + "nowhere:v1"
-		w.hub.SetPolicy(func(p *hub.Policy) { p.HideMissing = false }) // or it is refused instead
+		w.registry.SetPolicy(func(p *registrytest.Policy) { p.HideMissing = false }) // or it is refused instead
 		o.input = append(o.input, o.extra)
 		o.flags = append(o.flags, "--keep-going")
 		r.did("flavour", "--keep-going")

@@ -41,7 +41,7 @@ func (r *round) run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return err
 	}
-	faults := drawHubFaults(r.d)
+	faults := drawRegistryFaults(r.d)
 	small := false
 	for _, f := range faults {
 		small = small || f.small
@@ -49,12 +49,12 @@ func (r *round) run(ctx context.Context) (err error) {
 	if r.world, err = newWorld(r.d, r.dir, r.program, small); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.world.hub.Close()) }()
+	defer func() { err = errors.Join(err, r.world.registry.Close()) }()
 	if err := r.bundling(ctx, faults); err != nil {
 		return fmt.Errorf("bundle: %w", err)
 	}
-	if list := r.world.hub.Violations(); len(list) > 0 {
-		return fmt.Errorf("the hub complains: %s", strings.Join(list, "; "))
+	if list := r.world.registry.Violations(); len(list) > 0 {
+		return fmt.Errorf("the registry complains: %s", strings.Join(list, "; "))
 	}
 	if err := r.loading(ctx); err != nil {
 		return fmt.Errorf("load: %w", err)
@@ -118,14 +118,14 @@ func indent(s string) string {
 }
 
 func (r *round) transcript() string {
-	var hub strings.Builder
+	var registry strings.Builder
 	if r.world != nil {
-		hub.WriteString("requests since the last undisturbed run:\n")
-		if err := r.world.hub.WriteLog(&hub); err != nil {
-			hub.WriteString(err.Error())
+		registry.WriteString("requests since the last undisturbed run:\n")
+		if err := r.world.registry.WriteLog(&registry); err != nil {
+			registry.WriteString(err.Error())
 		}
 	}
-	return strings.Join(r.steps, "\n") + "\n" + hub.String() + "containerd said last:\n" + r.node.Log(20)
+	return strings.Join(r.steps, "\n") + "\n" + registry.String() + "containerd said last:\n" + r.node.Log(20)
 }
 
 func (r *round) summary(err error) string {

@@ -11,14 +11,14 @@ import (
 	"slices"
 )
 
-// The account of every hub of a soak. The password is like nothing else, so that it is found
+// The account of every registry of a soak. The password is like nothing else, so that it is found
 // wherever it turns up.
 const (
 	soakUser     = "carrier"
 	soakPassword = "Xq7SoakPassw0rdZz93"
 )
 
-// tokenMark is part of every token that the hub gives out.
+// tokenMark is part of every token that the registry gives out.
 const tokenMark = "-token-"
 
 // needles are the forms in which a credential might turn up: as it is, escaped, and in

@@ -11,21 +11,21 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 // item is one image of a round.
 type item struct {
 	repo, tag string
-	format    hub.Format
+	format    registrytest.Format
 	multi     bool // an index of two platforms
 	attested  bool
-	packed    hub.Compression
-	shared    []*hub.Layer // below its own
-	size      int64        // of its own data
-	edition   int          // counted up when its tag moves
+	packed    registrytest.Compression
+	shared    []*registrytest.Layer // below its own
+	size      int64                 // of its own data
+	edition   int                   // counted up when its tag moves
 	form      refForm
-	added     hub.Added // what the tag means now
+	added     registrytest.Added // what the tag means now
 }
 
 // refForm is how a command line names an image.
@@ -37,17 +37,17 @@ const (
 	byBoth
 )
 
-// world is a hub with the images of a round.
+// world is a registry with the images of a round.
 type world struct {
-	hub     *hub.Hub
-	dir     string
-	program []byte
-	layer   *hub.Layer // with the program
-	named   bool       // as docker.io, behind a proxy and TLS; else by its address
-	items   []*item
-	account string // a word for how the login is handed over
-	env     []string
-	flags   []string
+	registry *registrytest.Registry
+	dir      string
+	program  []byte
+	layer    *registrytest.Layer // with the program
+	named    bool                // as docker.io, behind a proxy and TLS; else by its address
+	items    []*item
+	account  string // a word for how the login is handed over
+	env      []string
+	flags    []string
 }
 
 // otherArch is the platform beside that of this machine.
@@ -58,12 +58,12 @@ func otherArch() string {
 	return "arm64"
 }
 
-// newWorld draws a hub and fills it with one image, or up to six.
+// newWorld draws a registry and fills it with one image, or up to six.
 func newWorld(d dice, dir string, program []byte, small bool) (_ *world, err error) {
 	w := &world{dir: dir, program: program, named: d.chance(40)}
-	opts := hub.Options{Dir: dir, Policy: hub.Policy{
-		Auth:     pick(d, hub.AuthBearer, hub.AuthBearer, hub.AuthBearer, hub.AuthBasic),
-		Accounts: []hub.Account{{User: soakUser, Password: soakPassword}},
+	opts := registrytest.Options{Dir: dir, Policy: registrytest.Policy{
+		Auth:     pick(d, registrytest.AuthBearer, registrytest.AuthBearer, registrytest.AuthBearer, registrytest.AuthBasic),
+		Accounts: []registrytest.Account{{User: soakUser, Password: soakPassword}},
 		Redirect: d.chance(50), NoOAuth: d.chance(30), RefuseAnonymous: d.chance(50), HideMissing: d.chance(30),
 	}}
 	if w.named {
@@ -71,11 +71,11 @@ func newWorld(d dice, dir string, program []byte, small bool) (_ *world, err err
 	} else {
 		opts.TLS = d.chance(40)
 	}
-	if w.hub, err = hub.Start(opts); err != nil {
+	if w.registry, err = registrytest.New(opts); err != nil {
 		return nil, err
 	}
-	w.layer = hub.ProgramLayer(program, "bin/hello")
-	w.layer.Compression = pick(d, hub.Gzip, hub.Gzip, hub.Zstd, hub.None, hub.GzipStored)
+	w.layer = registrytest.ProgramLayer(program, "bin/hello")
+	w.layer.Compression = pick(d, registrytest.Gzip, registrytest.Gzip, registrytest.Zstd, registrytest.None, registrytest.GzipStored)
 	w.draw(d, small)
 	for _, it := range w.items {
 		if err := w.put(it); err != nil {
@@ -87,11 +87,11 @@ func newWorld(d dice, dir string, program []byte, small bool) (_ *world, err err
 
 // draw decides what the images are like.
 func (w *world) draw(d dice, small bool) {
-	pool := hub.OddLayers()[:1]
+	pool := registrytest.OddLayers()[:1]
 	for i := range 4 {
-		pool = append(pool, &hub.Layer{
-			Seed: d.Uint64(), Compression: pick(d, hub.Gzip, hub.Zstd, hub.None, hub.GzipStored),
-			Files: []hub.File{{Name: fmt.Sprintf("shared%d", i), Size: int64(d.between(1, 400_000)), Fill: pick(d, hub.FillText, hub.FillRandom)}},
+		pool = append(pool, &registrytest.Layer{
+			Seed: d.Uint64(), Compression: pick(d, registrytest.Gzip, registrytest.Zstd, registrytest.None, registrytest.GzipStored),
+			Files: []registrytest.File{{Name: fmt.Sprintf("shared%d", i), Size: int64(d.between(1, 400_000)), Fill: pick(d, registrytest.FillText, registrytest.FillRandom)}},
 		})
 	}
 	n := d.between(1, 6)
@@ -101,8 +101,8 @@ func (w *world) draw(d dice, small bool) {
 	for i := range n {
 		it := &item{
 			repo: fmt.Sprintf("soak/image%d", i), tag: pick(d, "v1", "latest", "1.2.3-rc.4"),
-			format: pick(d, hub.OCI, hub.Docker), multi: d.chance(50), attested: d.chance(40),
-			packed: pick(d, hub.Gzip, hub.Zstd, hub.None, hub.GzipStored), size: int64(d.between(0, 1_500_000)),
+			format: pick(d, registrytest.OCI, registrytest.Docker), multi: d.chance(50), attested: d.chance(40),
+			packed: pick(d, registrytest.Gzip, registrytest.Zstd, registrytest.None, registrytest.GzipStored), size: int64(d.between(0, 1_500_000)),
 			form: pick(d, byTag, byTag, byTag, byDigest, byBoth), edition: 1,
 		}
 		for _, l := range pool {
@@ -118,24 +118,24 @@ func (w *world) draw(d dice, small bool) {
 func (w *world) put(it *item) (err error) {
 	img := w.image(it, runtime.GOARCH)
 	if !it.multi {
-		it.added, err = w.hub.AddImage(it.repo, it.tag, img)
+		it.added, err = w.registry.AddImage(it.repo, it.tag, img)
 		return err
 	}
-	it.added, err = w.hub.AddIndex(it.repo, it.tag, hub.Index{
-		Format: it.format, Images: []hub.Image{w.image(it, otherArch()), img}, Attestation: it.attested,
+	it.added, err = w.registry.AddIndex(it.repo, it.tag, registrytest.Index{
+		Format: it.format, Images: []registrytest.Image{w.image(it, otherArch()), img}, Attestation: it.attested,
 	})
 	return err
 }
 
 // image is one platform of an image: what it shares, then its own data, then the program.
-func (w *world) image(it *item, arch string) hub.Image {
-	img := hub.Image{Platform: "linux/" + arch, Format: it.format, Config: ocispec.ImageConfig{
+func (w *world) image(it *item, arch string) registrytest.Image {
+	img := registrytest.Image{Platform: "linux/" + arch, Format: it.format, Config: ocispec.ImageConfig{
 		Entrypoint: []string{"/bin/hello"}, Env: []string{"HELLO_LINE=" + w.greeting(it)},
 	}}
 	img.Layers = append(img.Layers, it.shared...)
-	img.Layers = append(img.Layers, &hub.Layer{
+	img.Layers = append(img.Layers, &registrytest.Layer{
 		Seed: uint64(it.edition), Compression: it.packed,
-		Files: []hub.File{{Name: it.repo + arch, Size: it.size, Fill: hub.FillText}, {Name: "edition", Body: []byte(w.greeting(it))}},
+		Files: []registrytest.File{{Name: it.repo + arch, Size: it.size, Fill: registrytest.FillText}, {Name: "edition", Body: []byte(w.greeting(it))}},
 	})
 	if arch == runtime.GOARCH {
 		img.Layers = append(img.Layers, w.layer)
@@ -167,7 +167,7 @@ func (w *world) move(d dice) (moved int, err error) {
 func (w *world) ref(it *item) string {
 	name := it.repo
 	if !w.named {
-		name = w.hub.Host() + "/" + it.repo
+		name = w.registry.Host() + "/" + it.repo
 	}
 	switch it.form {
 	case byDigest:
@@ -197,21 +197,21 @@ func (it *item) config() string {
 	return ""
 }
 
-// registry is what an account for the hub is filed under.
-func (w *world) registry() string {
+// accountKey returns the key under which login files hold the account of the registry.
+func (w *world) accountKey() string {
 	if w.named {
 		return "https://index.docker.io/v1/"
 	}
-	return w.hub.Host()
+	return w.registry.Host()
 }
 
-// login writes the account down in one of the ways that bundle takes it, and the way to the hub.
+// login writes the account down in one of the ways that bundle takes it, and the way to the registry.
 func (w *world) login(d dice) error {
 	w.env = environ(w.dir)
 	if w.named {
-		w.env = append(w.env, "HTTPS_PROXY="+w.hub.Proxy())
+		w.env = append(w.env, "HTTPS_PROXY="+w.registry.Proxy())
 	}
-	if pem := w.hub.CAPEM(); pem != nil {
+	if pem := w.registry.CAPEM(); pem != nil {
 		file := filepath.Join(w.dir, "ca.pem")
 		if err := os.WriteFile(file, pem, 0o600); err != nil {
 			return err
@@ -225,7 +225,7 @@ func (w *world) login(d dice) error {
 func (w *world) handOver(way, password string) error {
 	w.account = way
 	auth := base64.StdEncoding.EncodeToString([]byte(soakUser + ":" + password))
-	text := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, w.registry(), auth)
+	text := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, w.accountKey(), auth)
 	secret := filepath.Join(w.dir, "secret")
 	if err := os.MkdirAll(secret, 0o700); err != nil {
 		return err
@@ -239,7 +239,7 @@ func (w *world) handOver(way, password string) error {
 		w.env = append(w.env, "DOCKER_AUTH_CONFIG="+text)
 		return nil
 	case "creds":
-		host := w.registry()
+		host := w.accountKey()
 		if w.named {
 			host = "docker.io"
 		}

@@ -3,11 +3,11 @@
 //
 // A script is a story in a file of testdata (see the package testscript of go-internal):
 //
-//	hub start auth=bearer anonymous=refuse account=ann:s3cret
-//	hub calico
+//	registry start auth=bearer anonymous=refuse account=ann:s3cret
+//	registry calico
 //	login config.json ann s3cret
-//	exec bundle -f calico.yaml -o calico.tar --mirror docker.io=$HUB
-//	hub counts heads=3 counted>=3
+//	exec bundle -f calico.yaml -o calico.tar --mirror docker.io=$REGISTRY
+//	registry counts heads=3 counted>=3
 //
 // Beside the commands of testscript a script has those of [Cmds]. It sees no account, no
 // setting and no network of the machine it runs on: only the loopback interface answers.
@@ -23,7 +23,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 var update = flag.Bool("update", false, "write what the commands print into the scripts' golden parts")
@@ -62,7 +62,7 @@ func Run(t *testing.T, dir string, more map[string]Cmd, env map[string]string) {
 func Cmds() map[string]Cmd {
 	return map[string]Cmd{
 		"exits":     exits,
-		"hub":       hubCommand,
+		"registry":  registryCommand,
 		"login":     login,
 		"same":      same,
 		"keep":      keep,
@@ -97,9 +97,9 @@ func isolate(e *testscript.Env) error {
 
 // state is what the commands of one script remember.
 type state struct {
-	t    testing.TB
-	hub  *hub.Hub // nil before hub start
-	kept map[string]fingerprint
+	t        testing.TB
+	registry *registrytest.Registry // nil before registry start
+	kept     map[string]fingerprint
 }
 
 type stateKey struct{}

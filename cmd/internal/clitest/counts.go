@@ -8,27 +8,27 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
 // comparison is KEY=N, KEY>=N or KEY<=N.
 var comparison = regexp.MustCompile(`^([a-z.:A-Z0-9]+)(=|>=|<=)(\d+)$`)
 
-// wantCounts wants what the hub counted since its start or the last hub reset:
+// wantCounts wants what the registry counted since its start or the last registry reset:
 //
 //	requests pings tokens badlogins heads gets counted blobheads blobgets blobbytes
-//	redirects unauthorized toomany        see hub.Counts; heads and gets are of manifests
+//	redirects unauthorized toomany        see registrytest.Counts; heads and gets are of manifests
 //	used:USER used:anonymous              pulls an account has used up
-func wantCounts(ts *testscript.TestScript, h *hub.Hub, args []string) error {
+func wantCounts(ts *testscript.TestScript, h *registrytest.Registry, args []string) error {
 	var wrong []string
 	for _, a := range args {
 		m := comparison.FindStringSubmatch(a)
 		if m == nil {
-			return fmt.Errorf("hub counts %q: want KEY=N, KEY>=N or KEY<=N", a)
+			return fmt.Errorf("registry counts %q: want KEY=N, KEY>=N or KEY<=N", a)
 		}
 		got, ok := count(h, m[1])
 		if !ok {
-			return fmt.Errorf("hub counts: no such counter: %s", m[1])
+			return fmt.Errorf("registry counts: no such counter: %s", m[1])
 		}
 		want := number(ts, m[3])
 		if good := map[string]bool{"=": got == want, ">=": got >= want, "<=": got <= want}[m[2]]; !good {
@@ -36,12 +36,12 @@ func wantCounts(ts *testscript.TestScript, h *hub.Hub, args []string) error {
 		}
 	}
 	if wrong != nil {
-		return fmt.Errorf("hub counts: %s\nall: %+v", strings.Join(wrong, "; "), h.Counts())
+		return fmt.Errorf("registry counts: %s\nall: %+v", strings.Join(wrong, "; "), h.Counts())
 	}
 	return nil
 }
 
-func count(h *hub.Hub, key string) (int64, bool) {
+func count(h *registrytest.Registry, key string) (int64, bool) {
 	if user, ok := strings.CutPrefix(key, "used:"); ok {
 		if user == "anonymous" {
 			user = ""

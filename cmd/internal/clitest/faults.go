@@ -6,10 +6,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"stowage/internal/hub"
+	"stowage/internal/registrytest"
 )
 
-// setFaults changes the faults of a script's hub and leaves the others as they are.
+// setFaults changes the faults of a script's registry and leaves the others as they are.
 //
 //	fail=STATUS:TIMES   answers a status       toomany=TIMES     the abuse limit's 429
 //	corrupt=TIMES       flips a bit            cut=BYTES:TIMES   ends the connection
@@ -21,18 +21,18 @@ import (
 //	kind=blob|manifest  concerned alone        path=PIECE        of the addresses concerned
 //
 // TIMES is a number or "always".
-func setFaults(ts *testscript.TestScript, h *hub.Hub, args []string) error {
-	h.Set(func(f *hub.Faults) {
+func setFaults(ts *testscript.TestScript, h *registrytest.Registry, args []string) error {
+	h.Set(func(f *registrytest.Faults) {
 		pairs(ts, args, func(key, value string) { setFault(ts, f, key, value) })
 	})
 	return nil
 }
 
-func setFault(ts *testscript.TestScript, f *hub.Faults, key, value string) {
+func setFault(ts *testscript.TestScript, f *registrytest.Faults, key, value string) {
 	switch key {
 	case "fail":
 		status, times := atTimes(ts, value)
-		f.Fail = hub.Failure{Status: int(status), Times: times}
+		f.Fail = registrytest.Failure{Status: int(status), Times: times}
 	case "toomany":
 		f.TooMany = timesOf(ts, value)
 	case "corrupt":
@@ -52,9 +52,9 @@ func setFault(ts *testscript.TestScript, f *hub.Faults, key, value string) {
 		ts.Check(err)
 		f.Latency = d
 	case "ranges":
-		mode, ok := map[string]hub.RangeMode{"ignored": hub.RangesIgnored, "refused": hub.RangesBadRequest, "wrong": hub.RangesWrongBytes}[value]
+		mode, ok := map[string]registrytest.RangeMode{"ignored": registrytest.RangesIgnored, "refused": registrytest.RangesBadRequest, "wrong": registrytest.RangesWrongBytes}[value]
 		if !ok {
-			ts.Fatalf("hub set ranges=%s", value)
+			ts.Fatalf("registry set ranges=%s", value)
 		}
 		f.Ranges = mode
 	case "retryafter":
@@ -64,16 +64,16 @@ func setFault(ts *testscript.TestScript, f *hub.Faults, key, value string) {
 	case "noreferrers":
 		f.NoReferrers = value == "true"
 	case "kind":
-		f.Only.Kinds = []hub.Kind{hub.Kind(value)}
+		f.Only.Kinds = []registrytest.Kind{registrytest.Kind(value)}
 	case "path":
 		f.Only.Path = value
 	default:
-		ts.Fatalf("hub set: no such fault: %s", key)
+		ts.Fatalf("registry set: no such fault: %s", key)
 	}
 }
 
 // atTimes reads N:TIMES.
-func atTimes(ts *testscript.TestScript, text string) (int64, hub.Times) {
+func atTimes(ts *testscript.TestScript, text string) (int64, registrytest.Times) {
 	n, times, ok := strings.Cut(text, ":")
 	if !ok {
 		ts.Fatalf("%q: want N:TIMES", text)
@@ -81,9 +81,9 @@ func atTimes(ts *testscript.TestScript, text string) (int64, hub.Times) {
 	return number(ts, n), timesOf(ts, times)
 }
 
-func timesOf(ts *testscript.TestScript, text string) hub.Times {
+func timesOf(ts *testscript.TestScript, text string) registrytest.Times {
 	if text == "always" {
-		return hub.Always
+		return registrytest.Always
 	}
-	return hub.Times(number(ts, text))
+	return registrytest.Times(number(ts, text))
 }

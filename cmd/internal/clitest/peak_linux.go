@@ -15,7 +15,7 @@ import (
 // Peak runs a command and gives the largest amount of memory in bytes that it had
 // resident (VmHWM of proc(5)). The kernel's count for a process that has ended
 // (ru_maxrss of getrusage(2)) would not do: it begins with the memory of whoever started
-// the process, and a test with a hub in it is larger than the programs.
+// the process, and a test with a registry in it is larger than the programs.
 func Peak(cmd *exec.Cmd) (int64, error) {
 	if err := cmd.Start(); err != nil {
 		return 0, err

@@ -41,7 +41,7 @@
 // keyring.go): ports are equal, host labels are equally many and each is a glob,
 // a path is a plain prefix, more specific keys come first, all matches are kept.
 //
-// docker.io, index.docker.io, registry-1.docker.io and registry.hub.docker.com
+// docker.io, index.docker.io, registry-1.docker.io and registry.registry.docker.com
 // are one registry. Apart from that a credential is only offered for the host it
 // was written for: a mirror is asked about under its own name.
 //

@@ -19,8 +19,8 @@ import (
 func TestHelperOrder(t *testing.T) {
 	answer := func(user string) string { return `{"Username":"` + user + `","Secret":"pw-` + user + `"}` }
 	helpers := map[string]map[string]string{
-		"docker-credential-store": {"quay.io": answer("store"), "https://index.docker.io/v1/": answer("hubstore")},
-		"docker-credential-rule":  {"quay.io": answer("rule"), "quay.io/team": answer("team"), "docker.io": answer("hubrule")},
+		"docker-credential-store": {"quay.io": answer("store"), "https://index.docker.io/v1/": answer("registrystore")},
+		"docker-credential-rule":  {"quay.io": answer("rule"), "quay.io/team": answer("team"), "docker.io": answer("registryrule")},
 		"docker-credential-none":  {"quay.io": `{"Username":"","Secret":""}`},
 		"docker-credential-token": {"quay.io": `{"Username":"<token>","Secret":"T"}`},
 	}
@@ -39,9 +39,9 @@ func TestHelperOrder(t *testing.T) {
 		{"not found", file(`"credsStore":"rule"`), "ghcr.io/a", ""},
 		{"not found, file has it", file(`"credsStore":"none"`), "quay.io/a", "file"},
 		{"token", file(`"credsStore":"token"`), "quay.io/a", "token file"},
-		{"hub in the store", file(`"credsStore":"store"`), "docker.io/a/b", "hubstore"},
-		{"hub rule", file(`"credHelpers":{"docker.io":"rule"}`), "docker.io/a/b", "hubrule"},
-		{"hub rule by its URL", file(`"credHelpers":{"https://index.docker.io/v1/":"store"}`), "docker.io/a/b", "hubstore"},
+		{"registry in the store", file(`"credsStore":"store"`), "docker.io/a/b", "registrystore"},
+		{"registry rule", file(`"credHelpers":{"docker.io":"rule"}`), "docker.io/a/b", "registryrule"},
+		{"registry rule by its URL", file(`"credHelpers":{"https://index.docker.io/v1/":"store"}`), "docker.io/a/b", "registrystore"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -152,7 +152,7 @@ read server
 echo "$server" >>"$(dirname "$0")/asked"
 echo "hello from the helper" >&2
 case "$server" in
-https://index.docker.io/v1/) echo '{"ServerURL":"x","Username":"hub","Secret":"pw-hub"}' ;;
+https://index.docker.io/v1/) echo '{"ServerURL":"x","Username":"registry","Secret":"pw-registry"}' ;;
 token.example) echo '{"ServerURL":"x","Username":"<token>","Secret":"tt"}' ;;
 fail.example) echo 'geheim'; exit 3 ;;
 *) echo 'credentials not found in native keychain'; exit 1 ;;
@@ -160,8 +160,8 @@ esac
 `)
 	var log bytes.Buffer
 	s := realStore(t, `{"credsStore":"tiny"}`, &log)
-	if got := users(t, s, "docker.io/calico/cni"); !cmp.Equal(got, []string{"hub ~/.docker/config.json, helper tiny"}) {
-		t.Errorf("hub: got %q", got)
+	if got := users(t, s, "docker.io/calico/cni"); !cmp.Equal(got, []string{"registry ~/.docker/config.json, helper tiny"}) {
+		t.Errorf("registry: got %q", got)
 	}
 	if got := only(users(t, s, "token.example/a")); got != "token" {
 		t.Errorf("token: got %q", got)
@@ -181,7 +181,7 @@ esac
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Fields(string(asked)); !cmp.Equal(got, []string{hubServer, "token.example", "none.example", "fail.example"}) {
+	if got := strings.Fields(string(asked)); !cmp.Equal(got, []string{registryServer, "token.example", "none.example", "fail.example"}) {
 		t.Errorf("asked %q", got)
 	}
 }

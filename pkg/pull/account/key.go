@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// hubHost is the one name under which Docker Hub's names are compared.
-const hubHost = "docker.io"
+// registryHost is the one name under which Docker Hub's names are compared.
+const registryHost = "docker.io"
 
-// hubServer is the name docker login stores Docker Hub's account under.
-const hubServer = "https://index.docker.io/v1/"
+// registryServer is the name docker login stores Docker Hub's account under.
+const registryServer = "https://index.docker.io/v1/"
 
 // sameRegistry maps the spellings of a registry to one: lower case, no colon
 // without a port behind it, one name for Docker Hub.
 func sameRegistry(host string) string {
 	host = strings.TrimSuffix(strings.ToLower(host), ":")
 	switch host {
-	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
-		return hubHost
+	case "index.docker.io", "registry-1.docker.io", "registry.registry.docker.com":
+		return registryHost
 	}
 	return host
 }
@@ -99,7 +99,7 @@ func sortBySpecificity[T any](found []T, at func(T) (key string, s scope)) {
 // oddity ranks the spellings of one scope; 0 is what docker login writes.
 func oddity(key string, s scope) int {
 	switch {
-	case s == scope{host: hubHost} && key == hubServer:
+	case s == scope{host: registryHost} && key == registryServer:
 		return 0
 	case key == s.String():
 		return 1

@@ -24,12 +24,12 @@ func TestFileKeyCovers(t *testing.T) {
 		{"repository", "quay.io/team/app", []string{"quay.io/team/app"}, []string{"quay.io/team/app2", "quay.io/team"}},
 		{"namespace with slash", "quay.io/team/", []string{"quay.io/team/x"}, []string{"quay.io/teamx"}},
 		{"path keeps its case", "quay.io/Team", nil, []string{"quay.io/team/x"}},
-		{"hub", "https://index.docker.io/v1/", []string{"docker.io/a/b", "index.docker.io/a", "registry-1.docker.io/a", "registry.hub.docker.com/a"}, []string{"hub.docker.com/a", "mirror.gcr.io/a"}},
-		{"hub without slash", "https://index.docker.io/v1", []string{"docker.io/a/b"}, nil},
-		{"hub by host", "docker.io", []string{"docker.io/a", "registry-1.docker.io/a"}, []string{"www.docker.io/a"}},
-		{"hub API host", "registry-1.docker.io", []string{"docker.io/a"}, nil},
-		{"hub website", "https://registry.hub.docker.com/v2/", []string{"docker.io/a"}, nil},
-		{"hub namespace", "docker.io/calico", []string{"docker.io/calico/cni", "index.docker.io/calico/cni"}, []string{"docker.io/library/busybox"}},
+		{"registry", "https://index.docker.io/v1/", []string{"docker.io/a/b", "index.docker.io/a", "registry-1.docker.io/a", "registry.registry.docker.com/a"}, []string{"registry.docker.com/a", "mirror.gcr.io/a"}},
+		{"registry without slash", "https://index.docker.io/v1", []string{"docker.io/a/b"}, nil},
+		{"registry by host", "docker.io", []string{"docker.io/a", "registry-1.docker.io/a"}, []string{"www.docker.io/a"}},
+		{"registry API host", "registry-1.docker.io", []string{"docker.io/a"}, nil},
+		{"registry website", "https://registry.registry.docker.com/v2/", []string{"docker.io/a"}, nil},
+		{"registry namespace", "docker.io/calico", []string{"docker.io/calico/cni", "index.docker.io/calico/cni"}, []string{"docker.io/library/busybox"}},
 		{"desktop's own tokens", "https://index.docker.io/v1/access-token", nil, []string{"docker.io/a", "docker.io/library/busybox"}},
 		{"no globs in files", "*.io", nil, []string{"quay.io/a"}},
 		{"user information", "https://u:p@quay.io", []string{"quay.io/a"}, nil},
@@ -88,7 +88,7 @@ func TestLongestPathFirst(t *testing.T) {
 	}
 }
 
-func TestHubSpellingsInOneFile(t *testing.T) {
+func TestHostSpellingsInOneFile(t *testing.T) {
 	s := load(t, withFile(dockerConfig, auths(
 		"docker.io", "short", "index.docker.io", "index", "registry-1.docker.io", "api",
 		"https://index.docker.io/v1/", "login", "https://docker.io", "odd")), Options{})

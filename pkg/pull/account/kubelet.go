@@ -63,12 +63,12 @@ func sortAsKubelet[T any](found []T, at func(T) (key string, s scope)) {
 		bKey, bScope := at(b)
 		return cmp.Or(
 			cmp.Compare(bScope.String(), aScope.String()),
-			cmp.Compare(hubFallback(aKey), hubFallback(bKey)),
+			cmp.Compare(registryFallback(aKey), registryFallback(bKey)),
 		)
 	})
 }
 
-func hubFallback(key string) int {
+func registryFallback(key string) int {
 	_, rest, found := strings.Cut(key, "://")
 	if !found {
 		rest = key

@@ -163,8 +163,8 @@ func servers(s scope) []string {
 	if s.path != "" {
 		list = append(list, s.String())
 	}
-	if s.host == hubHost {
-		list = append(list, hubServer)
+	if s.host == registryHost {
+		list = append(list, registryServer)
 	}
 	return append(list, s.host)
 }

@@ -146,7 +146,7 @@ func TestVariableIsRead(t *testing.T) {
 }
 
 func TestMirrorsAndStrangersGetNothing(t *testing.T) {
-	w := withFile(dockerConfig, auths("https://index.docker.io/v1/", "hub", "quay.io:8443", "port", "example.com", "parent"))
+	w := withFile(dockerConfig, auths("https://index.docker.io/v1/", "registry", "quay.io:8443", "port", "example.com", "parent"))
 	w.files["/home/u/.dockercfg"] = flat("docker.io", "hub2")
 	s := load(t, w, Options{
 		Logins:  []Login{login("docker.io", "flag")},
@@ -160,7 +160,7 @@ func TestMirrorsAndStrangersGetNothing(t *testing.T) {
 			t.Errorf("For(%q) = %q, want none", repo, got)
 		}
 	}
-	if got := only(users(t, s, "docker.io/calico/cni", "default/s")); got != "flag secret hub hub2" {
+	if got := only(users(t, s, "docker.io/calico/cni", "default/s")); got != "flag secret registry hub2" {
 		t.Errorf("docker.io: got %q", got)
 	}
 }

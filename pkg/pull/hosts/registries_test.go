@@ -19,8 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 	"stowage/pkg/pull"
 	"stowage/pkg/pull/account"
 )
@@ -31,7 +30,7 @@ mirrors:
     endpoint:
       - "https://mirror.example:5000"
       - "http://plain.example/"
-      - "https://artifacts.example/api/docker/hub/v2/"
+      - "https://artifacts.example/api/docker/registry/v2/"
       - "https://mirror.example:5000/v2"
       - "https://registry-1.docker.io"
     rewrite:
@@ -101,7 +100,7 @@ func TestParseRegistries(t *testing.T) {
 		`*: any.example root "" rewrites []`,
 		`docker.io: mirror.example:5000 root "" rewrites ` + rewrites,
 		`docker.io: plain.example root "" rewrites ` + rewrites,
-		`docker.io: artifacts.example root "/api/docker/hub/v2" rewrites ` + rewrites,
+		`docker.io: artifacts.example root "/api/docker/registry/v2" rewrites ` + rewrites,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("mirrors, -want +got:\n%s", diff)
@@ -189,8 +188,8 @@ func TestNotRegistries(t *testing.T) {
 
 // TestPullOverIt: a pull goes the way the file says.
 func TestPullOverIt(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{TLS: true, Policy: hub.Policy{Auth: hub.AuthBearer, RefuseAnonymous: true, Accounts: []hub.Account{{User: "ann", Password: "pw"}}}})
-	added := hubtest.Must(h.AddImage("official/busybox", "1.36", hub.Image{}))(t)
+	h := registrytest.Start(t, registrytest.Options{TLS: true, Policy: registrytest.Policy{Auth: registrytest.AuthBearer, RefuseAnonymous: true, Accounts: []registrytest.Account{{User: "ann", Password: "pw"}}}})
+	added := registrytest.Must(h.AddImage("official/busybox", "1.36", registrytest.Image{}))(t)
 	raw := fmt.Sprintf(`
 mirrors: {docker.io: {endpoint: ["https://%[1]s"], rewrite: {"^library/": "official/"}}}
 configs: {"%[1]s": {auth: {username: ann, password: pw}, tls: {ca_file: ca.pem}}}`, h.Host())

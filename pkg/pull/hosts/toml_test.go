@@ -13,8 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/hub"
-	"stowage/internal/hub/hubtest"
+	"stowage/internal/registrytest"
 	"stowage/pkg/pull"
 	"stowage/pkg/pull/account"
 )
@@ -29,10 +28,10 @@ server = "https://registry-1.docker.io"
   capabilities = ["Pull", "resolve", "push"]
   skip_verify = true
   dial_timeout = "5s"
-[host."https://aa.example.com/hub"]
+[host."https://aa.example.com/registry"]
   ca = "/etc/ca.pem"
   client = [["/etc/cert.pem", "/etc/key.pem"], ["/etc/both.pem", ""], "/etc/both.pem"]
-[host."https://aa.example.com/hub".header]
+[host."https://aa.example.com/registry".header]
   Authorization = ["Bearer s3cret-token"]
 [host."https://bb.example.com/api/docker/"]
   override_path = true
@@ -82,7 +81,7 @@ func TestParseHosts(t *testing.T) {
 	want := []string{
 		"docker.io: zz.example.com pull",
 		"docker.io: 10.0.0.1:5000",
-		"docker.io: aa.example.com/hub/v2",
+		"docker.io: aa.example.com/registry/v2",
 		"docker.io: bb.example.com/api/docker",
 		"docker.io: cc.example.com resolve",
 	}
@@ -249,8 +248,8 @@ func TestNotARegistry(t *testing.T) {
 
 // TestPullOverHosts: a pull goes the way hosts.toml says, with its authority and header.
 func TestPullOverHosts(t *testing.T) {
-	h := hubtest.Start(t, hub.Options{TLS: true, Policy: hub.Policy{Auth: hub.AuthBasic, Accounts: []hub.Account{{User: "ann", Password: "pw"}}, RefuseAnonymous: true}})
-	added := hubtest.Must(h.AddImage("library/busybox", "1.36", hub.Image{}))(t)
+	h := registrytest.Start(t, registrytest.Options{TLS: true, Policy: registrytest.Policy{Auth: registrytest.AuthBasic, Accounts: []registrytest.Account{{User: "ann", Password: "pw"}}, RefuseAnonymous: true}})
+	added := registrytest.Must(h.AddImage("library/busybox", "1.36", registrytest.Image{}))(t)
 	for name, c := range map[string]struct {
 		raw string
 		ok  bool

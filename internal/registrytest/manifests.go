@@ -1,0 +1,153 @@
+package registrytest
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// keepRaw ends the content types of documents that the registry itself put into the registry.
+// The registry checks what calls itself an index and refuses one whose children it
+// lacks; a registry that hurts must be able to hold such a one. Readers never see it.
+const keepRaw = "; raw"
+
+// memo is an http.ResponseWriter that remembers. Manifests are fetched into it, because
+// the registry holds its lock for as long as an answer takes, and ours may stall.
+type memo struct {
+	head   http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (m *memo) Header() http.Header { return m.head }
+func (m *memo) WriteHeader(status int) {
+	if m.status == 0 {
+		m.status = status
+	}
+}
+
+func (m *memo) Write(p []byte) (int, error) {
+	m.WriteHeader(http.StatusOK)
+	return m.body.Write(p)
+}
+
+// ask has the registry answer a request of the registry's own.
+func (h *Registry) ask(method, path, contentType string, body []byte) (*memo, error) {
+	r, err := http.NewRequest(method, path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	r.Header.Set("Content-Type", contentType)
+	m := &memo{head: http.Header{}}
+	h.storage.ServeHTTP(m, r)
+	m.head.Set("Content-Type", strings.TrimSuffix(m.head.Get("Content-Type"), keepRaw))
+	if m.status >= 400 {
+		return m, fmt.Errorf("%s %s: %d %s", method, path, m.status, bytes.TrimSpace(m.body.Bytes()))
+	}
+	return m, nil
+}
+
+// serveManifest answers GET and HEAD of a manifest (distribution-spec 1.1, "Pulling
+// manifests").
+func (x *exchange) serveManifest() {
+	get := x.r.Method == http.MethodGet
+	if status := faultValue(x, func(f *Faults) int { return f.HeadStatus }); status != 0 && !get {
+		x.fail(status, x.code(status), http.StatusText(status))
+		return
+	}
+	x.registry.applyMove(x.target)
+	m, err := x.registry.ask(http.MethodGet, x.r.URL.Path, "", nil)
+	if err != nil {
+		x.send(m.status, "application/json", m.body.Bytes())
+		return
+	}
+	if !x.charge(get) {
+		return
+	}
+	body := m.body.Bytes()
+	if get && x.fault(func(f *Faults) bool { return f.Corrupt.take() }) {
+		x.note(func(e *Entry) { e.Note = "corrupt" })
+		body = slices.Clone(body)
+		flip(body, 0, int64(len(body)))
+	}
+	x.head(m.head.Get("Content-Type"), m.head.Get("Docker-Content-Digest"), int64(len(body)))
+	x.WriteHeader(http.StatusOK)
+	x.body(body)
+}
+
+// head sets the headers that manifests and blobs have in common.
+func (x *exchange) head(contentType, digest string, length int64) {
+	x.Header().Set("Content-Type", contentType)
+	if !faultValue(x, func(f *Faults) bool { return f.NoDigest }) {
+		x.Header().Set("Docker-Content-Digest", digest)
+	}
+	x.length = length
+	head := x.r.Method == http.MethodHead
+	if head || !faultValue(x, func(f *Faults) bool { return f.NoLength }) {
+		x.Header().Set("Content-Length", strconv.FormatInt(length, 10))
+	}
+}
+
+// flip changes one bit of p, which stands at offset off in content of the given size: the
+// lowest of the byte in the middle of the content, if it is there.
+func flip(p []byte, off, size int64) {
+	if at := size/2 - off; at >= 0 && at < int64(len(p)) {
+		p[at] ^= 1
+	}
+}
+
+// serveReferrers answers the referrers API (distribution-spec 1.1, "Listing Referrers").
+// The list is the registry's, put in order, with artifact types and the filter.
+func (x *exchange) serveReferrers() {
+	if faultValue(x, func(f *Faults) bool { return f.NoReferrers }) {
+		x.fail(http.StatusNotFound, "NOT_FOUND", "404 page not found")
+		return
+	}
+	m, err := x.registry.ask(http.MethodGet, x.r.URL.Path, "", nil)
+	if err != nil {
+		x.send(m.status, "application/json", m.body.Bytes())
+		return
+	}
+	var list ocispec.Index
+	if err := json.Unmarshal(m.body.Bytes(), &list); err != nil {
+		x.fail(http.StatusInternalServerError, "UNKNOWN", err.Error())
+		return
+	}
+	for i := range list.Manifests {
+		x.registry.describe(x.target.repo, &list.Manifests[i])
+	}
+	if want := x.r.URL.Query().Get("artifactType"); want != "" {
+		list.Manifests = slices.DeleteFunc(list.Manifests, func(d ocispec.Descriptor) bool { return d.ArtifactType != want })
+		x.Header().Set("OCI-Filters-Applied", "artifactType")
+	}
+	slices.SortFunc(list.Manifests, func(a, b ocispec.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
+	body, err := json.Marshal(list)
+	if err != nil {
+		x.fail(http.StatusInternalServerError, "UNKNOWN", err.Error())
+		return
+	}
+	x.send(http.StatusOK, ocispec.MediaTypeImageIndex, body)
+}
+
+// describe completes the descriptor of a referrer from its document: the registry knows
+// only config media types, the artifactType field comes before them.
+func (h *Registry) describe(repo string, d *ocispec.Descriptor) {
+	d.MediaType = strings.TrimSuffix(d.MediaType, keepRaw)
+	raw, err := h.Document(repo, d.Digest.String())
+	if err != nil {
+		return // deleted between list and look
+	}
+	var doc struct {
+		ArtifactType string `json:"artifactType"`
+	}
+	if json.Unmarshal(raw, &doc) == nil && doc.ArtifactType != "" {
+		d.ArtifactType = doc.ArtifactType
+	}
+}

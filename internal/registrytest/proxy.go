@@ -1,0 +1,71 @@
+package registrytest
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// Proxy is the URL of an HTTP proxy in front of the registry, for HTTP_PROXY and HTTPS_PROXY:
+// it leads each of Options.Names, on whatever port, to the registry, and refuses all others
+// with 403. A program that is told to pull from docker.io reaches the registry that way
+// without knowing it (with TLS it also needs [Registry.CAPEM]).
+func (h *Registry) Proxy() string { return "http://" + h.proxy }
+
+// tunnel serves one request to the proxy (RFC 9110 section 9.3.6 for CONNECT).
+func (h *Registry) tunnel(w http.ResponseWriter, r *http.Request) {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(r.Host); err == nil {
+		host = name
+	}
+	if !h.names[host] {
+		http.Error(w, "registry: this proxy leads nowhere else: "+host, http.StatusForbidden)
+		return
+	}
+	if r.Method != http.MethodConnect {
+		// The absolute form of RFC 9112 section 3.2.2; the handlers want the path alone.
+		own := r.Clone(r.Context())
+		own.URL.Scheme, own.URL.Host = "", ""
+		h.handler(ListenerRegistry).ServeHTTP(w, own)
+		return
+	}
+	up, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer up.Close()
+	down, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer down.Close()
+	if _, err := io.WriteString(down, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		return
+	}
+	if !h.enter(KindOther) {
+		return
+	}
+	defer h.handlers.Done()
+	h.join(down, buffered, up)
+}
+
+// join copies both ways until either end is done or the registry closes. What the client sent
+// ahead is waiting in first.
+func (h *Registry) join(down net.Conn, first io.Reader, up net.Conn) {
+	over := make(chan struct{})
+	var once sync.Once
+	end := func() { once.Do(func() { close(over) }) }
+	var copies sync.WaitGroup
+	copies.Go(func() { defer end(); io.Copy(up, first) })
+	copies.Go(func() { defer end(); io.Copy(down, up) })
+	select {
+	case <-over:
+	case <-h.closing:
+	}
+	up.Close()
+	down.Close()
+	copies.Wait()
+}

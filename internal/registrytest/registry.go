@@ -1,0 +1,254 @@
+package registrytest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+)
+
+// Names of the listeners, as they stand in [Entry] and [Filter].
+const (
+	ListenerRegistry = "registry" // the registry and its token server
+	ListenerCDN      = "cdn"      // the second host, where redirected blobs come from
+)
+
+// Options are what cannot change while a registry runs, and what it starts with. The zero
+// value is an open registry without limits on a free port.
+type Options struct {
+	Policy Policy // in force from the first request on
+	Faults Faults // in force from the first request on
+
+	Addr  string   // address to listen on; empty: 127.0.0.1:0
+	Dir   string   // parent of the folder for blobs of 1 MiB and more; empty: os.TempDir()
+	TLS   bool     // serve https (and HTTP/2) with a certificate of [Registry.CAPEM]
+	Names []string // further host names the certificate is good for and [Registry.Proxy] leads to the registry
+}
+
+// Registry is a running registry. Make one with [New] and end it with [Registry.Close].
+type Registry struct {
+	storage http.Handler // storage protocol: pushes, tag lists, referrers, manifests
+	store   *store
+	journal journal
+	scheme  string
+	names   map[string]bool // host names the proxy accepts
+	ca      *authority      // nil without TLS
+
+	addr, cdn, proxy string // host:port of each listener
+	servers          []*http.Server
+	handlers         sync.WaitGroup
+	closing          chan struct{}
+	closed           sync.Once
+	link             line // shared by all connections, for Faults.LinkRate
+
+	mu      sync.Mutex // guards what follows
+	policy  Policy
+	faults  []*Faults // the first one is that of Set, the others of AddFaults
+	tokens  map[string]*token
+	used    map[string]int // counted manifest GETs by account, "" is anonymous
+	serial  int            // of tokens
+	moves   map[string]*move
+	release chan struct{} // closed and replaced by Release
+	flying  map[Kind]int  // requests being answered
+	peaks   map[Kind]int
+}
+
+// New opens the listeners and serves until [Registry.Close].
+func New(opts Options) (*Registry, error) {
+	h, err := newRegistry(opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.listen(opts.Addr); err != nil {
+		h.Close()
+		return nil, fmt.Errorf("start registry: %w", err)
+	}
+	return h, nil
+}
+
+// newRegistry makes a registry that listens nowhere yet.
+func newRegistry(opts Options) (*Registry, error) {
+	s, err := newStore(opts.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("start registry: %w", err)
+	}
+	first := opts.Faults
+	h := &Registry{
+		storage: registry.New(
+			registry.Logger(log.New(io.Discard, "", 0)),
+			registry.WithBlobHandler(s),
+			registry.WithReferrersSupport(true)),
+		store: s, scheme: "http", names: map[string]bool{}, closing: make(chan struct{}),
+		policy: opts.Policy.clone(), faults: []*Faults{&first},
+		tokens: map[string]*token{}, used: map[string]int{}, moves: map[string]*move{},
+		release: make(chan struct{}), flying: map[Kind]int{}, peaks: map[Kind]int{},
+	}
+	for _, n := range opts.Names {
+		h.names[n] = true
+	}
+	if opts.TLS {
+		h.scheme = "https"
+		if h.ca, err = newAuthority(opts.Names); err != nil {
+			s.close()
+			return nil, fmt.Errorf("start registry: %w", err)
+		}
+	}
+	return h, nil
+}
+
+// listen opens the three listeners and serves them.
+func (h *Registry) listen(addr string) error {
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	main, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	h.addr = main.Addr().String()
+	h.serve(main, h.handler(ListenerRegistry), h.ca)
+
+	second, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	// Another name form as well as another port: clients that compare host names
+	// only, or ports only, are found out.
+	h.cdn = fmt.Sprintf("localhost:%d", second.Addr().(*net.TCPAddr).Port)
+	h.serve(second, h.handler(ListenerCDN), h.ca)
+
+	proxy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	h.proxy = proxy.Addr().String()
+	h.serve(proxy, http.HandlerFunc(h.tunnel), nil)
+	return nil
+}
+
+// serve answers l with handler until the registry is closed, over TLS if ca is not nil.
+func (h *Registry) serve(l net.Listener, handler http.Handler, ca *authority) {
+	srv := &http.Server{
+		Handler:           handler,
+		ErrorLog:          log.New(io.Discard, "", 0),
+		ReadHeaderTimeout: time.Minute,
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			return context.WithValue(ctx, lineKey{}, &line{})
+		},
+	}
+	h.servers = append(h.servers, srv)
+	h.handlers.Go(func() {
+		if ca == nil {
+			srv.Serve(l)
+			return
+		}
+		srv.TLSConfig = ca.config()
+		srv.ServeTLS(l, "", "")
+	})
+}
+
+// Close ends all connections, waits for the answers under way and removes the folder
+// of big blobs. Closing twice is fine.
+func (h *Registry) Close() error {
+	var err error
+	h.closed.Do(func() {
+		close(h.closing)
+		for _, s := range h.servers {
+			s.Close()
+		}
+		h.handlers.Wait()
+		err = h.store.close()
+	})
+	return err
+}
+
+// Host is the registry's host:port, as it stands in image references.
+func (h *Registry) Host() string { return h.addr }
+
+// CDNHost is the host:port of the second host.
+func (h *Registry) CDNHost() string { return h.cdn }
+
+// URL is the registry's base, such as "http://127.0.0.1:41234".
+func (h *Registry) URL() string { return h.scheme + "://" + h.addr }
+
+// Ref is the reference of a tag or digest held by this registry: host:port/repo:tag or
+// host:port/repo@digest.
+func (h *Registry) Ref(repo, ref string) string {
+	sep := ":"
+	if isDigest(ref) {
+		sep = "@"
+	}
+	return h.addr + "/" + repo + sep + ref
+}
+
+// CAPEM is the certificate of the registry's own authority, PEM encoded; nil without TLS.
+func (h *Registry) CAPEM() []byte {
+	if h.ca == nil {
+		return nil
+	}
+	return h.ca.pem
+}
+
+// Policy returns a copy of the policy in force.
+func (h *Registry) Policy() Policy {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.policy.clone()
+}
+
+// SetPolicy changes the policy: f gets it under the registry's lock and must not keep it, nor
+// call the registry.
+func (h *Registry) SetPolicy(f func(*Policy)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f(&h.policy)
+}
+
+// Faults returns a copy of the faults of [Registry.Set]; its counters show what is left.
+func (h *Registry) Faults() Faults {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return *h.faults[0]
+}
+
+// Set changes the faults: f gets them under the registry's lock and must not keep them, nor
+// call the registry. h.Set(registrytest.Heal) ends them all.
+func (h *Registry) Set(f func(*Faults)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f(h.faults[0])
+}
+
+// AddFaults sets further faults beside those of [Registry.Set], with a filter of their own.
+// Where two disagree about one request, the older one wins. The returned function takes
+// them away again and may be called more than once.
+func (h *Registry) AddFaults(f Faults) (remove func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	own := &f
+	h.faults = append(h.faults, own)
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for i, x := range h.faults {
+			if x == own {
+				h.faults = append(h.faults[:i:i], h.faults[i+1:]...)
+				return
+			}
+		}
+	}
+}
+
+// Release lets every answer that is stalled at this moment go on.
+func (h *Registry) Release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	close(h.release)
+	h.release = make(chan struct{})
+}

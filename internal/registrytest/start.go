@@ -1,0 +1,53 @@
+package registrytest
+
+import (
+	"strings"
+	"testing"
+)
+
+// Start starts a registry and closes it at the end of the test. The test fails if a client
+// broke the protocol (see [Registry.Violations]); the requests of a failed test are logged.
+func Start(t testing.TB, opts Options) *Registry {
+	t.Helper()
+	if opts.Dir == "" {
+		opts.Dir = t.TempDir()
+	}
+	h, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { finish(t, h) })
+	return h
+}
+
+// finish closes the registry and looks back at what went on.
+func finish(t testing.TB, h *Registry) {
+	t.Helper()
+	if err := h.Close(); err != nil {
+		t.Errorf("close registry: %v", err)
+	}
+	for _, v := range h.Violations() {
+		t.Errorf("violation: %s", v)
+	}
+	if !t.Failed() {
+		return
+	}
+	var log strings.Builder
+	if err := h.WriteLog(&log); err != nil {
+		t.Error(err)
+	}
+	t.Logf("requests at the registry:\n%s", log.String())
+}
+
+// Must unwraps the result of the registry's Add methods: it ends the test when there was an
+// error. The test comes behind, since Go passes two results on only when they are all
+// the arguments.
+func Must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}

@@ -1,0 +1,203 @@
+package registrytest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// token is a bearer token in circulation, or a refresh token.
+type token struct {
+	account string              // "" is anonymous
+	access  map[string][]string // repository to actions
+	expires time.Time
+	uses    int  // requests left; negative: any number
+	refresh bool // a refresh token: good for /token only, and until revoked
+}
+
+// covers says whether the token is good for an action; no repository needs no right.
+func (t *token) covers(repo, action string) bool {
+	return repo == "" || slices.Contains(t.access[repo], action)
+}
+
+// defaultTTL is the life of a token unless the policy says otherwise, as at Docker Hub.
+const defaultTTL = 300 * time.Second
+
+// mint puts a token for the scopes into circulation, with those rights that the policy
+// allows. It needs h.mu.
+func (h *Registry) mint(account string, scopes []string) (raw string, ttl time.Duration) {
+	t := &token{account: account, access: map[string][]string{}, uses: -1}
+	for _, s := range scopes {
+		repo, actions, ok := parseScope(s)
+		if !ok {
+			continue
+		}
+		for _, a := range actions {
+			hidden := h.policy.HideMissing && a == "pull" && !h.store.known(repo)
+			if !hidden && h.policy.allows(account, repo, a) {
+				t.access[repo] = append(t.access[repo], a)
+			}
+		}
+	}
+	if ttl = h.policy.TokenTTL; ttl == 0 {
+		ttl = defaultTTL
+	}
+	t.expires = time.Now().Add(ttl)
+	if h.policy.TokenUses > 0 {
+		t.uses = h.policy.TokenUses
+	}
+	return h.circulate("access", t), ttl
+}
+
+// circulate gives the token a name. It needs h.mu.
+func (h *Registry) circulate(kind string, t *token) string {
+	h.serial++
+	raw := fmt.Sprintf("%s-token-%d-of-%s", kind, h.serial, h.addr)
+	h.tokens[raw] = t
+	return raw
+}
+
+// parseScope reads "repository:NAME:pull,push"; names may hold colons of their own.
+func parseScope(s string) (repo string, actions []string, ok bool) {
+	kind, rest, _ := strings.Cut(s, ":")
+	repo, list, ok := cutLast(rest, ":")
+	return repo, strings.Split(list, ","), ok && kind == "repository"
+}
+
+// spend uses an access token once; nil when it is unknown or over.
+func (h *Registry) spend(raw string) *token {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.tokens[raw]
+	if t == nil || t.refresh || t.uses == 0 || !time.Now().Before(t.expires) {
+		return nil
+	}
+	if t.uses > 0 {
+		t.uses--
+	}
+	return t
+}
+
+// Token puts an access token into circulation without any request: what a
+// "registrytoken" in a login file holds. Scopes are written "repository:NAME:pull".
+func (h *Registry) Token(user string, scopes ...string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	raw, _ := h.mint(user, scopes)
+	return raw
+}
+
+// IdentityToken puts a refresh token into circulation: what an "identitytoken" in a login
+// file holds. It buys access tokens by POST /token.
+func (h *Registry) IdentityToken(user string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.circulate("refresh", &token{account: user, refresh: true})
+}
+
+// Revoke ends all tokens in circulation, refresh tokens too.
+func (h *Registry) Revoke() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.tokens)
+}
+
+// serveToken answers /token: GET by Docker's "Token Authentication Specification", POST
+// by its "OAuth2 Token Authentication".
+func (x *exchange) serveToken() {
+	policy := x.registry.Policy()
+	switch {
+	case policy.Auth != AuthBearer:
+		x.fail(http.StatusNotFound, "NOT_FOUND", "there are no tokens here")
+	case x.r.Method == http.MethodGet:
+		x.tokenByGet(&policy)
+	case x.r.Method == http.MethodPost && !policy.NoOAuth:
+		x.tokenByPost(&policy)
+	default:
+		x.fail(http.StatusNotFound, "NOT_FOUND", "404 page not found")
+	}
+}
+
+// tokenByGet takes name and password from the Authorization header, if any.
+func (x *exchange) tokenByGet(policy *Policy) {
+	user, password, sent := x.r.BasicAuth()
+	if sent && !policy.login(user, password) {
+		x.refuseLogin()
+		return
+	}
+	if !sent && policy.RefuseAnonymous {
+		x.fail(http.StatusUnauthorized, "UNAUTHORIZED", "anonymous access is not allowed")
+		return
+	}
+	query := x.r.URL.Query()
+	x.giveToken(user, query, query.Get("offline_token") == "true")
+}
+
+// tokenByPost takes a password or a refresh token from the form.
+func (x *exchange) tokenByPost(policy *Policy) {
+	if err := x.r.ParseForm(); err != nil {
+		x.fail(http.StatusBadRequest, "BAD_REQUEST", "invalid form")
+		return
+	}
+	form := x.r.PostForm
+	user := form.Get("username")
+	good := false
+	switch form.Get("grant_type") {
+	case "password":
+		good = policy.login(user, form.Get("password"))
+	case "refresh_token":
+		x.registry.mu.Lock()
+		if t := x.registry.tokens[form.Get("refresh_token")]; t != nil && t.refresh {
+			user, good = t.account, true
+		}
+		x.registry.mu.Unlock()
+	default:
+		x.fail(http.StatusBadRequest, "UNSUPPORTED", "unsupported grant_type")
+		return
+	}
+	if !good {
+		x.refuseLogin()
+		return
+	}
+	x.giveToken(user, form, form.Get("access_type") == "offline")
+}
+
+// refuseLogin answers a wrong name, password or refresh token.
+func (x *exchange) refuseLogin() {
+	x.note(func(e *Entry) { e.BadLogin = true })
+	x.fail(http.StatusUnauthorized, "UNAUTHORIZED", "incorrect username or password")
+}
+
+// giveToken answers with an access token for the scopes of the request, which may come
+// as several parameters, as one with spaces, or both.
+func (x *exchange) giveToken(user string, params url.Values, offline bool) {
+	scopes := strings.Fields(strings.Join(params["scope"], " "))
+	x.note(func(e *Entry) { e.Account, e.Scopes = user, scopes })
+	answer := struct {
+		Token        string `json:"token"`
+		AccessToken  string `json:"access_token"`
+		RefreshToken string `json:"refresh_token,omitempty"`
+		ExpiresIn    int    `json:"expires_in"`
+		IssuedAt     string `json:"issued_at"`
+		Scope        string `json:"scope,omitempty"`
+	}{IssuedAt: time.Now().UTC().Format(time.RFC3339), Scope: strings.Join(scopes, " ")}
+
+	x.registry.mu.Lock()
+	raw, ttl := x.registry.mint(user, scopes)
+	if offline {
+		answer.RefreshToken = x.registry.circulate("refresh", &token{account: user, refresh: true})
+	}
+	x.registry.mu.Unlock()
+	answer.Token, answer.AccessToken, answer.ExpiresIn = raw, raw, int(ttl/time.Second)
+
+	body, err := json.Marshal(answer)
+	if err != nil {
+		x.fail(http.StatusInternalServerError, "UNKNOWN", err.Error())
+		return
+	}
+	x.send(http.StatusOK, "application/json", body)
+}
