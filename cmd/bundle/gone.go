@@ -139,6 +139,6 @@ func (j *job) lay(images []archive.Image) (*archive.Plan, error) {
 		return nil, cli.Errorf(cli.Incomplete, "no image can be had of %d", len(j.wanted))
 	}
 	opts := j.layout
-	opts.LeftOut, opts.Flat = j.leftOut, j.flat
+	opts.Skipped, opts.Flat = j.skipped, j.flat
 	return archive.NewPlan(images, j.docs, opts)
 }

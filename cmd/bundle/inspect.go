@@ -86,7 +86,7 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 			fmt.Fprintf(t, "  attached\t%s\t\t%s\t%s\n", attachedAs(a), cli.Bytes(a.Size), a.Digest)
 		}
 	}
-	for _, l := range s.LeftOut {
+	for _, l := range s.Skipped {
 		fmt.Fprintf(t, "%s\tleft out\t\t\t%s\n", l.Name, l.Reason)
 	}
 	if err := t.Flush(); err != nil {

@@ -22,7 +22,7 @@ type job struct {
 	display *progress.Display
 
 	wanted  []*wanted
-	leftOut []archive.LeftOut
+	skipped []archive.Skipped
 	failed  error // why images that are needed are missing, with --keep-going
 	store   *account.Store
 	draft   *archive.Draft // nil for standard output
@@ -147,14 +147,14 @@ func (j *job) setAside() {
 // leave records an image that will not be in the bundle. It is told, listed in the
 // summary, and written into the bundle: it never vanishes.
 func (j *job) leave(name, reason string) {
-	j.leftOut = append(j.leftOut, archive.LeftOut{Name: name, Reason: reason})
+	j.skipped = append(j.skipped, archive.Skipped{Name: name, Reason: reason})
 	j.display.Warning("%s is left out: %s", name, reason)
 }
 
 // make resolves, plans, fetches and finishes.
 func (j *job) make(ctx context.Context) (err error) {
-	if j.strict && len(j.leftOut) > 0 {
-		return cli.Errorf(cli.Incomplete, "%s cannot be had, and --strict is given", cli.Count(len(j.leftOut), "image"))
+	if j.strict && len(j.skipped) > 0 {
+		return cli.Errorf(cli.Incomplete, "%s cannot be had, and --strict is given", cli.Count(len(j.skipped), "image"))
 	}
 	if j.out != "-" && j.out != "" { // a dry run may go without
 		if j.draft, err = archive.OpenDraft(j.out); err != nil {
@@ -234,8 +234,8 @@ func (j *job) outName() string {
 func (j *job) summary(plan *archive.Plan) string {
 	st := j.client.Stats()
 	s := fmt.Sprintf("%s, %s, %s; %s that count", cli.Count(len(plan.Images()), "name"), cli.Bytes(plan.Size()), plan.Digest(), cli.Count(int(st.ManifestGET), "pull"))
-	if len(j.leftOut) > 0 {
-		s += fmt.Sprintf("; %s left out, see above", cli.Count(len(j.leftOut), "image"))
+	if len(j.skipped) > 0 {
+		s += fmt.Sprintf("; %s left out, see above", cli.Count(len(j.skipped), "image"))
 	}
 	return s
 }

@@ -161,7 +161,7 @@ func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error 
 	if report == nil { // with one, the work was done before a signal came
 		return ended(ctx, err)
 	}
-	for _, l := range b.leftOut() {
+	for _, l := range b.skipped() {
 		display.Warning("%s is not in the bundle: %s", l.Name, l.Reason)
 	}
 	for _, w := range report.Warnings {

@@ -90,13 +90,13 @@ func (s *source) documents() (*archive.Reader, error) {
 	}
 }
 
-// leftOut gives what the maker of the bundle left out, once it is loaded.
-func (s *source) leftOut() []archive.LeftOut {
+// skipped returns the names that could not be included in the bundle, once it is loaded.
+func (s *source) skipped() []archive.Skipped {
 	r, err := s.documents()
 	if err != nil {
 		return nil // it was not loaded
 	}
-	return r.LeftOut()
+	return r.Skipped()
 }
 
 // Close frees what the source holds. Standard input stays open.

@@ -29,8 +29,9 @@
 //	dev.stowage.bundle.contents  digest of the list of all files ("name sha256:… size\n" each),
 //	                             made while "sha256:" and 64 zeros stand in its place
 //	dev.stowage.bundle.base      differential bundle: identity of the bundle it builds on
-//	dev.stowage.bundle.omitted   differential bundle: layers left out ("sha256:… size", one a line)
-//	dev.stowage.bundle.left-out  names that were asked for and are not there, as JSON
+//	dev.stowage.bundle.omitted   differential bundle: layers it does not hold ("sha256:… size", one a line)
+//	dev.stowage.bundle.skipped   names that were requested and could not be included, as JSON
+//	                             (read under its former name dev.stowage.bundle.left-out, too)
 //
 // Signatures, attestations and SBOMs stand there without a name, so that nobody takes them
 // for images. One that says itself what it is about, by its subject, needs no more; what

@@ -80,7 +80,7 @@ func (g *graph) follow(list []wireDescriptor) error {
 		return err
 	}
 	if len(g.used) != len(g.omitted) {
-		return errors.New("a layer is listed as left out that no image has")
+		return errors.New("a layer is listed as omitted that no image has")
 	}
 	return nil
 }
@@ -259,12 +259,12 @@ func (g *graph) config(desc ocispec.Descriptor) (*ocispec.Platform, error) {
 	return p, nil
 }
 
-// layer finds a layer in the tarball or among those left out.
+// layer finds a layer in the tarball or among those omitted.
 func (g *graph) layer(l ocispec.Descriptor) error {
 	if i, ok := g.omitted[l.Digest]; ok && !g.r.Has(l.Digest) {
 		o := &g.r.omitted[i]
 		if o.Size != l.Size {
-			return fmt.Errorf("left-out blob %s has %d bytes, its descriptor says %d", l.Digest, o.Size, l.Size)
+			return fmt.Errorf("omitted blob %s has %d bytes, its descriptor says %d", l.Digest, o.Size, l.Size)
 		}
 		if o.MediaType == "" {
 			o.MediaType = l.MediaType

@@ -40,7 +40,7 @@ func TestOpenHead(t *testing.T) {
 	}{
 		{"whole", s, PlanOptions{}},
 		{"flat", mixed(), PlanOptions{Flat: true}},
-		{"differential", s, PlanOptions{Omit: omit, Base: digest.FromString("base"), LeftOut: []LeftOut{{"a.test/gone:1", "not found"}}}},
+		{"differential", s, PlanOptions{Omit: omit, Base: digest.FromString("base"), Skipped: []Skipped{{"a.test/gone:1", "not found"}}}},
 		{"without any layer", s, PlanOptions{Omit: func(digest.Digest) bool { return true }}},
 	} {
 		for _, c := range []Compression{Gzip, Zstd, Plain} {
@@ -53,7 +53,7 @@ func TestOpenHead(t *testing.T) {
 				}
 				defer r.Close()
 				same(t, whole, r)
-				if fmt.Sprint(r.Omitted(), r.LeftOut(), r.Base()) != fmt.Sprint(whole.Omitted(), whole.LeftOut(), whole.Base()) {
+				if fmt.Sprint(r.Omitted(), r.Skipped(), r.Base()) != fmt.Sprint(whole.Omitted(), whole.Skipped(), whole.Base()) {
 					t.Error("other marks")
 				}
 				if r.Compression() != c || r.HeadOnly() != (c != Plain) {

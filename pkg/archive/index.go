@@ -16,7 +16,10 @@ const (
 	AnnotationContents = "dev.stowage.bundle.contents"
 	AnnotationBase     = "dev.stowage.bundle.base"
 	AnnotationOmitted  = "dev.stowage.bundle.omitted"
-	AnnotationLeftOut  = "dev.stowage.bundle.left-out"
+	AnnotationSkipped  = "dev.stowage.bundle.skipped"
+
+	// annotationLeftOut is the former name of AnnotationSkipped. It is read and not written.
+	annotationLeftOut = "dev.stowage.bundle.left-out"
 
 	// AnnotationTag is one of a descriptor without a name: the tag that ties it to its
 	// image, "repo:sha256-<hex>.sig", where its manifest has no subject that does. It is
@@ -99,12 +102,12 @@ func (a *arranger) annotations(p *Plan) (map[string]string, error) {
 		}
 		out[AnnotationOmitted] = strings.Join(lines, "\n")
 	}
-	left, err := marshalLeftOut(a.opts.LeftOut)
+	left, err := marshalSkipped(a.opts.Skipped)
 	if err != nil {
-		return nil, fmt.Errorf("plan left-out names: %w", err)
+		return nil, fmt.Errorf("plan skipped names: %w", err)
 	}
 	if left != "" {
-		out[AnnotationLeftOut] = left
+		out[AnnotationSkipped] = left
 	}
 	return out, nil
 }

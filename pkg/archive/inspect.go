@@ -17,7 +17,7 @@ type Summary struct {
 	Omitted   int            `json:"omitted,omitempty"`
 	OmitSize  int64          `json:"omittedSize,omitempty"`
 	Images    []ImageSummary `json:"images"`
-	LeftOut   []LeftOut      `json:"leftOut,omitempty"`
+	Skipped   []Skipped      `json:"leftOut,omitempty"`
 	Unnamed   int            `json:"unnamed,omitempty"`
 }
 
@@ -27,7 +27,7 @@ type ImageSummary struct {
 	Names     []string          `json:"names"`
 	Digest    digest.Digest     `json:"digest"`
 	MediaType string            `json:"mediaType"`
-	Size      int64             `json:"size"`    // of all its blobs, each counted once, left-out ones too
+	Size      int64             `json:"size"`    // of all its blobs, each counted once, omitted ones too
 	OwnSize   int64             `json:"ownSize"` // of the blobs no other image here uses
 	Manifests []ManifestSummary `json:"manifests"`
 	Referrers int               `json:"referrers,omitempty"` // how many are in Attached
@@ -67,7 +67,7 @@ func (r *Reader) Inspect() (*Summary, error) {
 	s := &inspection{r: r, uses: map[digest.Digest]int{}}
 	s.out = Summary{
 		Digest: r.id, Base: r.base, Size: r.size, Blobs: len(r.blobs),
-		Omitted: len(r.omitted), LeftOut: r.leftOut, Unnamed: len(r.unnamed), Images: []ImageSummary{},
+		Omitted: len(r.omitted), Skipped: r.skipped, Unnamed: len(r.unnamed), Images: []ImageSummary{},
 	}
 	for i := range r.blobs {
 		s.out.BlobSize += r.blobs[i].Size

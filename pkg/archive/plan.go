@@ -40,8 +40,8 @@ type Blob struct {
 	Document           bool  // it is a manifest or an index
 }
 
-// LeftOut is a name that was asked for and that the bundle does not hold.
-type LeftOut struct {
+// Skipped is a name that was requested and that could not be included in the bundle.
+type Skipped struct {
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
 }
@@ -60,8 +60,8 @@ type PlanOptions struct {
 	// Base is the identity of the bundle whose layers are left out, if there is one.
 	Base digest.Digest
 
-	// LeftOut is recorded in index.json, sorted by name.
-	LeftOut []LeftOut
+	// Skipped is recorded in index.json, sorted by name.
+	Skipped []Skipped
 }
 
 // A Plan fixes each byte of a bundle but those of the blobs. It does not change once
@@ -250,13 +250,13 @@ func contents(layout, index, docker []byte, blobs []Blob) digest.Digest {
 	return d.Digest()
 }
 
-// marshalLeftOut gives the record of what is not there, sorted, or "" for nothing.
-func marshalLeftOut(list []LeftOut) (string, error) {
+// marshalSkipped returns the value of [AnnotationSkipped], sorted, or "" for no names.
+func marshalSkipped(list []Skipped) (string, error) {
 	if len(list) == 0 {
 		return "", nil
 	}
 	sorted := slices.Clone(list)
-	slices.SortFunc(sorted, func(a, b LeftOut) int {
+	slices.SortFunc(sorted, func(a, b Skipped) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Reason, b.Reason))
 	})
 	raw, err := json.Marshal(slices.Compact(sorted))

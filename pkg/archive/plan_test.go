@@ -156,7 +156,7 @@ func TestPlanCoversPlatforms(t *testing.T) {
 
 func TestPlanIndex(t *testing.T) {
 	s := small()
-	p := s.plan(t, PlanOptions{LeftOut: []LeftOut{{"b", "not found"}, {"a", "not found"}, {"b", "not found"}}})
+	p := s.plan(t, PlanOptions{Skipped: []Skipped{{"b", "not found"}, {"a", "not found"}, {"b", "not found"}}})
 	var idx ocispec.Index
 	if err := json.Unmarshal(p.Index(), &idx); err != nil {
 		t.Fatal(err)
@@ -182,8 +182,8 @@ func TestPlanIndex(t *testing.T) {
 	if idx.SchemaVersion != 2 || idx.MediaType != ocispec.MediaTypeImageIndex {
 		t.Errorf("index says %d %q", idx.SchemaVersion, idx.MediaType)
 	}
-	if got, want := idx.Annotations[AnnotationLeftOut], `[{"name":"a","reason":"not found"},{"name":"b","reason":"not found"}]`; got != want {
-		t.Errorf("left out %s, want %s", got, want)
+	if got, want := idx.Annotations[AnnotationSkipped], `[{"name":"a","reason":"not found"},{"name":"b","reason":"not found"}]`; got != want {
+		t.Errorf("skipped %s, want %s", got, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ type Reader struct {
 	unnamed []ocispec.Descriptor
 	omitted []ocispec.Descriptor
 	base    digest.Digest
-	leftOut []LeftOut
+	skipped []Skipped
 	ours    bool
 }
 
@@ -103,8 +104,9 @@ func (r *Reader) Omitted() []ocispec.Descriptor { return r.omitted }
 // Base gives the identity of the bundle a differential bundle was made against, or "".
 func (r *Reader) Base() digest.Digest { return r.base }
 
-// LeftOut gives the names that were asked for when the bundle was made and are not in it.
-func (r *Reader) LeftOut() []LeftOut { return r.leftOut }
+// Skipped returns the names that were requested when the bundle was made and that could
+// not be included.
+func (r *Reader) Skipped() []Skipped { return r.skipped }
 
 // Ours tells whether the file was made by this package, as far as index.json says.
 func (r *Reader) Ours() bool { return r.ours }
@@ -204,7 +206,8 @@ type bundleMarks struct {
 	Contents digest.Digest `json:"dev.stowage.bundle.contents"`
 	Base     digest.Digest `json:"dev.stowage.bundle.base"`
 	Omitted  string        `json:"dev.stowage.bundle.omitted"`
-	LeftOut  string        `json:"dev.stowage.bundle.left-out"`
+	Skipped  string        `json:"dev.stowage.bundle.skipped"`
+	LeftOut  string        `json:"dev.stowage.bundle.left-out"` // Skipped, in bundles made before it was renamed
 }
 
 // check reads what is small and follows every name to its layers.
@@ -288,9 +291,12 @@ func (r *Reader) marks(m *bundleMarks, layout, docker []byte) error {
 			return fmt.Errorf("base: %w", err)
 		}
 	}
-	if m.LeftOut != "" {
-		if err := json.Unmarshal([]byte(m.LeftOut), &r.leftOut); err != nil {
-			return fmt.Errorf("left-out names: %w", err)
+	if m.Skipped != "" && m.LeftOut != "" {
+		return fmt.Errorf("both %s and %s are set", AnnotationSkipped, annotationLeftOut)
+	}
+	if list := cmp.Or(m.Skipped, m.LeftOut); list != "" {
+		if err := json.Unmarshal([]byte(list), &r.skipped); err != nil {
+			return fmt.Errorf("skipped names: %w", err)
 		}
 	}
 	return r.parseOmitted(m.Omitted)

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -55,7 +56,7 @@ func TestDifferential(t *testing.T) {
 			t.Errorf("image of the whole and of the differential bundle (-whole +diff):\n%s", diff)
 		}
 	}
-	// docker load knows no left-out layers: its list has none of those images.
+	// docker load knows no omitted layers: manifest.json lists none of those images.
 	if docker := string(mustPlan(t, s, since(before)).docker); docker != "" {
 		t.Errorf("manifest.json %s", docker)
 	}
@@ -92,7 +93,7 @@ func TestDifferentialOmitsLayersOnly(t *testing.T) {
 	}
 }
 
-// TestOmittedAltered: the list of left-out layers must be exactly what the images lack.
+// TestOmittedAltered: the list of omitted layers must be exactly what the images lack.
 func TestOmittedAltered(t *testing.T) {
 	s := newStore()
 	l := s.layer(1, 100)
@@ -122,6 +123,50 @@ func TestOmittedAltered(t *testing.T) {
 			_, err := NewReader(bytes.NewReader(raw), int64(len(raw)))
 			if (err == nil) != tc.ok || (err != nil && !errors.Is(err, ErrDamaged)) {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestSkippedAnnotation reads the skipped names under the annotation's present name and
+// under the one that older bundles have.
+func TestSkippedAnnotation(t *testing.T) {
+	const list = `[{"name":"a.test/gone:1","reason":"not found"}]`
+	s := newStore()
+	m := s.manifest(amd64, s.layer(1, 100))
+	m.Platform = nil
+	for _, tc := range []struct {
+		name        string
+		annotations map[string]string
+		damaged     bool
+	}{
+		{"present name", map[string]string{AnnotationSkipped: list}, false},
+		{"former name", map[string]string{"dev.stowage.bundle.left-out": list}, false},
+		{"both names", map[string]string{AnnotationSkipped: list, "dev.stowage.bundle.left-out": list}, true},
+		{"not a list", map[string]string{AnnotationSkipped: "a.test/gone:1"}, true},
+		{"former name, not a list", map[string]string{"dev.stowage.bundle.left-out": "{}"}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			items := s.layoutOf("", annotated(m, byContainerd, "a.test/a:1"))
+			added, err := json.Marshal(tc.annotations)
+			if err != nil {
+				t.Fatal(err)
+			}
+			idx := &items[len(items)-1].data
+			*idx = strings.TrimSuffix(*idx, "}") + `,"annotations":` + string(added) + "}"
+			raw := pack(items...)
+			r, err := NewReader(bytes.NewReader(raw), int64(len(raw)))
+			if tc.damaged {
+				if !errors.Is(err, ErrDamaged) {
+					t.Errorf("got %v, want a damaged bundle", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]Skipped{{"a.test/gone:1", "not found"}}, r.Skipped()); diff != "" {
+				t.Errorf("skipped (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -165,24 +210,24 @@ func TestCompare(t *testing.T) {
 	if same.Same != 5 || len(same.Came)+len(same.Went)+len(same.Changed)+same.NewBlobs+same.GoneBlobs != 0 {
 		t.Errorf("a bundle differs from itself: %+v", same)
 	}
-	// What a differential bundle leaves out is not gone, and not new to its receiver.
+	// What a differential bundle omits is not gone, and not new to its receiver.
 	diff := open(t, s.bundle(t, since(before)))
 	if back := Compare(diff, after); back.NewBlobs != 0 {
-		t.Errorf("%d blobs are new although left out", back.NewBlobs)
+		t.Errorf("%d blobs are new although omitted", back.NewBlobs)
 	}
 }
 
 func TestInspect(t *testing.T) {
 	s := small()
-	r := open(t, s.bundle(t, PlanOptions{LeftOut: []LeftOut{{"a.test/a:1", "not found"}}}))
+	r := open(t, s.bundle(t, PlanOptions{Skipped: []Skipped{{"a.test/a:1", "not found"}}}))
 	sum, err := r.Inspect()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]LeftOut{{"a.test/a:1", "not found"}}, r.LeftOut()); diff != "" {
-		t.Errorf("left out (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]Skipped{{"a.test/a:1", "not found"}}, r.Skipped()); diff != "" {
+		t.Errorf("skipped (-want +got):\n%s", diff)
 	}
-	if sum.Size != r.Size() || sum.Digest != r.Digest() || sum.Blobs != len(r.Blobs()) || len(sum.LeftOut) != 1 {
+	if sum.Size != r.Size() || sum.Digest != r.Digest() || sum.Blobs != len(r.Blobs()) || len(sum.Skipped) != 1 {
 		t.Errorf("summary %+v", sum)
 	}
 	var blobs, alone int64
