@@ -167,19 +167,23 @@ func TestKeepsPins(t *testing.T) {
 }
 
 func TestSandboxOf(t *testing.T) {
-	tests := map[string]string{
-		"version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \"a/pause:1\"\n":           "a/pause:1",
-		"[plugins.'io.containerd.cri.v1.images'.pinned_images]\n  sandbox = 'b/pause:2'\n":                  "b/pause:2",
-		"[plugins]\n[plugins.'x']\n sandbox = 'no'\n[plugins.'y'.\"pinned_images\"]\nsandbox=\"c/pause:3\"": "c/pause:3",
-		"# sandbox_image = \"no\"\n": "",
-		"[plugins.'x']\n pinned_images = { other = 'no', sandbox = \"d/pause:4\" } # yes": "d/pause:4",
-		"[plugins.'x']\n pinned_images.sandbox = 'e/pause:5'":                             "e/pause:5",
-		"[plugins.'x']\n# pinned_images.sandbox = 'no'":                                   "",
-		"[plugins.'x'.pinned_images]\nsandbox = ''":                                       "",
+	const v2, v3 = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
+	for config, want := range map[string]string{
+		"[plugins.cri]\n  sandbox_image = 'a/pause:0'\n":                                                             "a/pause:0",
+		"version = 2\n[plugins.\"" + v2 + "\"]\n  sandbox_image = \"a/pause:1\"\n":                                   "a/pause:1",
+		"[plugins.'" + v3 + "'.pinned_images]\n  sandbox = 'b/pause:2'\n":                                            "b/pause:2",
+		"[plugins]\n[plugins.'x']\n sandbox = 'no'\n[plugins.'" + v3 + "'.\"pinned_images\"]\nsandbox=\"c/pause:3\"": "c/pause:3",
+		"[plugins.'" + v3 + "']\n pinned_images = { other = 'no', sandbox = \"d/pause:4\" } # yes":                   "d/pause:4",
+		"[plugins.'" + v3 + "']\n pinned_images.sandbox = 'e/pause:5'":                                               "e/pause:5",
+		"[plugins.'" + v3 + "']\n# pinned_images.sandbox = 'no'":                                                     "",
+		"[plugins.'" + v3 + "'.pinned_images]\nsandbox = ''":                                                         "",
+		"[plugins.'" + v2 + "']\n# sandbox_image = \"no\"\n":                                                         "",
+		"[plugins.'another']\n sandbox_image = 'no'\n":                                                               "",
+		"[plugins.'another']\n x = { y = 1 }\n sandbox = [1, 2]\n[plugins.'" + v2 + "']\nsandbox_image = 'f'":        "f",
+		"[plugins.'" + v2 + "']\nsandbox_image = 'no'\nbroken":                                                       "",
 		"": "",
-	}
-	for config, want := range tests {
-		if got := sandboxOf(config); got != want {
+	} {
+		if got := sandboxOf(parseDaemonConfig([]byte(config))); got != want {
 			t.Errorf("%q: got %q, want %q", config, got, want)
 		}
 	}

@@ -14,9 +14,9 @@ const (
 	maxConfig = 1 << 20
 )
 
-// daemonConfigs gives the texts of the configuration files of the daemon behind the
-// socket, in the order in which it merges them; those that cannot be read are empty.
-func daemonConfigs(address string) []string {
+// daemonConfigs returns the configuration files of the daemon behind the socket, in the
+// order in which it merges them. Files that cannot be read are empty.
+func daemonConfigs(address string) []daemonConfig {
 	file := "/etc/containerd/config.toml"
 	pid, err := peer(address)
 	if err != nil || pid <= 0 {
@@ -39,27 +39,27 @@ func daemonConfigs(address string) []string {
 }
 
 // mergedConfigs reads a configuration file and all that it imports, below root: a
-// file, then its imports, then theirs, each once. What comes later counts (LoadConfig
-// and resolveImports in cmd/containerd/server/config of containerd).
-func mergedConfigs(root, file string) []string {
-	var texts []string
+// file, then its imports, then theirs, each once. Later ones override earlier ones
+// (LoadConfig and resolveImports in cmd/containerd/server/config of containerd).
+func mergedConfigs(root, file string) []daemonConfig {
+	var all []daemonConfig
 	seen := map[string]bool{}
-	for pending := []string{file}; len(pending) > 0 && len(texts) < maxConfigs; {
+	for pending := []string{file}; len(pending) > 0 && len(all) < maxConfigs; {
 		file, pending = pending[0], pending[1:]
 		if seen[file] {
 			continue
 		}
 		seen[file] = true
-		text := readConfig(filepath.Join(root, file))
-		texts = append(texts, text)
-		for _, path := range importsOf(text) {
+		c := readConfig(filepath.Join(root, file))
+		all = append(all, c)
+		for _, path := range c.Imports {
 			pending = append(pending, resolveImport(root, filepath.Dir(file), path)...)
 		}
 	}
-	return texts
+	return all
 }
 
-// resolveImport gives the files that one line of the imports of a file in dir means.
+// resolveImport returns the files that one entry of the imports of a file in dir names.
 func resolveImport(root, dir, path string) []string {
 	if path = filepath.Clean(path); !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
@@ -77,16 +77,16 @@ func resolveImport(root, dir, path string) []string {
 	return found
 }
 
-// readConfig gives the text of a file, empty when it cannot be read.
-func readConfig(path string) string {
+// readConfig reads one file, empty when it cannot be read.
+func readConfig(path string) daemonConfig {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() > maxConfig {
-		return ""
+		return daemonConfig{}
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return ""
+		return daemonConfig{}
 	}
-	return string(b)
+	return parseDaemonConfig(b)
 }
 
 // configFlag finds -c or --config among the arguments of a containerd.

@@ -24,7 +24,7 @@ func (extraction) extract(context.Context, io.Reader, *sizes) error { return err
 
 func syncFile(string) error { return errNotHere }
 
-func daemonConfigs(string) []string { return nil }
+func daemonConfigs(string) []daemonConfig { return nil }
 
 func space(string) (uint64, int64, error) { return 0, 0, errNotHere }
 
