@@ -60,7 +60,7 @@ func (s *shelf) hello(repo, tag string) string {
 	return s.image(repo, tag, registrytest.Hello(repo, runtime.GOARCH, program(s.t)))
 }
 
-// pause puts the image of pod sandboxes on the shelf, under the name that
+// pause puts the sandbox image on the shelf, under the name that
 // test nodes look for.
 func (s *shelf) pause() string {
 	s.t.Helper()

@@ -246,7 +246,7 @@ func TestMissingSandboxImageIsTold(t *testing.T) {
 	_, n := connect(t, nodetest.Options{SandboxImage: "registry.example/pause:9"})
 	s := newShelf(t)
 	r := load(t, n, s.bundle(s.calico(0)...), LoadOptions{})
-	want := []Warning{{WarnNoPause, "the image of pod sandboxes, registry.example/pause:9, is neither on the node nor in the bundle; without it no pod starts: give \"bundle\" the argument registry.example/pause:9 as well"}}
+	want := []Warning{{WarnNoSandbox, "the sandbox image, registry.example/pause:9, is neither on the node nor in the bundle; without it no pod starts: give \"bundle\" the argument registry.example/pause:9 as well"}}
 	if d := cmp.Diff(want, r.Warnings); d != "" {
 		t.Errorf("warnings (-want +got):\n%s", d)
 	}

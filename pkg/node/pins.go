@@ -34,8 +34,8 @@ type KeptPin string
 
 // The reasons to keep a pin.
 const (
-	KeptByBundle KeptPin = "another bundle" // that bundle was loaded later and has the name, too
-	KeptAsPause  KeptPin = "pod sandboxes"  // the CRI plugin itself pins the image of pod sandboxes
+	KeptByBundle  KeptPin = "another bundle" // that bundle was loaded later and has the name, too
+	KeptAsSandbox KeptPin = "pod sandboxes"  // the CRI plugin itself pins the sandbox image
 )
 
 // Unpin gives images back to the kubelet's garbage collection: the pins that b
@@ -58,7 +58,7 @@ func (n *Node) Unpin(ctx context.Context, b *archive.Reader) (*UnpinReport, erro
 		wanted = func(i images.Image) bool { return ours[i.Name] || i.Labels[LabelBundle] == b.Digest().String() }
 	}
 	report := &UnpinReport{Server: n.server}
-	pause := n.pauseTarget(ctx, all)
+	sandbox := n.sandboxTarget(ctx, all)
 	for _, i := range all {
 		if i.Labels[LabelBundle] == "" || !wanted(i) {
 			continue
@@ -67,8 +67,8 @@ func (n *Node) Unpin(ctx context.Context, b *archive.Reader) (*UnpinReport, erro
 		switch {
 		case b != nil && out.Bundle != b.Digest():
 			out.Kept = KeptByBundle
-		case pause != "" && i.Target.Digest == pause:
-			out.Kept = KeptAsPause
+		case sandbox != "" && i.Target.Digest == sandbox:
+			out.Kept = KeptAsSandbox
 		}
 		if out.Kept != KeptByBundle {
 			if err := n.unmark(ctx, i, out.Kept == ""); err != nil {
@@ -97,8 +97,8 @@ func (n *Node) recordNames(ctx context.Context, b bundle) (map[string]bool, erro
 	return names, nil
 }
 
-// pauseTarget is what the name of the sandbox image means here, "" if nothing.
-func (n *Node) pauseTarget(ctx context.Context, all []images.Image) digest.Digest {
+// sandboxTarget returns the target of the sandbox image on this node, "" if there is none.
+func (n *Node) sandboxTarget(ctx context.Context, all []images.Image) digest.Digest {
 	if n.criRuntime == nil {
 		return ""
 	}
@@ -147,14 +147,14 @@ func (n *Node) release(ctx context.Context, b bundle, imgs []*image, inv *invent
 	for _, i := range inv.records {
 		all = append(all, i)
 	}
-	pause := digest.Digest("")
+	sandbox := digest.Digest("")
 	for _, i := range succeeded(all, b.Digest(), base, own) {
-		if pause == "" {
-			if pause = n.pauseTarget(ctx, all); pause == "" {
-				pause = "none"
+		if sandbox == "" {
+			if sandbox = n.sandboxTarget(ctx, all); sandbox == "" {
+				sandbox = "none"
 			}
 		}
-		if i.Target.Digest == pause {
+		if i.Target.Digest == sandbox {
 			continue
 		}
 		if err := n.unmark(ctx, i, true); err != nil {

@@ -106,7 +106,7 @@ func TestPinsOfOthersStay(t *testing.T) {
 	r, err := n.Unpin(t.Context(), b)
 	must(t, err)
 	for _, i := range r.Images {
-		if i.Name == name || i.Name == pause && i.Kept != KeptAsPause {
+		if i.Name == name || i.Name == pause && i.Kept != KeptAsSandbox {
 			t.Errorf("report: %+v", i)
 		}
 	}

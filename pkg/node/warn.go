@@ -46,10 +46,10 @@ func (n *Node) warn(ctx context.Context, r *Report, inv *inventory, l *loader) {
 			add(WarnUnpinned, "the CRI plugin does not show these images as pinned: %s", strings.Join(lost, ", "))
 		}
 	}
-	pause := n.sandboxImage(ctx)
-	_, there := inv.records[pause]
-	if !there && pause != "" && !slices.ContainsFunc(r.Images, func(i ImageReport) bool { return i.Name == pause }) {
-		add(WarnNoPause, "the image of pod sandboxes, %[1]s, is neither on the node nor in the bundle; without it no pod starts: give \"bundle\" the argument %[1]s as well", pause)
+	sandbox := n.sandboxImage(ctx)
+	_, there := inv.records[sandbox]
+	if !there && sandbox != "" && !slices.ContainsFunc(r.Images, func(i ImageReport) bool { return i.Name == sandbox }) {
+		add(WarnNoSandbox, "the sandbox image, %[1]s, is neither on the node nor in the bundle; without it no pod starts: give \"bundle\" the argument %[1]s as well", sandbox)
 	}
 }
 
