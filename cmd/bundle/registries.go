@@ -147,7 +147,7 @@ func (r *registries) parseCreds(stdin io.Reader, fromStdin bool) error {
 			}
 			password = line
 		}
-		r.logins = append(r.logins, account.Login{Registry: host, Username: user, Password: account.Hide(strings.TrimRight(password, "\r\n"))})
+		r.logins = append(r.logins, account.Login{Registry: host, Username: user, Password: account.Redact(strings.TrimRight(password, "\r\n"))})
 	}
 	return nil
 }
@@ -201,7 +201,7 @@ func secrets(result *scan.Result) []account.Secret {
 	for _, s := range result.Secrets {
 		out = append(out, account.Secret{
 			Namespace: s.Namespace, Name: s.Name, Type: s.Type, Named: named[s.Namespace+"/"+s.Name],
-			Payload: account.Hide(string(s.Payload.Reveal())),
+			Payload: s.Payload,
 		})
 	}
 	return out

@@ -49,7 +49,7 @@ func login1(t *testing.T, host, user, password string) account.Account {
 	t.Helper()
 	s, err := account.Load(account.Options{
 		Environment: &account.Environment{},
-		Logins:      []account.Login{{Registry: host, Username: user, Password: account.Hide(password)}},
+		Logins:      []account.Login{{Registry: host, Username: user, Password: account.Redact(password)}},
 	})
 	if err != nil {
 		t.Fatal(err)

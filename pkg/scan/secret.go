@@ -1,7 +1,6 @@
 package scan
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -9,6 +8,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"stowage/internal/redact"
 )
 
 // Secret is a Secret with registry accounts, of type kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg.
@@ -18,46 +19,8 @@ type Secret struct {
 	Type      string `json:"type"`
 	Position         // of the value
 	// Payload is the JSON of the account file. It does not print.
-	Payload Redacted `json:"-"`
+	Payload redact.Value `json:"-"`
 }
-
-// Redacted holds bytes that must not reach a log, an error or an output: however it is printed or encoded, it gives
-// "[redacted]", or an address for the verbs that package fmt does not let a type decide on (%p). The bytes are therefore
-// behind a function, which nothing looks into.
-type Redacted struct{ reveal func() []byte }
-
-func redact(value []byte) Redacted { return Redacted{reveal: func() []byte { return value }} }
-
-const redacted = "[redacted]"
-
-// Reveal gives the bytes themselves, not a copy; nil for the zero value.
-func (r Redacted) Reveal() []byte {
-	if r.reveal == nil {
-		return nil
-	}
-	return r.reveal()
-}
-
-// Equal reports whether both hold the same bytes.
-func (r Redacted) Equal(other Redacted) bool { return bytes.Equal(r.Reveal(), other.Reveal()) }
-
-// String implements fmt.Stringer and hides the value.
-func (Redacted) String() string { return redacted }
-
-// GoString implements fmt.GoStringer and hides the value.
-func (Redacted) GoString() string { return redacted }
-
-// Format implements fmt.Formatter and hides the value for every verb.
-func (Redacted) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(redacted)) }
-
-// MarshalText implements encoding.TextMarshaler and hides the value.
-func (Redacted) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// MarshalJSON implements json.Marshaler and hides the value.
-func (Redacted) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
-
-// MarshalYAML implements yaml.Marshaler and hides the value.
-func (Redacted) MarshalYAML() (any, error) { return redacted, nil }
 
 const (
 	typeDockerConfig = "kubernetes.io/dockerconfigjson"
@@ -93,7 +56,7 @@ func (w *walker) secret(f fields, s scope) {
 		return
 	}
 	w.out.secrets = append(w.out.secrets, Secret{Namespace: namespaceOf(w.object.Namespace), Name: w.object.Name, Type: kind,
-		Position: w.position(s.src, at), Payload: redact(payload)})
+		Position: w.position(s.src, at), Payload: redact.New(string(payload))})
 }
 
 // The errors of payloadOf say nothing about the value but what is wrong with it.

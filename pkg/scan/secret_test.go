@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"gopkg.in/yaml.v3"
+
+	"stowage/internal/redact"
 )
 
 const password = "hunter2-hunter2"
@@ -39,7 +41,7 @@ func TestSecrets(t *testing.T) {
 				t.Fatalf("%v, %d secrets", err, len(res.Secrets))
 			}
 			s := res.Secrets[0]
-			if string(s.Payload.Reveal()) != tc.want || s.Name != "reg" || s.Namespace != "demo" || s.Line == 0 || s.Column == 0 {
+			if s.Payload.Reveal() != tc.want || s.Name != "reg" || s.Namespace != "demo" || s.Line == 0 || s.Column == 0 {
 				t.Errorf("%s/%s at %d:%d: %s", s.Namespace, s.Name, s.Line, s.Column, s.Payload.Reveal())
 			}
 		})
@@ -119,7 +121,7 @@ func TestRedacted(t *testing.T) {
 			t.Errorf("%q was printed", part)
 		}
 	}
-	if !strings.Contains(out.String(), redacted) {
+	if !strings.Contains(out.String(), redact.Text) {
 		t.Error("nothing says that something is hidden")
 	}
 }

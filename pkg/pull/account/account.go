@@ -6,6 +6,8 @@ import (
 	"log/slog"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+
+	"stowage/internal/redact"
 )
 
 // Account is a credential for a registry together with where it was found.
@@ -30,7 +32,7 @@ func (a Account) String() string {
 func (a Account) GoString() string { return a.String() }
 
 // Format prints what [Account.String] gives, whatever the verb.
-func (a Account) Format(f fmt.State, verb rune) { formatText(f, verb, a.String()) }
+func (a Account) Format(f fmt.State, verb rune) { redact.Format(f, verb, a.String()) }
 
 // MarshalJSON gives source, registry and the kind of the credential.
 func (a Account) MarshalJSON() ([]byte, error) {
@@ -66,7 +68,7 @@ const (
 // Auth can be compared and used as a map key: the same values are equal wherever
 // they came from, so repositories can be grouped by registry and Auth to share a
 // token. It implements [authn.Authenticator].
-type Auth struct{ username, password, identityToken, registryToken Hidden }
+type Auth struct{ username, password, identityToken, registryToken redact.Value }
 
 // Kind says what the credential consists of. A token decides over a password
 // that stands beside it, as in go-containerregistry.
@@ -87,10 +89,10 @@ func (a Auth) Kind() Kind {
 // transport. What it returns is not protected against printing. It never fails.
 func (a Auth) Authorization() (*authn.AuthConfig, error) {
 	return &authn.AuthConfig{
-		Username:      a.username.reveal(),
-		Password:      a.password.reveal(),
-		IdentityToken: a.identityToken.reveal(),
-		RegistryToken: a.registryToken.reveal(),
+		Username:      a.username.Reveal(),
+		Password:      a.password.Reveal(),
+		IdentityToken: a.identityToken.Reveal(),
+		RegistryToken: a.registryToken.Reveal(),
 	}, nil
 }
 
@@ -101,7 +103,7 @@ func (a Auth) String() string { return string(a.Kind()) }
 func (a Auth) GoString() string { return a.String() }
 
 // Format prints the kind, whatever the verb.
-func (a Auth) Format(f fmt.State, verb rune) { formatText(f, verb, a.String()) }
+func (a Auth) Format(f fmt.State, verb rune) { redact.Format(f, verb, a.String()) }
 
 // MarshalJSON gives the kind.
 func (a Auth) MarshalJSON() ([]byte, error) { return json.Marshal(a.String()) }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
+
+	"stowage/internal/redact"
 )
 
 var _ authn.Authenticator = Auth{}
@@ -18,9 +20,9 @@ func TestKinds(t *testing.T) {
 		want Kind
 	}{
 		{Auth{}, Anonymous},
-		{Auth{username: Hide("u"), password: Hide("p")}, Password},
-		{Auth{username: Hide("u"), password: Hide("p"), identityToken: Hide("i")}, IdentityToken},
-		{Auth{registryToken: Hide("r"), identityToken: Hide("i")}, RegistryToken},
+		{Auth{username: redact.New("u"), password: redact.New("p")}, Password},
+		{Auth{username: redact.New("u"), password: redact.New("p"), identityToken: redact.New("i")}, IdentityToken},
+		{Auth{registryToken: redact.New("r"), identityToken: redact.New("i")}, RegistryToken},
 	}
 	for _, test := range tests {
 		if got := test.auth.Kind(); got != test.want {
@@ -30,7 +32,7 @@ func TestKinds(t *testing.T) {
 }
 
 func TestAuthorization(t *testing.T) {
-	a := Auth{username: Hide("u"), password: Hide("p"), identityToken: Hide("i"), registryToken: Hide("r")}
+	a := Auth{username: redact.New("u"), password: redact.New("p"), identityToken: redact.New("i"), registryToken: redact.New("r")}
 	got, err := authn.Authorization(t.Context(), a)
 	if err != nil {
 		t.Fatal(err)
@@ -45,16 +47,16 @@ func TestAuthorization(t *testing.T) {
 }
 
 func TestAuthIsAMapKey(t *testing.T) {
-	a := Auth{username: Hide("u"), password: Hide("p")}
-	b := Auth{username: Hide("u"), password: Hide("p")}
-	c := Auth{username: Hide("u"), identityToken: Hide("p")}
-	if a != b || a == c || (Auth{password: Hide("")}) != (Auth{}) {
+	a := Auth{username: redact.New("u"), password: redact.New("p")}
+	b := Auth{username: redact.New("u"), password: redact.New("p")}
+	c := Auth{username: redact.New("u"), identityToken: redact.New("p")}
+	if a != b || a == c || (Auth{password: redact.New("")}) != (Auth{}) {
 		t.Error("equality does not go by the values")
 	}
 }
 
 func TestAccountShowsItsSource(t *testing.T) {
-	a := Account{Source: "secret kube-system/regcred", Registry: "quay.io", Auth: Auth{username: Hide("u"), password: Hide("p")}}
+	a := Account{Source: "secret kube-system/regcred", Registry: "quay.io", Auth: Auth{username: redact.New("u"), password: redact.New("p")}}
 	const text = "password for quay.io from secret kube-system/regcred"
 	for _, format := range []string{"%v", "%s", "%+v"} {
 		if got := fmt.Sprintf(format, a); got != text {
@@ -70,18 +72,5 @@ func TestAccountShowsItsSource(t *testing.T) {
 	}
 	if got, want := slog.Any("", a).Value.Resolve().String(), "[source=secret kube-system/regcred registry=quay.io kind=password]"; got != want {
 		t.Errorf("slog: got %s, want %s", got, want)
-	}
-}
-
-func TestHidden(t *testing.T) {
-	if !(Hidden{}).Empty() || !Hide("").Empty() || Hide("x").Empty() {
-		t.Error("Empty is wrong")
-	}
-	if Hide("x").reveal() != "x" || (Hidden{}).reveal() != "" {
-		t.Error("the value is lost")
-	}
-	// An empty value prints like any other: not even this is told.
-	if fmt.Sprint(Hidden{}) != fmt.Sprint(Hide("x")) {
-		t.Error("emptiness shows")
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"stowage/internal/redact"
 )
 
 // maxFile is the most a file, payload or variable may hold, in bytes.
@@ -203,10 +205,10 @@ func (d document) credential(value []byte, at int) (Auth, error) {
 		fields["username"], fields["password"] = user, password
 	}
 	a := Auth{
-		username:      Hide(fields["username"]),
-		password:      Hide(fields["password"]),
-		identityToken: Hide(fields["identitytoken"]),
-		registryToken: Hide(fields["registrytoken"]),
+		username:      redact.New(fields["username"]),
+		password:      redact.New(fields["password"]),
+		identityToken: redact.New(fields["identitytoken"]),
+		registryToken: redact.New(fields["registrytoken"]),
 	}
 	if a == (Auth{username: a.username}) {
 		return Auth{}, nil

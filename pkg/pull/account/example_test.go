@@ -30,7 +30,7 @@ func Example() {
 		Environment: environment,
 		Secrets: []account.Secret{{
 			Namespace: "kube-system", Name: "regcred", Type: account.DockerConfigJSON,
-			Payload: account.Hide(`{"auths": {"docker.io": {"username": "team", "password": "s3cret"}}}`),
+			Payload: account.Redact(`{"auths": {"docker.io": {"username": "team", "password": "s3cret"}}}`),
 		}},
 	})
 	if err != nil {
@@ -54,7 +54,7 @@ func Example() {
 func ExampleStore_Explain() {
 	store, err := account.Load(account.Options{
 		Environment: &account.Environment{UID: -1},
-		Logins:      []account.Login{{Registry: "quay.io", Username: "ann", Password: account.Hide("secret")}},
+		Logins:      []account.Login{{Registry: "quay.io", Username: "ann", Password: account.Redact("secret")}},
 	})
 	if err != nil {
 		fmt.Println(err)

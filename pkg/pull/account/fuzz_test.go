@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"stowage/internal/redact"
 )
 
 // FuzzConfig feeds docker configs and payloads of secrets.
@@ -30,8 +32,8 @@ func FuzzConfig(f *testing.F) {
 		w := &world{files: map[string]string{dockerConfig: string(data)}}
 		env := w.environment()
 		opts := Options{Environment: env, Secrets: []Secret{
-			{Name: "a", Type: DockerConfigJSON, Payload: Hide(string(data))},
-			{Name: "b", Type: DockerCfg, Payload: Hide(string(data))},
+			{Name: "a", Type: DockerConfigJSON, Payload: redact.New(string(data))},
+			{Name: "b", Type: DockerCfg, Payload: redact.New(string(data))},
 		}}
 		s, err := Load(opts)
 		if err != nil {
@@ -103,7 +105,7 @@ func FuzzEntry(f *testing.F) {
 		if err != nil || len(c.entries) != 1 || c.entries[0].err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		if got, want := c.entries[0].auth, (Auth{username: Hide(user), password: Hide(password)}); got != want {
+		if got, want := c.entries[0].auth, (Auth{username: redact.New(user), password: redact.New(password)}); got != want {
 			t.Errorf("%s gives another credential", text)
 		}
 		if shown := c.entries[0].key; strings.ContainsAny(shown, "\x00\x1b\n\r@") || !utf8.ValidString(shown) {

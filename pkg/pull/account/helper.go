@@ -14,6 +14,8 @@ import (
 
 	"github.com/docker/docker-credential-helpers/client"
 	"github.com/docker/docker-credential-helpers/credentials"
+
+	"stowage/internal/redact"
 )
 
 const (
@@ -102,9 +104,9 @@ func (h *helpers) ask(ctx context.Context, q helperQuestion) (Auth, error) {
 	case creds.Secret == "":
 		return Auth{}, nil // some helpers say "none" this way
 	case creds.Username == tokenUser:
-		return Auth{identityToken: Hide(creds.Secret)}, nil
+		return Auth{identityToken: redact.New(creds.Secret)}, nil
 	default:
-		return Auth{username: Hide(creds.Username), password: Hide(creds.Secret)}, nil
+		return Auth{username: redact.New(creds.Username), password: redact.New(creds.Secret)}, nil
 	}
 }
 

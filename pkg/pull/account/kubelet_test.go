@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"stowage/internal/redact"
 )
 
 func TestSecretKeyMatches(t *testing.T) {
@@ -103,7 +105,7 @@ func TestSecretsInOrder(t *testing.T) {
 // A field that an entry lacks must not come from the entry or secret before it.
 func TestEntriesBorrowNothing(t *testing.T) {
 	secret := func(name, payload string) Secret {
-		return Secret{Namespace: "d", Name: name, Type: DockerConfigJSON, Payload: Hide(payload)}
+		return Secret{Namespace: "d", Name: name, Type: DockerConfigJSON, Payload: redact.New(payload)}
 	}
 	s := load(t, &world{}, Options{Secrets: []Secret{
 		secret("one", `{"auths":{"a.example":{"auth":"`+encode("a")+`","identitytoken":"ida"}, "b.example":{"registrytoken":"rb"}}}`),
@@ -133,8 +135,8 @@ func TestEntriesBorrowNothing(t *testing.T) {
 
 func TestSecretTypes(t *testing.T) {
 	s := load(t, &world{}, Options{Secrets: []Secret{
-		{Namespace: "d", Name: "flat", Type: DockerCfg, Payload: Hide(flat("quay.io", "flat"))},
-		{Namespace: "d", Name: "flat-as-new", Type: DockerConfigJSON, Payload: Hide(flat("quay.io", "wrong"))},
+		{Namespace: "d", Name: "flat", Type: DockerCfg, Payload: redact.New(flat("quay.io", "flat"))},
+		{Namespace: "d", Name: "flat-as-new", Type: DockerConfigJSON, Payload: redact.New(flat("quay.io", "wrong"))},
 	}})
 	if got := only(users(t, s, "quay.io/a", "d/flat", "d/flat-as-new")); got != "flat" {
 		t.Errorf("got %q", got)
@@ -146,7 +148,7 @@ func TestSecretsRunNoHelpers(t *testing.T) {
 	w := &world{helpers: map[string]map[string]string{"docker-credential-evil": {"quay.io": `{"Username":"u","Secret":"pw-u"}`}}}
 	s := load(t, w, Options{Secrets: []Secret{{
 		Name: "s", Type: DockerConfigJSON,
-		Payload: Hide(`{"credsStore":"evil","credHelpers":{"quay.io":"evil"},"auths":{}}`),
+		Payload: redact.New(`{"credsStore":"evil","credHelpers":{"quay.io":"evil"},"auths":{}}`),
 	}}})
 	if got := users(t, s, "quay.io/a", "s"); got != nil || w.asked != nil {
 		t.Errorf("got %q, asked %q", got, w.asked)
@@ -154,7 +156,7 @@ func TestSecretsRunNoHelpers(t *testing.T) {
 }
 
 func TestDamagedSecret(t *testing.T) {
-	broken := Secret{Namespace: "d", Name: "s", Type: DockerConfigJSON, Payload: Hide("{\"auths\":\n{\"quay.io\":}}")}
+	broken := Secret{Namespace: "d", Name: "s", Type: DockerConfigJSON, Payload: redact.New("{\"auths\":\n{\"quay.io\":}}")}
 	const text = "read secret d/s: line 2, column 12: not valid JSON"
 
 	t.Run("a pod names it", func(t *testing.T) {
@@ -185,7 +187,7 @@ func TestDamagedSecret(t *testing.T) {
 	t.Run("a placeholder for another registry", func(t *testing.T) {
 		s := load(t, &world{}, Options{Secrets: []Secret{{
 			Namespace: "d", Name: "s", Type: DockerConfigJSON,
-			Payload: Hide(`{"auths":{"<REGISTRY>":{"auth":"<BASE64>"},"ghcr.io":{"auth":"<BASE64>"}}}`),
+			Payload: redact.New(`{"auths":{"<REGISTRY>":{"auth":"<BASE64>"},"ghcr.io":{"auth":"<BASE64>"}}}`),
 		}}})
 		if got := users(t, s, "quay.io/a", "d/s"); got != nil {
 			t.Errorf("got %q", got)
@@ -195,7 +197,7 @@ func TestDamagedSecret(t *testing.T) {
 		}
 	})
 	t.Run("not a secret of accounts", func(t *testing.T) {
-		s := load(t, &world{}, Options{Secrets: []Secret{{Namespace: "d", Name: "s", Type: "Opaque", Payload: Hide("{}")}}})
+		s := load(t, &world{}, Options{Secrets: []Secret{{Namespace: "d", Name: "s", Type: "Opaque", Payload: redact.New("{}")}}})
 		_, err := s.For(t.Context(), "quay.io/a", []string{"d/s"})
 		if err == nil || !strings.HasSuffix(err.Error(), "read secret d/s: not a secret of registry accounts: Opaque") {
 			t.Errorf("got %v", err)

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"stowage/internal/redact"
 )
 
 const canary = "kanarie-9f3c"
@@ -34,11 +36,11 @@ func leaks(text string) bool {
 // secretive lists everything of this package that has a value within.
 func secretive(t *testing.T) map[string]any {
 	t.Helper()
-	hidden := Hide(canary)
+	hidden := redact.New(canary)
 	given := Login{Registry: "quay.io", Username: "u", Password: hidden}
 	sealed := Secret{
 		Namespace: "n", Name: "s", Type: DockerConfigJSON,
-		Payload: Hide(`{"auths":{"quay.io":{"auth":"` + base64.StdEncoding.EncodeToString([]byte("u2:"+canary)) + `"}}}`),
+		Payload: redact.New(`{"auths":{"quay.io":{"auth":"` + base64.StdEncoding.EncodeToString([]byte("u2:"+canary)) + `"}}}`),
 	}
 	w := withFile(dockerConfig, `{"credsStore":"h","auths":{"quay.io":{"identitytoken":"`+canary+`"},"https://u:`+canary+`@quay.io":{"registrytoken":"`+canary+`"},"quay.io/bad":{"auth":"`+canary+`"}}}`)
 	w.helpers = map[string]map[string]string{"docker-credential-h": {"quay.io": `{"Username":"u3","Secret":"` + canary + `"}`}}
@@ -52,9 +54,9 @@ func secretive(t *testing.T) map[string]any {
 		t.Fatalf("got %d accounts, %v; want 5", len(accounts), err)
 	}
 	things := map[string]any{
-		"Hidden": hidden, "*Hidden": &hidden, "Login": given, "*Login": &given, "Secret": sealed, "Options": opts,
+		"redact.Value": hidden, "*redact.Value": &hidden, "Login": given, "*Login": &given, "Secret": sealed, "Options": opts,
 		"Store": s, "accounts": accounts, "explanations": s.Explain(t.Context(), "quay.io/bad/a", []string{"n/s"}),
-		"private hidden": struct{ h Hidden }{hidden}, "private login": struct{ l []Login }{opts.Logins},
+		"private hidden": struct{ h redact.Value }{hidden}, "private login": struct{ l []Login }{opts.Logins},
 		"private account": struct{ a Account }{accounts[0]}, "private map": struct{ m map[string]Account }{map[string]Account{"k": accounts[1]}},
 		"pointer": struct{ a *Account }{&accounts[0]}, "map key": map[Auth]int{accounts[0].Auth: 1}, "any": []any{accounts[0], accounts[0].Auth},
 		"error": fmt.Errorf("x: %w", &FileError{Source: accounts[0].Source, Err: fmt.Errorf("%v", accounts[0])}),
@@ -157,7 +159,7 @@ func TestErrorsHoldNoContent(t *testing.T) {
 			_, err = s.For(t.Context(), "h/a", nil)
 			errs = append(errs, err)
 		}
-		opts = Options{Environment: (&world{}).environment(), Secrets: []Secret{{Name: "s", Type: DockerConfigJSON, Payload: Hide(text)}}}
+		opts = Options{Environment: (&world{}).environment(), Secrets: []Secret{{Name: "s", Type: DockerConfigJSON, Payload: redact.New(text)}}}
 		if s, err = Load(opts); err != nil {
 			t.Fatal(err)
 		}

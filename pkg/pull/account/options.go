@@ -1,6 +1,10 @@
 package account
 
-import "strings"
+import (
+	"strings"
+
+	"stowage/internal/redact"
+)
 
 // Options says where to look beyond the usual places. The zero value means the
 // usual places of this process.
@@ -21,8 +25,11 @@ type Options struct {
 type Login struct {
 	Registry string // HOST, or HOST/PATH to confine it to the repositories below
 	Username string
-	Password Hidden
+	Password redact.Value
 }
+
+// Redact returns s as a value that does not print, for [Login] and [Secret].
+func Redact(s string) redact.Value { return redact.New(s) }
 
 // The types of secrets that hold registry accounts.
 const (
@@ -37,7 +44,7 @@ type Secret struct {
 	Type string
 	// Payload is the JSON of the key .dockerconfigjson or .dockercfg, decoded
 	// from base64 where the manifest has it so.
-	Payload Hidden
+	Payload redact.Value
 	// Named says that some pod of the manifests names the secret, itself or
 	// through its ServiceAccount. Such a secret is offered to those images only
 	// for which it is passed to [Store.For]; the others are offered to all.

@@ -23,7 +23,7 @@ func fromSecret(given Secret) secret {
 	}
 	switch given.Type {
 	case DockerConfigJSON, DockerCfg:
-		s.source, s.err = s.parse(given.Payload.reveal(), given.Type == DockerCfg)
+		s.source, s.err = s.parse(given.Payload.Reveal(), given.Type == DockerCfg)
 	default:
 		s.err = &FileError{Source: s.name, Err: errors.New("not a secret of registry accounts: " + printable(given.Type))}
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"stowage/internal/redact"
 )
 
 // source is a place that has been read: logins, a file, or a variable.
@@ -161,7 +163,7 @@ func fromLogins(logins []Login) (source, error) {
 		e := entry{
 			key:   printable(login.Registry),
 			scope: fileScope(login.Registry),
-			auth:  Auth{username: Hide(login.Username), password: login.Password},
+			auth:  Auth{username: redact.New(login.Username), password: login.Password},
 		}
 		var reason string
 		switch {

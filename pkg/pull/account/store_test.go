@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"stowage/internal/redact"
 )
 
 // everywhere has an account of its own for quay.io in every source.
@@ -206,10 +208,10 @@ func TestLoadRefuses(t *testing.T) {
 		{"default file a directory", &world{errs: map[string]error{dockerConfig: syscall.EISDIR}}, Options{}, ""},
 		{"home not a directory", &world{errs: map[string]error{dockerConfig: syscall.ENOTDIR}}, Options{}, ""},
 		{"login without password", &world{}, Options{Logins: []Login{{Registry: "quay.io", Username: "u"}}}, "read --creds: no password for quay.io"},
-		{"login without user", &world{}, Options{Logins: []Login{{Registry: "quay.io", Password: Hide("p")}}}, "read --creds: no user name for quay.io"},
-		{"login without registry", &world{}, Options{Logins: []Login{{Username: "u", Password: Hide("p")}}}, "read --creds: no registry given"},
+		{"login without user", &world{}, Options{Logins: []Login{{Registry: "quay.io", Password: redact.New("p")}}}, "read --creds: no user name for quay.io"},
+		{"login without registry", &world{}, Options{Logins: []Login{{Username: "u", Password: redact.New("p")}}}, "read --creds: no registry given"},
 		{"all at once", withFile(dockerConfig, "{"), Options{AuthFile: "/no.json"}, "read --authfile /no.json: file does not exist\nread ~/.docker/config.json: line 1, column 1: not valid JSON"},
-		{"damaged secret", &world{}, Options{Secrets: []Secret{{Name: "s", Type: DockerConfigJSON, Payload: Hide("{")}}}, ""},
+		{"damaged secret", &world{}, Options{Secrets: []Secret{{Name: "s", Type: DockerConfigJSON, Payload: redact.New("{")}}}, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

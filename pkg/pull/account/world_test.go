@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/docker/docker-credential-helpers/client"
+
+	"stowage/internal/redact"
 )
 
 // world is a machine made up for a test.
@@ -98,11 +100,11 @@ func encode(user string) string {
 }
 
 func login(registry, user string) Login {
-	return Login{Registry: registry, Username: user, Password: Hide("pw-" + user)}
+	return Login{Registry: registry, Username: user, Password: redact.New("pw-" + user)}
 }
 
 func pullSecret(namespace, name string, pairs ...string) Secret {
-	return Secret{Namespace: namespace, Name: name, Type: DockerConfigJSON, Payload: Hide(auths(pairs...))}
+	return Secret{Namespace: namespace, Name: name, Type: DockerConfigJSON, Payload: redact.New(auths(pairs...))}
 }
 
 func load(t *testing.T, w *world, opts Options) *Store {

@@ -268,7 +268,7 @@ func (c *Config) addAccounts(accounts map[string]map[string]string) error {
 		return fmt.Errorf("registries.yaml: accounts: %w", err)
 	}
 	c.Secrets = []account.Secret{{
-		Namespace: "k3s", Name: Secret, Type: account.DockerConfigJSON, Payload: account.Hide(string(payload)),
+		Namespace: "k3s", Name: Secret, Type: account.DockerConfigJSON, Payload: account.Redact(string(payload)),
 	}}
 	return nil
 }
