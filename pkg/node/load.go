@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/taskgraph"
 )
 
 // LoadOptions say how a bundle is loaded. The zero value pins the images and
@@ -194,7 +195,7 @@ func (l *loader) bring(ctx context.Context, imgs []*image) (_ *Report, err error
 func (l *loader) work(ctx context.Context, p *plan) error {
 	tasks, unpacks, total := l.tasks(p)
 	l.start(total)
-	err := runTasks(ctx, tasks, l.opts.Jobs)
+	err := taskgraph.Run(ctx, tasks, l.opts.Jobs)
 	if err == nil {
 		err = l.arrived()
 	}
@@ -221,32 +222,32 @@ const lightWork = 64 << 10
 
 // tasks makes one task for each blob and each snapshot, two for a snapshot that
 // is filled before its parent is there. total is what progress counts up to.
-func (l *loader) tasks(p *plan) (tasks []*task, unpacks []*unpack, total int64) {
-	blobs := map[digest.Digest]*task{}
-	var arriving *task // the latest; what a stream brings comes in its order
+func (l *loader) tasks(p *plan) (tasks []*taskgraph.Task, unpacks []*unpack, total int64) {
+	blobs := map[digest.Digest]*taskgraph.Task{}
+	var arriving *taskgraph.Task // the latest; what a stream brings comes in its order
 	addBlob := func(w *blobWork) {
 		bring := l.ingest
-		t := &task{light: w.there || w.desc.Size <= lightWork}
+		t := &taskgraph.Task{Light: w.there || w.desc.Size <= lightWork}
 		if !w.there {
-			t.cost = w.desc.Size
+			t.Cost = w.desc.Size
 			if l.stream.brings(w.desc.Digest) {
 				bring = l.receive
-				t.after(arriving)
+				t.After(arriving)
 				arriving = t
 			}
 		}
-		t.run = func(ctx context.Context) error {
+		t.Run = func(ctx context.Context) error {
 			sent, err := bring(ctx, w)
 			l.ingested.Add(sent)
 			return err
 		}
 		blobs[w.desc.Digest] = t
-		tasks, total = append(tasks, t), total+t.cost
+		tasks, total = append(tasks, t), total+t.Cost
 	}
 	for _, w := range l.blobWork(p) {
 		addBlob(w)
 	}
-	commits := map[*unpackWork]*task{}
+	commits := map[*unpackWork]*taskgraph.Task{}
 	for _, w := range p.unpacks {
 		if !l.local && blobs[w.Digest] == nil && l.bundle.Has(w.Digest) {
 			// containerd unpacks from its own store only; nothing will hold the
@@ -254,15 +255,15 @@ func (l *loader) tasks(p *plan) (tasks []*task, unpacks []*unpack, total int64) 
 			addBlob(&blobWork{desc: w.Descriptor})
 		}
 		u := &unpack{unpackWork: w, loader: l, rebase: l.rebase && w.layer.parent != ""}
-		fill := &task{cost: w.Size, light: w.Size <= lightWork, run: u.make}
-		commit := &task{urgent: true, light: fill.light, run: u.commit}
+		fill := &taskgraph.Task{Cost: w.Size, Light: w.Size <= lightWork, Run: u.make}
+		commit := &taskgraph.Task{Urgent: true, Light: fill.Light, Run: u.commit}
 		if !l.local || l.stream != nil {
-			fill.after(blobs[w.Digest])
+			fill.After(blobs[w.Digest])
 		}
 		if !l.rebase {
-			fill.after(commits[w.parent])
+			fill.After(commits[w.parent])
 		}
-		commit.after(fill, commits[w.parent])
+		commit.After(fill, commits[w.parent])
 		commits[w] = commit
 		tasks, total = append(tasks, fill, commit), total+w.Size
 		unpacks = append(unpacks, u)

@@ -1,6 +1,4 @@
-//go:build linux
-
-package node
+package taskgraph
 
 import (
 	"context"
@@ -14,14 +12,21 @@ import (
 	"time"
 )
 
-// recorder notes the order in which tasks run.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recorder records the order in which tasks run.
 type recorder struct {
 	mu  sync.Mutex
 	ran []string
 }
 
-func (r *recorder) task(name string, cost int64, err error) *task {
-	return &task{cost: cost, run: func(context.Context) error {
+func (r *recorder) task(name string, cost int64, err error) *Task {
+	return &Task{Cost: cost, Run: func(context.Context) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.ran = append(r.ran, name)
@@ -29,37 +34,37 @@ func (r *recorder) task(name string, cost int64, err error) *task {
 	}}
 }
 
-func TestTasksRunHeaviestWayFirst(t *testing.T) {
+func TestCostliestChainFirst(t *testing.T) {
 	var r recorder
 	small, large := r.task("small", 1, nil), r.task("large", 50, nil)
 	base, top := r.task("base", 10, nil), r.task("top", 60, nil)
 	urgent := r.task("urgent", 0, nil)
-	urgent.urgent = true
-	top.after(base, nil)
-	urgent.after(base)
-	must(t, runTasks(t.Context(), []*task{small, large, base, top, urgent}, 1))
+	urgent.Urgent = true
+	top.After(base, nil)
+	urgent.After(base)
+	must(t, Run(t.Context(), []*Task{small, large, base, top, urgent}, 1))
 	want := []string{"base", "urgent", "top", "large", "small"}
 	if !slices.Equal(r.ran, want) {
 		t.Errorf("order: %v, want %v", r.ran, want)
 	}
 }
 
-func TestTasksStopAtTheFirstError(t *testing.T) {
+func TestStopsAtFirstError(t *testing.T) {
 	var r recorder
 	bad := r.task("bad", 5, errors.New("no good"))
 	next, other := r.task("next", 100, nil), r.task("other", 1, nil)
-	next.after(bad)
-	err := runTasks(t.Context(), []*task{bad, next, other}, 1)
+	next.After(bad)
+	err := Run(t.Context(), []*Task{bad, next, other}, 1)
 	if err == nil || err.Error() != "no good" || !slices.Equal(r.ran, []string{"bad"}) {
 		t.Errorf("error %v after %v", err, r.ran)
 	}
 }
 
-func TestTasksJoinErrorsInOrder(t *testing.T) {
+func TestJoinsErrorsInOrder(t *testing.T) {
 	started := make(chan struct{}, 3)
 	ready := make(chan struct{})
-	blocked := func(err error) *task {
-		return &task{run: func(ctx context.Context) error {
+	blocked := func(err error) *Task {
+		return &Task{Run: func(ctx context.Context) error {
 			started <- struct{}{}
 			<-ready
 			if err == nil {
@@ -75,27 +80,27 @@ func TestTasksJoinErrorsInOrder(t *testing.T) {
 		}
 		close(ready)
 	}()
-	err := runTasks(t.Context(), []*task{blocked(errors.New("first")), blocked(nil), blocked(errors.New("third"))}, 3)
+	err := Run(t.Context(), []*Task{blocked(errors.New("first")), blocked(nil), blocked(errors.New("third"))}, 3)
 	if got := strings.ReplaceAll(err.Error(), "\n", ", "); got != "first, third" {
 		t.Errorf("error: %s", got)
 	}
 }
 
-func TestTasksEndWithTheContext(t *testing.T) {
+func TestContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var r recorder
-	err := runTasks(ctx, []*task{r.task("never", 1, nil)}, 2)
+	err := Run(ctx, []*Task{r.task("never", 1, nil)}, 2)
 	if !errors.Is(err, context.Canceled) || len(r.ran) != 0 {
 		t.Errorf("error %v after %v", err, r.ran)
 	}
-	if err := runTasks(t.Context(), nil, 1); err != nil {
+	if err := Run(t.Context(), nil, 1); err != nil {
 		t.Errorf("no tasks: %v", err)
 	}
 }
 
-// TestLightTasksHaveTheirOwnLane holds every task until as many run as may.
-func TestLightTasksHaveTheirOwnLane(t *testing.T) {
+// TestLightTasksHaveOwnQueue keeps every task running until the limit is reached.
+func TestLightTasksHaveOwnQueue(t *testing.T) {
 	const jobs = 2
 	for _, tt := range []struct {
 		name         string
@@ -103,26 +108,26 @@ func TestLightTasksHaveTheirOwnLane(t *testing.T) {
 		want         int // at once
 	}{
 		{"heavy", 5, 0, jobs},
-		{"light", 0, 3 * lightPerJob * jobs, lightPerJob * jobs},
-		{"both", 5, 3 * lightPerJob * jobs, jobs + lightPerJob*jobs},
+		{"light", 0, 3 * LightPerJob * jobs, LightPerJob * jobs},
+		{"both", 5, 3 * LightPerJob * jobs, jobs + LightPerJob*jobs},
 		{"fewer than the limit", 1, 3, 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var running, most, ran atomic.Int64
-				var tasks []*task
+				var tasks []*Task
 				for i := range tt.heavy + tt.light {
-					tasks = append(tasks, &task{light: i < tt.light, run: func(context.Context) error {
+					tasks = append(tasks, &Task{Light: i < tt.light, Run: func(context.Context) error {
 						if n := running.Add(1); n > most.Load() {
 							most.Store(n)
 						}
-						time.Sleep(time.Second) // of the bubble: until nobody else can start
+						time.Sleep(time.Second) // fake time: it passes when no other task can start
 						running.Add(-1)
 						ran.Add(1)
 						return nil
 					}})
 				}
-				must(t, runTasks(t.Context(), tasks, jobs))
+				must(t, Run(t.Context(), tasks, jobs))
 				if most.Load() != int64(tt.want) || ran.Load() != int64(len(tasks)) {
 					t.Errorf("%d of %d tasks, %d at once; want %d", ran.Load(), len(tasks), most.Load(), tt.want)
 				}
