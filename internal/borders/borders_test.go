@@ -66,6 +66,11 @@ var rules = []rule{
 		deep:   []string{"stowage/cmd"},
 	},
 	{
+		pkg:    "stowage/internal/manifest",
+		direct: []string{"os", "archive/tar"},
+		deep:   []string{"net/http", containerd, ggcr},
+	},
+	{
 		pkg:  "stowage/internal/redact",
 		deep: []string{"net/http", "gopkg.in"},
 	},

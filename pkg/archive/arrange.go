@@ -7,6 +7,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/manifest"
 )
 
 // arranger walks images in the order of their names and collects each blob at its
@@ -110,8 +112,8 @@ func plain(d ocispec.Descriptor) ocispec.Descriptor {
 }
 
 // load reads, checks and parses a document and completes its descriptor.
-func (a *arranger) load(desc *ocispec.Descriptor) (*document, error) {
-	if err := checkDigest(desc.Digest); err != nil {
+func (a *arranger) load(desc *ocispec.Descriptor) (*manifest.Manifest, error) {
+	if err := manifest.CheckDigest(desc.Digest); err != nil {
 		return nil, err
 	}
 	raw, err := a.docs.Document(desc.Digest)
@@ -124,11 +126,11 @@ func (a *arranger) load(desc *ocispec.Descriptor) (*document, error) {
 	if desc.Size != 0 && desc.Size != int64(len(raw)) {
 		return nil, fmt.Errorf("manifest %s has %d bytes, its descriptor says %d", desc.Digest, len(raw), desc.Size)
 	}
-	doc, err := parseDocument(raw, defaultLimits)
+	doc, err := manifest.Parse(raw, defaultLimits.manifest())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", desc.Digest, err)
 	}
-	desc.Size, desc.MediaType = int64(len(raw)), doc.mediaType
+	desc.Size, desc.MediaType = int64(len(raw)), doc.MediaType
 	return doc, nil
 }
 
@@ -241,11 +243,11 @@ func (w *imageWalk) visit(desc ocispec.Descriptor, depth int) error {
 		return err
 	}
 	if depth > 1 {
-		if err := doc.agree(ocispec.Descriptor{MediaType: child}); err != nil {
+		if err := doc.CheckMediaType(child); err != nil {
 			return err
 		}
 	}
-	if !doc.stated && child != "" {
+	if !doc.Stated && child != "" {
 		desc.MediaType = child
 	}
 	if err := w.put(desc, classDocument); err != nil {
@@ -258,10 +260,10 @@ func (w *imageWalk) visit(desc ocispec.Descriptor, depth int) error {
 		present.Platform = nil
 	}
 	w.present = append(w.present, present)
-	if !doc.index {
+	if !doc.Index {
 		return w.manifest(present, doc)
 	}
-	for _, c := range doc.children {
+	for _, c := range doc.Children {
 		if !w.wanted[c.Digest] {
 			continue
 		}
@@ -273,15 +275,15 @@ func (w *imageWalk) visit(desc ocispec.Descriptor, depth int) error {
 }
 
 // manifest takes up the blobs of a manifest.
-func (w *imageWalk) manifest(desc ocispec.Descriptor, doc *document) error {
-	m := walked{desc: desc, config: doc.config.Digest, runnable: doc.runnable()}
+func (w *imageWalk) manifest(desc ocispec.Descriptor, doc *manifest.Manifest) error {
+	m := walked{desc: desc, config: doc.Config.Digest, runnable: doc.Runnable()}
 	if p := desc.Platform; p != nil && p.OS == "unknown" {
 		m.runnable = false // BuildKit's attestations carry an image config
 	}
-	if err := w.put(doc.config, classConfig); err != nil {
+	if err := w.put(doc.Config, classConfig); err != nil {
 		return err
 	}
-	for _, l := range doc.layers {
+	for _, l := range doc.Layers {
 		if err := w.put(l, classLayer); err != nil {
 			return err
 		}

@@ -14,6 +14,8 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+
+	"stowage/internal/manifest"
 )
 
 // Begin gives the draft its plan: space is checked ([*SpaceError]) and reserved, and
@@ -262,7 +264,7 @@ func (t task) take(ctx context.Context, onBytes func(int64)) error {
 	moved := t.from != p.file
 	marks := cl.marks
 	if cl.whole {
-		marks = []mark{{n: cl.size, sum: [32]byte(toRaw(p.blob.Digest))}}
+		marks = []mark{{n: cl.size, sum: manifest.RawDigest(p.blob.Digest)}}
 	}
 	good := true
 	for _, m := range marks {

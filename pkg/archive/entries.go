@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/manifest"
 )
 
 // extent is where the content of an entry lies.
@@ -153,7 +155,7 @@ func (w *entryWalk) keep(name string, at extent) error {
 	switch {
 	case isBlob && hex != "":
 		d := digest.NewDigestFromEncoded(digest.SHA256, hex)
-		if err := checkDigest(d); err != nil {
+		if err := manifest.CheckDigest(d); err != nil {
 			return err
 		}
 		if _, ok := w.out.at[d]; ok {

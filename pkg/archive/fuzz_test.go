@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // FuzzReader: whatever the bytes, opening them ends with a reader or with ErrDamaged. What
@@ -131,29 +130,6 @@ func FuzzJournal(f *testing.F) {
 			t.Fatal(err)
 		}
 		d.Close()
-	})
-}
-
-// FuzzDocument: parsing ends, and what is accepted has sound descriptors.
-func FuzzDocument(f *testing.F) {
-	s := small()
-	for _, img := range s.images {
-		f.Add(s.blobs[img.Target.Digest])
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		doc, err := parseDocument(raw, defaultLimits)
-		if err != nil {
-			return
-		}
-		list := append([]ocispec.Descriptor{}, doc.children...)
-		if !doc.index {
-			list = append(append(list, doc.config), doc.layers...)
-		}
-		for _, d := range list {
-			if checkDigest(d.Digest) != nil || d.Size < 0 || d.Size > MaxBlob {
-				t.Fatalf("accepted %+v", d)
-			}
-		}
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/manifest"
 )
 
 // graph follows the names of an opened bundle to their layers, each document read once.
@@ -45,14 +47,14 @@ func newGraph(r *Reader) *graph {
 }
 
 // follow checks all entries of index.json and makes the reader's images of them.
-func (g *graph) follow(list []wireDescriptor) error {
+func (g *graph) follow(list manifest.List) error {
 	var loose []ocispec.Descriptor
 	for i := range list {
 		w := &list[i]
-		if err := w.check(g.r.lim); err != nil {
+		if err := w.Check(g.r.lim.blob); err != nil {
 			return err
 		}
-		desc := w.descriptor()
+		desc := w.Descriptor()
 		t, err := g.tree(desc, 1)
 		if err != nil {
 			return err
@@ -132,20 +134,20 @@ func (g *graph) tree(desc ocispec.Descriptor, depth int) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc, err := parseDocument(raw, g.r.lim)
+	doc, err := manifest.Parse(raw, g.r.lim.manifest())
 	if err == nil {
-		err = doc.agree(desc)
+		err = doc.CheckMediaType(desc.MediaType)
 	}
 	if err != nil {
 		return nil, g.r.damaged(b, adviceCopy, err)
 	}
-	desc.URLs = nil
-	if doc.stated || desc.MediaType == "" {
-		desc.MediaType = doc.mediaType
+	desc.URLs, desc.Annotations = nil, nil
+	if doc.Stated || desc.MediaType == "" {
+		desc.MediaType = doc.MediaType
 	}
 	b.Document, b.MediaType = true, desc.MediaType
-	t := &tree{height: 1, subject: doc.subject}
-	if doc.index {
+	t := &tree{height: 1, subject: doc.Subject}
+	if doc.Index {
 		err = g.index(t, desc, doc, depth)
 	} else {
 		err = g.manifest(t, desc, doc)
@@ -176,10 +178,10 @@ func (g *graph) entry(desc ocispec.Descriptor) (*Blob, error) {
 }
 
 // index goes down to the children that are there.
-func (g *graph) index(t *tree, desc ocispec.Descriptor, doc *document, depth int) error {
+func (g *graph) index(t *tree, desc ocispec.Descriptor, doc *manifest.Manifest, depth int) error {
 	t.present = append(t.present, desc)
 	met := map[digest.Digest]bool{}
-	for _, c := range doc.children {
+	for _, c := range doc.Children {
 		if !g.r.Has(c.Digest) {
 			continue
 		}
@@ -207,20 +209,20 @@ func (g *graph) index(t *tree, desc ocispec.Descriptor, doc *document, depth int
 }
 
 // manifest checks that a manifest has its config and layers.
-func (g *graph) manifest(t *tree, desc ocispec.Descriptor, doc *document) error {
-	platform, err := g.config(doc.config)
+func (g *graph) manifest(t *tree, desc ocispec.Descriptor, doc *manifest.Manifest) error {
+	platform, err := g.config(doc.Config)
 	if err != nil {
 		return fmt.Errorf("config of manifest %s: %w", desc.Digest, err)
 	}
 	switch {
-	case !isImageConfig(doc.config.MediaType) && doc.artifactType != "":
-		desc.ArtifactType = doc.artifactType
-	case !isImageConfig(doc.config.MediaType):
-		desc.ArtifactType = doc.config.MediaType
-	case desc.Platform == nil && doc.runnable():
+	case !manifest.IsImageConfig(doc.Config.MediaType) && doc.ArtifactType != "":
+		desc.ArtifactType = doc.ArtifactType
+	case !manifest.IsImageConfig(doc.Config.MediaType):
+		desc.ArtifactType = doc.Config.MediaType
+	case desc.Platform == nil && doc.Runnable():
 		desc.Platform = platform
 	}
-	for _, l := range doc.layers {
+	for _, l := range doc.Layers {
 		if err := g.layer(l); err != nil {
 			return fmt.Errorf("layer of manifest %s: %w", desc.Digest, err)
 		}
@@ -247,7 +249,7 @@ func (g *graph) config(desc ocispec.Descriptor) (*ocispec.Platform, error) {
 		b.MediaType = desc.MediaType
 	}
 	var p *ocispec.Platform
-	if isImageConfig(desc.MediaType) {
+	if manifest.IsImageConfig(desc.MediaType) {
 		if err := json.Unmarshal(raw, &p); err != nil {
 			return nil, g.r.damaged(b, adviceCopy, fmt.Errorf("image config: %w", err))
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/manifest"
 )
 
 // OpenHead opens a bundle whose layers are not wanted: to inspect it, to compare it, to
@@ -114,17 +116,17 @@ func (w *headWalk) walk() error {
 		}
 		if hex, ok := strings.CutPrefix(strings.TrimPrefix(h.Name, "./"), blobDir); ok && hex != "" {
 			d := digest.NewDigestFromEncoded(digest.SHA256, hex)
-			if err := checkDigest(d); err != nil {
+			if err := manifest.CheckDigest(d); err != nil {
 				return w.damaged(printable(h.Name), adviceForeign, err)
 			}
-			if _, ok := w.known[rawKey(d)]; !ok {
+			if _, ok := w.known[manifest.RawDigest(d)]; !ok {
 				if !w.unlisted(h) {
 					w.layer = h
 					return nil
 				}
 				w.loose = d
 			}
-			delete(w.due, rawKey(d))
+			delete(w.due, manifest.RawDigest(d))
 		}
 		data := w.in.n
 		if err := w.entry(h, data); err != nil {
@@ -140,8 +142,6 @@ func (w *headWalk) walk() error {
 // flat bundle, which is in the file and listed nowhere. All documents precede the configs,
 // and these the layers, so that none is a layer while one of them is due.
 func (w *headWalk) unlisted(h *tar.Header) bool { return len(w.due) > 0 && h.Size <= w.lim.document }
-
-func rawKey(d digest.Digest) [32]byte { return [32]byte(toRaw(d)) }
 
 // content keeps the content of an entry and learns from it what else belongs to the head.
 func (w *headWalk) content(h *tar.Header, data int64) error {
@@ -177,12 +177,12 @@ func (w *headWalk) index(raw []byte) error {
 	if w.marks = x.Annotations; w.marks.Contents == "" {
 		return ErrNoHead
 	}
-	for i := range x.Manifests.list {
-		d := &x.Manifests.list[i]
-		if err := d.check(w.lim); err != nil {
+	for i := range x.Manifests {
+		d := &x.Manifests[i]
+		if err := d.Check(w.lim.blob); err != nil {
 			return w.damaged(entryIndex, adviceCopy, err)
 		}
-		w.known[rawKey(d.Digest)], w.due[rawKey(d.Digest)] = true, true
+		w.known[manifest.RawDigest(d.Digest)], w.due[manifest.RawDigest(d.Digest)] = true, true
 	}
 	return nil
 }
@@ -192,23 +192,23 @@ func (w *headWalk) document(d digest.Digest, raw []byte) error {
 	if got := digest.FromBytes(raw); got != d {
 		return w.damaged(blobEntry(d), adviceCopy, &DigestError{Want: d, Got: got, Size: int64(len(raw))})
 	}
-	if !w.known[rawKey(d)] && d != w.loose {
+	if !w.known[manifest.RawDigest(d)] && d != w.loose {
 		return nil
 	}
-	doc, err := parseDocument(raw, w.lim)
-	if d == w.loose && (err != nil || !doc.index) {
+	doc, err := manifest.Parse(raw, w.lim.manifest())
+	if d == w.loose && (err != nil || !doc.Index) {
 		return errOrder
 	}
 	if err != nil {
 		return w.damaged(blobEntry(d), adviceCopy, err)
 	}
-	for i := range doc.children {
-		w.known[rawKey(doc.children[i].Digest)] = true
+	for i := range doc.Children {
+		w.known[manifest.RawDigest(doc.Children[i].Digest)] = true
 	}
-	if !doc.index {
-		key := rawKey(doc.config.Digest)
+	if !doc.Index {
+		key := manifest.RawDigest(doc.Config.Digest)
 		w.known[key] = w.known[key] || false // known from now on, as a document if it is one
-		if _, ok := w.out.at[doc.config.Digest]; !ok {
+		if _, ok := w.out.at[doc.Config.Digest]; !ok {
 			w.due[key] = true
 		}
 	}
@@ -232,18 +232,18 @@ func (w *headWalk) layers() error {
 	head := len(w.out.blobs)
 	for i := range head {
 		b := w.out.blobs[i]
-		if !w.known[rawKey(b.Digest)] {
+		if !w.known[manifest.RawDigest(b.Digest)] {
 			continue
 		}
 		raw := make([]byte, b.Size)
 		if _, err := w.spool.f.ReadAt(raw, b.Offset); err != nil {
 			return fmt.Errorf("temporary file: %w", err)
 		}
-		doc, err := parseDocument(raw, w.lim)
+		doc, err := manifest.Parse(raw, w.lim.manifest())
 		if err != nil {
 			return w.damaged(blobEntry(b.Digest), adviceCopy, err)
 		}
-		for _, l := range doc.layers {
+		for _, l := range doc.Layers {
 			if _, ok := w.out.at[l.Digest]; ok || skip[l.Digest] {
 				continue
 			}

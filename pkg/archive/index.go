@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/manifest"
 )
 
 // Annotations of index.json; see the package comment.
@@ -90,7 +92,7 @@ func (a *arranger) marshalIndex(p *Plan) ([]byte, error) {
 func (a *arranger) annotations(p *Plan) (map[string]string, error) {
 	out := map[string]string{AnnotationContents: unsealed}
 	if a.opts.Base != "" {
-		if err := checkDigest(a.opts.Base); err != nil || a.opts.Base == unsealed {
+		if err := manifest.CheckDigest(a.opts.Base); err != nil || a.opts.Base == unsealed {
 			return nil, fmt.Errorf("plan base %q: %w", a.opts.Base, errors.Join(err, errors.New("not the identity of a bundle")))
 		}
 		out[AnnotationBase] = a.opts.Base.String()

@@ -3,6 +3,8 @@ package archive
 import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/manifest"
 )
 
 // A Summary says what is in a bundle. Sizes are bytes of blobs as stored, without the
@@ -142,23 +144,23 @@ func (s *inspection) manifest(desc *ocispec.Descriptor, set map[digest.Digest]in
 	if err != nil {
 		return nil, err
 	}
-	doc, err := parseDocument(raw, s.r.lim)
+	doc, err := manifest.Parse(raw, s.r.lim.manifest())
 	if err != nil {
 		return nil, err
 	}
 	set[desc.Digest] = desc.Size
-	if doc.index {
+	if doc.Index {
 		return nil, nil
 	}
 	m := &ManifestSummary{
-		ArtifactType: desc.ArtifactType, Digest: desc.Digest, Config: doc.config.Digest,
-		Size: desc.Size + doc.config.Size, Layers: make([]LayerSummary, len(doc.layers)),
+		ArtifactType: desc.ArtifactType, Digest: desc.Digest, Config: doc.Config.Digest,
+		Size: desc.Size + doc.Config.Size, Layers: make([]LayerSummary, len(doc.Layers)),
 	}
 	if desc.Platform != nil {
 		m.Platform = formatPlatform(desc.Platform)
 	}
-	set[doc.config.Digest] = doc.config.Size
-	for i, l := range doc.layers {
+	set[doc.Config.Digest] = doc.Config.Size
+	for i, l := range doc.Layers {
 		set[l.Digest] = l.Size
 		m.Size += l.Size
 		m.Layers[i] = LayerSummary{Digest: l.Digest, MediaType: l.MediaType, Size: l.Size, Omitted: !s.r.Has(l.Digest)}

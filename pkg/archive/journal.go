@@ -15,6 +15,8 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/manifest"
 )
 
 // The journal stands beside the file in the making and remembers what a killed run had
@@ -257,12 +259,6 @@ func fromRaw(p []byte) digest.Digest {
 	return digest.NewDigestFromEncoded(digest.SHA256, hex.EncodeToString(p[:sha256.Size]))
 }
 
-// toRaw gives the 32 bytes of a digest that checkDigest accepted.
-func toRaw(d digest.Digest) []byte {
-	raw, _ := hex.DecodeString(d.Encoded())
-	return raw
-}
-
 func blobFields(p []byte) (d digest.Digest, offset, size int64) {
 	return fromRaw(p), int64(binary.BigEndian.Uint64(p[32:])), int64(binary.BigEndian.Uint64(p[40:]))
 }
@@ -340,7 +336,8 @@ func (j *journal) blobIsland(b *Blob, i island) error {
 }
 
 func (j *journal) blobDropped(b *Blob) error {
-	return j.append(recordDropped, toRaw(b.Digest))
+	raw := manifest.RawDigest(b.Digest)
+	return j.append(recordDropped, raw[:])
 }
 
 func (j *journal) number(kind recordKind, n uint32) error {
@@ -348,7 +345,8 @@ func (j *journal) number(kind recordKind, n uint32) error {
 }
 
 func blobPayload(b *Blob) []byte {
-	p := binary.BigEndian.AppendUint64(toRaw(b.Digest), uint64(b.Offset))
+	raw := manifest.RawDigest(b.Digest)
+	p := binary.BigEndian.AppendUint64(raw[:], uint64(b.Offset))
 	return binary.BigEndian.AppendUint64(p, uint64(b.Size))
 }
 

@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/manifest"
 )
 
 // layoutDir is a folder that is an OCI image layout (image-spec v1.1.1, image-layout.md),
@@ -93,7 +95,7 @@ func (l *layoutDir) blobNames(lim limits) ([]string, error) {
 	for {
 		some, err := dir.Readdirnames(1024)
 		for _, name := range some {
-			if checkDigest(digest.NewDigestFromEncoded(digest.SHA256, name)) == nil { // others are of a tool that is writing
+			if manifest.CheckDigest(digest.NewDigestFromEncoded(digest.SHA256, name)) == nil { // others are of a tool that is writing
 				names = append(names, blobDir+name)
 			}
 		}

@@ -1,5 +1,7 @@
 package archive
 
+import "stowage/internal/manifest"
+
 // What a bundle may hold. A reader refuses more with [ErrDamaged]; a plan refuses
 // to make what a reader would refuse. Sizes are bytes.
 const (
@@ -7,7 +9,7 @@ const (
 	// manifest.json, oci-layout, and each index, manifest and config. Registries
 	// refuse manifests above 4 MiB; the rest is room for large configs and for
 	// bundles of many thousand names.
-	MaxDocument = 8 << 20
+	MaxDocument = manifest.MaxSize
 
 	// MaxEntries bounds the headers of the tarball, directories included.
 	MaxEntries = 1 << 17
@@ -16,7 +18,7 @@ const (
 	MaxNames = 1 << 14
 
 	// MaxDescriptors bounds the layers of one manifest and the children of one index.
-	MaxDescriptors = 1 << 12
+	MaxDescriptors = manifest.MaxDescriptors
 
 	// MaxDepth bounds how deep indexes nest: an image that is a manifest has depth 1,
 	// one that is an index of manifests 2.
@@ -27,7 +29,7 @@ const (
 	MaxLinks = 1 << 18
 
 	// MaxBlob bounds one blob.
-	MaxBlob = 1 << 40
+	MaxBlob = manifest.MaxBlob
 
 	// MaxTail bounds the zeros after the two blocks that end a tar; tar programs
 	// pad to 10 KiB.
@@ -47,4 +49,9 @@ type limits struct {
 var defaultLimits = limits{
 	document: MaxDocument, blob: MaxBlob, tail: MaxTail,
 	entries: MaxEntries, names: MaxNames, descriptors: MaxDescriptors, depth: MaxDepth, link: MaxLinks,
+}
+
+// manifest returns the limits of one manifest or index.
+func (l limits) manifest() manifest.Limits {
+	return manifest.Limits{Size: l.document, Blob: l.blob, Descriptors: l.descriptors}
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/manifest"
 )
 
 // fleet keeps the documents of n images in a draft: each an index of eight platforms of
@@ -57,11 +59,11 @@ func fleet(t testing.TB, d *Draft, n int) []Image {
 
 // manifestConfig gives the config of a manifest in the store.
 func (s *store) manifestConfig(m ocispec.Descriptor) digest.Digest {
-	doc, err := parseDocument(s.blobs[m.Digest], defaultLimits)
+	doc, err := manifest.Parse(s.blobs[m.Digest], defaultLimits.manifest())
 	if err != nil {
 		panic(err)
 	}
-	return doc.config.Digest
+	return doc.Config.Digest
 }
 
 func heap() uint64 {

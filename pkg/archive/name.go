@@ -2,7 +2,6 @@ package archive
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -53,16 +52,4 @@ func checkName(name string) (pinned digest.Digest, err error) {
 		return digested.Digest(), nil
 	}
 	return "", nil
-}
-
-// checkDigest accepts sha256 only. The layout knows other algorithms, but no registry
-// serves them, and containerd's store would refuse the rest.
-func checkDigest(d digest.Digest) error {
-	if strings.HasPrefix(string(d), "sha384:") || strings.HasPrefix(string(d), "sha512:") {
-		return fmt.Errorf("digest %q: only sha256 is supported", d)
-	}
-	if err := d.Validate(); err != nil {
-		return fmt.Errorf("digest %q: %w", d, err)
-	}
-	return nil
 }

@@ -46,6 +46,12 @@ type Skipped struct {
 	Reason string `json:"reason"`
 }
 
+// Documents returns raw manifests and indexes by digest; an error with [ErrNotFound] in it
+// when it has none. [*Draft] and [*Reader] implement it.
+type Documents interface {
+	Document(d digest.Digest) ([]byte, error)
+}
+
 // PlanOptions changes what a plan puts into a bundle. The zero value puts in everything.
 type PlanOptions struct {
 	// Flat lists the manifests of an index in index.json directly and leaves the index

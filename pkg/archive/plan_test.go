@@ -16,6 +16,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/manifest"
 )
 
 // TestGolden holds the bytes themselves: bundles made by one version must be made again,
@@ -144,11 +146,11 @@ func TestPlanCoversPlatforms(t *testing.T) {
 	s := small()
 	one := s.plan(t, PlanOptions{})
 	img := &s.images[0]
-	doc, err := parseDocument(s.blobs[img.Target.Digest], defaultLimits)
+	doc, err := manifest.Parse(s.blobs[img.Target.Digest], defaultLimits.manifest())
 	if err != nil {
 		t.Fatal(err)
 	}
-	img.Present = append(img.Present, doc.children[1])
+	img.Present = append(img.Present, doc.Children[1])
 	if two := s.plan(t, PlanOptions{}); two.Digest() == one.Digest() {
 		t.Error("same identity for another choice of platforms")
 	}
@@ -326,11 +328,11 @@ func TestPlanErrors(t *testing.T) {
 	}
 	var chain []ocispec.Descriptor
 	for d := deep; ; {
-		doc, _ := parseDocument(s.blobs[d.Digest], defaultLimits)
-		if chain = append(chain, d); !doc.index {
+		doc, _ := manifest.Parse(s.blobs[d.Digest], defaultLimits.manifest())
+		if chain = append(chain, d); !doc.Index {
 			break
 		}
-		d = doc.children[0]
+		d = doc.Children[0]
 	}
 	both1 := s.put("", []byte(`{"schemaVersion":2,"config":{},"manifests":[]}`))
 	v1 := s.put("", []byte(`{"schemaVersion":1,"fsLayers":[]}`))
@@ -383,7 +385,7 @@ func TestPlanErrors(t *testing.T) {
 // TestPlanWithoutMediaType: OCI manifests need not say what they are; the registry did.
 func TestPlanWithoutMediaType(t *testing.T) {
 	s := newStore()
-	config := s.put(mediaDockerConfig, []byte(`{"os":"linux"}`))
+	config := s.put(manifest.MediaTypeDockerConfig, []byte(`{"os":"linux"}`))
 	target := s.putJSON("", struct {
 		specs.Versioned
 		Config ocispec.Descriptor   `json:"config"`
@@ -391,7 +393,7 @@ func TestPlanWithoutMediaType(t *testing.T) {
 	}{specs.Versioned{SchemaVersion: 2}, config, nil})
 	for _, tc := range []struct{ stated, want string }{
 		{"", ocispec.MediaTypeImageManifest},
-		{mediaDockerManifest, mediaDockerManifest},
+		{manifest.MediaTypeDockerManifest, manifest.MediaTypeDockerManifest},
 	} {
 		target.MediaType = tc.stated
 		p, err := NewPlan([]Image{{Name: "registry.test/a:1", Target: target}}, s, PlanOptions{})

@@ -12,6 +12,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/manifest"
 )
 
 // A Reader is an opened bundle, or another tarball that is an OCI image layout (skopeo
@@ -195,10 +197,10 @@ func (r *Reader) damaged(b *Blob, advice string, err error) error {
 
 // wireIndex is index.json.
 type wireIndex struct {
-	SchemaVersion int         `json:"schemaVersion"`
-	MediaType     string      `json:"mediaType"`
-	Manifests     wireList    `json:"manifests"`
-	Annotations   bundleMarks `json:"annotations"`
+	SchemaVersion int           `json:"schemaVersion"`
+	MediaType     string        `json:"mediaType"`
+	Manifests     manifest.List `json:"manifests"`
+	Annotations   bundleMarks   `json:"annotations"`
 }
 
 // bundleMarks are the annotations of index.json that are ours.
@@ -231,7 +233,7 @@ func (r *Reader) check(t *tarball) error {
 	if w.SchemaVersion != 2 || (w.MediaType != "" && w.MediaType != ocispec.MediaTypeImageIndex) {
 		return r.wrong(t, entryIndex, errors.New("not an OCI image index"))
 	}
-	if n := len(w.Manifests.list); n > r.lim.names {
+	if n := len(w.Manifests); n > r.lim.names {
 		return r.wrong(t, entryIndex, fmt.Errorf("%d names, the limit is %d", n, r.lim.names))
 	}
 	docker, err := r.optional(t, entryDocker)
@@ -244,7 +246,7 @@ func (r *Reader) check(t *tarball) error {
 	if err := r.marks(&w.Annotations, layout, docker); err != nil {
 		return r.wrong(t, entryIndex, err)
 	}
-	if err := newGraph(r).follow(w.Manifests.list); err != nil {
+	if err := newGraph(r).follow(w.Manifests); err != nil {
 		if errors.Is(err, ErrDamaged) {
 			return err
 		}
@@ -287,7 +289,7 @@ func (r *Reader) marks(m *bundleMarks, layout, docker []byte) error {
 		}
 	}
 	if r.base = m.Base; r.base != "" {
-		if err := checkDigest(r.base); err != nil {
+		if err := manifest.CheckDigest(r.base); err != nil {
 			return fmt.Errorf("base: %w", err)
 		}
 	}
@@ -312,7 +314,7 @@ func (r *Reader) parseOmitted(text string) error {
 		name, num, _ := strings.Cut(line, " ")
 		d := ocispec.Descriptor{Digest: digest.Digest(name)}
 		size, err := strconv.ParseInt(num, 10, 64)
-		if err := errors.Join(err, checkDigest(d.Digest)); err != nil {
+		if err := errors.Join(err, manifest.CheckDigest(d.Digest)); err != nil {
 			return fmt.Errorf("omitted blob %q: %w", line, err)
 		}
 		if d.Size = size; size < 0 || r.Has(d.Digest) || seen[d.Digest] {

@@ -12,6 +12,8 @@ import (
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/manifest"
 )
 
 // attachment is a referrer in index.json. The same manifest may be under the tags of
@@ -100,7 +102,7 @@ func (w *imageWalk) referrer(desc ocispec.Descriptor) (ocispec.Descriptor, error
 	if err != nil {
 		return desc, err
 	}
-	about := doc.subject
+	about := doc.Subject
 	if w.met[about] {
 		tag = ""
 	} else if tag != "" {
@@ -108,7 +110,7 @@ func (w *imageWalk) referrer(desc ocispec.Descriptor) (ocispec.Descriptor, error
 			return desc, err
 		}
 	}
-	if !w.met[about] || doc.index {
+	if !w.met[about] || doc.Index {
 		return desc, errors.New("not a manifest about this image")
 	}
 	if err := w.put(desc, classDocument); err != nil {
@@ -118,7 +120,7 @@ func (w *imageWalk) referrer(desc ocispec.Descriptor) (ocispec.Descriptor, error
 	if err != nil {
 		return desc, err
 	}
-	kept.ArtifactType = cmp.Or(doc.artifactType, doc.config.MediaType)
+	kept.ArtifactType = cmp.Or(doc.ArtifactType, doc.Config.MediaType)
 	sub := imageWalk{arranger: w.arranger}
 	if err := sub.manifest(kept, doc); err != nil {
 		return desc, err
@@ -175,11 +177,11 @@ func (g *graph) below(about map[digest.Digest][]ocispec.Descriptor) error {
 		if err != nil {
 			continue // not a document, or cut: then [Reader.Verify] says so
 		}
-		doc, err := parseDocument(raw, g.r.lim)
+		doc, err := manifest.Parse(raw, g.r.lim.manifest())
 		if err != nil {
 			continue
 		}
-		for _, c := range doc.children {
+		for _, c := range doc.Children {
 			if err := g.link(len(about[s])); err != nil {
 				return err
 			}

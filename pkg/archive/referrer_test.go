@@ -170,7 +170,7 @@ func TestReaderTag(t *testing.T) {
 			}
 			whole := open(t, s.bundle(t, PlanOptions{}))
 			r := &Reader{src: whole.src, size: whole.size, lim: defaultLimits, blobs: whole.blobs, at: whole.at}
-			err := newGraph(r).follow(w.Manifests.list)
+			err := newGraph(r).follow(w.Manifests)
 			if tc.wrong == "" && err != nil || tc.wrong != "" && (err == nil || !strings.Contains(err.Error(), tc.wrong)) {
 				t.Fatalf("error %v, want %q", err, tc.wrong)
 			}

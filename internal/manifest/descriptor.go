@@ -1,0 +1,107 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unique"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// An Entry is a descriptor as it is decoded. Of its annotations it has only those that a
+// caller reads, so that hostile input cannot grow in memory.
+type Entry struct {
+	MediaType    string            `json:"mediaType"`
+	Digest       digest.Digest     `json:"digest"`
+	Size         int64             `json:"size"`
+	URLs         []string          `json:"urls"`
+	Platform     *ocispec.Platform `json:"platform"`
+	ArtifactType string            `json:"artifactType"`
+	Annotations  EntryAnnotations  `json:"annotations"`
+}
+
+// EntryAnnotations are the annotations of a descriptor that are kept. The first three are
+// those of index.json in an image layout.
+type EntryAnnotations struct {
+	ImageName string `json:"io.containerd.image.name"`
+	RefName   string `json:"org.opencontainers.image.ref.name"`
+	Tag       string `json:"dev.stowage.bundle.tag"`
+	About     string `json:"vnd.docker.reference.digest"` // of BuildKit's attestations; in Descriptor.Annotations
+}
+
+// annotationAbout ties an attestation of BuildKit to the image it is about.
+const annotationAbout = "vnd.docker.reference.digest"
+
+// Descriptor returns the entry as a descriptor. Its only annotation can be
+// "vnd.docker.reference.digest".
+func (e *Entry) Descriptor() ocispec.Descriptor {
+	d := ocispec.Descriptor{
+		MediaType: intern(e.MediaType), Digest: e.Digest, Size: e.Size, URLs: e.URLs,
+		Platform: e.Platform, ArtifactType: e.ArtifactType,
+	}
+	if e.Annotations.About != "" {
+		d.Annotations = map[string]string{annotationAbout: e.Annotations.About}
+	}
+	return d
+}
+
+// intern returns the shared copy of a media type: thousands of descriptors have the same
+// few.
+func intern(mediaType string) string { return unique.Make(mediaType).Value() }
+
+// Check refuses a descriptor that no blob can match: its digest is invalid, or its size
+// is negative or above limit.
+func (e *Entry) Check(limit int64) error {
+	if err := CheckDigest(e.Digest); err != nil {
+		return err
+	}
+	if e.Size < 0 || e.Size > limit {
+		return fmt.Errorf("size %d of %s is out of bounds", e.Size, e.Digest)
+	}
+	return nil
+}
+
+// A List is a JSON array of descriptors. It is decoded one by one and up to maxList:
+// eight megabytes of "{}," would otherwise become hundreds before they are counted.
+type List []Entry
+
+// maxList bounds every list while it is decoded, in entries. It is above every limit that
+// is applied to a decoded list.
+const maxList = 1<<14 + 1
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (l *List) UnmarshalJSON(raw []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if tok, err := dec.Token(); err != nil || tok != json.Delim('[') {
+		return errors.New("descriptors are not a list")
+	}
+	for dec.More() {
+		if len(*l) >= maxList {
+			return fmt.Errorf("more than %d descriptors in one list", maxList)
+		}
+		var e Entry
+		if err := dec.Decode(&e); err != nil {
+			return err
+		}
+		*l = append(*l, e)
+	}
+	return nil
+}
+
+// descriptors checks and converts the list.
+func (l List) descriptors(lim Limits) ([]ocispec.Descriptor, error) {
+	if len(l) > lim.Descriptors {
+		return nil, fmt.Errorf("%d descriptors, the limit is %d", len(l), lim.Descriptors)
+	}
+	out := make([]ocispec.Descriptor, len(l))
+	for i := range l {
+		if err := l[i].Check(lim.Blob); err != nil {
+			return nil, err
+		}
+		out[i] = l[i].Descriptor()
+	}
+	return out, nil
+}

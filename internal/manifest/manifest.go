@@ -1,0 +1,185 @@
+// Package manifest parses the two kinds of JSON that image names lead to: image
+// manifests and image indexes, of the OCI and of Docker.
+//
+// It is the one place that decodes them, because they come from registries and from files
+// of unknown origin: sizes and counts have limits before memory is spent on them, every
+// descriptor has a valid digest and size, and what two programs could read differently is
+// refused (CVE-2021-41190).
+//
+//	m, err := manifest.Parse(raw, manifest.Limits{})
+//	if m.Index {
+//		// m.Children
+//	} else {
+//		// m.Config, m.Layers
+//	}
+//
+// Specifications: image-manifest.md, image-index.md and descriptor.md of image-spec v1.1.1;
+// Docker image manifest version 2, schema 2.
+package manifest
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+const (
+	// MaxSize bounds what is held in memory in one piece: a manifest, an index, a config,
+	// in bytes. Registries refuse manifests above 4 MiB; the rest is room for large configs
+	// and for indexes of many thousand names.
+	MaxSize = 8 << 20
+
+	// MaxDescriptors bounds the layers of one manifest and the children of one index.
+	MaxDescriptors = 1 << 12
+
+	// MaxBlob bounds the size that a descriptor may state, in bytes.
+	MaxBlob = 1 << 40
+)
+
+// Limits are the bounds of one call. A field that is 0 means the default.
+type Limits struct {
+	Size        int64 // of the manifest and of its config, in bytes; MaxSize
+	Blob        int64 // of any other descriptor, in bytes; MaxBlob
+	Descriptors int   // in one list; MaxDescriptors
+}
+
+func (l Limits) withDefaults() Limits {
+	l.Size = cmp.Or(l.Size, MaxSize)
+	l.Blob = cmp.Or(l.Blob, MaxBlob)
+	l.Descriptors = cmp.Or(l.Descriptors, MaxDescriptors)
+	return l
+}
+
+// A Manifest is a parsed image manifest or image index.
+type Manifest struct {
+	// MediaType is the media type that the manifest states. A manifest that states none
+	// has the OCI media type of its kind, and Stated is false.
+	MediaType string
+	Stated    bool
+
+	Index        bool                 // it is an index, and Config and Layers are not set
+	Children     []ocispec.Descriptor // of an index
+	Config       ocispec.Descriptor   // of a manifest
+	Layers       []ocispec.Descriptor // of a manifest
+	ArtifactType string
+	Subject      digest.Digest // the manifest this one is about, unchecked, or ""
+}
+
+// ErrSchema1 is in the error about a manifest of Docker's schema 1, which containerd 2
+// and current docker no longer run.
+var ErrSchema1 = errors.New("docker schema 1 manifest, which no current runtime accepts")
+
+// A MediaTypeError reports a manifest or index that states another media type.
+type MediaTypeError struct {
+	Index     bool   // it has the form of an index
+	MediaType string // stated
+}
+
+func (e *MediaTypeError) Error() string {
+	if e.Index {
+		return fmt.Sprintf("index says it is %q", e.MediaType)
+	}
+	return fmt.Sprintf("manifest says it is %q", e.MediaType)
+}
+
+// wireManifest is the union of both forms. A manifest that is both at once is refused:
+// two programs would see two different images in it (CVE-2021-41190).
+type wireManifest struct {
+	SchemaVersion int             `json:"schemaVersion"`
+	MediaType     string          `json:"mediaType"`
+	ArtifactType  string          `json:"artifactType"`
+	Config        *Entry          `json:"config"`
+	Layers        *List           `json:"layers"`
+	Manifests     *List           `json:"manifests"`
+	Subject       *Entry          `json:"subject"`
+	FSLayers      json.RawMessage `json:"fsLayers"`
+}
+
+// Parse decodes and checks an image manifest or an image index. It keeps no part of raw.
+// The error is [ErrSchema1], a [*MediaTypeError], or one that only its text describes.
+func Parse(raw []byte, lim Limits) (*Manifest, error) {
+	lim = lim.withDefaults()
+	if int64(len(raw)) > lim.Size {
+		return nil, fmt.Errorf("%d bytes, the limit is %d", len(raw), lim.Size)
+	}
+	var w wireManifest
+	if err := json.Unmarshal(raw, &w); err != nil {
+		return nil, fmt.Errorf("parse manifest: %w", err)
+	}
+	m := &Manifest{MediaType: intern(w.MediaType), Stated: w.MediaType != "", ArtifactType: w.ArtifactType}
+	if w.Subject != nil {
+		m.Subject = w.Subject.Digest
+	}
+	switch {
+	case w.SchemaVersion == 1 || w.FSLayers != nil:
+		return nil, ErrSchema1
+	case w.SchemaVersion != 2:
+		return nil, fmt.Errorf("schema version %d, want 2", w.SchemaVersion)
+	case w.Manifests != nil && (w.Config != nil || w.Layers != nil):
+		return nil, errors.New("index and manifest at once")
+	case w.Manifests != nil:
+		return m, m.setIndex(&w, lim)
+	case w.Config != nil:
+		return m, m.setManifest(&w, lim)
+	}
+	return nil, errors.New("neither index nor manifest")
+}
+
+func (m *Manifest) setIndex(w *wireManifest, lim Limits) (err error) {
+	m.Index = true
+	if m.MediaType == "" {
+		m.MediaType = ocispec.MediaTypeImageIndex
+	}
+	if !IsIndex(m.MediaType) {
+		return &MediaTypeError{Index: true, MediaType: m.MediaType}
+	}
+	m.Children, err = w.Manifests.descriptors(lim)
+	return err
+}
+
+func (m *Manifest) setManifest(w *wireManifest, lim Limits) (err error) {
+	if m.MediaType == "" {
+		m.MediaType = ocispec.MediaTypeImageManifest
+	}
+	if !IsManifest(m.MediaType) {
+		return &MediaTypeError{MediaType: m.MediaType}
+	}
+	if err := w.Config.Check(lim.Blob); err != nil {
+		return fmt.Errorf("config: %w", err)
+	}
+	if w.Config.Size > lim.Size {
+		return fmt.Errorf("config %s has %d bytes, the limit is %d", w.Config.Digest, w.Config.Size, lim.Size)
+	}
+	m.Config = w.Config.Descriptor()
+	if w.Layers != nil {
+		m.Layers, err = w.Layers.descriptors(lim)
+	}
+	return err
+}
+
+// Runnable reports whether m is an image and not an artifact (a chart, a signature, an
+// attestation): it has an image config, and file system layers only.
+func (m *Manifest) Runnable() bool {
+	if m.Index || !IsImageConfig(m.Config.MediaType) {
+		return false
+	}
+	for i := range m.Layers {
+		if !IsLayer(m.Layers[i].MediaType) {
+			return false
+		}
+	}
+	return true
+}
+
+// CheckMediaType compares the media type that m states with the one in the descriptor
+// that led to it. Either may state none.
+func (m *Manifest) CheckMediaType(descriptor string) error {
+	if m.Stated && descriptor != "" && descriptor != m.MediaType {
+		return fmt.Errorf("manifest says it is %q, its descriptor %q", m.MediaType, descriptor)
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+package manifest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+var zeros = digest.Digest("sha256:" + strings.Repeat("0", 64))
+
+// desc returns the JSON of a descriptor.
+func desc(mediaType string, size int64) string {
+	return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d}`, mediaType, zeros, size)
+}
+
+var (
+	configJSON = desc(ocispec.MediaTypeImageConfig, 10)
+	layerJSON  = desc(ocispec.MediaTypeImageLayerGzip, 100)
+)
+
+func TestParseManifest(t *testing.T) {
+	raw := `{"schemaVersion":2,"artifactType":"a/b","config":` + configJSON + `,"layers":[` + layerJSON + `],"subject":` + desc("", 5) + `}`
+	got, err := Parse([]byte(raw), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Manifest{
+		MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "a/b", Subject: zeros,
+		Config: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: zeros, Size: 10},
+		Layers: []ocispec.Descriptor{{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: zeros, Size: 100}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("manifest (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseIndex(t *testing.T) {
+	raw := `{"schemaVersion":2,"mediaType":"` + MediaTypeDockerIndex + `","manifests":[
+		{"digest":"` + string(zeros) + `","size":5,"platform":{"os":"linux","architecture":"arm64"},"annotations":{"x":"y"}},
+		{"digest":"` + string(zeros) + `","size":6,"annotations":{"vnd.docker.reference.digest":"` + string(zeros) + `"}}]}`
+	got, err := Parse([]byte(raw), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Manifest{
+		MediaType: MediaTypeDockerIndex, Stated: true, Index: true,
+		Children: []ocispec.Descriptor{
+			{Digest: zeros, Size: 5, Platform: &ocispec.Platform{OS: "linux", Architecture: "arm64"}},
+			{Digest: zeros, Size: 6, Annotations: map[string]string{"vnd.docker.reference.digest": string(zeros)}},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("index (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, tc := range []struct{ name, raw, want string }{
+		{"empty", "", "parse manifest"},
+		{"not JSON", "{", "parse manifest"},
+		{"text after it", `{"schemaVersion":2,"manifests":[]} x`, "parse manifest"},
+		{"no object", "[]", "parse manifest"},
+		{"schema 1", `{"schemaVersion":1,"name":"a"}`, "schema 1"},
+		{"layers of schema 1", `{"schemaVersion":2,"fsLayers":[],"config":` + configJSON + `}`, "schema 1"},
+		{"no schema version", `{"manifests":[]}`, "schema version 0"},
+		{"schema 3", `{"schemaVersion":3,"manifests":[]}`, "schema version 3"},
+		{"index and config", `{"schemaVersion":2,"manifests":[],"config":` + configJSON + `}`, "at once"},
+		{"index and layers", `{"schemaVersion":2,"manifests":[],"layers":[]}`, "at once"},
+		{"neither", `{"schemaVersion":2}`, "neither index nor manifest"},
+		{"layers alone", `{"schemaVersion":2,"layers":[]}`, "neither index nor manifest"},
+		{"list is an object", `{"schemaVersion":2,"manifests":{}}`, "not a list"},
+		{"index that says manifest", `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageManifest + `","manifests":[]}`, "index says it is"},
+		{"manifest that says index", `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","config":` + configJSON + `}`, "manifest says it is"},
+		{"no digest", `{"schemaVersion":2,"manifests":[{"size":1}]}`, "digest"},
+		{"sha512", `{"schemaVersion":2,"manifests":[{"digest":"sha512:` + strings.Repeat("0", 128) + `","size":1}]}`, "only sha256"},
+		{"digest in capitals", `{"schemaVersion":2,"manifests":[{"digest":"sha256:` + strings.Repeat("A", 64) + `","size":1}]}`, "digest"},
+		{"negative size", `{"schemaVersion":2,"manifests":[` + desc("", -1) + `]}`, "out of bounds"},
+		{"size above the limit", `{"schemaVersion":2,"manifests":[` + desc("", MaxBlob+1) + `]}`, "out of bounds"},
+		{"config above the limit", `{"schemaVersion":2,"config":` + desc("", MaxSize+1) + `}`, "the limit is"},
+		{"config of negative size", `{"schemaVersion":2,"config":` + desc("", -1) + `}`, "config: size -1"},
+		{"layer of negative size", `{"schemaVersion":2,"config":` + configJSON + `,"layers":[` + desc("", -1) + `]}`, "out of bounds"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if _, err := Parse([]byte(tc.raw), Limits{}); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want an error with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestParseErrorTypes(t *testing.T) {
+	if _, err := Parse([]byte(`{"schemaVersion":1}`), Limits{}); !errors.Is(err, ErrSchema1) {
+		t.Errorf("got %v, want ErrSchema1", err)
+	}
+	_, err := Parse([]byte(`{"schemaVersion":2,"mediaType":"x/y","manifests":[]}`), Limits{})
+	if m, ok := errors.AsType[*MediaTypeError](err); !ok || *m != (MediaTypeError{Index: true, MediaType: "x/y"}) {
+		t.Errorf("got %v, want a MediaTypeError", err)
+	}
+}
+
+// TestParseLimits calls Parse with each limit just below, at and just above what a
+// manifest needs.
+func TestParseLimits(t *testing.T) {
+	raw := []byte(`{"schemaVersion":2,"config":` + configJSON + `,"layers":[` + layerJSON + `,` + layerJSON + `]}`)
+	for _, tc := range []struct {
+		name string
+		need int64
+		set  func(int64) Limits
+	}{
+		{"size", int64(len(raw)), func(n int64) Limits { return Limits{Size: n} }},
+		{"blob", 100, func(n int64) Limits { return Limits{Blob: n} }},
+		{"descriptors", 2, func(n int64) Limits { return Limits{Descriptors: int(n)} }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for n := tc.need - 1; n <= tc.need+1; n++ {
+				if _, err := Parse(raw, tc.set(n)); (err == nil) != (n >= tc.need) {
+					t.Errorf("limit %d for a need of %d: %v", n, tc.need, err)
+				}
+			}
+		})
+	}
+}
+
+// TestParseHostileLists: decoding a long list stops early.
+func TestParseHostileLists(t *testing.T) {
+	for _, n := range []int{MaxDescriptors, MaxDescriptors + 1} {
+		raw := `{"schemaVersion":2,"manifests":[` + strings.Repeat(desc("", 0)+",", n-1) + desc("", 0) + `]}`
+		if _, err := Parse([]byte(raw), Limits{}); (err == nil) != (n == MaxDescriptors) {
+			t.Errorf("%d descriptors: %v", n, err)
+		}
+	}
+	bomb := []byte(`{"schemaVersion":2,"manifests":[` + strings.Repeat(`{},`, 200_000) + `{}]}`)
+	got := testing.AllocsPerRun(1, func() {
+		if _, err := Parse(bomb, Limits{}); err == nil {
+			t.Error("200,000 descriptors were accepted")
+		}
+	})
+	if got > 3*maxList {
+		t.Errorf("%.0f allocations for a hostile list", got)
+	}
+}
+
+func TestRunnable(t *testing.T) {
+	for _, tc := range []struct {
+		name, config, layer string
+		want                bool
+	}{
+		{"OCI image", ocispec.MediaTypeImageConfig, ocispec.MediaTypeImageLayerZstd, true},
+		{"Docker image", MediaTypeDockerConfig, "application/vnd.docker.image.rootfs.diff.tar.gzip", true},
+		{"chart", "application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.chart.content.v1.tar+gzip", false},
+		{"attestation", ocispec.MediaTypeImageConfig, "application/vnd.in-toto+json", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m, err := Parse([]byte(`{"schemaVersion":2,"config":`+desc(tc.config, 1)+`,"layers":[`+desc(tc.layer, 1)+`]}`), Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := m.Runnable(); got != tc.want {
+				t.Errorf("Runnable() = %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestCheckMediaType(t *testing.T) {
+	stated := &Manifest{MediaType: ocispec.MediaTypeImageManifest, Stated: true}
+	silent := &Manifest{MediaType: ocispec.MediaTypeImageManifest}
+	for _, tc := range []struct {
+		name       string
+		m          *Manifest
+		descriptor string
+		ok         bool
+	}{
+		{"same", stated, ocispec.MediaTypeImageManifest, true},
+		{"other", stated, MediaTypeDockerManifest, false},
+		{"descriptor without", stated, "", true},
+		{"manifest without", silent, MediaTypeDockerManifest, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if err := tc.m.CheckMediaType(tc.descriptor); (err == nil) != tc.ok {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestRawDigest(t *testing.T) {
+	d := digest.FromString("x")
+	sum := RawDigest(d)
+	if got := digest.NewDigestFromBytes(digest.SHA256, sum[:]); got != d {
+		t.Errorf("got %s, want %s", got, d)
+	}
+}
+
+// FuzzParse: parsing ends, and what is accepted has valid descriptors.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"schemaVersion":2,"config":` + configJSON + `,"layers":[` + layerJSON + `]}`))
+	f.Add([]byte(`{"schemaVersion":2,"manifests":[` + layerJSON + `]}`))
+	f.Add([]byte(`{"schemaVersion":2,"mediaType":"` + MediaTypeDockerManifest + `","config":` + configJSON + `}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		m, err := Parse(raw, Limits{})
+		if err != nil {
+			return
+		}
+		if !json.Valid(raw) || m.Index != (m.Config.Digest == "") {
+			t.Fatalf("accepted %+v", m)
+		}
+		list := append([]ocispec.Descriptor{}, m.Children...)
+		if !m.Index {
+			list = append(append(list, m.Config), m.Layers...)
+		}
+		for _, d := range list {
+			if CheckDigest(d.Digest) != nil || d.Size < 0 || d.Size > MaxBlob {
+				t.Fatalf("accepted %+v", d)
+			}
+		}
+	})
+}
