@@ -233,7 +233,7 @@ func TestWithoutCRI(t *testing.T) {
 	s := newShelf(t)
 	b := s.bundle(s.calico(0)...)
 	r := load(t, n, b, LoadOptions{})
-	if r.Server.CRI != CRIAbsent || len(r.Warnings) != 1 || r.Warnings[0].Kind != WarnUnproved || r.Images[0].Verdict != NotAsked {
+	if r.Server.CRI != CRIAbsent || len(r.Warnings) != 1 || r.Warnings[0].Kind != WarnUnverified || r.Images[0].Verdict != NotAsked {
 		t.Errorf("report: %+v", r)
 	}
 	n.collect(t)

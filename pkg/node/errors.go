@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/pkg/archive"
 )
 
 // ErrIncomplete is returned (see [errors.Is]) when an image of the bundle is not
@@ -152,4 +154,22 @@ type SpaceError struct {
 // Error gives both numbers in MiB.
 func (e *SpaceError) Error() string {
 	return fmt.Sprintf("check the space below %s: about %d MiB needed, %d MiB free", e.Path, (e.Need+1<<20-1)>>20, e.Free>>20)
+}
+
+// gone makes an error an [*UnavailableError] when containerd has ended since Connect. What
+// an API says then is a matter of the moment: Unavailable, EOF, or that a stream broke.
+func (n *Node) gone(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || isGone(err) || errors.Is(err, archive.ErrDamaged) || errors.Is(err, ErrIncomplete) {
+		return err
+	}
+	if _, refused := knock(ctx, n.server.Address); refused == nil {
+		return err
+	}
+	return &UnavailableError{Reason: Gone, Address: n.server.Address, Err: err}
+}
+
+// isGone tells whether gone has found containerd to be so.
+func isGone(err error) bool {
+	e, ok := errors.AsType[*UnavailableError](err)
+	return ok && e.Reason == Gone
 }

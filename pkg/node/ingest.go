@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -158,4 +160,29 @@ func (c *counting) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.report(int64(n))
 	return n, err
+}
+
+// lockPoll is the longest pause between two tries for a ref that somebody else writes to.
+const lockPoll = 250 * time.Millisecond
+
+// writer opens a writer of the content store whose stream lives as long as the context of
+// that name. While somebody else writes under the same ref, as another load does of a
+// bundle or a blob, it waits until ctx ends. containerd's own content.OpenWriter does so,
+// too, but for ever: it takes a daemon that is gone for a busy one.
+func (n *Node) writer(ctx, stream context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, lockPoll) {
+		w, err := n.content.Writer(stream, opts...)
+		if err == nil || !errdefs.IsUnavailable(err) {
+			return w, err
+		}
+		// Unavailable is "somebody has it" and "the daemon is gone"; ask which.
+		if err := n.answers(ctx); err != nil && ctx.Err() == nil {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
+	}
 }

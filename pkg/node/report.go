@@ -59,16 +59,16 @@ type Kind string
 
 // The kinds of warnings.
 const (
-	WarnNoPin     Kind = "no-pin"   // this containerd does not keep pinned images from the kubelet
-	WarnNoSandbox Kind = "no-pause" // the sandbox image is nowhere
-	WarnUnproved  Kind = "unproved" // there was no CRI plugin to ask
-	WarnRemote    Kind = "remote"   // containerd had to unpack
-	WarnUnpinned  Kind = "unpinned" // loaded with a pin that CRI does not show
-	WarnNoBlob    Kind = "no-blob"  // layers that are there only unpacked, and that the bundle leaves out
-	WarnDefect    Kind = "defect"   // this version of containerd has a known hole
-	WarnDisk      Kind = "disk"     // the kubelet will soon collect images
-	WarnSparse    Kind = "sparse"   // placed: old versions of the distribution do not import the index
-	WarnRestart   Kind = "restart"  // placed: old versions of the distribution import when they start
+	WarnNoPin      Kind = "no-pin"   // this containerd does not keep pinned images from the kubelet
+	WarnNoSandbox  Kind = "no-pause" // the sandbox image is nowhere
+	WarnUnverified Kind = "unproved" // there was no CRI plugin to ask
+	WarnRemote     Kind = "remote"   // containerd had to unpack
+	WarnUnpinned   Kind = "unpinned" // loaded with a pin that CRI does not show
+	WarnNoBlob     Kind = "no-blob"  // layers that are there only unpacked, and that the bundle leaves out
+	WarnAdvisory   Kind = "defect"   // this version of containerd has a known hole
+	WarnDisk       Kind = "disk"     // the kubelet will soon collect images
+	WarnSparse     Kind = "sparse"   // placed: old versions of the distribution do not import the index
+	WarnRestart    Kind = "restart"  // placed: old versions of the distribution import when they start
 )
 
 // Report is the outcome of a Load or a Check.

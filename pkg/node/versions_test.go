@@ -86,7 +86,7 @@ func life(t *testing.T, machine *nodetest.Node, n *Node, s *shelf, pause string)
 		}
 	}
 	for _, w := range r.Warnings {
-		if w.Kind != WarnDefect && (w.Kind != WarnNoPin || pins) {
+		if w.Kind != WarnAdvisory && (w.Kind != WarnNoPin || pins) {
 			t.Errorf("warning: %+v", w)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestDefectsOfVersions(t *testing.T) {
+func TestAdvisoriesOfVersions(t *testing.T) {
 	const group, checkpoint, labels, archives = "CVE-2026-47262", "CVE-2026-50195", "CVE-2026-53488", "CVE-2023-25153"
 	for version, want := range map[string][]string{
 		"1.6.17":     {"label io.cri-containerd.pinned", archives},
@@ -28,7 +28,7 @@ func TestDefectsOfVersions(t *testing.T) {
 		"main":       nil,
 	} {
 		var got []string
-		for _, d := range defects {
+		for _, d := range advisories {
 			if d.affects(version) {
 				_, source, _ := strings.Cut("; "+d.source, "plugin, ")
 				if source == "" {
@@ -43,18 +43,18 @@ func TestDefectsOfVersions(t *testing.T) {
 	}
 }
 
-func TestDefectIsWorded(t *testing.T) {
+func TestAdvisoryText(t *testing.T) {
 	want := "containerd 2.2.4 can be made to exhaust its memory by the group file of an image (fixed in 2.2.5; CVE-2026-47262)"
-	last := defects[len(defects)-1]
+	last := advisories[len(advisories)-1]
 	if got := last.warning("2.2.4"); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
-func TestDefectsThatCannotBeRead(t *testing.T) {
+func TestParseAdvisoriesRejects(t *testing.T) {
 	for _, bad := range []string{"defect\t1.0.0-1.1.0\ttext", "defect\t1.1.0-1.1.0\ta\tb", "defect\t1.1.0\ta\tb"} {
-		if _, err := parseDefects(bad); err == nil {
-			t.Errorf("%q was taken", bad)
+		if _, err := parseAdvisories(bad); err == nil {
+			t.Errorf("%q was accepted", bad)
 		}
 	}
 }

@@ -7,11 +7,78 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/identifiers"
+	"google.golang.org/grpc"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
+
+// Connect finds containerd, checks that the kubelet's part of it works and
+// learns what a load must know. It returns an [*UnavailableError] when there is
+// no usable containerd, or more than one.
+//
+// With a given address (option or environment) a containerd without CRI plugin
+// is accepted and the reports say that nothing could be proved; a search takes
+// only one that serves the kubelet.
+func Connect(ctx context.Context, o Options) (*Node, error) {
+	if o.Namespace == "" {
+		o.Namespace = KubernetesNamespace
+	}
+	if err := identifiers.Validate(o.Namespace); err != nil {
+		return nil, fmt.Errorf("namespace %q: %w", o.Namespace, err)
+	}
+	address := o.Address
+	if address == "" {
+		address = os.Getenv(AddressVariable)
+	}
+	if address = strings.TrimPrefix(address, "unix://"); address != "" {
+		d, attempt := dial(ctx, address)
+		if d == nil {
+			return nil, &UnavailableError{attempt.Reason, address, []Attempt{attempt}, attempt.Err}
+		}
+		return newNode(ctx, d, o)
+	}
+	d, err := search(ctx, Sockets())
+	if err != nil {
+		return nil, err
+	}
+	return newNode(ctx, d, o)
+}
+
+// newNode takes the connection over and fills in what a load needs.
+func newNode(ctx context.Context, d *daemon, o Options) (_ *Node, err error) {
+	n := &Node{client: d.client, content: d.client.ContentStore(), images: d.client.ImageService()}
+	defer func() {
+		if err != nil {
+			d.client.Close()
+		}
+	}()
+	n.server = Server{Address: d.address, Version: d.version, Namespace: o.Namespace}
+	switch conn, ok := d.client.Conn().(*grpc.ClientConn); {
+	case d.criErr != nil:
+		return nil, &UnavailableError{CRIFailed, d.address, nil, d.criErr}
+	case o.Namespace != KubernetesNamespace:
+		n.server.CRI = CRIElsewhere
+	case !d.cri || !ok:
+		n.server.CRI = CRIAbsent
+	default:
+		n.server.CRI = CRIReady
+		n.criImages, n.criRuntime = cri.NewImageServiceClient(conn), cri.NewRuntimeServiceClient(conn)
+	}
+	if n.snapshotter, err = n.findSnapshotter(ctx, d, o.Snapshotter); err != nil {
+		return nil, err
+	}
+	n.snapshots = d.client.SnapshotService(n.snapshotter.name)
+	n.server.Snapshotter = n.snapshotter.name
+	n.server.Platform = d.platform()
+	n.contentRoot = d.contentRoot()
+	n.local = n.snapshotter.extractable() && sharesFiles(d.address, n.snapshotter.root)
+	return n, nil
+}
 
 // Sockets lists the places where containerd listens, in the order in which
 // Connect tries them: k3s and RKE2, k0s, microk8s, then the place of a
@@ -174,4 +241,14 @@ func withReason(attempts []Attempt, reason Reason) []Attempt {
 		}
 	}
 	return kept
+}
+
+// answers asks containerd for something that it always has.
+func (n *Node) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if _, err := n.client.Version(ctx); err != nil {
+		return fmt.Errorf("ask containerd whether it is there: %w", err)
+	}
+	return nil
 }

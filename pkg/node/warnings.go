@@ -1,0 +1,93 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// gcThreshold is the disk usage, in percent, from which the kubelet removes images
+// (imageGCHighThresholdPercent, its default).
+const gcThreshold = 85
+
+// warn adds to the report what succeeded but may surprise later. l is nil for a check.
+func (n *Node) warn(ctx context.Context, r *Report, inv *inventory, l *loader) {
+	switch n.server.CRI {
+	case CRIAbsent:
+		r.warn(WarnUnverified, "this containerd runs without its CRI plugin; whether a kubelet finds the images was not verified")
+	case CRIElsewhere:
+		r.warn(WarnUnverified, "namespace %s is not the kubelet's (%s); it will not find the images", n.server.Namespace, KubernetesNamespace)
+	}
+	if l != nil {
+		n.warnLoaded(r, l)
+	}
+	pins := n.criImages != nil && l != nil && !l.opts.NoPin
+	for _, a := range advisories {
+		if a.affects(n.server.Version) && (a.kind != WarnNoPin || pins) {
+			r.warn(a.kind, "%s", a.warning(n.server.Version))
+		}
+	}
+	if n.criImages == nil {
+		return
+	}
+	if used := inUse(n.snapshotter.root); l != nil && n.local && used >= gcThreshold {
+		r.warn(WarnDisk, "%d %% of the file system of %s are in use; from %d %% on the kubelet removes images that are not pinned, then it evicts pods", used, n.snapshotter.root, gcThreshold)
+	}
+	if lost := unpinned(r); pins && keepsPins(n.server.Version) && len(lost) > 0 {
+		r.warn(WarnUnpinned, "the CRI plugin does not show these images as pinned: %s", strings.Join(lost, ", "))
+	}
+	sandbox := n.sandboxImage(ctx)
+	_, there := inv.records[sandbox]
+	if !there && sandbox != "" && !slices.ContainsFunc(r.Images, func(i ImageReport) bool { return i.Name == sandbox }) {
+		r.warn(WarnNoSandbox, "the sandbox image, %[1]s, is neither on the node nor in the bundle; without it no pod starts: give \"bundle\" the argument %[1]s as well", sandbox)
+	}
+}
+
+// warnLoaded adds what only a load can know.
+func (n *Node) warnLoaded(r *Report, l *loader) {
+	if !l.local && r.Layers > 0 {
+		r.warn(WarnRemote, "containerd unpacked the layers itself, as its files are out of reach from here")
+	}
+	if l.unkept > 0 {
+		r.warn(WarnNoBlob, "layers that the bundle omits (%d) are on this node only unpacked, as after --discard-layers: their images run, but cannot be exported, pushed, or used with another snapshotter", l.unkept)
+	}
+}
+
+// warn adds one warning.
+func (r *Report) warn(k Kind, format string, args ...any) {
+	r.Warnings = append(r.Warnings, Warning{k, fmt.Sprintf(format, args...)})
+}
+
+// unpinned lists the images that are ready but not pinned.
+func unpinned(r *Report) []string {
+	var names []string
+	for _, i := range r.Images {
+		if i.Verdict == Ready && !i.Pinned {
+			names = append(names, i.Name)
+		}
+	}
+	return names
+}
+
+var versionNumbers = regexp.MustCompile(`^v?(\d+)\.(\d+)\.(\d+)`)
+
+// parseVersion reads "v2.4.2+unknown" or "1.6.20~ds1".
+func parseVersion(version string) (v [3]int, ok bool) {
+	m := versionNumbers.FindStringSubmatch(version)
+	if m == nil {
+		return v, false
+	}
+	for i := range v {
+		v[i], _ = strconv.Atoi(m[i+1]) // digits; a number too large for int is no version
+	}
+	return v, true
+}
+
+// keepsPins reports whether the CRI plugin of this version honours the label
+// io.cri-containerd.pinned. An unknown version counts as new.
+func keepsPins(version string) bool {
+	return !slices.ContainsFunc(advisories, func(a advisory) bool { return a.kind == WarnNoPin && a.affects(version) })
+}
