@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"iter"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -66,11 +67,12 @@ func (r resumer) Commit() error {
 	return &pull.LocalError{Err: err}
 }
 
-func (r resumer) Missing() []pull.Range {
-	holes := r.Holes()
-	out := make([]pull.Range, len(holes))
-	for i, h := range holes {
-		out[i] = pull.Range(h)
+func (r resumer) Missing() iter.Seq2[int64, int64] {
+	return func(yield func(offset, length int64) bool) {
+		for _, h := range r.Holes() {
+			if !yield(h.Start, h.End-h.Start) {
+				return
+			}
+		}
 	}
-	return out
 }

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"fmt"
+	"iter"
 	"testing"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -50,7 +51,7 @@ func (nothing) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
 func (nothing) Prefix() int64                          { return 0 }
 func (nothing) Commit() error                          { return nil }
 func (nothing) Close() error                           { return nil }
-func (n nothing) Missing() []Range                     { return []Range{{0, n.size}} }
+func (n nothing) Missing() iter.Seq2[int64, int64]     { return yield([]segment{{0, n.size}}) }
 
 // BenchmarkFetch is how fast a blob of 256 MiB comes in, without a limit and from a server
 // that gives each connection 50 MB/s.

@@ -94,17 +94,17 @@ func (d *download) run(ctx context.Context) error {
 		}
 		d.doubted = true
 		d.client.notice(Notice{Host: d.host, Text: oneLine(d.name + ": wrong bytes came, they are asked for once more")})
-		d.begin([]Range{{0, d.blob.Size}})
+		d.begin([]segment{{0, d.blob.Size}})
 	}
 }
 
 // begin sets what is to be done and shows the blob to the crew.
-func (d *download) begin(parts []Range) {
+func (d *download) begin(parts []segment) {
 	d.crew.mu.Lock()
 	defer d.crew.mu.Unlock()
 	d.todo = nil
 	for _, r := range parts {
-		d.todo = append(d.todo, &segment{r.Start, r.End})
+		d.todo = append(d.todo, &segment{r.off, r.end})
 	}
 	d.crew.active[d] = true
 	d.crew.changed.Broadcast()
@@ -169,13 +169,13 @@ func (d *download) request(ctx context.Context, seg *segment, helper bool) (int6
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	d.crew.mu.Lock()
-	part := Range{seg.off, seg.end}
+	part := *seg
 	d.crew.mu.Unlock()
 	header := http.Header{"Accept-Encoding": {"identity"}}
-	if part != (Range{0, d.blob.Size}) && !d.doubted {
+	if part != (segment{0, d.blob.Size}) && !d.doubted {
 		// Both ends: some servers refuse the open form. Once the bytes were wrong ranges are
 		// not trusted any more: what is there is passed over in an answer that is whole.
-		header.Set("Range", fmt.Sprintf("bytes=%d-%d", part.Start, part.End-1))
+		header.Set("Range", fmt.Sprintf("bytes=%d-%d", part.off, part.end-1))
 	}
 	d.client.blobs.Add(1)
 	resp, err := d.client.do(ctx, d.session, http.MethodGet, d.url, header)
@@ -190,7 +190,7 @@ func (d *download) request(ctx context.Context, seg *segment, helper bool) (int6
 	}
 	err = d.copy(r, seg)
 	d.crew.mu.Lock()
-	n := seg.off - part.Start
+	n := seg.off - part.off
 	d.crew.mu.Unlock()
 	if cause := context.Cause(ctx); errors.Is(cause, errStalled) && err != nil {
 		err = fmt.Errorf("%s: registry %s: %w", d.name, d.host, cause)
@@ -199,18 +199,18 @@ func (d *download) request(ctx context.Context, seg *segment, helper bool) (int6
 }
 
 // position brings the body to where the part starts, or says why that cannot be.
-func (d *download) position(resp *http.Response, body io.Reader, part Range, helper bool) error {
-	ranged := part != Range{0, d.blob.Size} && !d.doubted
+func (d *download) position(resp *http.Response, body io.Reader, part segment, helper bool) error {
+	ranged := part != segment{0, d.blob.Size} && !d.doubted
 	switch {
 	case resp.StatusCode == http.StatusOK && resp.ContentLength >= 0 && resp.ContentLength != d.blob.Size:
 		return fmt.Errorf("%w: %d bytes, want %d", errLength, resp.ContentLength, d.blob.Size)
 	case resp.StatusCode == http.StatusOK && helper && ranged:
 		return errRestart // not worth passing over what others fetch
 	case resp.StatusCode == http.StatusOK: // range ignored: pass over what is there
-		_, err := io.CopyN(io.Discard, body, part.Start)
+		_, err := io.CopyN(io.Discard, body, part.off)
 		return err
 	case resp.StatusCode == http.StatusPartialContent && ranged:
-		if rangeStart(resp.Header.Get("Content-Range"), d.blob.Size) == part.Start {
+		if rangeStart(resp.Header.Get("Content-Range"), d.blob.Size) == part.off {
 			return nil
 		}
 		return errRestart

@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -39,24 +39,26 @@ func (p *pieces) WriteAt(b []byte, off int64) (int, error) {
 	return len(b), nil
 }
 
-func (p *pieces) Missing() []Range {
+func (p *pieces) Missing() iter.Seq2[int64, int64] { return yield(p.missing()) }
+
+func (p *pieces) missing() []segment {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var out []Range
+	var out []segment
 	for i, have := range p.have {
 		switch n := len(out); {
 		case have:
-		case n > 0 && out[n-1].End == int64(i):
-			out[n-1].End++
+		case n > 0 && out[n-1].end == int64(i):
+			out[n-1].end++
 		default:
-			out = append(out, Range{int64(i), int64(i) + 1})
+			out = append(out, segment{int64(i), int64(i) + 1})
 		}
 	}
 	return out
 }
 
 func (p *pieces) Commit() error {
-	if len(p.Missing()) > 0 {
+	if len(p.missing()) > 0 {
 		return errors.New("not all there")
 	}
 	err := p.sink.Commit()
@@ -153,8 +155,8 @@ func TestHolesAreFilled(t *testing.T) {
 	resolve(t, c, ref)
 	h.Reset()
 	s := newPieces(layer)
-	for _, r := range []Range{{0, 1000}, {300_000, 700_000}, {800_000, layer.Size - 1}} {
-		if _, err := s.WriteAt(raw[r.Start:r.End], r.Start); err != nil {
+	for _, r := range []segment{{0, 1000}, {300_000, 700_000}, {800_000, layer.Size - 1}} {
+		if _, err := s.WriteAt(raw[r.off:r.end], r.off); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -241,29 +243,28 @@ func (f *fillingUp) WriteAt(b []byte, off int64) (int, error) {
 
 func TestMissing(t *testing.T) {
 	for name, c := range map[string]struct {
-		told []Range
-		want []Range
+		missing, want []segment
 	}{
 		"all there":          {nil, nil},
-		"all to come":        {[]Range{{0, 10}}, []Range{{0, 10}}},
-		"holes":              {[]Range{{0, 1}, {5, 10}}, []Range{{0, 1}, {5, 10}}},
-		"beyond the end":     {[]Range{{0, 11}}, []Range{{0, 10}}},
-		"not in order":       {[]Range{{5, 6}, {1, 2}}, []Range{{0, 10}}},
-		"nothing in a range": {[]Range{{5, 5}}, []Range{{0, 10}}},
+		"all to come":        {[]segment{{0, 10}}, []segment{{0, 10}}},
+		"holes":              {[]segment{{0, 1}, {5, 10}}, []segment{{0, 1}, {5, 10}}},
+		"beyond the end":     {[]segment{{0, 11}}, []segment{{0, 10}}},
+		"not in order":       {[]segment{{5, 6}, {1, 2}}, []segment{{0, 10}}},
+		"nothing in a range": {[]segment{{5, 5}}, []segment{{0, 10}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, missing(told{list: c.told}, 10)); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
+			if got := missing(fixedMissing{list: c.missing}, 10); !slices.Equal(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
 	}
 	for _, prefix := range []int64{-1, 0, 9, 10, 11} {
-		want := []Range{{max(0, prefix), 10}}
+		want := []segment{{max(0, prefix), 10}}
 		switch prefix {
 		case 10:
 			want = nil
 		case 11:
-			want = []Range{{0, 10}}
+			want = []segment{{0, 10}}
 		}
 		if got := missing(&sink{have: prefix}, 10); !slices.Equal(got, want) {
 			t.Errorf("prefix %d: %v, want %v", prefix, got, want)
@@ -271,12 +272,24 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-type told struct {
+// fixedMissing says that fixed ranges are missing.
+type fixedMissing struct {
 	Sink
-	list []Range
+	list []segment
 }
 
-func (m told) Missing() []Range { return m.list }
+func (m fixedMissing) Missing() iter.Seq2[int64, int64] { return yield(m.list) }
+
+// yield lists ranges as a [Resumer] does.
+func yield(list []segment) iter.Seq2[int64, int64] {
+	return func(yield func(off, length int64) bool) {
+		for _, s := range list {
+			if !yield(s.off, s.left()) {
+				return
+			}
+		}
+	}
+}
 
 // TestForeignLayers: a layer that the registry does not keep comes from the address in its
 // descriptor, by TLS and without anybody's credentials.

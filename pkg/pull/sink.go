@@ -3,6 +3,7 @@ package pull
 import (
 	"fmt"
 	"io"
+	"iter"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -20,37 +21,35 @@ type Sink interface {
 	Close() error
 }
 
-// Range is a run of a blob's bytes, from Start up to but not including End.
-type Range struct{ Start, End int64 }
-
 // Resumer is a [Sink] whose bytes may come in any order, from several goroutines at once
 // though never the same byte twice at the same time. Only such a sink is filled by several
 // requests together, and only for it is what an earlier run left behind a hole kept.
 type Resumer interface {
 	Sink
-	// Missing lists what is still to come, ascending.
-	Missing() []Range
+	// Missing yields the offset and length of each range that is still to come, ascending.
+	Missing() iter.Seq2[int64, int64]
 }
 
-// missing lists what a sink lacks of a blob of some size. A sink that tells nonsense is
-// filled from its start.
-func missing(s Sink, size int64) []Range {
+// missing lists what a sink lacks of a blob of size bytes. A sink whose answer makes no
+// sense is filled from its start.
+func missing(s Sink, size int64) []segment {
 	r, ok := s.(Resumer)
 	if !ok {
 		if p := s.Prefix(); p >= 0 && p < size {
-			return []Range{{p, size}}
+			return []segment{{p, size}}
 		} else if p == size {
 			return nil
 		}
-		return []Range{{0, size}}
+		return []segment{{0, size}}
 	}
+	var list []segment
 	last := int64(0)
-	list := r.Missing()
-	for _, m := range list {
-		if m.Start < last || m.End <= m.Start || m.End > size {
-			return []Range{{0, size}}
+	for off, length := range r.Missing() {
+		if off < last || length <= 0 || length > size-off {
+			return []segment{{0, size}}
 		}
-		last = m.End
+		last = off + length
+		list = append(list, segment{off, last})
 	}
 	return list
 }

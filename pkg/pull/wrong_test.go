@@ -83,7 +83,7 @@ func TestWrongOnce(t *testing.T) {
 				if strings.Contains(w.told.String(), "passed over") {
 					t.Errorf("told twice: %s", w.told)
 				}
-				if len(s.Missing()) != 1 || s.Missing()[0] != (Range{0, w.layer.Size}) {
+				if len(s.missing()) != 1 || s.missing()[0] != (segment{0, w.layer.Size}) {
 					t.Errorf("kept: all but %v", s.Missing())
 				}
 			} else if err != nil || !bytes.Equal(s.b, w.raw) {
