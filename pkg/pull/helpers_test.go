@@ -96,6 +96,8 @@ func (f failing) For(_ context.Context, repository string, _ []string) ([]accoun
 	return nil, nil
 }
 
+func (f failing) Forget() {}
+
 func bodyOf(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }
 
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

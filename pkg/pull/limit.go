@@ -146,8 +146,8 @@ func (c *Client) awaitReset(ctx context.Context, st *standing, limit *RateLimitE
 			return false, err
 		}
 		st.waited += step
-		if f, ok := c.opts.Accounts.(interface{ Forget() }); ok && step >= minLook {
-			f.Forget() // tokens of credential helpers may have ended meanwhile
+		if c.opts.Accounts != nil && step >= minLook {
+			c.opts.Accounts.Forget() // tokens of credential helpers may have expired meanwhile
 		}
 		var renewed bool
 		if renewed, after = c.look(ctx, limit); renewed || ctx.Err() != nil {

@@ -63,9 +63,12 @@ type Documents interface {
 }
 
 // Accounts answers which accounts may be used for a repository ("docker.io/calico/cni",
-// "mirror.example:5000/prefix/calico/cni"), best first; none means anonymous.
+// "mirror.example:5000/prefix/calico/cni"), best first; none means anonymous. Forget drops
+// what it remembers of them: the client calls it after a long wait for a pull limit, when
+// the tokens of credential helpers may have expired. Both are called from many goroutines.
 type Accounts interface {
 	For(ctx context.Context, repository string, secrets []string) ([]account.Account, error)
+	Forget()
 }
 
 // Options of a [Client]. The zero value pulls anonymously for no platform at all, so
@@ -96,8 +99,7 @@ type Options struct {
 	StallTimeout time.Duration
 
 	// Wait is how long, in total for each registry and account, a Resolve waits for a pull
-	// limit to be renewed instead of failing. Notice says until when. Accounts that have a
-	// method Forget() are asked anew after each long wait.
+	// limit to be renewed instead of failing. A [Notice] says until when.
 	Wait time.Duration
 
 	// Before is called once per Resolve, when every tag has been resolved and before the

@@ -44,6 +44,8 @@ func (a accounts) For(_ context.Context, repository string, _ []string) ([]accou
 	return nil, nil
 }
 
+func (a accounts) Forget() {}
+
 // login makes an account the way a person would: through a --creds flag.
 func login1(t *testing.T, host, user, password string) account.Account {
 	t.Helper()
