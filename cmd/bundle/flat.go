@@ -95,7 +95,7 @@ func (p *pins) chosen(have *ocispec.Platform) bool {
 
 // resolve asks the registries what the names mean. Of a flat bundle those with a digest come
 // first: whether they can be in it, one pull for each tells.
-func (j *job) resolve(ctx context.Context, refs []pull.Reference) ([]pull.Image, []pull.Failure, error) {
+func (j *job) resolve(ctx context.Context, refs []pull.Query) ([]pull.Resolved, []pull.Failure, error) {
 	if err := j.pins.held(); err != nil {
 		return nil, nil, err
 	}
@@ -103,7 +103,7 @@ func (j *job) resolve(ctx context.Context, refs []pull.Reference) ([]pull.Image,
 	defer stop(nil)
 	j.pins.stop = stop
 	if j.flat {
-		slices.SortStableFunc(refs, func(a, b pull.Reference) int {
+		slices.SortStableFunc(refs, func(a, b pull.Query) int {
 			return cmp.Compare(len(pinned(b.Name)), len(pinned(a.Name)))
 		})
 	}

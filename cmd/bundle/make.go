@@ -31,7 +31,7 @@ type job struct {
 
 	docs     *documents
 	pins     *pins
-	resolved []pull.Image        // of a flat bundle, whose plan does not tell them any more
+	resolved []pull.Resolved     // of a flat bundle, whose plan does not tell them any more
 	layout   archive.PlanOptions // of every plan of this job
 }
 

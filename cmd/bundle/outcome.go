@@ -32,7 +32,7 @@ func explain(err error) (code int, hint string) {
 		rate     *pull.RateLimitError
 		insecure *pull.InsecureError
 		missing  *pull.NotFoundError
-		platform *pull.PlatformError
+		platform *pull.NoPlatformError
 		old      *pull.UnsupportedError
 		content  *pull.ContentError
 		space    *archive.SpaceError
@@ -77,7 +77,7 @@ func onlyMissing(err error) bool { return every(err, isMissing) }
 
 func isMissing(err error) bool {
 	switch err.(type) {
-	case *pull.NotFoundError, *pull.PlatformError, *pull.UnsupportedError:
+	case *pull.NotFoundError, *pull.NoPlatformError, *pull.UnsupportedError:
 		return true
 	}
 	return false

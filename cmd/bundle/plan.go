@@ -82,7 +82,7 @@ func (j *job) plan(ctx context.Context) (*archive.Plan, error) {
 }
 
 // named gives each resolved image the names under which a node looks for it.
-func named(resolved []pull.Image) ([]archive.Image, error) {
+func named(resolved []pull.Resolved) ([]archive.Image, error) {
 	var images []archive.Image
 	for _, r := range resolved {
 		referrers := slices.Clone(r.Referrers)

@@ -176,11 +176,11 @@ func (r *registries) options(store *account.Store, display *progress.Display) pu
 		UserAgent:       "stowage/" + cli.VersionString(),
 		Jobs:            r.jobs,
 		Wait:            r.wait,
-		Notice:          func(n pull.Notice) { tell(display, n) },
+		OnEvent:         func(n pull.Event) { tell(display, n) },
 	}
 }
 
-func tell(display *progress.Display, n pull.Notice) {
+func tell(display *progress.Display, n pull.Event) {
 	if n.Wait > 0 {
 		display.Message("%s: %s; trying again in %s, at %s", n.Host, n.Text, n.Wait.Round(100*time.Millisecond), time.Now().Add(n.Wait).Format(time.TimeOnly))
 		return
@@ -242,10 +242,10 @@ func (r *registries) pins(ctx context.Context, streams cli.Streams, result *scan
 }
 
 // references are what a client is asked for.
-func references(list []*wanted) []pull.Reference {
-	refs := make([]pull.Reference, len(list))
+func references(list []*wanted) []pull.Query {
+	refs := make([]pull.Query, len(list))
 	for i, w := range list {
-		refs[i] = pull.Reference{Name: w.name, Secrets: w.secrets}
+		refs[i] = pull.Query{Name: w.name, Secrets: w.secrets}
 	}
 	return refs
 }

@@ -48,7 +48,7 @@ func FuzzChallenge(f *testing.F) {
 			o.Transport, o.Attempts = a, 1
 			o.Accounts = accounts{"registry.example": {login1(t, "registry.example", "u", password)}}
 		})
-		_, failures, err := client.Resolve(t.Context(), []Reference{{Name: "registry.example/a:b"}})
+		_, failures, err := client.Resolve(t.Context(), []Query{{Name: "registry.example/a:b"}})
 		for _, e := range append([]Failure{{Err: err}}, failures...) {
 			if e.Err != nil && strings.Contains(e.Err.Error(), password) {
 				t.Errorf("in an error: %v", e.Err)

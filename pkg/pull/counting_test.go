@@ -85,7 +85,7 @@ func TestEstimate(t *testing.T) {
 	names := many(t, h, 4)
 	docs := &memory{}
 	var asked Estimate
-	ask := func(list accounts, names ...string) (*Client, []Image) {
+	ask := func(list accounts, names ...string) (*Client, []Resolved) {
 		c := newClient(t, func(o *Options) {
 			o.Documents, o.Accounts = docs, list
 			o.Before = func(e Estimate) error { asked = e; return nil }
@@ -140,7 +140,7 @@ func TestDigests(t *testing.T) {
 	pinned := h.Ref("a/b", "v1") + "@" + added.Digest.String()
 	c := newClient(t, nil)
 	got, failures, err := c.Digests(t.Context(), refs(h.Ref("a/b", "v1"), h.Ref("a/b", "none"), pinned, h.Ref("a/b", "v1")))
-	want := []Pinned{{h.Ref("a/b", "v1"), added.Digest}, {pinned, added.Digest}}
+	want := []Lock{{h.Ref("a/b", "v1"), added.Digest}, {pinned, added.Digest}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v, -want +got:\n%s", err, diff)
 	}

@@ -93,7 +93,7 @@ func (d *download) run(ctx context.Context) error {
 			return &ContentError{Host: d.host, Name: d.name, Err: err, final: out}
 		}
 		d.doubted = true
-		d.client.notice(Notice{Host: d.host, Text: oneLine(d.name + ": wrong bytes came, they are asked for once more")})
+		d.client.report(Event{Host: d.host, Text: oneLine(d.name + ": wrong bytes came, they are asked for once more")})
 		d.begin([]segment{{0, d.blob.Size}})
 	}
 }
@@ -140,7 +140,7 @@ func (d *download) work(ctx context.Context) error {
 			return fmt.Errorf("%s: registry %s: nothing came in %d tries: %w", d.name, d.host, attempt, err)
 		}
 		wait := jitter(backoff(attempt-1, 0))
-		d.client.notice(Notice{Host: d.host, Text: oneLine(fmt.Sprint(err)), Wait: wait})
+		d.client.report(Event{Host: d.host, Text: oneLine(fmt.Sprint(err)), Wait: wait})
 		if err := d.client.sleep(ctx, wait); err != nil {
 			return err
 		}

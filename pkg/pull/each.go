@@ -77,7 +77,7 @@ func (c *Client) passedOver(places []endpoint, errs []error) {
 				continue
 			}
 		}
-		c.notice(Notice{Host: places[i].host, Text: oneLine(fmt.Sprintf("mirror passed over: %v", err))})
+		c.report(Event{Host: places[i].host, Text: oneLine(fmt.Sprintf("mirror passed over: %v", err))})
 	}
 }
 

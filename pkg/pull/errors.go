@@ -90,14 +90,14 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("%s: registry %s does not have it", e.Name, e.Host)
 }
 
-// PlatformError says that an image exists, but not for the platforms asked for.
-type PlatformError struct {
+// NoPlatformError says that an image exists, but not for the platforms asked for.
+type NoPlatformError struct {
 	Name string
 	Want []string // platforms asked for
 	Have []string // platforms the image has
 }
 
-func (e *PlatformError) Error() string {
+func (e *NoPlatformError) Error() string {
 	return fmt.Sprintf("%s: no image for %s, it has %s", e.Name, strings.Join(e.Want, ", "), strings.Join(e.Have, ", "))
 }
 

@@ -33,7 +33,7 @@ func ExampleClient_Resolve() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	images, failures, err := client.Resolve(context.Background(), []pull.Reference{{Name: registry.Ref("team/app", "v1")}})
+	images, failures, err := client.Resolve(context.Background(), []pull.Query{{Name: registry.Ref("team/app", "v1")}})
 	if err != nil || len(failures) > 0 {
 		log.Fatal(failures, err)
 	}

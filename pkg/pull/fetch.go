@@ -25,7 +25,7 @@ type source struct {
 // addSources remembers which repository the blobs of a manifest come from. A second
 // repository with the same blob is kept as a fallback.
 func (c *Client) addSources(t *target, blobs []ocispec.Descriptor) {
-	src := &source{named: reference.TrimNamed(t.named), secrets: t.ref.Secrets}
+	src := &source{named: reference.TrimNamed(t.named), secrets: t.Secrets}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range blobs {
@@ -144,7 +144,7 @@ func (c *Client) replaced(errs []error) {
 	for _, err := range errs {
 		var content *ContentError
 		if errors.As(err, &content) {
-			c.notice(Notice{Host: content.Host, Text: oneLine(fmt.Sprintf("passed over: %v", err))})
+			c.report(Event{Host: content.Host, Text: oneLine(fmt.Sprintf("passed over: %v", err))})
 		}
 	}
 }

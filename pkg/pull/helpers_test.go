@@ -58,7 +58,7 @@ func addDocument(t *testing.T, h *registrytest.Registry, repo, tag, mediaType st
 }
 
 // blobsOf lists the configs and layers of images, each once.
-func blobsOf(t *testing.T, c *Client, images []Image) []ocispec.Descriptor {
+func blobsOf(t *testing.T, c *Client, images []Resolved) []ocispec.Descriptor {
 	t.Helper()
 	var out []ocispec.Descriptor
 	seen := map[digest.Digest]bool{}

@@ -80,8 +80,8 @@ func TestOddIndexes(t *testing.T) {
 		"mixed":          {"linux/amd64", []digest.Digest{amd.Digest}, 2, nil},
 		"embedded":       {"linux/amd64", []digest.Digest{amd.Digest}, 1, nil},
 		"chart":          {"linux/amd64", nil, 1, nil},
-		"empty":          {"linux/amd64", nil, 0, new(*PlatformError)},
-		"of-linux-arm64": {"linux/arm64 linux/amd64", nil, 0, new(*PlatformError)},
+		"empty":          {"linux/amd64", nil, 0, new(*NoPlatformError)},
+		"of-linux-arm64": {"linux/arm64 linux/amd64", nil, 0, new(*NoPlatformError)},
 		"inner":          {"linux/arm64 linux/amd64", []digest.Digest{amd.Digest, arm.Digest}, 3, nil},
 	} {
 		t.Run(tag, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestWindows(t *testing.T) {
 		}
 	}
 	err := failure(t, newClient(t, nil), h.Ref("win/app", "v1"))
-	var p *PlatformError
+	var p *NoPlatformError
 	if !errors.As(err, &p) || !strings.Contains(err.Error(), "windows(10.0.17763") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("error %v, want one that says what the image is for", err)
 	}
@@ -240,7 +240,7 @@ func TestReferrerOfNobody(t *testing.T) {
 	var told []string
 	c := newClient(t, func(o *Options) {
 		o.Referrers = true
-		o.Notice = func(n Notice) { told = append(told, n.Text) }
+		o.OnEvent = func(n Event) { told = append(told, n.Text) }
 		o.Transport = wire(func(req *http.Request) (*http.Response, error) {
 			resp, err := http.DefaultTransport.RoundTrip(req)
 			if err == nil && strings.Contains(req.URL.Path, "/referrers/") {

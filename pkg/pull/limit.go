@@ -141,7 +141,7 @@ func (c *Client) awaitReset(ctx context.Context, st *standing, limit *RateLimitE
 			return false, nil
 		}
 		step := min(lookAfter(after, limit.Quota.Window), left)
-		c.notice(Notice{Host: limit.Host, Text: waitText(limit, time.Now().Add(step)), Wait: step})
+		c.report(Event{Host: limit.Host, Text: waitText(limit, time.Now().Add(step)), Wait: step})
 		if err := c.sleep(ctx, step); err != nil {
 			return false, err
 		}

@@ -73,11 +73,11 @@ func TestWaitForThePullLimit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, AnonymousQuota: pulls}, Faults: registrytest.Faults{RetryAfter: c.retryAfter}})
 			names := many(t, h, images)
-			var told []Notice
+			var told []Event
 			var mu sync.Mutex
 			client := newClient(t, func(o *Options) {
 				o.Wait = c.wait
-				o.Notice = func(n Notice) { mu.Lock(); defer mu.Unlock(); told = append(told, n) }
+				o.OnEvent = func(n Event) { mu.Lock(); defer mu.Unlock(); told = append(told, n) }
 			})
 			k := &clock{then: func(total time.Duration) {
 				if total >= c.renewed {
@@ -340,10 +340,10 @@ func TestWarning(t *testing.T) {
 func TestWarningsOnce(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Faults: registrytest.Faults{Warning: "this registry moves in May"}})
 	names := many(t, h, 5)
-	var told []Notice
+	var told []Event
 	var mu sync.Mutex
 	c := newClient(t, func(o *Options) {
-		o.Notice = func(n Notice) { mu.Lock(); defer mu.Unlock(); told = append(told, n) }
+		o.OnEvent = func(n Event) { mu.Lock(); defer mu.Unlock(); told = append(told, n) }
 	})
 	resolve(t, c, names...)
 	if len(told) != 1 || !strings.Contains(told[0].Text, "this registry moves in May") {

@@ -266,7 +266,7 @@ func TestResolveAtOrigin(t *testing.T) {
 	if err := mirror.Move("a/b", "v1", stale.Digest); err != nil {
 		t.Fatal(err)
 	}
-	ask := func(t *testing.T) (*Client, []Image, []Failure) {
+	ask := func(t *testing.T) (*Client, []Resolved, []Failure) {
 		c := newClient(t, func(o *Options) {
 			o.Mirrors = map[string][]Mirror{origin.Host(): {{Host: mirror.Host()}}}
 			o.ResolveAtOrigin = true
@@ -449,9 +449,9 @@ func TestMirrorLimitToldOnce(t *testing.T) {
 			var told []string
 			c := newClient(t, func(o *Options) {
 				o.Mirrors = map[string][]Mirror{origin.Host(): {{Host: mirror.Host()}}}
-				o.Notice = func(n Notice) { mu.Lock(); defer mu.Unlock(); told = append(told, n.Text) }
+				o.OnEvent = func(n Event) { mu.Lock(); defer mu.Unlock(); told = append(told, n.Text) }
 			})
-			_, failures, err := c.Resolve(t.Context(), []Reference{{Name: origin.Ref("a/b", "v1")}, {Name: origin.Ref("a/b", "v2")}, {Name: origin.Ref("a/b", "v3")}})
+			_, failures, err := c.Resolve(t.Context(), []Query{{Name: origin.Ref("a/b", "v1")}, {Name: origin.Ref("a/b", "v2")}, {Name: origin.Ref("a/b", "v3")}})
 			want := 1
 			if gone {
 				want = 0

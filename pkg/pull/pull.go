@@ -4,7 +4,7 @@
 // nothing of tar files. A caller resolves names first and streams blobs afterwards:
 //
 //	c, err := pull.New(pull.Options{Platforms: []ocispec.Platform{{OS: "linux", Architecture: "amd64"}}})
-//	set, failures, err := c.Resolve(ctx, []pull.Reference{{Name: "docker.io/library/busybox:latest"}})
+//	set, failures, err := c.Resolve(ctx, []pull.Query{{Name: "docker.io/library/busybox:latest"}})
 //	err = c.FetchAll(ctx, blobs, open)
 //
 // The order of requests follows what Docker Hub counts: a tag is resolved by HEAD,
@@ -48,8 +48,8 @@ const (
 // distribution specification asks registries to take 4 MiB; twice that leaves room.
 const MaxDocument = 8 << 20
 
-// Reference is an image somebody asks for.
-type Reference struct {
+// Query is the name of an image to resolve, with the pull secrets for it.
+type Query struct {
 	Name    string   // normalised: "docker.io/calico/cni:v3.28.0", "quay.io/a/b@sha256:…" or both tag and digest
 	Secrets []string // pull secrets that apply to it, "namespace/name", the pod's own first
 }
@@ -99,7 +99,7 @@ type Options struct {
 	StallTimeout time.Duration
 
 	// Wait is how long, in total for each registry and account, a Resolve waits for a pull
-	// limit to be renewed instead of failing. A [Notice] says until when.
+	// limit to be renewed instead of failing. An [Event] says until when.
 	Wait time.Duration
 
 	// Before is called once per Resolve, when every tag has been resolved and before the
@@ -107,12 +107,13 @@ type Options struct {
 	Before func(Estimate) error
 	// OnBytes is called with every number of blob bytes that arrived, from many goroutines.
 	OnBytes func(n int64)
-	// Notice is called when something is worth a line to the user, from many goroutines.
-	Notice func(Notice)
+	// OnEvent is called when something is worth a line to the user, from many goroutines.
+	OnEvent func(Event)
 }
 
-// Notice tells of something that went another way than hoped, without being an error.
-type Notice struct {
+// Event is something the user should know about that is not an error: a retry, a failed
+// mirror, a wait for a pull limit.
+type Event struct {
 	Host string        // the registry concerned
 	Text string        // what happened, lower case, one line
 	Wait time.Duration // how long the client will now wait; 0 when it goes on at once
@@ -207,9 +208,9 @@ func (c *Client) Stats() Stats {
 	return Stats{ManifestHEAD: c.heads.Load(), ManifestGET: c.gets.Load(), BlobGET: c.blobs.Load()}
 }
 
-func (c *Client) notice(n Notice) {
-	if c.opts.Notice != nil {
-		c.opts.Notice(n)
+func (c *Client) report(e Event) {
+	if c.opts.OnEvent != nil {
+		c.opts.OnEvent(e)
 	}
 }
 

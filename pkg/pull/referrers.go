@@ -80,7 +80,7 @@ func (c *Client) attestations(ctx context.Context, t *target) error {
 		}
 		var index ocispec.Index
 		if err := json.Unmarshal(raw, &index); err != nil {
-			return fmt.Errorf("%s: index %s: %w", t.ref.Name, parent.Digest, err)
+			return fmt.Errorf("%s: index %s: %w", t.Name, parent.Digest, err)
 		}
 		for _, d := range index.Manifests {
 			about := digest.Digest(d.Annotations["vnd.docker.reference.digest"])
@@ -105,7 +105,7 @@ func (c *Client) referrer(ctx context.Context, t *target, desc ocispec.Descripto
 		return nil
 	}
 	if len(f.found) >= maxReferrers {
-		return fmt.Errorf("%s: more than %d referrers", t.ref.Name, maxReferrers)
+		return fmt.Errorf("%s: more than %d referrers", t.Name, maxReferrers)
 	}
 	raw, err := c.document(ctx, t, desc)
 	if err != nil {
@@ -120,10 +120,10 @@ func (c *Client) referrer(ctx context.Context, t *target, desc ocispec.Descripto
 		Subject      ocispec.Descriptor   `json:"subject"`
 	}
 	if err := json.Unmarshal(raw, &doc); err != nil {
-		return fmt.Errorf("%s: referrer %s: %w", t.ref.Name, desc.Digest, err)
+		return fmt.Errorf("%s: referrer %s: %w", t.Name, desc.Digest, err)
 	}
 	leave := func(why string) error {
-		c.notice(Notice{Host: t.first.host, Text: fmt.Sprintf("%s: referrer %s %s and is left out", t.ref.Name, desc.Digest, why)})
+		c.report(Event{Host: t.first.host, Text: fmt.Sprintf("%s: referrer %s %s and is left out", t.Name, desc.Digest, why)})
 		return nil
 	}
 	if isIndex(mt) {
@@ -158,8 +158,8 @@ func (c *Client) referrer(ctx context.Context, t *target, desc ocispec.Descripto
 func (c *Client) referrersOf(ctx context.Context, t *target, subject digest.Digest, f *findings) error {
 	var list []ocispec.Descriptor
 	var under string // the fallback tag, if it was that
-	err := c.eachResolver(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) (err error) {
-		list, err = c.referrersAPI(ctx, s, e, subject, t.ref.Name)
+	err := c.eachResolver(ctx, t.named, t.Secrets, func(s *session, e endpoint) (err error) {
+		list, err = c.referrersAPI(ctx, s, e, subject, t.Name)
 		if under = ""; errors.Is(err, errNoReferrersAPI) {
 			under = t.named.Name() + ":" + tagFor(subject)
 			list, err = c.taggedReferrers(ctx, s, e, t, subject)
@@ -177,14 +177,14 @@ func (c *Client) referrersOf(ctx context.Context, t *target, subject digest.Dige
 	for _, suffix := range cosignTags {
 		tag := tagFor(subject) + suffix
 		var d ocispec.Descriptor
-		err := c.eachResolver(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) (err error) {
-			d, err = c.headTag(ctx, s, e, tag, t.ref.Name)
+		err := c.eachResolver(ctx, t.named, t.Secrets, func(s *session, e endpoint) (err error) {
+			d, err = c.headTag(ctx, s, e, tag, t.Name)
 			return quietly(err)
 		})
 		switch {
 		case err == nil:
 			err = c.referrer(ctx, t, d, t.named.Name()+":"+tag, f, 0)
-		case isNotFound(err), errors.Is(err, errNoHead):
+		case isNotFound(err), errors.Is(err, errNoHeadDigest):
 			err = nil
 		}
 		if err != nil {
@@ -280,8 +280,8 @@ func isNext(params string) bool {
 // taggedReferrers reads the index that clients keep under a tag at registries without the
 // API.
 func (c *Client) taggedReferrers(ctx context.Context, s *session, e endpoint, t *target, subject digest.Digest) ([]ocispec.Descriptor, error) {
-	d, err := c.headTag(ctx, s, e, tagFor(subject), t.ref.Name)
-	if errors.Is(err, errNoHead) {
+	d, err := c.headTag(ctx, s, e, tagFor(subject), t.Name)
+	if errors.Is(err, errNoHeadDigest) {
 		return nil, nil
 	}
 	if err != nil {

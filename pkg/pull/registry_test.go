@@ -64,7 +64,7 @@ func login1(t *testing.T, host, user, password string) account.Account {
 }
 
 // resolve fails the test unless every name resolves.
-func resolve(t *testing.T, c *Client, names ...string) []Image {
+func resolve(t *testing.T, c *Client, names ...string) []Resolved {
 	t.Helper()
 	images, failures, err := c.Resolve(t.Context(), refs(names...))
 	if err != nil || len(failures) > 0 {
@@ -73,10 +73,10 @@ func resolve(t *testing.T, c *Client, names ...string) []Image {
 	return images
 }
 
-func refs(names ...string) []Reference {
-	var out []Reference
+func refs(names ...string) []Query {
+	var out []Query
 	for _, n := range names {
-		out = append(out, Reference{Name: n})
+		out = append(out, Query{Name: n})
 	}
 	return out
 }
@@ -312,10 +312,10 @@ func TestPullLimitStops(t *testing.T) {
 // TestAbuseLimitPasses: the limit on the pace of requests slows down, no more.
 func TestAbuseLimitPasses(t *testing.T) {
 	h, ref, _, _ := content(t, registrytest.Options{Faults: registrytest.Faults{TooMany: 3, Only: registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindManifest}}}}, 10)
-	var waits []Notice
+	var waits []Event
 	var mu sync.Mutex
 	c := newClient(t, func(o *Options) {
-		o.Notice = func(n Notice) {
+		o.OnEvent = func(n Event) {
 			mu.Lock()
 			defer mu.Unlock()
 			if n.Wait > 0 {
@@ -383,8 +383,8 @@ func TestNotUsable(t *testing.T) {
 	registrytest.Must(h.AddIndex("only/windows", "v1", registrytest.Index{Images: []registrytest.Image{{Platform: "windows/amd64"}}, Attestation: true}))(t)
 	for name, want := range map[string]any{
 		h.Ref("old/schema1", "v1"):  new(*UnsupportedError),
-		h.Ref("only/arm64", "v1"):   new(*PlatformError),
-		h.Ref("only/windows", "v1"): new(*PlatformError),
+		h.Ref("only/arm64", "v1"):   new(*NoPlatformError),
+		h.Ref("only/windows", "v1"): new(*NoPlatformError),
 		h.Ref("not/there", "v1"):    new(*NotFoundError),
 		h.Ref("only/arm64", "v2"):   new(*NotFoundError),
 	} {

@@ -43,8 +43,8 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// errNoHead says that a registry does not answer HEAD with a digest.
-var errNoHead = errors.New("the registry does not answer HEAD with a digest")
+// errNoHeadDigest says that a registry does not answer HEAD with a digest.
+var errNoHeadDigest = errors.New("the registry does not answer HEAD with a digest")
 
 // headTag asks for the digest behind a tag, or whether a digest is there, without spending a
 // pull.
@@ -64,9 +64,9 @@ func (c *Client) headTag(ctx context.Context, s *session, e endpoint, tag, name 
 			s.heads.Store(true)
 			return ocispec.Descriptor{MediaType: contentType(resp.Header), Digest: d, Size: max(0, resp.ContentLength)}, nil
 		}
-		return ocispec.Descriptor{}, fmt.Errorf("%s: registry %s: %w", name, e.host, errNoHead)
+		return ocispec.Descriptor{}, fmt.Errorf("%s: registry %s: %w", name, e.host, errNoHeadDigest)
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return ocispec.Descriptor{}, fmt.Errorf("%s: registry %s: %w", name, e.host, errNoHead)
+		return ocispec.Descriptor{}, fmt.Errorf("%s: registry %s: %w", name, e.host, errNoHeadDigest)
 	case http.StatusTooManyRequests:
 		return ocispec.Descriptor{}, c.limit(s, name, resp, round)
 	}
@@ -77,19 +77,19 @@ func (c *Client) headTag(ctx context.Context, s *session, e endpoint, tag, name 
 // properly is asked by GET once, and its answer kept; Docker Hub does answer it.
 func (c *Client) resolveTag(ctx context.Context, s *session, e endpoint, t *target) (ocispec.Descriptor, error) {
 	tag := tagOf(t.named)
-	desc, err := c.headTag(ctx, s, e, tag, t.ref.Name)
-	if err == nil || t.headOnly || e.host == registryHost || !isNotFound(err) && !errors.Is(err, errNoHead) {
+	desc, err := c.headTag(ctx, s, e, tag, t.Name)
+	if err == nil || t.headOnly || e.host == registryHost || !isNotFound(err) && !errors.Is(err, errNoHeadDigest) {
 		return desc, err
 	}
 	heads := !isNotFound(err) // what is not there by HEAD, and is by GET, says nothing about others
-	if err := c.stopped(s, t.ref.Name); err != nil {
+	if err := c.stopped(s, t.Name); err != nil {
 		return desc, err
 	}
-	raw, header, err := c.get(ctx, s, e, tag, t.ref.Name)
+	raw, header, err := c.get(ctx, s, e, tag, t.Name)
 	if err != nil {
 		return desc, err
 	}
-	if err := c.vouched(ctx, s, e, digest.FromBytes(raw), header, heads, t.ref.Name); err != nil {
+	if err := c.vouched(ctx, s, e, digest.FromBytes(raw), header, heads, t.Name); err != nil {
 		return desc, err
 	}
 	d, err := c.docs.AddDocument(raw)

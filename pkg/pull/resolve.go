@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Image is a resolved name.
-type Image struct {
-	Name   string             // as asked for
+// Resolved is what a name means: the manifests and indexes that a bundle of it needs.
+type Resolved struct {
+	Name   string             // as in the Query
 	Target ocispec.Descriptor // what the name means: an index or a manifest
 	// Present is every index and manifest chosen, Target first, parents before children.
 	// With Options.Referrers the attestations that stand in an index are among them.
@@ -34,7 +34,7 @@ type Failure struct {
 
 // target is a name on its way.
 type target struct {
-	ref       Reference
+	Query
 	named     reference.Named
 	first     login  // whom the counted requests are for, when the first place serves
 	account   string // source of that login's account
@@ -42,7 +42,7 @@ type target struct {
 	headOnly  bool
 	met       map[digest.Digest]bool // documents of a walk under way
 	artifacts int                    // manifests met that are no images
-	image     Image
+	image     Resolved
 	err       error
 }
 
@@ -51,7 +51,7 @@ type target struct {
 // a name that appears twice once. The error is that of ctx or of Options.Before; with the
 // latter come the failures so far. What one name meets is a Failure and does not stop the
 // others: the blobs of the images that resolved can be fetched.
-func (c *Client) Resolve(ctx context.Context, refs []Reference) ([]Image, []Failure, error) {
+func (c *Client) Resolve(ctx context.Context, refs []Query) ([]Resolved, []Failure, error) {
 	targets := c.targets(refs)
 	if err := c.tags(ctx, targets); err != nil {
 		return nil, nil, err
@@ -65,7 +65,7 @@ func (c *Client) Resolve(ctx context.Context, refs []Reference) ([]Image, []Fail
 	if err := c.parallel(ctx, targets, c.manifests); err != nil {
 		return nil, nil, err
 	}
-	var images []Image
+	var images []Resolved
 	for _, t := range targets {
 		if t.err == nil {
 			images = append(images, t.image)
@@ -75,7 +75,7 @@ func (c *Client) Resolve(ctx context.Context, refs []Reference) ([]Image, []Fail
 }
 
 // targets reads the names.
-func (c *Client) targets(refs []Reference) []*target {
+func (c *Client) targets(refs []Query) []*target {
 	targets := make([]*target, 0, len(refs))
 	seen := map[string]bool{}
 	for _, r := range refs {
@@ -83,7 +83,7 @@ func (c *Client) targets(refs []Reference) []*target {
 			continue
 		}
 		seen[r.Name] = true
-		t := &target{ref: r}
+		t := &target{Query: r}
 		t.named, t.err = parse(r.Name)
 		targets = append(targets, t)
 	}
@@ -94,7 +94,7 @@ func failures(targets []*target) []Failure {
 	var out []Failure
 	for _, t := range targets {
 		if t.err != nil {
-			out = append(out, Failure{Name: t.ref.Name, Err: t.err})
+			out = append(out, Failure{Name: t.Name, Err: t.err})
 		}
 	}
 	return out
@@ -118,16 +118,16 @@ func (c *Client) tags(ctx context.Context, targets []*target) error {
 func (c *Client) announceTarget(ctx context.Context, t *target) error {
 	pull, resolve := c.pullers(t.named), c.resolvers(t.named)
 	if len(pull) == 0 {
-		return fmt.Errorf("%s: %w", t.ref.Name, errNowhere)
+		return fmt.Errorf("%s: %w", t.Name, errNowhere)
 	}
 	first := pull[:1:1]
 	if len(resolve) > 0 && resolve[0] != first[0] {
 		first = append(first, resolve[0])
 	}
 	for i, e := range first {
-		accounts, err := c.accounts(ctx, e, t.ref.Secrets)
+		accounts, err := c.accounts(ctx, e, t.Secrets)
 		if err != nil {
-			return fmt.Errorf("%s: %w", t.ref.Name, err)
+			return fmt.Errorf("%s: %w", t.Name, err)
 		}
 		key := c.announce(e, accounts[0])
 		if i == 0 {
@@ -163,7 +163,7 @@ func (c *Client) tag(ctx context.Context, t *target) error {
 		t.desc = ocispec.Descriptor{Digest: d.Digest()}
 		return nil
 	}
-	return c.eachResolver(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) error {
+	return c.eachResolver(ctx, t.named, t.Secrets, func(s *session, e endpoint) error {
 		desc, err := c.resolveTag(ctx, s, e, t)
 		if err == nil {
 			t.desc = desc

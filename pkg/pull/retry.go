@@ -109,7 +109,7 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 			why = resp.Status
 			drain(resp)
 		}
-		r.client.notice(Notice{Host: req.URL.Host, Text: oneLine(why), Wait: wait})
+		r.client.report(Event{Host: req.URL.Host, Text: oneLine(why), Wait: wait})
 		if err := r.client.sleep(req.Context(), wait); err != nil {
 			return nil, err
 		}
@@ -138,7 +138,7 @@ func (r *retrier) again(req *http.Request, resp *http.Response, err error, pace 
 		return false, tries
 	}
 	if pace.refused() {
-		r.client.notice(Notice{Host: req.URL.Host, Text: "requests come too fast for it: slowing down to one a second"})
+		r.client.report(Event{Host: req.URL.Host, Text: "requests come too fast for it: slowing down to one a second"})
 	}
 	return true, max(tries, slowAttempts)
 }

@@ -39,9 +39,9 @@ func (c *Client) manifests(ctx context.Context, t *target) error {
 		if len(want) == 0 {
 			want = c.opts.Platforms
 		}
-		return &PlatformError{Name: t.ref.Name, Want: formatAll(want), Have: c.offer(t.desc, 0)}
+		return &NoPlatformError{Name: t.Name, Want: formatAll(want), Have: c.offer(t.desc, 0)}
 	}
-	t.image = Image{Name: t.ref.Name, Target: present[0], Present: present}
+	t.image = Resolved{Name: t.Name, Target: present[0], Present: present}
 	t.image.Target.Platform = nil
 	if c.opts.Referrers {
 		return c.attached(ctx, t)
@@ -56,7 +56,7 @@ func (c *Client) walk(ctx context.Context, t *target, desc ocispec.Descriptor, w
 		return nil, want, nil
 	}
 	if t.met[desc.Digest] = true; len(t.met) > maxDocuments {
-		return nil, nil, fmt.Errorf("%s: more than %d manifests", t.ref.Name, maxDocuments)
+		return nil, nil, fmt.Errorf("%s: more than %d manifests", t.Name, maxDocuments)
 	}
 	raw, err := c.document(ctx, t, desc)
 	if err != nil {
@@ -67,11 +67,11 @@ func (c *Client) walk(ctx context.Context, t *target, desc ocispec.Descriptor, w
 		return c.single(ctx, t, plain, raw, want)
 	}
 	if depth == maxDepth {
-		return nil, nil, fmt.Errorf("%s: indexes within indexes, more than %d deep", t.ref.Name, maxDepth)
+		return nil, nil, fmt.Errorf("%s: indexes within indexes, more than %d deep", t.Name, maxDepth)
 	}
 	var index ocispec.Index
 	if err := json.Unmarshal(raw, &index); err != nil {
-		return nil, nil, fmt.Errorf("%s: index %s: %w", t.ref.Name, desc.Digest, err)
+		return nil, nil, fmt.Errorf("%s: index %s: %w", t.Name, desc.Digest, err)
 	}
 	present := []ocispec.Descriptor{plain}
 	chosen, missing := choose(index.Manifests, want, c.opts.All)
@@ -117,11 +117,11 @@ func vague(index []ocispec.Descriptor) []ocispec.Descriptor {
 // image, such as a chart, is for no platform and taken as it is.
 func (c *Client) single(ctx context.Context, t *target, desc ocispec.Descriptor, raw []byte, want []ocispec.Platform) ([]ocispec.Descriptor, []ocispec.Platform, error) {
 	if !isManifest(desc.MediaType) {
-		return nil, nil, &UnsupportedError{Name: t.ref.Name, MediaType: oneLine(desc.MediaType)}
+		return nil, nil, &UnsupportedError{Name: t.Name, MediaType: oneLine(desc.MediaType)}
 	}
 	var m ocispec.Manifest
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return nil, nil, fmt.Errorf("%s: manifest %s: %w", t.ref.Name, desc.Digest, err)
+		return nil, nil, fmt.Errorf("%s: manifest %s: %w", t.Name, desc.Digest, err)
 	}
 	c.addSources(t, append([]ocispec.Descriptor{m.Config}, m.Layers...))
 	switch {
@@ -148,11 +148,11 @@ func (c *Client) configPlatform(ctx context.Context, t *target, config ocispec.D
 	raw, err := c.docs.Document(config.Digest)
 	if err != nil {
 		if config.Size > MaxDocument || config.Size < 0 {
-			return ocispec.Platform{}, fmt.Errorf("%s: config %s: %w", t.ref.Name, config.Digest, errTooLarge)
+			return ocispec.Platform{}, fmt.Errorf("%s: config %s: %w", t.Name, config.Digest, errTooLarge)
 		}
 		sink := &buffer{want: config, b: make([]byte, config.Size)}
 		if err := c.Fetch(ctx, config, sink); err != nil {
-			return ocispec.Platform{}, fmt.Errorf("%s needs %w", t.ref.Name, err)
+			return ocispec.Platform{}, fmt.Errorf("%s needs %w", t.Name, err)
 		}
 		raw = sink.b
 		if _, err := c.docs.AddDocument(raw); err != nil {
@@ -161,7 +161,7 @@ func (c *Client) configPlatform(ctx context.Context, t *target, config ocispec.D
 	}
 	var p ocispec.Platform
 	if err := json.Unmarshal(raw, &p); err != nil {
-		return p, fmt.Errorf("%s: config %s: %w", t.ref.Name, config.Digest, err)
+		return p, fmt.Errorf("%s: config %s: %w", t.Name, config.Digest, err)
 	}
 	return p, nil
 }
@@ -206,7 +206,7 @@ func (c *Client) document(ctx context.Context, t *target, desc ocispec.Descripto
 		return desc.Data, err
 	}
 	if err := desc.Digest.Validate(); err != nil {
-		return nil, fmt.Errorf("%s: digest %q: %w", t.ref.Name, oneLine(desc.Digest.String()), err)
+		return nil, fmt.Errorf("%s: digest %q: %w", t.Name, oneLine(desc.Digest.String()), err)
 	}
 	led := false
 	v, err, _ := c.flight.Do(desc.Digest.String(), func() (any, error) {
@@ -228,11 +228,11 @@ func (c *Client) fetchDocument(ctx context.Context, t *target, d digest.Digest) 
 		return raw, nil
 	}
 	var raw []byte
-	err := c.each(ctx, t.named, t.ref.Secrets, func(s *session, e endpoint) (err error) {
-		if err = c.stopped(s, t.ref.Name); err != nil {
+	err := c.each(ctx, t.named, t.Secrets, func(s *session, e endpoint) (err error) {
+		if err = c.stopped(s, t.Name); err != nil {
 			return err
 		}
-		raw, err = c.verified(ctx, s, e, d, t.ref.Name)
+		raw, err = c.verified(ctx, s, e, d, t.Name)
 		return err
 	})
 	if err != nil {

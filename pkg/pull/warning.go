@@ -24,7 +24,7 @@ func (c *Client) showWarnings(host string, h http.Header) {
 		}
 		c.mu.Unlock()
 		if news {
-			c.notice(Notice{Host: host, Text: "the registry warns: " + text})
+			c.report(Event{Host: host, Text: "the registry warns: " + text})
 		}
 	}
 }

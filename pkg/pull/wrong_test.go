@@ -37,7 +37,7 @@ func newLies(t *testing.T) *lies {
 	w.client = newClient(t, func(o *Options) {
 		o.Jobs = 1 // the repositories in this order
 		o.Mirrors = map[string][]Mirror{w.origin.Host(): {{Host: w.mirror.Host()}}}
-		o.Notice = func(n Notice) { w.told.WriteString(n.Host + ": " + n.Text + "\n") }
+		o.OnEvent = func(n Event) { w.told.WriteString(n.Host + ": " + n.Text + "\n") }
 	})
 	resolve(t, w.client, w.origin.Ref("a/one", "v1"), w.origin.Ref("b/two", "v1"))
 	w.mirror.Reset()

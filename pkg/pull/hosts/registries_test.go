@@ -208,7 +208,7 @@ configs: {"%[1]s": {auth: {username: ann, password: pw}, tls: {ca_file: ca.pem}}
 	if err != nil {
 		t.Fatal(err)
 	}
-	images, failures, err := c.Resolve(t.Context(), []pull.Reference{{Name: "docker.io/library/busybox:1.36"}})
+	images, failures, err := c.Resolve(t.Context(), []pull.Query{{Name: "docker.io/library/busybox:1.36"}})
 	if err != nil || len(failures) > 0 || images[0].Target.Digest != added.Digest {
 		t.Errorf("%v, %v, %v", images, failures, err)
 	}

@@ -277,7 +277,7 @@ func TestPullOverHosts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			images, failures, err := client.Resolve(t.Context(), []pull.Reference{{Name: "docker.io/library/busybox:1.36"}})
+			images, failures, err := client.Resolve(t.Context(), []pull.Query{{Name: "docker.io/library/busybox:1.36"}})
 			if err != nil || c.ok != (len(failures) == 0) || c.ok && images[0].Target.Digest != added.Digest {
 				t.Errorf("%v, %v, %v", images, failures, err)
 			}
