@@ -76,10 +76,10 @@ type wanted struct {
 // gather makes one of all places that name an image, in the order of first appearance.
 func gather(result *scan.Result) []*wanted {
 	var out []*wanted
-	for _, ref := range result.References() {
-		w := &wanted{name: ref.Name, required: ref.Class == scan.Required, windows: ref.OS == "windows", internal: ref.ClusterInternal}
-		for _, img := range ref.Images {
-			for _, s := range img.PullSecrets {
+	for _, img := range result.Images() {
+		w := &wanted{name: img.Name, required: img.Class == scan.Required, windows: img.OS == "windows", internal: img.ClusterInternal}
+		for _, ref := range img.References {
+			for _, s := range ref.PullSecrets {
 				if !slices.Contains(w.secrets, s) {
 					w.secrets = append(w.secrets, s)
 				}

@@ -192,8 +192,8 @@ func tell(display *progress.Display, n pull.Event) {
 // names come first there.
 func secrets(result *scan.Result) []account.Secret {
 	named := map[string]bool{}
-	for _, img := range result.Images {
-		for _, s := range img.PullSecrets {
+	for _, ref := range result.References {
+		for _, s := range ref.PullSecrets {
 			named[s] = true
 		}
 	}

@@ -85,16 +85,16 @@ func printNames(w io.Writer, r *scan.Result) error {
 func printWide(w io.Writer, r *scan.Result) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "IMAGE\tCLASS\tFORM\tPOLICY\tPLACE\tOBJECT\tFIELD")
-	for _, img := range r.Images {
-		policy := img.PullPolicy
+	for _, ref := range r.References {
+		policy := ref.PullPolicy
 		if policy == "" {
 			policy = "-"
 		}
-		object := img.Object.String()
+		object := ref.Object.String()
 		if object == "" {
 			object = "-"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s:%d:%d\t%s\t%s\n", img.Name, img.Class, img.Form, policy, img.File, img.Line, img.Column, object, img.Field)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s:%d:%d\t%s\t%s\n", ref.Name, ref.Class, ref.Form, policy, ref.File, ref.Line, ref.Column, object, ref.Field)
 	}
 	return t.Flush()
 }
@@ -102,8 +102,8 @@ func printWide(w io.Writer, r *scan.Result) error {
 // printLines writes one object a line: {"image": …}, {"warning": …} or {"secret": …}.
 func printLines(w io.Writer, r *scan.Result) error {
 	enc := json.NewEncoder(w)
-	for _, img := range r.Images {
-		if err := enc.Encode(map[string]scan.Image{"image": img}); err != nil {
+	for _, ref := range r.References {
+		if err := enc.Encode(map[string]scan.Reference{"image": ref}); err != nil {
 			return err
 		}
 	}

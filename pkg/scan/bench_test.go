@@ -105,7 +105,7 @@ func benchScan(b *testing.B, src []byte, images int) {
 		if err := s.Scan("bench", bytes.NewReader(src)); err != nil {
 			b.Fatal(err)
 		}
-		if got := len(s.Result().Images); got != images {
+		if got := len(s.Result().References); got != images {
 			b.Fatalf("%d images, want %d", got, images)
 		}
 	}
@@ -193,7 +193,7 @@ func BenchmarkScanStream(b *testing.B) {
 			if err := s.Scan("bench", &stream{next: next, left: size}); err != nil {
 				b.Fatal(err)
 			}
-			if got := len(s.Result().Images); got != 0 {
+			if got := len(s.Result().References); got != 0 {
 				b.Fatalf("%d images", got)
 			}
 		})

@@ -51,7 +51,7 @@ type score struct {
 
 func (s *score) add(t *testing.T, tr truth, res *Result) {
 	got := map[string]Class{}
-	for _, r := range res.References() {
+	for _, r := range res.Images() {
 		got[r.Name] = r.Class
 	}
 	used := map[string]bool{}
@@ -162,8 +162,8 @@ func checkFacts(t *testing.T, tr truth, res *Result) {
 		t.Errorf("%s: %d documents, want %d", tr.Manifest, res.Documents, tr.Facts.Documents)
 	}
 	secrets := map[string]bool{}
-	for _, img := range res.Images {
-		for _, s := range img.PullSecrets {
+	for _, ref := range res.References {
+		for _, s := range ref.PullSecrets {
 			secrets[s[strings.IndexByte(s, '/')+1:]] = true
 		}
 	}
@@ -172,7 +172,7 @@ func checkFacts(t *testing.T, tr truth, res *Result) {
 		names = append(names, s)
 	}
 	sort.Strings(names)
-	if len(res.Images) > 0 && strings.Join(names, ",") != strings.Join(tr.Facts.ImagePullSecrets, ",") {
+	if len(res.References) > 0 && strings.Join(names, ",") != strings.Join(tr.Facts.ImagePullSecrets, ",") {
 		t.Errorf("%s: pull secrets %v, want %v", tr.Manifest, names, tr.Facts.ImagePullSecrets)
 	}
 }

@@ -28,7 +28,7 @@
 // The rules look at forms only: the position in a pod spec, the name of a key, an environment variable or a flag, and
 // the shape of the value. Two small tables in data/ name kinds and operators, for what no form can tell.
 //
-// Names are normalised by github.com/distribution/reference as containerd's CRI plugin does it, see [Image.Name].
+// Names are normalised by github.com/distribution/reference as containerd's CRI plugin does it, see [Reference.Name].
 //
 // # Schemas, status and documentation
 //

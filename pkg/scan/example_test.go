@@ -28,8 +28,8 @@ func Example() {
 		fmt.Println(err)
 	}
 	res := s.Result()
-	for _, img := range res.Images {
-		fmt.Printf("%s %s:%d:%d %s\n", img.Class, img.File, img.Line, img.Column, img.Name)
+	for _, ref := range res.References {
+		fmt.Printf("%s %s:%d:%d %s\n", ref.Class, ref.File, ref.Line, ref.Column, ref.Name)
 	}
 	for _, w := range res.Warnings {
 		fmt.Printf("%s %s:%d: %s\n", w.Code, w.File, w.Line, w.Message)

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "rewrite the wanted parts of testdata")
 func render(res *Result, err error) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d documents\n", res.Documents)
-	for _, i := range res.Images {
+	for _, i := range res.References {
 		fmt.Fprintf(&b, "%s:%d:%d %s %s %s", i.File, i.Line, i.Column, i.Class, i.Form, i.Name)
 		for _, part := range []string{i.Object.String(), i.Field} {
 			if part != "" {
@@ -78,7 +78,7 @@ func TestForms(t *testing.T) {
 func checkPlaces(t *testing.T, src string, res *Result) {
 	t.Helper()
 	lines := strings.SplitAfter(src, "\n")
-	for _, i := range res.Images {
+	for _, i := range res.References {
 		rest := lines[i.Line-1][i.Column-1:]
 		if !strings.HasPrefix(rest, i.Text) && i.Form != FormGroup && !strings.Contains(rest, `\`) {
 			t.Errorf("%s is not at %d:%d, but %q", i.Text, i.Line, i.Column, rest)

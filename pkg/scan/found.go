@@ -4,7 +4,7 @@ import "strings"
 
 // found is an image with what is not for users: what the accounts of other documents add later, and where to edit.
 type found struct {
-	Image
+	Reference
 	pod    *pod
 	offset int    // in the document
 	base   int64  // of the document in the input
@@ -31,7 +31,7 @@ func (w *walker) take(t *text, off int, ref string, form Form, f fields, s scope
 
 func (w *walker) record(t *text, at int, exact bool, n name, ref string, form Form, f fields, s scope) {
 	img := found{pod: s.pod, offset: at, base: t.top().offset, length: len(ref), exact: exact, tag: n.tag, digest: n.digest}
-	img.Image = Image{
+	img.Reference = Reference{
 		Name: strings.Clone(n.full), Text: strings.Clone(ref), Form: form, Class: w.class(form, s),
 		Position: w.position(t, at), Object: w.object.Object, Field: s.path.String(), Container: s.container,
 		PullPolicy: pullPolicy(f), ClusterInternal: clusterInternal(n.domain),

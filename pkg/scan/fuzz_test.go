@@ -41,15 +41,15 @@ func FuzzScan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src []byte) {
 		res, _ := scanString(t, fuzzLimits, string(src))
 		lines := strings.Count(string(src), "\n") + 1
-		for _, img := range res.Images {
-			if n, ok := parseName(img.Name); !ok || n.full != img.Name {
-				t.Errorf("name %q does not give itself but %q", img.Name, n.full)
+		for _, ref := range res.References {
+			if n, ok := parseName(ref.Name); !ok || n.full != ref.Name {
+				t.Errorf("name %q does not give itself but %q", ref.Name, n.full)
 			}
-			if n, ok := parseName(img.Text); !ok || n.full != img.Name {
-				t.Errorf("text %q gives %q, not %q", img.Text, n.full, img.Name)
+			if n, ok := parseName(ref.Text); !ok || n.full != ref.Name {
+				t.Errorf("text %q gives %q, not %q", ref.Text, n.full, ref.Name)
 			}
-			if img.Line < 1 || img.Line > lines || img.Column < 1 {
-				t.Errorf("%s is at %d:%d of %d lines", img.Text, img.Line, img.Column, lines)
+			if ref.Line < 1 || ref.Line > lines || ref.Column < 1 {
+				t.Errorf("%s is at %d:%d of %d lines", ref.Text, ref.Line, ref.Column, lines)
 			}
 		}
 		for _, w := range res.Warnings {

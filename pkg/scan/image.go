@@ -58,8 +58,8 @@ type Position struct {
 	Column int    `json:"column"`
 }
 
-// Image is one reference at one place.
-type Image struct {
+// Reference is one image reference at one place.
+type Reference struct {
 	// Name is the normalised reference: "docker.io/library/busybox:latest" for "busybox". Tag and digest are both
 	// kept when both are written.
 	Name string `json:"name"`

@@ -7,8 +7,9 @@ import (
 
 // Result is what a [Scanner] has found so far.
 type Result struct {
-	// Images are all occurrences, in the order of the inputs and of their places in them.
-	Images []Image `json:"images"`
+	// References holds every occurrence of an image, in the order of the inputs and of the
+	// places in them.
+	References []Reference `json:"images"`
 	// Warnings are in the same order. Two of an operator about the same images in one file are one.
 	Warnings []Warning `json:"warnings,omitempty"`
 	// Secrets with registry accounts, in the same order.
@@ -17,13 +18,13 @@ type Result struct {
 	Documents int `json:"documents"`
 }
 
-// Reference is one image with all its occurrences.
-type Reference struct {
-	Name            string  // normalised
-	Class           Class   // required when one occurrence is
-	OS              string  // "windows" when every occurrence is
-	ClusterInternal bool    // see [Image.ClusterInternal]
-	Images          []Image // in order, never empty
+// Image is one image with all its occurrences.
+type Image struct {
+	Name            string      // normalised, see [Reference.Name]
+	Class           Class       // Required when one of the references is
+	OS              string      // "windows" when every reference is
+	ClusterInternal bool        // see [Reference.ClusterInternal]
+	References      []Reference // in order, never empty
 }
 
 // Result gives what was found so far. The pull secrets of service accounts are resolved over all inputs: an account may
@@ -42,7 +43,7 @@ func (s *Scanner) Result() *Result {
 	for _, d := range s.docs {
 		for _, f := range d.byPlace() {
 			f.PullSecrets = f.pod.pullSecrets(accounts)
-			r.Images = append(r.Images, f.Image)
+			r.References = append(r.References, f.Reference)
 		}
 		for _, w := range d.warnings {
 			key := Warning{Code: w.Code, Message: w.Message, Position: Position{File: w.File}}
@@ -87,36 +88,36 @@ func (p *pod) pullSecrets(accounts map[string][]string) []string {
 
 // Names gives every image once, normalised, in the order of first appearance.
 func (r *Result) Names() []string {
-	names := make([]string, 0, len(r.Images))
-	seen := make(map[string]bool, len(r.Images))
-	for _, img := range r.Images {
-		if !seen[img.Name] {
-			seen[img.Name] = true
-			names = append(names, img.Name)
+	names := make([]string, 0, len(r.References))
+	seen := make(map[string]bool, len(r.References))
+	for _, ref := range r.References {
+		if !seen[ref.Name] {
+			seen[ref.Name] = true
+			names = append(names, ref.Name)
 		}
 	}
 	return names
 }
 
-// References gives every image once, with its occurrences, in the order of first appearance.
-func (r *Result) References() []Reference {
-	var refs []Reference
-	index := make(map[string]int, len(r.Images))
-	for _, img := range r.Images {
-		i, known := index[img.Name]
+// Images returns every image once, with its references, in the order of first appearance.
+func (r *Result) Images() []Image {
+	var images []Image
+	index := make(map[string]int, len(r.References))
+	for _, ref := range r.References {
+		i, known := index[ref.Name]
 		if !known {
-			i = len(refs)
-			index[img.Name] = i
-			refs = append(refs, Reference{Name: img.Name, Class: img.Class, OS: img.OS, ClusterInternal: img.ClusterInternal})
+			i = len(images)
+			index[ref.Name] = i
+			images = append(images, Image{Name: ref.Name, Class: ref.Class, OS: ref.OS, ClusterInternal: ref.ClusterInternal})
 		}
-		ref := &refs[i]
-		ref.Images = append(ref.Images, img)
-		if img.Class == Required {
-			ref.Class = Required
+		img := &images[i]
+		img.References = append(img.References, ref)
+		if ref.Class == Required {
+			img.Class = Required
 		}
-		if img.OS != ref.OS {
-			ref.OS = ""
+		if ref.OS != img.OS {
+			img.OS = ""
 		}
 	}
-	return refs
+	return images
 }

@@ -9,7 +9,7 @@ import (
 
 // RewriteOptions say what [Rewrite] changes. The zero value changes nothing.
 type RewriteOptions struct {
-	// Pin maps normalised names, as [Image.Name] has them, to the digests to pin them to. A reference that has a
+	// Pin maps normalised names, as [Reference.Name] has them, to the digests to pin them to. A reference that has a
 	// digest is left alone.
 	Pin map[string]string
 	// PullPolicy changes imagePullPolicy: Always to IfNotPresent.

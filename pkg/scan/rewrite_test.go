@@ -134,15 +134,15 @@ func rewriteKeeps(t *testing.T, src []byte) {
 	// A pin makes a reference unmistakable, so an alias of it may now count where it did not before: names are
 	// compared, not their number.
 	want, got := map[string]bool{}, map[string]bool{}
-	for _, img := range before.Result().Images {
-		want[img.Name] = true
+	for _, ref := range before.Result().References {
+		want[ref.Name] = true
 	}
-	for _, img := range after.Result().Images {
-		name := strings.TrimSuffix(img.Name, "@"+pinned)
-		if !want[name] && !want[img.Name] {
-			t.Fatalf("%s came out of nothing\n%s\n%s", img.Name, short(src), short(out))
+	for _, ref := range after.Result().References {
+		name := strings.TrimSuffix(ref.Name, "@"+pinned)
+		if !want[name] && !want[ref.Name] {
+			t.Fatalf("%s came out of nothing\n%s\n%s", ref.Name, short(src), short(out))
 		}
-		got[name], got[img.Name] = true, true
+		got[name], got[ref.Name] = true, true
 	}
 	for name := range want {
 		if !got[name] {

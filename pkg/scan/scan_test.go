@@ -45,12 +45,12 @@ func TestScanErrors(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			res, err := scanString(t, Options{}, tc.src)
 			var bad *SyntaxError
-			if !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), tc.want) || len(res.Images) > 0 {
-				t.Errorf("got %v, want %s; %d images", err, tc.want, len(res.Images))
+			if !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), tc.want) || len(res.References) > 0 {
+				t.Errorf("got %v, want %s; %d images", err, tc.want, len(res.References))
 			}
 			res, err = scanString(t, Options{}, podDoc+"---\n"+tc.src+"---\n"+podDoc)
-			if !errors.As(err, &bad) || bad.Line <= 8 || len(res.Images) != 2 {
-				t.Errorf("between documents: %v; %d images", err, len(res.Images))
+			if !errors.As(err, &bad) || bad.Line <= 8 || len(res.References) != 2 {
+				t.Errorf("between documents: %v; %d images", err, len(res.References))
 			}
 		})
 	}
@@ -68,8 +68,8 @@ func TestScanReadError(t *testing.T) {
 	broken := errors.New("broken")
 	s := New(Options{})
 	err := s.Scan("in.yaml", io.MultiReader(strings.NewReader(podDoc), iotest.ErrReader(broken)))
-	if !errors.Is(err, broken) || len(s.Result().Images) != 1 {
-		t.Errorf("got %v, %d images", err, len(s.Result().Images))
+	if !errors.Is(err, broken) || len(s.Result().References) != 1 {
+		t.Errorf("got %v, %d images", err, len(s.Result().References))
 	}
 }
 
@@ -182,13 +182,13 @@ func TestResult(t *testing.T) {
 	if diff := cmp.Diff([]string{"docker.io/demo/app:1", "docker.io/demo/other:1"}, res.Names()); diff != "" {
 		t.Error(diff)
 	}
-	refs := res.References()
-	if len(refs) != 2 || len(refs[0].Images) != 2 || refs[0].OS != "" || refs[0].Class != Required || res.Documents != 4 {
-		t.Errorf("%+v, %d documents", refs, res.Documents)
+	images := res.Images()
+	if len(images) != 2 || len(images[0].References) != 2 || images[0].OS != "" || images[0].Class != Required || res.Documents != 4 {
+		t.Errorf("%+v, %d documents", images, res.Documents)
 	}
-	for _, img := range res.Images {
-		if diff := cmp.Diff([]string{"default/s"}, img.PullSecrets); diff != "" {
-			t.Errorf("%s: %s", img.File, diff)
+	for _, ref := range res.References {
+		if diff := cmp.Diff([]string{"default/s"}, ref.PullSecrets); diff != "" {
+			t.Errorf("%s: %s", ref.File, diff)
 		}
 	}
 	if again := s.Result(); !cmp.Equal(res, again) {
@@ -200,8 +200,8 @@ func TestResult(t *testing.T) {
 func TestWindowsReference(t *testing.T) {
 	win := strings.Replace(podDoc, "containers", "os: {name: windows}\n  containers", 1)
 	res, _ := scanString(t, Options{}, win+"---\n"+win)
-	if refs := res.References(); len(refs) != 1 || refs[0].OS != "windows" {
-		t.Errorf("%+v", refs)
+	if images := res.Images(); len(images) != 1 || images[0].OS != "windows" {
+		t.Errorf("%+v", images)
 	}
 }
 

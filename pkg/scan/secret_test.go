@@ -54,7 +54,7 @@ func TestSecretsOfOthers(t *testing.T) {
 		secretDoc(typeDockerConfig, "data", "other", "e30="),
 		secretDoc("kubernetes.io/tls", "stringData", "image", "quay.io/demo/x:1"),
 	} {
-		if res, err := scanString(t, Options{}, src); err != nil || len(res.Secrets) != 0 || len(res.Images) != 0 {
+		if res, err := scanString(t, Options{}, src); err != nil || len(res.Secrets) != 0 || len(res.References) != 0 {
 			t.Errorf("%s: %v, %+v", src, err, res)
 		}
 	}

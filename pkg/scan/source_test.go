@@ -66,8 +66,8 @@ func TestPlaceNested(t *testing.T) {
 		t.Fatal(err)
 	}
 	res := s.Result()
-	if len(res.Images) != 1 || res.Images[0].Line != 4 || res.Images[0].Column != 8 || res.Images[0].Field != "data.x > y > image" {
-		t.Errorf("%+v", res.Images)
+	if len(res.References) != 1 || res.References[0].Line != 4 || res.References[0].Column != 8 || res.References[0].Field != "data.x > y > image" {
+		t.Errorf("%+v", res.References)
 	}
 }
 
