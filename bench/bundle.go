@@ -75,7 +75,7 @@ func (b *bench) bundle(ctx context.Context, w io.Writer) error {
 		if !b.wants(c.key) {
 			continue
 		}
-		b.registry.Set(func(f *registrytest.Faults) { *f = c.faults })
+		b.registry.SetFaults(func(f *registrytest.Faults) { *f = c.faults })
 		run := clone(rows)
 		for round := range b.rounds {
 			for _, i := range rotate(len(run), round) {

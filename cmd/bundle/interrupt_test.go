@@ -117,9 +117,9 @@ func (in *interruptions) round(signal syscall.Signal, after int64, want []byte) 
 	t := in.t
 	out := filepath.Join(t.TempDir(), "out.tar")
 	in.registry.Reset()
-	in.registry.Set(func(f *registrytest.Faults) { f.LinkRate = 40 << 20 }) // so that there is a middle
+	in.registry.SetFaults(func(f *registrytest.Faults) { f.LinkRate = 40 << 20 }) // so that there is a middle
 	told, state := in.interrupt(out, signal, after)
-	in.registry.Set(registrytest.Heal)
+	in.registry.SetFaults(registrytest.NoFaults)
 	if signal != syscall.SIGKILL {
 		if state.ExitCode() != 1 || !strings.Contains(told, "bundle: error: interrupted\nbundle: hint: the same command goes on from here\n") {
 			t.Errorf("%v, and it told:\n%s", state, told)

@@ -124,7 +124,7 @@ func (k *killer) finish(t *testing.T, out string) []byte {
 func (k *killer) round(t *testing.T, at float64, random *rand.Rand) bool {
 	out := filepath.Join(t.TempDir(), "out.tar")
 	k.registry.Reset()
-	k.registry.Set(func(f *registrytest.Faults) { f.LinkRate = killRate })
+	k.registry.SetFaults(func(f *registrytest.Faults) { f.LinkRate = killRate })
 	var due func(registrytest.Counts) bool
 	var wait time.Duration // after that
 	switch {
@@ -139,7 +139,7 @@ func (k *killer) round(t *testing.T, at float64, random *rand.Rand) bool {
 		wait = time.Duration(random.Int64N(int64(30 * time.Millisecond)))
 	}
 	killed := k.kill(t, out, due, wait)
-	k.registry.Set(registrytest.Heal)
+	k.registry.SetFaults(registrytest.NoFaults)
 	held := k.held(t, out)
 	k.registry.Reset()
 	if got := digest.FromBytes(k.finish(t, out)); got != k.want {

@@ -126,7 +126,7 @@ func containerdReads(t *testing.T, s *shelf, file string) {
 func TestReadersOfSigned(t *testing.T) {
 	load := filepath.Join(clitest.Programs(t), "load")
 	s := newShelf(t)
-	raw := registrytest.Must(s.registry.Document("calico/cni", registrytest.CalicoTag))(t)
+	raw := registrytest.Must(s.registry.Manifest("calico/cni", registrytest.CalicoTag))(t)
 	cni := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
 	registrytest.Must(s.registry.AddCosignTag("calico/cni", cni.Digest))(t)
 	registrytest.Must(s.registry.AddReferrer("calico/cni", cni))(t)

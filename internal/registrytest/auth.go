@@ -27,15 +27,15 @@ func (x *exchange) authorizeBasic(policy *Policy) bool {
 		x.fail(http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
 		return false
 	}
-	if !x.actAs(user, policy) {
+	if !x.allowAccount(user, policy) {
 		x.fail(http.StatusForbidden, "DENIED", "requested access to the resource is denied")
 		return false
 	}
 	return true
 }
 
-// actAs enters the account into the log and says whether it may do what is asked.
-func (x *exchange) actAs(user string, policy *Policy) bool {
+// allowAccount enters the account into the log and says whether it may do what is asked.
+func (x *exchange) allowAccount(user string, policy *Policy) bool {
 	x.account = user
 	x.note(func(e *Entry) { e.Account = user })
 	return x.target.repo == "" || policy.allows(user, x.target.repo, x.action())
@@ -60,7 +60,7 @@ func (x *exchange) authorizeBearer(policy *Policy) bool {
 		x.challenge(policy, "")
 		return false
 	}
-	t := x.registry.spend(raw)
+	t := x.registry.useToken(raw)
 	if t == nil {
 		x.challenge(policy, "invalid_token")
 		return false
@@ -69,7 +69,7 @@ func (x *exchange) authorizeBearer(policy *Policy) bool {
 		x.challenge(policy, "insufficient_scope")
 		return false
 	}
-	x.actAs(t.account, policy)
+	x.allowAccount(t.account, policy)
 	return true
 }
 
@@ -83,7 +83,7 @@ func (x *exchange) challenge(policy *Policy, reason string) {
 	}
 	head := fmt.Sprintf("Bearer realm=%q,service=%q", realm, service)
 	if x.target.repo != "" {
-		head += fmt.Sprintf(",scope=%q", "repository:"+x.target.repo+":"+x.wanted())
+		head += fmt.Sprintf(",scope=%q", "repository:"+x.target.repo+":"+x.scopeActions())
 	}
 	if reason != "" {
 		head += fmt.Sprintf(",error=%q", reason)
@@ -93,7 +93,7 @@ func (x *exchange) challenge(policy *Policy, reason string) {
 }
 
 // wanted is the scope's list of actions: who pushes also needs to read.
-func (x *exchange) wanted() string {
+func (x *exchange) scopeActions() string {
 	if a := x.action(); a != "push" {
 		return a
 	}

@@ -40,7 +40,7 @@ func (x *exchange) serveCDN() {
 func (x *exchange) checkCDN() {
 	for _, name := range []string{"Authorization", "Cookie"} {
 		if x.r.Header.Get(name) != "" {
-			x.registry.journal.violate("%s header sent to the second host: %s %s", name, x.r.Method, x.r.URL.Path)
+			x.registry.log.addViolation("%s header sent to the second host: %s %s", name, x.r.Method, x.r.URL.Path)
 		}
 	}
 }
@@ -57,7 +57,7 @@ func (x *exchange) sendBlob() {
 	if !ok {
 		return
 	}
-	x.head("application/octet-stream", d.String(), p.length)
+	x.setHeaders("application/octet-stream", d.String(), p.length)
 	x.Header().Set("Accept-Ranges", "bytes")
 	if p.label != "" {
 		x.Header().Set("Content-Range", p.label)
@@ -66,7 +66,7 @@ func (x *exchange) sendBlob() {
 	if x.r.Method == http.MethodHead {
 		return
 	}
-	corrupt := x.fault(func(f *Faults) bool { return f.Corrupt.take() })
+	corrupt := x.fault(func(f *Faults) bool { return f.Corrupt.use() })
 	if corrupt {
 		x.note(func(e *Entry) { e.Note = "corrupt" })
 	}
@@ -75,7 +75,7 @@ func (x *exchange) sendBlob() {
 
 // stream sends p.length bytes of c from p.from on. It ends early when the client goes.
 func (x *exchange) stream(c content, p part, corrupt bool) {
-	buf := make([]byte, min(maxPiece, p.length))
+	buf := make([]byte, min(maxChunk, p.length))
 	for off, end := p.from, p.from+p.length; off < end; {
 		b := buf[:min(int64(len(buf)), end-off)]
 		if n, err := c.ReadAt(b, off); err != nil && (err != io.EOF || n < len(b)) {
@@ -125,11 +125,11 @@ func (x *exchange) part(size int64) (part, bool) {
 		x.fail(http.StatusRequestedRangeNotSatisfiable, "UNSUPPORTED", "range not satisfiable")
 		return part{}, false
 	}
-	return bend(mode, first, last, size), true
+	return applyRangeMode(mode, first, last, size), true
 }
 
-// bend makes the part for bytes first to last, wrong in the way that mode says.
-func bend(mode RangeMode, first, last, size int64) part {
+// applyRangeMode makes the part for bytes first to last, wrong in the way that mode says.
+func applyRangeMode(mode RangeMode, first, last, size int64) part {
 	if mode == RangesShort {
 		last = first + (last-first)/2
 	}

@@ -7,13 +7,13 @@ import (
 )
 
 // line shapes the traffic of a connection, or of all of them together.
-type line struct {
+type limiter struct {
 	mu   sync.Mutex
 	free time.Time // when all that was sent has passed
 }
 
-// lineKey is where a connection's line is found in the context of its requests.
-type lineKey struct{}
+// limiterKey is where a connection's line is found in the context of its requests.
+type limiterKey struct{}
 
 // lag is how late a sender may wake up and still have its next bytes pass as if it had
 // been on time. Timers wake late by up to a millisecond or so; without this the rate
@@ -22,7 +22,7 @@ const lag = 50 * time.Millisecond
 
 // reserve puts n bytes on the line at time now and tells how long it takes until the
 // last of them has passed, at rate bytes/s.
-func (l *line) reserve(now time.Time, n int, rate int64) time.Duration {
+func (l *limiter) reserve(now time.Time, n int, rate int64) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Sub(l.free) > lag {
@@ -34,17 +34,17 @@ func (l *line) reserve(now time.Time, n int, rate int64) time.Duration {
 
 // Sizes of the pieces a body leaves in, in bytes.
 const (
-	minPiece = 1 << 10
-	maxPiece = 128 << 10
+	minChunk = 1 << 10
+	maxChunk = 128 << 10
 )
 
 // piece is how many bytes to send at once: about a fiftieth of a second at the slower of
 // two rates.
-func piece(connRate, linkRate int64) int {
-	n := int64(maxPiece)
+func chunkSize(connRate, linkRate int64) int {
+	n := int64(maxChunk)
 	for _, rate := range []int64{connRate, linkRate} {
 		if rate > 0 {
-			n = min(n, max(minPiece, rate/50))
+			n = min(n, max(minChunk, rate/50))
 		}
 	}
 	return int(n)
@@ -62,15 +62,15 @@ func (x *exchange) Write(p []byte) (int, error) {
 		part := p[done:]
 		connRate := faultValue(x, func(f *Faults) int64 { return f.ConnRate })
 		linkRate := faultValue(x, func(f *Faults) int64 { return f.LinkRate })
-		part = part[:min(len(part), piece(connRate, linkRate))]
-		part = part[:min(int64(len(part)), x.strike(int64(len(part))))]
+		part = part[:min(len(part), chunkSize(connRate, linkRate))]
+		part = part[:min(int64(len(part)), x.interrupt(int64(len(part))))]
 		if len(part) == 0 {
 			continue // a stall that was released
 		}
-		if !x.shape(len(part), connRate, linkRate) {
+		if !x.throttle(len(part), connRate, linkRate) {
 			return done, x.r.Context().Err()
 		}
-		n, err := x.push(part)
+		n, err := x.writeChunk(part)
 		done += n
 		if err != nil {
 			return done, err
@@ -84,10 +84,10 @@ func (x *exchange) Write(p []byte) (int, error) {
 
 // push sends bytes as they are. The log counts them first: a client that has read them
 // finds them there.
-func (x *exchange) push(p []byte) (int, error) {
+func (x *exchange) writeChunk(p []byte) (int, error) {
 	x.note(func(e *Entry) { e.Bytes += int64(len(p)) })
 	if x.length >= 0 && x.sent+int64(len(p)) >= x.length {
-		x.land()
+		x.endActive()
 	}
 	n, err := x.w.Write(p)
 	x.sent += int64(n)
@@ -105,11 +105,11 @@ func (x *exchange) flush() {
 
 // shape waits until n bytes may have passed the connection and the link; false when the
 // client went meanwhile.
-func (x *exchange) shape(n int, connRate, linkRate int64) bool {
+func (x *exchange) throttle(n int, connRate, linkRate int64) bool {
 	now := time.Now()
 	var d time.Duration
-	if connRate > 0 && x.line != nil {
-		d = x.line.reserve(now, n, connRate)
+	if connRate > 0 && x.limiter != nil {
+		d = x.limiter.reserve(now, n, connRate)
 	}
 	if linkRate > 0 {
 		d = max(d, x.registry.link.reserve(now, n, linkRate))
@@ -119,7 +119,7 @@ func (x *exchange) shape(n int, connRate, linkRate int64) bool {
 
 // strike gives how many of the next n body bytes may leave before a cut or stall, and
 // carries that one out when it is due now. After a stall was released it gives 0 once.
-func (x *exchange) strike(n int64) int64 {
+func (x *exchange) interrupt(n int64) int64 {
 	if x.status != http.StatusOK && x.status != http.StatusPartialContent {
 		return n
 	}
@@ -149,14 +149,14 @@ func (x *exchange) strike(n int64) int64 {
 
 // limit gives how many of the next n bytes may pass when sent have already, and whether
 // the strike is due; that uses it up.
-func (s *Strike) limit(n, sent int64) (int64, bool) {
+func (s *Interrupt) limit(n, sent int64) (int64, bool) {
 	switch left := s.After - sent; {
 	case s.Times == 0 || left >= n:
 		return n, false
 	case left > 0:
 		return left, false
 	default:
-		return 0, s.Times.take()
+		return 0, s.Times.use()
 	}
 }
 

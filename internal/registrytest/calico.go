@@ -68,7 +68,7 @@ var calicoImages = map[string]calicoImage{
 
 // AddCalico puts the three images of calico.yaml into the registry, for each architecture all
 // on one base layer. The result is in the order of [CalicoRepos].
-func (h *Registry) AddCalico(opts CalicoOptions) ([]Added, error) {
+func (reg *Registry) AddCalico(opts CalicoOptions) ([]Added, error) {
 	scale := int64(max(1, opts.Scale))
 	if opts.Archs == nil {
 		opts.Archs = []string{"amd64", "arm64"}
@@ -84,7 +84,7 @@ func (h *Registry) AddCalico(opts CalicoOptions) ([]Added, error) {
 		for _, arch := range opts.Archs {
 			idx.Images = append(idx.Images, opts.image(repo, arch, bases[arch], scale))
 		}
-		added, err := h.AddIndex(repo, CalicoTag, idx)
+		added, err := reg.AddIndex(repo, CalicoTag, idx)
 		if err != nil {
 			return nil, err
 		}
@@ -122,22 +122,22 @@ func (o CalicoOptions) layer(seed, path string, kib int64, files int) *Layer {
 	l.Files = append(l.Files, File{Name: path + "/"})
 	left := kib << 10
 	for i := range files {
-		if i%filesInFolder == 0 {
-			l.Files = append(l.Files, File{Name: fmt.Sprintf("%s/%03d/", path, i/filesInFolder)})
+		if i%filesPerDir == 0 {
+			l.Files = append(l.Files, File{Name: fmt.Sprintf("%s/%03d/", path, i/filesPerDir)})
 		}
 		size := left / int64(files-i)
 		left -= size
-		l.Files = append(l.Files, File{Name: fmt.Sprintf("%s/%03d/%05d", path, i/filesInFolder, i), Size: size, Fill: FillText})
+		l.Files = append(l.Files, File{Name: fmt.Sprintf("%s/%03d/%05d", path, i/filesPerDir, i), Size: size, Fill: FillText})
 	}
 	return l
 }
 
-// filesInFolder is how many files a folder of a layer of many files has.
-const filesInFolder = 50
+// filesPerDir is how many files a folder of a layer of many files has.
+const filesPerDir = 50
 
 // AddPause puts a sandbox image under [PauseRepo] and [PauseTag], one child for each of
 // the programs.
-func (h *Registry) AddPause(programs map[string][]byte) (Added, error) {
+func (reg *Registry) AddPause(programs map[string][]byte) (Added, error) {
 	idx := Index{Format: Docker}
 	for _, arch := range slices.Sorted(maps.Keys(programs)) {
 		idx.Images = append(idx.Images, Image{
@@ -146,5 +146,5 @@ func (h *Registry) AddPause(programs map[string][]byte) (Added, error) {
 			Config: ocispec.ImageConfig{Entrypoint: []string{"/pause"}, User: "65535:65535"},
 		})
 	}
-	return h.AddIndex(PauseRepo, PauseTag, idx)
+	return reg.AddIndex(PauseRepo, PauseTag, idx)
 }

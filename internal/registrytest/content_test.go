@@ -20,7 +20,7 @@ import (
 func index(t *testing.T, h *registrytest.Registry, a registrytest.Added) ocispec.Index {
 	t.Helper()
 	var idx ocispec.Index
-	if err := json.Unmarshal(registrytest.Must(h.Document(a.Repo, a.Tag))(t), &idx); err != nil {
+	if err := json.Unmarshal(registrytest.Must(h.Manifest(a.Repo, a.Tag))(t), &idx); err != nil {
 		t.Fatal(err)
 	}
 	return idx
@@ -213,7 +213,7 @@ func TestDelete(t *testing.T) {
 		}
 	}
 	wantStatus(t, ask(t, "GET", manifestURL(h, "a", a.Digest.String())), 200)
-	if _, err := h.Document("a", "v1"); err == nil {
+	if _, err := h.Manifest("a", "v1"); err == nil {
 		t.Error("read a deleted tag")
 	}
 	if _, err := h.Blob("a", layer); err == nil {
@@ -298,7 +298,7 @@ func TestManyAtOnce(t *testing.T) {
 				repo := fmt.Sprintf("r%d", i)
 				registrytest.Must(h.AddImage(repo, "v1", small(fmt.Sprint(n))))(t)
 				remove := h.AddFaults(registrytest.Faults{Only: registrytest.Filter{Path: "/nobody/"}, Fail: registrytest.Failure{Times: 1}})
-				h.Set(func(f *registrytest.Faults) { f.NoDigest = !f.NoDigest })
+				h.SetFaults(func(f *registrytest.Faults) { f.NoDigest = !f.NoDigest })
 				h.SetPolicy(func(p *registrytest.Policy) { p.Redirect = !p.Redirect })
 				h.SetUsed("x", n)
 				h.Release()

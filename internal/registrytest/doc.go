@@ -7,7 +7,7 @@
 //	if err != nil { ... }
 //	defer h.Close()
 //	set, err := h.AddCalico(registrytest.CalicoOptions{})
-//	h.Set(func(f *registrytest.Faults) { f.Cut = registrytest.Strike{After: 3000, Times: 1} })
+//	h.Set(func(f *registrytest.Faults) { f.Cut = registrytest.Interrupt{After: 3000, Times: 1} })
 //	... pull h.Ref("calico/cni", "v3.28.0") ...
 //	fmt.Println(h.Counts().Counted)
 //
@@ -15,7 +15,7 @@
 //
 // [Policy] says what the registry asks of its clients: logins, pull quotas, redirects to a
 // second host. [Faults] says how it hurts; its zero value hurts nobody. Both are plain
-// structs that may be changed at any moment with [Registry.SetPolicy] and [Registry.Set]; a change
+// structs that may be changed at any moment with [Registry.SetPolicy] and [Registry.SetFaults]; a change
 // also reaches answers that are already under way. The content is made from [Image],
 // [Index] and [Layer] values, the same ones always giving the same digests. What was
 // asked is found in [Registry.Log] and [Registry.Counts].

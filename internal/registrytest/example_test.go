@@ -20,7 +20,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	h.Set(func(f *registrytest.Faults) { f.Cut = registrytest.Strike{After: 100, Times: 1} })
+	h.SetFaults(func(f *registrytest.Faults) { f.Cut = registrytest.Interrupt{After: 100, Times: 1} })
 	for range 3 {
 		res, err := http.Get(h.URL() + "/v2/library/busybox/manifests/1.36")
 		if err != nil {

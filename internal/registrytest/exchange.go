@@ -18,25 +18,25 @@ type exchange struct {
 	target   target
 	account  string
 	entry    *Entry
-	line     *line // the connection's
+	limiter  *limiter // the connection's
 
 	status  int
 	length  int64 // of the body, -1 as long as nobody knows
 	sent    int64 // body bytes
 	stalled bool
-	done    bool // counted out of the flying ones
+	done    bool // counted out of the active ones
 }
 
 // handler answers the requests of one listener.
-func (h *Registry) handler(listener string) http.Handler {
+func (reg *Registry) handler(listener string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &exchange{registry: h, w: w, r: r, listener: listener, target: parseTarget(r.URL.Path), length: -1}
-		if !h.enter(x.target.kind) {
+		x := &exchange{registry: reg, w: w, r: r, listener: listener, target: parseTarget(r.URL.Path), length: -1}
+		if !reg.begin(x.target.kind) {
 			panic(http.ErrAbortHandler)
 		}
-		defer x.leave()
-		x.line, _ = r.Context().Value(lineKey{}).(*line)
-		x.entry = h.journal.begin(Entry{
+		defer x.end()
+		x.limiter, _ = r.Context().Value(limiterKey{}).(*limiter)
+		x.entry = reg.log.begin(Entry{
 			Time: time.Now(), Listener: listener, Host: r.Host, Proto: r.Proto,
 			Method: r.Method, Path: r.URL.Path, Kind: x.target.kind, Repo: x.target.repo, Ref: x.target.ref,
 			Auth: scheme(r.Header.Get("Authorization")), Range: r.Header.Get("Range"), UserAgent: r.UserAgent(),
@@ -55,34 +55,34 @@ func scheme(authorization string) string {
 }
 
 // enter counts a request in; false when the registry is closing.
-func (h *Registry) enter(k Kind) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func (reg *Registry) begin(k Kind) bool {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
 	select {
-	case <-h.closing:
+	case <-reg.closing:
 		return false
 	default:
 	}
-	h.handlers.Add(1)
-	h.flying[k]++
-	h.peaks[k] = max(h.peaks[k], h.flying[k])
+	reg.handlers.Add(1)
+	reg.active[k]++
+	reg.peaks[k] = max(reg.peaks[k], reg.active[k])
 	return true
 }
 
 // land ends the request's time among those being answered: just before its last byte
 // leaves, so that a client that asks one after the other is never seen asking two.
-func (x *exchange) land() {
+func (x *exchange) endActive() {
 	x.registry.mu.Lock()
 	defer x.registry.mu.Unlock()
 	if !x.done {
 		x.done = true
-		x.registry.flying[x.target.kind]--
+		x.registry.active[x.target.kind]--
 	}
 }
 
 // leave counts the exchange out, whatever became of it.
-func (x *exchange) leave() {
-	x.land()
+func (x *exchange) end() {
+	x.endActive()
 	x.registry.handlers.Done()
 }
 
@@ -132,7 +132,7 @@ func (x *exchange) delayed() bool {
 // refused answers instead of the registry proper when the faults say so.
 func (x *exchange) refused() bool {
 	var text string
-	if x.fault(func(f *Faults) bool { text = f.TooManyMsg; return f.TooMany.take() }) {
+	if x.fault(func(f *Faults) bool { text = f.TooManyMsg; return f.TooMany.use() }) {
 		if text == "" {
 			text = "Too Many Requests"
 		}
@@ -140,7 +140,7 @@ func (x *exchange) refused() bool {
 		return true
 	}
 	status := 0
-	if !x.fault(func(f *Faults) bool { status = f.Fail.Status; return f.Fail.Times.take() }) {
+	if !x.fault(func(f *Faults) bool { status = f.Fail.Status; return f.Fail.Times.use() }) {
 		return false
 	}
 	if status == 0 {
@@ -188,7 +188,7 @@ func (x *exchange) WriteHeader(status int) {
 		x.length = n
 	}
 	if x.r.Method == http.MethodHead || x.length == 0 {
-		x.land()
+		x.endActive()
 	}
 	x.w.WriteHeader(status)
 	if x.length > 0 && x.Header().Get("Content-Length") == "" {
@@ -197,7 +197,7 @@ func (x *exchange) WriteHeader(status int) {
 }
 
 // note changes the exchange's entry in the log.
-func (x *exchange) note(change func(*Entry)) { x.registry.journal.edit(x.entry, change) }
+func (x *exchange) note(change func(*Entry)) { x.registry.log.edit(x.entry, change) }
 
 // send answers with a body that is in memory.
 func (x *exchange) send(status int, contentType string, body []byte) {

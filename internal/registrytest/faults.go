@@ -16,7 +16,7 @@ type Times int
 const Always Times = -1
 
 // take uses up one strike and says whether there was one.
-func (t *Times) take() bool {
+func (t *Times) use() bool {
 	if *t > 0 {
 		*t--
 		return true
@@ -24,9 +24,9 @@ func (t *Times) take() bool {
 	return *t < 0
 }
 
-// Strike is a fault in the middle of a body: it strikes answers with status 200 or 206
+// Interrupt is a fault in the middle of a body: it strikes answers with status 200 or 206
 // that have more than After bytes to send, once After bytes have left.
-type Strike struct {
+type Interrupt struct {
 	After int64 // body bytes of this answer, not of the blob
 	Times Times
 }
@@ -70,7 +70,7 @@ func (f Filter) matches(x *exchange) bool {
 }
 
 // Faults are the ways a registry hurts. The zero value hurts nobody; every field stands alone.
-// A pull in tests usually sets one or two of them, see [Registry.Set] and [Registry.AddFaults].
+// A pull in tests usually sets one or two of them, see [Registry.SetFaults] and [Registry.AddFaults].
 type Faults struct {
 	Only Filter // which requests the fields below concern
 
@@ -90,15 +90,15 @@ type Faults struct {
 	Ranges      RangeMode
 
 	// The body.
-	Corrupt  Times  // one bit flipped in the middle of a manifest or blob, under its right digest
-	Cut      Strike // the connection ends
-	Stall    Strike // silence until the client goes, Registry.Release or Registry.Close
-	ConnRate int64  // bytes/s of each connection; 0: unlimited
-	LinkRate int64  // bytes/s of all connections together; 0: unlimited
+	Corrupt  Times     // one bit flipped in the middle of a manifest or blob, under its right digest
+	Cut      Interrupt // the connection ends
+	Stall    Interrupt // silence until the client goes, Registry.Release or Registry.Close
+	ConnRate int64     // bytes/s of each connection; 0: unlimited
+	LinkRate int64     // bytes/s of all connections together; 0: unlimited
 }
 
-// Heal ends all faults; made to be given to [Registry.Set].
-func Heal(f *Faults) { *f = Faults{} }
+// NoFaults ends all faults; made to be given to [Registry.SetFaults].
+func NoFaults(f *Faults) { *f = Faults{} }
 
 // fault asks every set of faults that concerns the exchange, the oldest first, until one
 // says yes. It holds the registry's lock, so pick may count Times down.

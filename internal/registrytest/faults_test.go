@@ -62,7 +62,7 @@ func TestFail(t *testing.T) {
 		{"limited", registrytest.Faults{Fail: registrytest.Failure{Status: 429, Times: 1}}, "GET", layer, []int{429, 200}, "TOOMANYREQUESTS"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			h.Set(func(f *registrytest.Faults) { *f = row.faults })
+			h.SetFaults(func(f *registrytest.Faults) { *f = row.faults })
 			for i, want := range row.want {
 				r := ask(t, row.method, row.url)
 				if r.StatusCode != want {
@@ -78,7 +78,7 @@ func TestFail(t *testing.T) {
 
 func TestFaultsShowWhatIsLeft(t *testing.T) {
 	h, a, _ := startTwo(t, registrytest.Policy{})
-	h.Set(func(f *registrytest.Faults) { f.Fail.Times = 3 })
+	h.SetFaults(func(f *registrytest.Faults) { f.Fail.Times = 3 })
 	ask(t, "GET", layerURL(h, a))
 	if got := h.Faults().Fail.Times; got != 2 {
 		t.Errorf("%d failures left, want 2", got)
@@ -87,7 +87,7 @@ func TestFaultsShowWhatIsLeft(t *testing.T) {
 
 func TestAddFaults(t *testing.T) {
 	h, a, b := startTwo(t, registrytest.Policy{})
-	h.Set(func(f *registrytest.Faults) { f.Fail = registrytest.Failure{Status: 500, Times: 1} })
+	h.SetFaults(func(f *registrytest.Faults) { f.Fail = registrytest.Failure{Status: 500, Times: 1} })
 	removeA := h.AddFaults(registrytest.Faults{Only: registrytest.Filter{Path: "/a/"}, Fail: registrytest.Failure{Status: 501, Times: registrytest.Always}})
 	removeB := h.AddFaults(registrytest.Faults{Only: registrytest.Filter{Path: "/b/"}, Warning: "old"})
 	var got []int
@@ -110,7 +110,7 @@ func TestAddFaults(t *testing.T) {
 func TestHeads(t *testing.T) {
 	h, a, _ := startTwo(t, registrytest.Policy{})
 	address := manifestURL(h, "a", "v1")
-	whole := registrytest.Must(h.Document("a", "v1"))(t)
+	whole := registrytest.Must(h.Manifest("a", "v1"))(t)
 	for _, row := range []struct {
 		name   string
 		faults registrytest.Faults
@@ -154,14 +154,14 @@ func TestHeads(t *testing.T) {
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			h.Set(func(f *registrytest.Faults) { *f = row.faults })
+			h.SetFaults(func(f *registrytest.Faults) { *f = row.faults })
 			head, get := ask(t, "HEAD", address), ask(t, "GET", address)
 			if wrong := row.check(head, get); wrong != "" {
 				t.Errorf("%s: HEAD %d %v, GET %d %v", wrong, head.StatusCode, head.Header, get.StatusCode, get.Header)
 			}
 		})
 	}
-	h.Set(func(f *registrytest.Faults) { *f = registrytest.Faults{NoDigest: true, NoLength: true} })
+	h.SetFaults(func(f *registrytest.Faults) { *f = registrytest.Faults{NoDigest: true, NoLength: true} })
 	r := ask(t, "GET", layerURL(h, a))
 	if r.Header["Docker-Content-Digest"] != nil || r.ContentLength != -1 || len(r.body) != 5632 {
 		t.Errorf("blob: %v with %d bytes", r.Header, len(r.body))
@@ -181,7 +181,7 @@ func TestCorrupt(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			good := ask(t, "GET", row.url)
-			h.Set(func(f *registrytest.Faults) { f.Corrupt, f.Only.Path = 1, "/a/" })
+			h.SetFaults(func(f *registrytest.Faults) { f.Corrupt, f.Only.Path = 1, "/a/" })
 			wantStatus(t, ask(t, "HEAD", row.url), 200)
 			wantStatus(t, ask(t, "GET", layerURL(h, b)), 200)
 			bad, again := ask(t, "GET", row.url), ask(t, "GET", row.url)
@@ -228,7 +228,7 @@ func TestReferrersSwitch(t *testing.T) {
 		t.Error(diff)
 	}
 	wantStatus(t, ask(t, "GET", h.URL()+"/v2/nowhere/referrers/"+a.Digest.String()), 404)
-	h.Set(func(f *registrytest.Faults) { f.NoReferrers = true })
+	h.SetFaults(func(f *registrytest.Faults) { f.NoReferrers = true })
 	wantStatus(t, ask(t, "GET", h.URL()+"/v2/a/referrers/"+a.Digest.String()), 404)
 }
 
@@ -269,7 +269,7 @@ func TestRedirectAndViolations(t *testing.T) {
 
 func TestOneHostHurts(t *testing.T) {
 	h, a, _ := startTwo(t, registrytest.Policy{Redirect: true})
-	h.Set(func(f *registrytest.Faults) {
+	h.SetFaults(func(f *registrytest.Faults) {
 		f.Only.Listener, f.Fail = registrytest.ListenerCDN, registrytest.Failure{Status: 403, Times: 1}
 	})
 	r := ask(t, "GET", layerURL(h, a))
@@ -297,8 +297,8 @@ func TestCut(t *testing.T) {
 		{"behind a range", 1000, "bytes=1000-1999", 1000, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			h.Set(func(f *registrytest.Faults) {
-				*f = registrytest.Faults{Cut: registrytest.Strike{After: row.after, Times: registrytest.Always}}
+			h.SetFaults(func(f *registrytest.Faults) {
+				*f = registrytest.Faults{Cut: registrytest.Interrupt{After: row.after, Times: registrytest.Always}}
 			})
 			for range 2 {
 				r := ask(t, "GET", layerURL(h, a), header("Range", row.rng))
@@ -315,7 +315,7 @@ func TestCut(t *testing.T) {
 
 func TestCutOnce(t *testing.T) {
 	h, a, _ := startTwo(t, registrytest.Policy{})
-	h.Set(func(f *registrytest.Faults) { f.Cut = registrytest.Strike{After: 3000, Times: 1} })
+	h.SetFaults(func(f *registrytest.Faults) { f.Cut = registrytest.Interrupt{After: 3000, Times: 1} })
 	// Short answers do not use the cut up.
 	wantStatus(t, ask(t, "GET", manifestURL(h, "a", "v1")), 200)
 	first, second := ask(t, "GET", layerURL(h, a)), ask(t, "GET", layerURL(h, a))
@@ -332,7 +332,7 @@ func TestCutOnce(t *testing.T) {
 }
 
 func TestCutOverHTTP2(t *testing.T) {
-	h := registrytest.Start(t, registrytest.Options{TLS: true, Faults: registrytest.Faults{Cut: registrytest.Strike{After: 100, Times: 1}}})
+	h := registrytest.Start(t, registrytest.Options{TLS: true, Faults: registrytest.Faults{Cut: registrytest.Interrupt{After: 100, Times: 1}}})
 	a := registrytest.Must(h.AddImage("a", "v1", plain(4000)))(t)
 	tr := secure(t, h)
 	first, second := askWith(t, tr, "GET", layerURL(h, a)), askWith(t, tr, "GET", layerURL(h, a))

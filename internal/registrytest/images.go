@@ -111,7 +111,7 @@ func (f Format) types() (manifest, config string) {
 
 // putImage builds an image, puts all its parts into the repository, and gives the
 // manifest without having put that.
-func (h *Registry) putImage(repo string, img Image) (Manifest, []byte, error) {
+func (reg *Registry) putImage(repo string, img Image) (Manifest, []byte, error) {
 	name := img.Platform
 	if name == "" {
 		name = "linux/amd64"
@@ -122,18 +122,18 @@ func (h *Registry) putImage(repo string, img Image) (Manifest, []byte, error) {
 	}
 	var m Manifest
 	for _, l := range img.Layers {
-		b, err := h.store.layer(l)
+		b, err := reg.store.layer(l)
 		if err != nil {
 			return Manifest{}, nil, err
 		}
-		h.store.add(repo, b.digest, b.content)
+		reg.store.add(repo, b.digest, b.content)
 		m.Layers = append(m.Layers, ocispec.Descriptor{
 			MediaType: layerType(img.Format, l.Compression), Digest: b.digest, Size: b.content.Size(),
 		})
 		m.DiffIDs = append(m.DiffIDs, b.diffID)
 	}
 	manifestType, configType := img.Format.types()
-	if m.Config, err = h.putJSON(repo, configType, configOf(img, platform, m.DiffIDs)); err != nil {
+	if m.Config, err = reg.putJSON(repo, configType, configOf(img, platform, m.DiffIDs)); err != nil {
 		return Manifest{}, nil, err
 	}
 	doc := ocispec.Manifest{
@@ -167,12 +167,12 @@ func configOf(img Image, platform ocispec.Platform, diffIDs []digest.Digest) oci
 }
 
 // putJSON puts v into the repository as a blob.
-func (h *Registry) putJSON(repo, mediaType string, v any) (ocispec.Descriptor, error) {
+func (reg *Registry) putJSON(repo, mediaType string, v any) (ocispec.Descriptor, error) {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("marshal %s: %w", mediaType, err)
 	}
-	d := h.AddBlob(repo, raw)
+	d := reg.AddBlob(repo, raw)
 	d.MediaType = mediaType
 	return d, nil
 }
@@ -184,8 +184,8 @@ func describeBytes(mediaType string, raw []byte) ocispec.Descriptor {
 
 // attestation is an image manifest as BuildKit adds for provenance: it belongs to no
 // platform and names the manifest it speaks of (BuildKit docs, "Attestation storage").
-func (h *Registry) attestation(repo string, of Manifest) (ocispec.Descriptor, []byte, error) {
-	statement, err := h.putJSON(repo, "application/vnd.in-toto+json", map[string]any{
+func (reg *Registry) attestation(repo string, of Manifest) (ocispec.Descriptor, []byte, error) {
+	statement, err := reg.putJSON(repo, "application/vnd.in-toto+json", map[string]any{
 		"_type":         "https://in-toto.io/Statement/v0.1",
 		"predicateType": "https://slsa.dev/provenance/v0.2",
 		"subject":       []map[string]any{{"name": repo, "digest": map[string]string{"sha256": of.Digest.Encoded()}}},
@@ -195,7 +195,7 @@ func (h *Registry) attestation(repo string, of Manifest) (ocispec.Descriptor, []
 		return ocispec.Descriptor{}, nil, err
 	}
 	nowhere := ocispec.Platform{OS: "unknown", Architecture: "unknown"}
-	config, err := h.putJSON(repo, ocispec.MediaTypeImageConfig, configOf(Image{}, nowhere, []digest.Digest{statement.Digest}))
+	config, err := reg.putJSON(repo, ocispec.MediaTypeImageConfig, configOf(Image{}, nowhere, []digest.Digest{statement.Digest}))
 	if err != nil {
 		return ocispec.Descriptor{}, nil, err
 	}

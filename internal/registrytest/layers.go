@@ -44,7 +44,7 @@ type File struct {
 	Minor  int64
 }
 
-// Layer describes a layer. It is built the first time an image with it is added, and must
+// Layer describes a layer. It is builtLayer the first time an image with it is added, and must
 // not change from then on. Images that hold the same *Layer share it.
 type Layer struct {
 	Files       []File
@@ -52,15 +52,15 @@ type Layer struct {
 	Seed        uint64 // of made-up content
 }
 
-// built is a layer as a blob.
-type built struct {
+// builtLayer is a layer as a blob.
+type builtLayer struct {
 	content content
 	digest  digest.Digest
 	diffID  digest.Digest // of the tar
 }
 
 // layer builds l, once.
-func (s *store) layer(l *Layer) (built, error) {
+func (s *store) layer(l *Layer) (builtLayer, error) {
 	s.mu.Lock()
 	b, ok := s.layers[l]
 	s.mu.Unlock()
@@ -69,7 +69,7 @@ func (s *store) layer(l *Layer) (built, error) {
 	}
 	b, err := s.build(l)
 	if err != nil {
-		return built{}, fmt.Errorf("build layer: %w", err)
+		return builtLayer{}, fmt.Errorf("build layer: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,10 +78,10 @@ func (s *store) layer(l *Layer) (built, error) {
 }
 
 // build makes the tar of l and packs it.
-func (s *store) build(l *Layer) (built, error) {
+func (s *store) build(l *Layer) (builtLayer, error) {
 	t, err := tarball(l)
 	if err != nil {
-		return built{}, err
+		return builtLayer{}, err
 	}
 	switch l.Compression {
 	case Gzip, Zstd:
@@ -94,23 +94,23 @@ func (s *store) build(l *Layer) (built, error) {
 }
 
 // plain is an uncompressed layer, whose digest is its diffID.
-func (s *store) plain(t content) (built, error) {
-	c, d, err := s.settle(t)
-	return built{c, d, d}, err
+func (s *store) plain(t content) (builtLayer, error) {
+	c, d, err := s.hashContent(t)
+	return builtLayer{c, d, d}, err
 }
 
 // stored is a layer in stored gzip blocks.
-func (s *store) stored(t content) (built, error) {
+func (s *store) stored(t content) (builtLayer, error) {
 	z, diffID, err := newStoredGzip(t)
 	if err != nil {
-		return built{}, err
+		return builtLayer{}, err
 	}
-	c, d, err := s.settle(z)
-	return built{c, d, diffID}, err
+	c, d, err := s.hashContent(z)
+	return builtLayer{c, d, diffID}, err
 }
 
-// settle hashes content that is made on the fly and keeps it in memory if it is small.
-func (s *store) settle(c content) (content, digest.Digest, error) {
+// hashContent hashes content that is made on the fly and keeps it in memory if it is small.
+func (s *store) hashContent(c content) (content, digest.Digest, error) {
 	h := sha256.New()
 	var w io.Writer = h
 	var keep bytes.Buffer
@@ -127,20 +127,20 @@ func (s *store) settle(c content) (content, digest.Digest, error) {
 }
 
 // pack compresses the tar t into memory or a file.
-func (s *store) pack(t content, c Compression) (built, error) {
-	sp, packed, plain := s.spool(), sha256.New(), sha256.New()
+func (s *store) pack(t content, c Compression) (builtLayer, error) {
+	sp, packed, plain := s.newBlobWriter(), sha256.New(), sha256.New()
 	z, err := compressor(io.MultiWriter(sp, packed), c)
 	if err != nil {
-		return built{}, err
+		return builtLayer{}, err
 	}
 	if err := copyContent(io.MultiWriter(z, plain), t); err != nil {
-		return built{}, err
+		return builtLayer{}, err
 	}
 	if err := z.Close(); err != nil {
-		return built{}, err
+		return builtLayer{}, err
 	}
 	body, err := sp.content()
-	return built{body, digest.NewDigest(digest.SHA256, packed), digest.NewDigest(digest.SHA256, plain)}, err
+	return builtLayer{body, digest.NewDigest(digest.SHA256, packed), digest.NewDigest(digest.SHA256, plain)}, err
 }
 
 // compressor opens the packing end of c. Both kinds give the same bytes on every machine.
@@ -153,7 +153,7 @@ func compressor(w io.Writer, c Compression) (io.WriteCloser, error) {
 
 // copyContent writes all of c to w.
 func copyContent(w io.Writer, c content) error {
-	_, err := io.CopyBuffer(w, struct{ io.Reader }{io.NewSectionReader(c, 0, c.Size())}, make([]byte, 2*maxPiece))
+	_, err := io.CopyBuffer(w, struct{ io.Reader }{io.NewSectionReader(c, 0, c.Size())}, make([]byte, 2*maxChunk))
 	return err
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 // buildLayer builds a layer in a store of its own.
-func buildLayer(t *testing.T, l *Layer) built {
+func buildLayer(t *testing.T, l *Layer) builtLayer {
 	t.Helper()
 	s, err := newStore(t.TempDir())
 	if err != nil {
@@ -30,13 +30,13 @@ func buildLayer(t *testing.T, l *Layer) built {
 	}
 	again, err := s.layer(l)
 	if err != nil || again != b {
-		t.Errorf("built twice: %v, %v", again, err)
+		t.Errorf("builtLayer twice: %v, %v", again, err)
 	}
 	return b
 }
 
 // unpacked reads a layer's tar, having checked its digests.
-func unpacked(t *testing.T, l *Layer, b built) []byte {
+func unpacked(t *testing.T, l *Layer, b builtLayer) []byte {
 	t.Helper()
 	packed := readAll(t, io.NewSectionReader(b.content, 0, b.content.Size()))
 	if got := digest.FromBytes(packed); got != b.digest {

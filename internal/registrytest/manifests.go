@@ -13,41 +13,41 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// keepRaw ends the content types of documents that the registry itself put into the registry.
+// rawSuffix ends the content types of documents that the registry itself put into the registry.
 // The registry checks what calls itself an index and refuses one whose children it
 // lacks; a registry that hurts must be able to hold such a one. Readers never see it.
-const keepRaw = "; raw"
+const rawSuffix = "; raw"
 
-// memo is an http.ResponseWriter that remembers. Manifests are fetched into it, because
+// recorder is an http.ResponseWriter that remembers. Manifests are fetched into it, because
 // the registry holds its lock for as long as an answer takes, and ours may stall.
-type memo struct {
-	head   http.Header
+type recorder struct {
+	header http.Header
 	status int
 	body   bytes.Buffer
 }
 
-func (m *memo) Header() http.Header { return m.head }
-func (m *memo) WriteHeader(status int) {
+func (m *recorder) Header() http.Header { return m.header }
+func (m *recorder) WriteHeader(status int) {
 	if m.status == 0 {
 		m.status = status
 	}
 }
 
-func (m *memo) Write(p []byte) (int, error) {
+func (m *recorder) Write(p []byte) (int, error) {
 	m.WriteHeader(http.StatusOK)
 	return m.body.Write(p)
 }
 
 // ask has the registry answer a request of the registry's own.
-func (h *Registry) ask(method, path, contentType string, body []byte) (*memo, error) {
+func (reg *Registry) do(method, path, contentType string, body []byte) (*recorder, error) {
 	r, err := http.NewRequest(method, path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	r.Header.Set("Content-Type", contentType)
-	m := &memo{head: http.Header{}}
-	h.storage.ServeHTTP(m, r)
-	m.head.Set("Content-Type", strings.TrimSuffix(m.head.Get("Content-Type"), keepRaw))
+	m := &recorder{header: http.Header{}}
+	reg.storage.ServeHTTP(m, r)
+	m.header.Set("Content-Type", strings.TrimSuffix(m.header.Get("Content-Type"), rawSuffix))
 	if m.status >= 400 {
 		return m, fmt.Errorf("%s %s: %d %s", method, path, m.status, bytes.TrimSpace(m.body.Bytes()))
 	}
@@ -63,27 +63,27 @@ func (x *exchange) serveManifest() {
 		return
 	}
 	x.registry.applyMove(x.target)
-	m, err := x.registry.ask(http.MethodGet, x.r.URL.Path, "", nil)
+	m, err := x.registry.do(http.MethodGet, x.r.URL.Path, "", nil)
 	if err != nil {
 		x.send(m.status, "application/json", m.body.Bytes())
 		return
 	}
-	if !x.charge(get) {
+	if !x.countPull(get) {
 		return
 	}
 	body := m.body.Bytes()
-	if get && x.fault(func(f *Faults) bool { return f.Corrupt.take() }) {
+	if get && x.fault(func(f *Faults) bool { return f.Corrupt.use() }) {
 		x.note(func(e *Entry) { e.Note = "corrupt" })
 		body = slices.Clone(body)
 		flip(body, 0, int64(len(body)))
 	}
-	x.head(m.head.Get("Content-Type"), m.head.Get("Docker-Content-Digest"), int64(len(body)))
+	x.setHeaders(m.header.Get("Content-Type"), m.header.Get("Docker-Content-Digest"), int64(len(body)))
 	x.WriteHeader(http.StatusOK)
 	x.body(body)
 }
 
 // head sets the headers that manifests and blobs have in common.
-func (x *exchange) head(contentType, digest string, length int64) {
+func (x *exchange) setHeaders(contentType, digest string, length int64) {
 	x.Header().Set("Content-Type", contentType)
 	if !faultValue(x, func(f *Faults) bool { return f.NoDigest }) {
 		x.Header().Set("Docker-Content-Digest", digest)
@@ -110,7 +110,7 @@ func (x *exchange) serveReferrers() {
 		x.fail(http.StatusNotFound, "NOT_FOUND", "404 page not found")
 		return
 	}
-	m, err := x.registry.ask(http.MethodGet, x.r.URL.Path, "", nil)
+	m, err := x.registry.do(http.MethodGet, x.r.URL.Path, "", nil)
 	if err != nil {
 		x.send(m.status, "application/json", m.body.Bytes())
 		return
@@ -121,7 +121,7 @@ func (x *exchange) serveReferrers() {
 		return
 	}
 	for i := range list.Manifests {
-		x.registry.describe(x.target.repo, &list.Manifests[i])
+		x.registry.completeReferrer(x.target.repo, &list.Manifests[i])
 	}
 	if want := x.r.URL.Query().Get("artifactType"); want != "" {
 		list.Manifests = slices.DeleteFunc(list.Manifests, func(d ocispec.Descriptor) bool { return d.ArtifactType != want })
@@ -138,9 +138,9 @@ func (x *exchange) serveReferrers() {
 
 // describe completes the descriptor of a referrer from its document: the registry knows
 // only config media types, the artifactType field comes before them.
-func (h *Registry) describe(repo string, d *ocispec.Descriptor) {
-	d.MediaType = strings.TrimSuffix(d.MediaType, keepRaw)
-	raw, err := h.Document(repo, d.Digest.String())
+func (reg *Registry) completeReferrer(repo string, d *ocispec.Descriptor) {
+	d.MediaType = strings.TrimSuffix(d.MediaType, rawSuffix)
+	raw, err := reg.Manifest(repo, d.Digest.String())
 	if err != nil {
 		return // deleted between list and look
 	}

@@ -19,11 +19,11 @@ import (
 
 // programSource is what the registry's images run.
 //
-//go:embed testprogram/main.go
+//go:embed imageprogram/main.go
 var programSource []byte
 
 // Program is the static Linux executable of the images that run, for the architecture of
-// this process; see testprogram for what it does. It is built with the go command once
+// this process; see imageprogram for what it does. It is builtLayer with the go command once
 // and then kept in the user's cache folder, below "stowage". Several processes may ask
 // for it at the same time.
 func Program(ctx context.Context) ([]byte, error) { return ProgramFor(ctx, runtime.GOARCH) }

@@ -92,16 +92,16 @@ func TestProgramForOthers(t *testing.T) {
 	if left, err := filepath.Glob(dir + "/build-*"); err != nil || len(left) != 0 {
 		t.Errorf("building left %v, %v", left, err)
 	}
-	// The second time nothing is built: without a go command it still works.
+	// The second time nothing is builtLayer: without a go command it still works.
 	t.Setenv("PATH", "")
 	second, err := program(t.Context(), "arm64", dir)
 	if err != nil || !bytes.Equal(first, second) {
 		t.Errorf("second time: %v, same bytes %v", err, bytes.Equal(first, second))
 	}
 	if _, err := program(t.Context(), "riscv64", dir); err == nil {
-		t.Error("built without a go command")
+		t.Error("builtLayer without a go command")
 	}
 	if _, err := program(t.Context(), "amd64", "/proc/nowhere"); err == nil {
-		t.Error("built in a folder that cannot be")
+		t.Error("builtLayer in a folder that cannot be")
 	}
 }

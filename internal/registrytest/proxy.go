@@ -11,15 +11,15 @@ import (
 // it leads each of Options.Names, on whatever port, to the registry, and refuses all others
 // with 403. A program that is told to pull from docker.io reaches the registry that way
 // without knowing it (with TLS it also needs [Registry.CAPEM]).
-func (h *Registry) Proxy() string { return "http://" + h.proxy }
+func (reg *Registry) Proxy() string { return "http://" + reg.proxy }
 
 // tunnel serves one request to the proxy (RFC 9110 section 9.3.6 for CONNECT).
-func (h *Registry) tunnel(w http.ResponseWriter, r *http.Request) {
+func (reg *Registry) serveProxy(w http.ResponseWriter, r *http.Request) {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(r.Host); err == nil {
 		host = name
 	}
-	if !h.names[host] {
+	if !reg.names[host] {
 		http.Error(w, "registry: this proxy leads nowhere else: "+host, http.StatusForbidden)
 		return
 	}
@@ -27,10 +27,10 @@ func (h *Registry) tunnel(w http.ResponseWriter, r *http.Request) {
 		// The absolute form of RFC 9112 section 3.2.2; the handlers want the path alone.
 		own := r.Clone(r.Context())
 		own.URL.Scheme, own.URL.Host = "", ""
-		h.handler(ListenerRegistry).ServeHTTP(w, own)
+		reg.handler(ListenerRegistry).ServeHTTP(w, own)
 		return
 	}
-	up, err := net.Dial("tcp", h.addr)
+	up, err := net.Dial("tcp", reg.addr)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
@@ -45,16 +45,16 @@ func (h *Registry) tunnel(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.WriteString(down, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		return
 	}
-	if !h.enter(KindOther) {
+	if !reg.begin(KindOther) {
 		return
 	}
-	defer h.handlers.Done()
-	h.join(down, buffered, up)
+	defer reg.handlers.Done()
+	reg.copyBoth(down, buffered, up)
 }
 
 // join copies both ways until either end is done or the registry closes. What the client sent
 // ahead is waiting in first.
-func (h *Registry) join(down net.Conn, first io.Reader, up net.Conn) {
+func (reg *Registry) copyBoth(down net.Conn, first io.Reader, up net.Conn) {
 	over := make(chan struct{})
 	var once sync.Once
 	end := func() { once.Do(func() { close(over) }) }
@@ -63,7 +63,7 @@ func (h *Registry) join(down net.Conn, first io.Reader, up net.Conn) {
 	copies.Go(func() { defer end(); io.Copy(down, up) })
 	select {
 	case <-over:
-	case <-h.closing:
+	case <-reg.closing:
 	}
 	up.Close()
 	down.Close()

@@ -13,23 +13,23 @@ const (
 )
 
 // Used is the number of counted pulls of an account; "" is all anonymous clients.
-func (h *Registry) Used(user string) int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.used[user]
+func (reg *Registry) Used(user string) int {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	return reg.used[user]
 }
 
 // SetUsed sets the number of counted pulls of an account; 0 refills its quota.
-func (h *Registry) SetUsed(user string, n int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.used[user] = n
+func (reg *Registry) SetUsed(user string, n int) {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	reg.used[user] = n
 }
 
 // charge counts a manifest GET if count is set, and puts the quota's headers on. It gives
 // false when the quota was used up already; then nothing is counted (Docker Hub does not
 // charge for refusals) and the exchange is answered.
-func (x *exchange) charge(count bool) bool {
+func (x *exchange) countPull(count bool) bool {
 	h := x.registry
 	h.mu.Lock()
 	quota, window := h.policy.quota(x.account), h.policy.Window

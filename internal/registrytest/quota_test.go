@@ -65,7 +65,7 @@ func TestQuota(t *testing.T) {
 // layerOf is the digest of the only layer of repo:v1.
 func layerOf(t *testing.T, h *registrytest.Registry, repo string) string {
 	t.Helper()
-	raw := registrytest.Must(h.Document(repo, "v1"))(t)
+	raw := registrytest.Must(h.Manifest(repo, "v1"))(t)
 	_, rest, _ := strings.Cut(string(raw), `"layers":`)
 	i := strings.Index(rest, "sha256:")
 	return rest[i : i+len("sha256:")+64]
@@ -101,7 +101,7 @@ func TestQuotaOfAccounts(t *testing.T) {
 func TestAbuseLimit(t *testing.T) {
 	h := startTeams(t, registrytest.Policy{AnonymousQuota: 5})
 	url := manifestURL(h, "library/busybox", "v1")
-	h.Set(func(f *registrytest.Faults) { f.TooMany = 2 })
+	h.SetFaults(func(f *registrytest.Faults) { f.TooMany = 2 })
 	for _, u := range []string{h.URL() + "/v2/", url} {
 		r := ask(t, "GET", u)
 		wantStatus(t, r, 429)
@@ -110,7 +110,7 @@ func TestAbuseLimit(t *testing.T) {
 		}
 	}
 	wantStatus(t, ask(t, "GET", url), 200)
-	h.Set(func(f *registrytest.Faults) {
+	h.SetFaults(func(f *registrytest.Faults) {
 		f.TooMany, f.TooManyMsg = registrytest.Always, "retry-after: 880.092µs, allowed: 44000/minute"
 	})
 	for range 5 {
@@ -123,7 +123,7 @@ func TestAbuseLimit(t *testing.T) {
 	if h.Used("") != 1 {
 		t.Errorf("used %d, want 1", h.Used(""))
 	}
-	h.Set(registrytest.Heal)
+	h.SetFaults(registrytest.NoFaults)
 	wantStatus(t, ask(t, "GET", url), 200)
 }
 
@@ -139,12 +139,12 @@ func TestRetryAfter(t *testing.T) {
 		{"duration", registrytest.RetryDuration(1500 * time.Millisecond), "1.5s"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			h.Set(func(f *registrytest.Faults) { *f = registrytest.Faults{RetryAfter: row.value} })
+			h.SetFaults(func(f *registrytest.Faults) { *f = registrytest.Faults{RetryAfter: row.value} })
 			url := manifestURL(h, "library/busybox", "v1")
 			quota := ask(t, "GET", url)
-			h.Set(func(f *registrytest.Faults) { f.TooMany = 1 })
+			h.SetFaults(func(f *registrytest.Faults) { f.TooMany = 1 })
 			abuse := ask(t, "GET", url)
-			h.Set(func(f *registrytest.Faults) { f.Fail = registrytest.Failure{Status: 502, Times: 1} })
+			h.SetFaults(func(f *registrytest.Faults) { f.Fail = registrytest.Failure{Status: 502, Times: 1} })
 			broken := ask(t, "GET", url)
 			fine := ask(t, "HEAD", url)
 			for i, r := range []reply{quota, abuse, broken, fine} {

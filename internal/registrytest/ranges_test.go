@@ -87,7 +87,7 @@ func TestRangeModes(t *testing.T) {
 		{"any mode without a range", registrytest.RangesForbidden, "", 200, "", 0, size},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			h.Set(func(f *registrytest.Faults) { f.Ranges = row.mode })
+			h.SetFaults(func(f *registrytest.Faults) { f.Ranges = row.mode })
 			r := ask(t, "GET", layerURL(h, a), header("Range", row.head))
 			wantStatus(t, r, row.status)
 			if got := r.Header.Get("Content-Range"); got != row.label {
@@ -103,7 +103,7 @@ func TestRangeModes(t *testing.T) {
 func TestCorruptRange(t *testing.T) {
 	h, a, _ := startTwo(t, registrytest.Policy{})
 	whole := ask(t, "GET", layerURL(h, a)).body
-	h.Set(func(f *registrytest.Faults) { f.Corrupt = registrytest.Always })
+	h.SetFaults(func(f *registrytest.Faults) { f.Corrupt = registrytest.Always })
 	for _, row := range []struct {
 		head        string
 		first, last int

@@ -35,7 +35,7 @@ type Options struct {
 type Registry struct {
 	storage http.Handler // storage protocol: pushes, tag lists, referrers, manifests
 	store   *store
-	journal journal
+	log     requestLog
 	scheme  string
 	names   map[string]bool // host names the proxy accepts
 	ca      *authority      // nil without TLS
@@ -45,7 +45,7 @@ type Registry struct {
 	handlers         sync.WaitGroup
 	closing          chan struct{}
 	closed           sync.Once
-	link             line // shared by all connections, for Faults.LinkRate
+	link             limiter // shared by all connections, for Faults.LinkRate
 
 	mu      sync.Mutex // guards what follows
 	policy  Policy
@@ -55,21 +55,21 @@ type Registry struct {
 	serial  int            // of tokens
 	moves   map[string]*move
 	release chan struct{} // closed and replaced by Release
-	flying  map[Kind]int  // requests being answered
+	active  map[Kind]int  // requests being answered
 	peaks   map[Kind]int
 }
 
 // New opens the listeners and serves until [Registry.Close].
 func New(opts Options) (*Registry, error) {
-	h, err := newRegistry(opts)
+	reg, err := newRegistry(opts)
 	if err != nil {
 		return nil, err
 	}
-	if err := h.listen(opts.Addr); err != nil {
-		h.Close()
+	if err := reg.listen(opts.Addr); err != nil {
+		reg.Close()
 		return nil, fmt.Errorf("start registry: %w", err)
 	}
-	return h, nil
+	return reg, nil
 }
 
 // newRegistry makes a registry that listens nowhere yet.
@@ -79,7 +79,7 @@ func newRegistry(opts Options) (*Registry, error) {
 		return nil, fmt.Errorf("start registry: %w", err)
 	}
 	first := opts.Faults
-	h := &Registry{
+	reg := &Registry{
 		storage: registry.New(
 			registry.Logger(log.New(io.Discard, "", 0)),
 			registry.WithBlobHandler(s),
@@ -87,23 +87,23 @@ func newRegistry(opts Options) (*Registry, error) {
 		store: s, scheme: "http", names: map[string]bool{}, closing: make(chan struct{}),
 		policy: opts.Policy.clone(), faults: []*Faults{&first},
 		tokens: map[string]*token{}, used: map[string]int{}, moves: map[string]*move{},
-		release: make(chan struct{}), flying: map[Kind]int{}, peaks: map[Kind]int{},
+		release: make(chan struct{}), active: map[Kind]int{}, peaks: map[Kind]int{},
 	}
 	for _, n := range opts.Names {
-		h.names[n] = true
+		reg.names[n] = true
 	}
 	if opts.TLS {
-		h.scheme = "https"
-		if h.ca, err = newAuthority(opts.Names); err != nil {
+		reg.scheme = "https"
+		if reg.ca, err = newAuthority(opts.Names); err != nil {
 			s.close()
 			return nil, fmt.Errorf("start registry: %w", err)
 		}
 	}
-	return h, nil
+	return reg, nil
 }
 
 // listen opens the three listeners and serves them.
-func (h *Registry) listen(addr string) error {
+func (reg *Registry) listen(addr string) error {
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
@@ -111,8 +111,8 @@ func (h *Registry) listen(addr string) error {
 	if err != nil {
 		return err
 	}
-	h.addr = main.Addr().String()
-	h.serve(main, h.handler(ListenerRegistry), h.ca)
+	reg.addr = main.Addr().String()
+	reg.serve(main, reg.handler(ListenerRegistry), reg.ca)
 
 	second, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -120,30 +120,30 @@ func (h *Registry) listen(addr string) error {
 	}
 	// Another name form as well as another port: clients that compare host names
 	// only, or ports only, are found out.
-	h.cdn = fmt.Sprintf("localhost:%d", second.Addr().(*net.TCPAddr).Port)
-	h.serve(second, h.handler(ListenerCDN), h.ca)
+	reg.cdn = fmt.Sprintf("localhost:%d", second.Addr().(*net.TCPAddr).Port)
+	reg.serve(second, reg.handler(ListenerCDN), reg.ca)
 
 	proxy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	h.proxy = proxy.Addr().String()
-	h.serve(proxy, http.HandlerFunc(h.tunnel), nil)
+	reg.proxy = proxy.Addr().String()
+	reg.serve(proxy, http.HandlerFunc(reg.serveProxy), nil)
 	return nil
 }
 
 // serve answers l with handler until the registry is closed, over TLS if ca is not nil.
-func (h *Registry) serve(l net.Listener, handler http.Handler, ca *authority) {
+func (reg *Registry) serve(l net.Listener, handler http.Handler, ca *authority) {
 	srv := &http.Server{
 		Handler:           handler,
 		ErrorLog:          log.New(io.Discard, "", 0),
 		ReadHeaderTimeout: time.Minute,
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(ctx, lineKey{}, &line{})
+			return context.WithValue(ctx, limiterKey{}, &limiter{})
 		},
 	}
-	h.servers = append(h.servers, srv)
-	h.handlers.Go(func() {
+	reg.servers = append(reg.servers, srv)
+	reg.handlers.Go(func() {
 		if ca == nil {
 			srv.Serve(l)
 			return
@@ -155,90 +155,90 @@ func (h *Registry) serve(l net.Listener, handler http.Handler, ca *authority) {
 
 // Close ends all connections, waits for the answers under way and removes the folder
 // of big blobs. Closing twice is fine.
-func (h *Registry) Close() error {
+func (reg *Registry) Close() error {
 	var err error
-	h.closed.Do(func() {
-		close(h.closing)
-		for _, s := range h.servers {
+	reg.closed.Do(func() {
+		close(reg.closing)
+		for _, s := range reg.servers {
 			s.Close()
 		}
-		h.handlers.Wait()
-		err = h.store.close()
+		reg.handlers.Wait()
+		err = reg.store.close()
 	})
 	return err
 }
 
 // Host is the registry's host:port, as it stands in image references.
-func (h *Registry) Host() string { return h.addr }
+func (reg *Registry) Host() string { return reg.addr }
 
 // CDNHost is the host:port of the second host.
-func (h *Registry) CDNHost() string { return h.cdn }
+func (reg *Registry) CDNHost() string { return reg.cdn }
 
 // URL is the registry's base, such as "http://127.0.0.1:41234".
-func (h *Registry) URL() string { return h.scheme + "://" + h.addr }
+func (reg *Registry) URL() string { return reg.scheme + "://" + reg.addr }
 
 // Ref is the reference of a tag or digest held by this registry: host:port/repo:tag or
 // host:port/repo@digest.
-func (h *Registry) Ref(repo, ref string) string {
+func (reg *Registry) Ref(repo, ref string) string {
 	sep := ":"
 	if isDigest(ref) {
 		sep = "@"
 	}
-	return h.addr + "/" + repo + sep + ref
+	return reg.addr + "/" + repo + sep + ref
 }
 
 // CAPEM is the certificate of the registry's own authority, PEM encoded; nil without TLS.
-func (h *Registry) CAPEM() []byte {
-	if h.ca == nil {
+func (reg *Registry) CAPEM() []byte {
+	if reg.ca == nil {
 		return nil
 	}
-	return h.ca.pem
+	return reg.ca.pem
 }
 
 // Policy returns a copy of the policy in force.
-func (h *Registry) Policy() Policy {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.policy.clone()
+func (reg *Registry) Policy() Policy {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	return reg.policy.clone()
 }
 
 // SetPolicy changes the policy: f gets it under the registry's lock and must not keep it, nor
 // call the registry.
-func (h *Registry) SetPolicy(f func(*Policy)) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	f(&h.policy)
+func (reg *Registry) SetPolicy(f func(*Policy)) {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	f(&reg.policy)
 }
 
-// Faults returns a copy of the faults of [Registry.Set]; its counters show what is left.
-func (h *Registry) Faults() Faults {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return *h.faults[0]
+// Faults returns a copy of the faults of [Registry.SetFaults]; its counters show what is left.
+func (reg *Registry) Faults() Faults {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	return *reg.faults[0]
 }
 
 // Set changes the faults: f gets them under the registry's lock and must not keep them, nor
-// call the registry. h.Set(registrytest.Heal) ends them all.
-func (h *Registry) Set(f func(*Faults)) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	f(h.faults[0])
+// call the registry. h.Set(registrytest.NoFaults) ends them all.
+func (reg *Registry) SetFaults(f func(*Faults)) {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	f(reg.faults[0])
 }
 
-// AddFaults sets further faults beside those of [Registry.Set], with a filter of their own.
+// AddFaults sets further faults beside those of [Registry.SetFaults], with a filter of their own.
 // Where two disagree about one request, the older one wins. The returned function takes
 // them away again and may be called more than once.
-func (h *Registry) AddFaults(f Faults) (remove func()) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func (reg *Registry) AddFaults(f Faults) (remove func()) {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
 	own := &f
-	h.faults = append(h.faults, own)
+	reg.faults = append(reg.faults, own)
 	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		for i, x := range h.faults {
+		reg.mu.Lock()
+		defer reg.mu.Unlock()
+		for i, x := range reg.faults {
 			if x == own {
-				h.faults = append(h.faults[:i:i], h.faults[i+1:]...)
+				reg.faults = append(reg.faults[:i:i], reg.faults[i+1:]...)
 				return
 			}
 		}
@@ -246,9 +246,9 @@ func (h *Registry) AddFaults(f Faults) (remove func()) {
 }
 
 // Release lets every answer that is stalled at this moment go on.
-func (h *Registry) Release() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	close(h.release)
-	h.release = make(chan struct{})
+func (reg *Registry) Release() {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	close(reg.release)
+	reg.release = make(chan struct{})
 }

@@ -12,28 +12,28 @@ func Start(t testing.TB, opts Options) *Registry {
 	if opts.Dir == "" {
 		opts.Dir = t.TempDir()
 	}
-	h, err := New(opts)
+	reg, err := New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { finish(t, h) })
-	return h
+	t.Cleanup(func() { finish(t, reg) })
+	return reg
 }
 
 // finish closes the registry and looks back at what went on.
-func finish(t testing.TB, h *Registry) {
+func finish(t testing.TB, reg *Registry) {
 	t.Helper()
-	if err := h.Close(); err != nil {
+	if err := reg.Close(); err != nil {
 		t.Errorf("close registry: %v", err)
 	}
-	for _, v := range h.Violations() {
+	for _, v := range reg.Violations() {
 		t.Errorf("violation: %s", v)
 	}
 	if !t.Failed() {
 		return
 	}
 	var log strings.Builder
-	if err := h.WriteLog(&log); err != nil {
+	if err := reg.WriteLog(&log); err != nil {
 		t.Error(err)
 	}
 	t.Logf("requests at the registry:\n%s", log.String())

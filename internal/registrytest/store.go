@@ -34,7 +34,7 @@ type store struct {
 	blobs  map[digest.Digest]content
 	repos  map[string]map[digest.Digest]bool
 	files  []*os.File
-	layers map[*Layer]built
+	layers map[*Layer]builtLayer
 }
 
 // newStore makes an empty store with a folder of its own below parent.
@@ -45,7 +45,7 @@ func newStore(parent string) (*store, error) {
 	}
 	return &store{
 		dir: dir, blobs: map[digest.Digest]content{},
-		repos: map[string]map[digest.Digest]bool{}, layers: map[*Layer]built{},
+		repos: map[string]map[digest.Digest]bool{}, layers: map[*Layer]builtLayer{},
 	}, nil
 }
 
@@ -75,7 +75,7 @@ func (s *store) add(repo string, d digest.Digest, c content) {
 }
 
 // touch makes a repository known.
-func (s *store) touch(repo string) {
+func (s *store) addRepo(repo string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.repos[repo] == nil {
@@ -84,7 +84,7 @@ func (s *store) touch(repo string) {
 }
 
 // known says whether anything was ever put into a repository.
-func (s *store) known(repo string) bool {
+func (s *store) hasRepo(repo string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.repos[repo] != nil
@@ -122,7 +122,7 @@ func (s *store) Get(_ context.Context, repo string, h v1.Hash) (io.ReadCloser, e
 // Put takes a pushed blob, whose digest the reader checks. It is registry.BlobPutHandler.
 func (s *store) Put(_ context.Context, repo string, h v1.Hash, rc io.ReadCloser) error {
 	defer rc.Close()
-	sp := s.spool()
+	sp := s.newBlobWriter()
 	if _, err := io.Copy(sp, rc); err != nil {
 		return err
 	}
@@ -145,55 +145,55 @@ func (s *store) Delete(_ context.Context, repo string, h v1.Hash) error {
 
 // spool is content in the making: written once from the start, in memory as long as it
 // is small and then in a file.
-type spool struct {
+type blobWriter struct {
 	store *store
 	buf   bytes.Buffer
 	file  *os.File
 	size  int64
 }
 
-func (s *store) spool() *spool { return &spool{store: s} }
+func (s *store) newBlobWriter() *blobWriter { return &blobWriter{store: s} }
 
 // Write appends.
-func (s *spool) Write(p []byte) (int, error) {
-	if s.file == nil && s.size+int64(len(p)) >= inMemory {
-		if err := s.spill(); err != nil {
+func (w *blobWriter) Write(p []byte) (int, error) {
+	if w.file == nil && w.size+int64(len(p)) >= inMemory {
+		if err := w.moveToFile(); err != nil {
 			return 0, err
 		}
 	}
 	var n int
 	var err error
-	if s.file != nil {
-		n, err = s.file.Write(p)
+	if w.file != nil {
+		n, err = w.file.Write(p)
 	} else {
-		n, err = s.buf.Write(p)
+		n, err = w.buf.Write(p)
 	}
-	s.size += int64(n)
+	w.size += int64(n)
 	return n, err
 }
 
 // spill goes on in a file.
-func (s *spool) spill() error {
-	f, err := os.CreateTemp(s.store.dir, "blob-")
+func (w *blobWriter) moveToFile() error {
+	f, err := os.CreateTemp(w.store.dir, "blob-")
 	if err != nil {
 		return fmt.Errorf("make file for blob: %w", err)
 	}
-	s.store.mu.Lock()
-	s.store.files = append(s.store.files, f)
-	s.store.mu.Unlock()
-	if _, err := f.Write(s.buf.Bytes()); err != nil {
+	w.store.mu.Lock()
+	w.store.files = append(w.store.files, f)
+	w.store.mu.Unlock()
+	if _, err := f.Write(w.buf.Bytes()); err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(f.Name()), err)
 	}
-	s.file, s.buf = f, bytes.Buffer{}
+	w.file, w.buf = f, bytes.Buffer{}
 	return nil
 }
 
 // content is what was written.
-func (s *spool) content() (content, error) {
-	if s.file == nil {
-		return bytes.NewReader(s.buf.Bytes()), nil
+func (w *blobWriter) content() (content, error) {
+	if w.file == nil {
+		return bytes.NewReader(w.buf.Bytes()), nil
 	}
-	return &fileContent{s.file, s.size}, nil
+	return &fileContent{w.file, w.size}, nil
 }
 
 // fileContent is content in an open file, which the store closes.

@@ -27,9 +27,9 @@ func (t *token) covers(repo, action string) bool {
 // defaultTTL is the life of a token unless the policy says otherwise, as at Docker Hub.
 const defaultTTL = 300 * time.Second
 
-// mint puts a token for the scopes into circulation, with those rights that the policy
+// newToken puts a token for the scopes into circulation, with those rights that the policy
 // allows. It needs h.mu.
-func (h *Registry) mint(account string, scopes []string) (raw string, ttl time.Duration) {
+func (reg *Registry) newToken(account string, scopes []string) (raw string, ttl time.Duration) {
 	t := &token{account: account, access: map[string][]string{}, uses: -1}
 	for _, s := range scopes {
 		repo, actions, ok := parseScope(s)
@@ -37,27 +37,27 @@ func (h *Registry) mint(account string, scopes []string) (raw string, ttl time.D
 			continue
 		}
 		for _, a := range actions {
-			hidden := h.policy.HideMissing && a == "pull" && !h.store.known(repo)
-			if !hidden && h.policy.allows(account, repo, a) {
+			hidden := reg.policy.HideMissing && a == "pull" && !reg.store.hasRepo(repo)
+			if !hidden && reg.policy.allows(account, repo, a) {
 				t.access[repo] = append(t.access[repo], a)
 			}
 		}
 	}
-	if ttl = h.policy.TokenTTL; ttl == 0 {
+	if ttl = reg.policy.TokenTTL; ttl == 0 {
 		ttl = defaultTTL
 	}
 	t.expires = time.Now().Add(ttl)
-	if h.policy.TokenUses > 0 {
-		t.uses = h.policy.TokenUses
+	if reg.policy.TokenUses > 0 {
+		t.uses = reg.policy.TokenUses
 	}
-	return h.circulate("access", t), ttl
+	return reg.addToken("access", t), ttl
 }
 
-// circulate gives the token a name. It needs h.mu.
-func (h *Registry) circulate(kind string, t *token) string {
-	h.serial++
-	raw := fmt.Sprintf("%s-token-%d-of-%s", kind, h.serial, h.addr)
-	h.tokens[raw] = t
+// addToken gives the token a name. It needs h.mu.
+func (reg *Registry) addToken(kind string, t *token) string {
+	reg.serial++
+	raw := fmt.Sprintf("%s-token-%d-of-%s", kind, reg.serial, reg.addr)
+	reg.tokens[raw] = t
 	return raw
 }
 
@@ -68,11 +68,11 @@ func parseScope(s string) (repo string, actions []string, ok bool) {
 	return repo, strings.Split(list, ","), ok && kind == "repository"
 }
 
-// spend uses an access token once; nil when it is unknown or over.
-func (h *Registry) spend(raw string) *token {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	t := h.tokens[raw]
+// useToken uses an access token once; nil when it is unknown or over.
+func (reg *Registry) useToken(raw string) *token {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	t := reg.tokens[raw]
 	if t == nil || t.refresh || t.uses == 0 || !time.Now().Before(t.expires) {
 		return nil
 	}
@@ -84,26 +84,26 @@ func (h *Registry) spend(raw string) *token {
 
 // Token puts an access token into circulation without any request: what a
 // "registrytoken" in a login file holds. Scopes are written "repository:NAME:pull".
-func (h *Registry) Token(user string, scopes ...string) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	raw, _ := h.mint(user, scopes)
+func (reg *Registry) Token(user string, scopes ...string) string {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	raw, _ := reg.newToken(user, scopes)
 	return raw
 }
 
 // IdentityToken puts a refresh token into circulation: what an "identitytoken" in a login
 // file holds. It buys access tokens by POST /token.
-func (h *Registry) IdentityToken(user string) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.circulate("refresh", &token{account: user, refresh: true})
+func (reg *Registry) IdentityToken(user string) string {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	return reg.addToken("refresh", &token{account: user, refresh: true})
 }
 
 // Revoke ends all tokens in circulation, refresh tokens too.
-func (h *Registry) Revoke() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	clear(h.tokens)
+func (reg *Registry) Revoke() {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	clear(reg.tokens)
 }
 
 // serveToken answers /token: GET by Docker's "Token Authentication Specification", POST
@@ -134,7 +134,7 @@ func (x *exchange) tokenByGet(policy *Policy) {
 		return
 	}
 	query := x.r.URL.Query()
-	x.giveToken(user, query, query.Get("offline_token") == "true")
+	x.sendToken(user, query, query.Get("offline_token") == "true")
 }
 
 // tokenByPost takes a password or a refresh token from the form.
@@ -163,7 +163,7 @@ func (x *exchange) tokenByPost(policy *Policy) {
 		x.refuseLogin()
 		return
 	}
-	x.giveToken(user, form, form.Get("access_type") == "offline")
+	x.sendToken(user, form, form.Get("access_type") == "offline")
 }
 
 // refuseLogin answers a wrong name, password or refresh token.
@@ -172,9 +172,9 @@ func (x *exchange) refuseLogin() {
 	x.fail(http.StatusUnauthorized, "UNAUTHORIZED", "incorrect username or password")
 }
 
-// giveToken answers with an access token for the scopes of the request, which may come
+// sendToken answers with an access token for the scopes of the request, which may come
 // as several parameters, as one with spaces, or both.
-func (x *exchange) giveToken(user string, params url.Values, offline bool) {
+func (x *exchange) sendToken(user string, params url.Values, offline bool) {
 	scopes := strings.Fields(strings.Join(params["scope"], " "))
 	x.note(func(e *Entry) { e.Account, e.Scopes = user, scopes })
 	answer := struct {
@@ -187,9 +187,9 @@ func (x *exchange) giveToken(user string, params url.Values, offline bool) {
 	}{IssuedAt: time.Now().UTC().Format(time.RFC3339), Scope: strings.Join(scopes, " ")}
 
 	x.registry.mu.Lock()
-	raw, ttl := x.registry.mint(user, scopes)
+	raw, ttl := x.registry.newToken(user, scopes)
 	if offline {
-		answer.RefreshToken = x.registry.circulate("refresh", &token{account: user, refresh: true})
+		answer.RefreshToken = x.registry.addToken("refresh", &token{account: user, refresh: true})
 	}
 	x.registry.mu.Unlock()
 	answer.Token, answer.AccessToken, answer.ExpiresIn = raw, raw, int(ttl/time.Second)

@@ -106,7 +106,7 @@ func TestRatesAndLatency(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, Policy{}, func(t *testing.T, h *Registry, client *http.Client) {
 				url := addBlob(h, 500_000)
-				h.Set(func(f *Faults) { *f = row.faults })
+				h.SetFaults(func(f *Faults) { *f = row.faults })
 				took := make([]time.Duration, row.par)
 				var wg sync.WaitGroup
 				for i := range took {
@@ -137,7 +137,7 @@ func TestLateWakeUps(t *testing.T) {
 		{"a little late", lag, time.Second - lag},
 		{"idle since", lag + 1, time.Second},
 	} {
-		l := &line{}
+		l := &limiter{}
 		if d := l.reserve(start, 1000, 1000); d != time.Second {
 			t.Errorf("first piece takes %v, want 1s", d)
 		}
@@ -152,11 +152,11 @@ func TestPiece(t *testing.T) {
 		conn, link int64
 		want       int
 	}{
-		{0, 0, maxPiece}, {1, 0, minPiece}, {50 * minPiece, 0, minPiece}, {50*minPiece + 50, 0, minPiece + 1},
-		{50 * maxPiece, 0, maxPiece}, {1 << 40, 0, maxPiece}, {0, 1 << 20, 1 << 20 / 50}, {1 << 22, 1 << 20, 1 << 20 / 50},
+		{0, 0, maxChunk}, {1, 0, minChunk}, {50 * minChunk, 0, minChunk}, {50*minChunk + 50, 0, minChunk + 1},
+		{50 * maxChunk, 0, maxChunk}, {1 << 40, 0, maxChunk}, {0, 1 << 20, 1 << 20 / 50}, {1 << 22, 1 << 20, 1 << 20 / 50},
 	} {
-		if got := piece(row.conn, row.link); got != row.want {
-			t.Errorf("piece(%d, %d) = %d, want %d", row.conn, row.link, got, row.want)
+		if got := chunkSize(row.conn, row.link); got != row.want {
+			t.Errorf("chunkSize(%d, %d) = %d, want %d", row.conn, row.link, got, row.want)
 		}
 	}
 }
@@ -189,7 +189,7 @@ func TestTokensExpire(t *testing.T) {
 func TestStallUntilRelease(t *testing.T) {
 	bubble(t, Policy{}, func(t *testing.T, h *Registry, client *http.Client) {
 		url := addBlob(h, 5000)
-		h.Set(func(f *Faults) { f.Stall = Strike{After: 3000, Times: 1} })
+		h.SetFaults(func(f *Faults) { f.Stall = Interrupt{After: 3000, Times: 1} })
 		res, err := client.Get(url)
 		if err != nil {
 			t.Fatal(err)
@@ -233,7 +233,7 @@ func TestStallEnds(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, Policy{}, func(t *testing.T, h *Registry, client *http.Client) {
-				h.Set(func(f *Faults) { f.Stall = Strike{After: 10, Times: Always} })
+				h.SetFaults(func(f *Faults) { f.Stall = Interrupt{After: 10, Times: Always} })
 				ctx, gone := context.WithCancel(t.Context())
 				defer gone()
 				req, err := http.NewRequestWithContext(ctx, "GET", addBlob(h, 5000), nil)
@@ -253,7 +253,7 @@ func TestStallEnds(t *testing.T) {
 				synctest.Wait()
 				h.mu.Lock()
 				defer h.mu.Unlock()
-				if n := h.flying[KindBlob]; n != 0 {
+				if n := h.active[KindBlob]; n != 0 {
 					t.Errorf("%d answers still under way", n)
 				}
 			})
@@ -264,7 +264,7 @@ func TestStallEnds(t *testing.T) {
 func TestClientGoesWhileWaiting(t *testing.T) {
 	for _, faults := range []Faults{{Latency: time.Hour}, {ConnRate: 1}} {
 		bubble(t, Policy{}, func(t *testing.T, h *Registry, client *http.Client) {
-			h.Set(func(f *Faults) { *f = faults })
+			h.SetFaults(func(f *Faults) { *f = faults })
 			client.Timeout = time.Minute
 			res, err := client.Get(addBlob(h, 5000))
 			if err == nil {
@@ -291,7 +291,7 @@ func TestPeak(t *testing.T) {
 		if got := h.Peak(KindBlob); got != 1 {
 			t.Errorf("peak %d one after the other, want 1", got)
 		}
-		h.Set(func(f *Faults) { f.Latency = time.Second })
+		h.SetFaults(func(f *Faults) { f.Latency = time.Second })
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() { fetch(t, client, url) })
@@ -313,7 +313,7 @@ func TestSpoolBoundary(t *testing.T) {
 	}
 	defer s.close()
 	for _, n := range []int{0, 1, inMemory - 1, inMemory, inMemory + 1} {
-		sp := s.spool()
+		sp := s.newBlobWriter()
 		for _, part := range [][]byte{make([]byte, n/2), make([]byte, n-n/2)} {
 			if _, err := sp.Write(part); err != nil {
 				t.Fatal(err)

@@ -155,7 +155,7 @@ func (s *shelf) describe(d *archive.Draft, w wanted) (archive.Image, error) {
 		}
 	}
 	for _, doc := range documents {
-		raw, err := s.registry.Document(a.Repo, doc.Digest.String())
+		raw, err := s.registry.Manifest(a.Repo, doc.Digest.String())
 		if err != nil {
 			return img, err
 		}

@@ -180,7 +180,7 @@ func indexLast(s *shelf, w *tarWriter, name string) {
 		}
 		seen[d.Digest] = true
 	}
-	raw, err := s.registry.Document(s.added[name].Repo, m.Descriptor.Digest.String())
+	raw, err := s.registry.Manifest(s.added[name].Repo, m.Descriptor.Digest.String())
 	must(s.t, err)
 	w.file("blobs/sha256/"+m.Descriptor.Digest.Encoded(), raw)
 	w.json("oci-layout", ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion})

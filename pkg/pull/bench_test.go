@@ -78,7 +78,7 @@ func BenchmarkFetch(b *testing.B) {
 		{"50MBps/ranges", 50e6, nothing{blob.Size}},
 	} {
 		b.Run(run.name, func(b *testing.B) {
-			h.Set(func(f *registrytest.Faults) { f.ConnRate = run.rate })
+			h.SetFaults(func(f *registrytest.Faults) { f.ConnRate = run.rate })
 			h.Reset()
 			b.ReportAllocs()
 			for b.Loop() {

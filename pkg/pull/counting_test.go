@@ -151,7 +151,7 @@ func TestDigests(t *testing.T) {
 	if n := h.Counts(); n.ManifestHeads != 2 || n.ManifestGets != 0 || n.BlobGets != 0 {
 		t.Errorf("%d HEADs, %d GETs, want 2 and none", n.ManifestHeads, n.ManifestGets)
 	}
-	h.Set(func(f *registrytest.Faults) { f.HeadStatus = 405 })
+	h.SetFaults(func(f *registrytest.Faults) { f.HeadStatus = 405 })
 	_, failures, err = c.Digests(t.Context(), refs(h.Ref("a/b", "v1")))
 	if err != nil || len(failures) != 1 || !strings.Contains(failures[0].Err.Error(), "HEAD") || h.Counts().ManifestGets != 0 {
 		t.Errorf("without HEAD: %v, %v", failures, err)

@@ -19,20 +19,20 @@ func TestFetchFromServersThatHurt(t *testing.T) {
 	blobs := registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindBlob}}
 	for name, f := range map[string]registrytest.Faults{
 		"good":                              {},
-		"cuts every 70000 bytes":            {Cut: registrytest.Strike{After: 70_000, Times: registrytest.Always}},
-		"cuts once, ignores ranges":         {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesIgnored},
-		"cuts once, 400 for ranges":         {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesBadRequest},
-		"cuts once, 403 for ranges":         {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesForbidden},
-		"cuts once, 416 for ranges":         {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesUnsatisfiable},
-		"cuts once, wrong Content-Range":    {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesWrongHeader},
-		"cuts once, wrong bytes in ranges":  {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesWrongBytes},
-		"cuts once, short ranges":           {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesShort},
-		"cuts once, closed ranges only":     {Cut: registrytest.Strike{After: 70_000, Times: 1}, Ranges: registrytest.RangesClosedOnly},
+		"cuts every 70000 bytes":            {Cut: registrytest.Interrupt{After: 70_000, Times: registrytest.Always}},
+		"cuts once, ignores ranges":         {Cut: registrytest.Interrupt{After: 70_000, Times: 1}, Ranges: registrytest.RangesIgnored},
+		"cuts once, 400 for ranges":         {Cut: registrytest.Interrupt{After: 70_000, Times: 1}, Ranges: registrytest.RangesBadRequest},
+		"cuts once, 403 for ranges":         {Cut: registrytest.Interrupt{After: 70_000, Times: 1}, Ranges: registrytest.RangesForbidden},
+		"cuts once, 416 for ranges":         {Cut: registrytest.Interrupt{After: 70_000, Times: 1}, Ranges: registrytest.RangesUnsatisfiable},
+		"cuts once, wrong Content-Range":    {Cut: registrytest.Interrupt{After: 70_000, Times: 1}, Ranges: registrytest.RangesWrongHeader},
+		"cuts once, wrong bytes in ranges":  {Cut: registrytest.Interrupt{After: 70_000, Times: 1}, Ranges: registrytest.RangesWrongBytes},
+		"cuts once, short ranges":           {Cut: registrytest.Interrupt{After: 70_000, Times: 1}, Ranges: registrytest.RangesShort},
+		"cuts once, closed ranges only":     {Cut: registrytest.Interrupt{After: 70_000, Times: 1}, Ranges: registrytest.RangesClosedOnly},
 		"503 three times":                   {Fail: registrytest.Failure{Times: 3}},
 		"no Content-Length":                 {NoLength: true},
-		"stalls once":                       {Stall: registrytest.Strike{After: 70_000, Times: 1}},
+		"stalls once":                       {Stall: registrytest.Interrupt{After: 70_000, Times: 1}},
 		"abuse limit":                       {TooMany: 2},
-		"cuts before any byte, three times": {Cut: registrytest.Strike{After: 0, Times: 3}},
+		"cuts before any byte, three times": {Cut: registrytest.Interrupt{After: 0, Times: 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, ref, layer, raw := content(t, registrytest.Options{Policy: registrytest.Policy{Redirect: true, Auth: registrytest.AuthBearer}}, size)
@@ -43,7 +43,7 @@ func TestFetchFromServersThatHurt(t *testing.T) {
 			})
 			resolve(t, c, ref)
 			f.Only = blobs
-			h.Set(func(faults *registrytest.Faults) { *faults = f })
+			h.SetFaults(func(faults *registrytest.Faults) { *faults = f })
 			s := newSink(layer)
 			if err := c.Fetch(t.Context(), layer, s); err != nil {
 				t.Fatal(err)
@@ -89,7 +89,7 @@ func TestFetchNamesWhoSendsWrongBytes(t *testing.T) {
 	h, ref, layer, _ := content(t, registrytest.Options{}, 1000)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
-	h.Set(func(f *registrytest.Faults) {
+	h.SetFaults(func(f *registrytest.Faults) {
 		f.Only, f.Corrupt = registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindBlob}}, registrytest.Always
 	})
 	err := c.Fetch(t.Context(), layer, newSink(layer))

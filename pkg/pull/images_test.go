@@ -55,7 +55,7 @@ func TestOddIndexes(t *testing.T) {
 		return ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
 	}
 	embedded := bare(amd)
-	embedded.Data = registrytest.Must(h.Document("a/b", amd.Digest.String()))(t)
+	embedded.Data = registrytest.Must(h.Manifest("a/b", amd.Digest.String()))(t)
 	addIndex(t, h, "a/b", "nested", inner)
 	addIndex(t, h, "a/b", "no-platforms", bare(arm), bare(amd))
 	addIndex(t, h, "a/b", "artifacts", bare(chart))

@@ -233,7 +233,7 @@ func TestAbuseLimitOfMinutes(t *testing.T) {
 	k := &clock{}
 	c.sleep = k.sleep
 	resolve(t, c, ref)
-	h.Set(func(f *registrytest.Faults) { f.TooMany = 20 })
+	h.SetFaults(func(f *registrytest.Faults) { f.TooMany = 20 })
 	if err := c.Fetch(t.Context(), layer, newSink(layer)); err != nil {
 		t.Error(err)
 	}
@@ -251,7 +251,7 @@ func TestAbuseLimitForEver(t *testing.T) {
 			if kind == registrytest.KindBlob {
 				resolve(t, c, ref)
 			}
-			h.Set(func(f *registrytest.Faults) { f.Only.Kinds, f.TooMany = []registrytest.Kind{kind}, registrytest.Always })
+			h.SetFaults(func(f *registrytest.Faults) { f.Only.Kinds, f.TooMany = []registrytest.Kind{kind}, registrytest.Always })
 			var err error
 			if kind == registrytest.KindBlob {
 				err = c.Fetch(t.Context(), layer, newSink(layer))

@@ -292,8 +292,8 @@ func TestResolveAtOrigin(t *testing.T) {
 		}
 	})
 	t.Run("the mirror lies", func(t *testing.T) {
-		mirror.Set(func(f *registrytest.Faults) { f.Corrupt = registrytest.Always })
-		defer mirror.Set(registrytest.Heal)
+		mirror.SetFaults(func(f *registrytest.Faults) { f.Corrupt = registrytest.Always })
+		defer mirror.SetFaults(registrytest.NoFaults)
 		if _, images, failures := ask(t); len(failures) > 0 || images[0].Target.Digest != added.Digest {
 			t.Errorf("%v, %v, want it from the origin", images, failures)
 		}
@@ -303,18 +303,18 @@ func TestResolveAtOrigin(t *testing.T) {
 	})
 	t.Run("both fail", func(t *testing.T) {
 		only := registrytest.Faults{Fail: registrytest.Failure{Status: 500, Times: registrytest.Always}, Only: registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindManifest}, Methods: []string{"GET"}}}
-		mirror.Set(func(f *registrytest.Faults) { *f = only })
-		origin.Set(func(f *registrytest.Faults) { *f = only })
-		defer mirror.Set(registrytest.Heal)
-		defer origin.Set(registrytest.Heal)
+		mirror.SetFaults(func(f *registrytest.Faults) { *f = only })
+		origin.SetFaults(func(f *registrytest.Faults) { *f = only })
+		defer mirror.SetFaults(registrytest.NoFaults)
+		defer origin.SetFaults(registrytest.NoFaults)
 		_, _, failures := ask(t)
 		if len(failures) != 1 || !strings.Contains(failures[0].Err.Error(), mirror.Host()) || !strings.Contains(failures[0].Err.Error(), origin.Host()) {
 			t.Errorf("failures %v, want one that names both", failures)
 		}
 	})
 	t.Run("the origin is away", func(t *testing.T) {
-		origin.Set(func(f *registrytest.Faults) { f.Fail = registrytest.Failure{Status: 502, Times: registrytest.Always} })
-		defer origin.Set(registrytest.Heal)
+		origin.SetFaults(func(f *registrytest.Faults) { f.Fail = registrytest.Failure{Status: 502, Times: registrytest.Always} })
+		defer origin.SetFaults(registrytest.NoFaults)
 		if _, images, failures := ask(t); len(images) > 0 || len(failures) != 1 {
 			t.Errorf("%v: a tag was taken from a mirror that nobody trusts", images)
 		}
@@ -381,9 +381,9 @@ func TestHTTP2Ranges(t *testing.T) {
 	h, ref, layer, raw := content(t, registrytest.Options{TLS: true}, 8*mib)
 	c := newClient(t, func(o *Options) { o.CA = h.CAPEM() })
 	resolve(t, c, ref)
-	h.Set(func(f *registrytest.Faults) {
+	h.SetFaults(func(f *registrytest.Faults) {
 		f.Only.Kinds = []registrytest.Kind{registrytest.KindBlob}
-		f.Cut = registrytest.Strike{After: mib, Times: 3}
+		f.Cut = registrytest.Interrupt{After: mib, Times: 3}
 	})
 	s := newPieces(layer)
 	c.piece = mib
@@ -443,7 +443,7 @@ func TestMirrorLimitToldOnce(t *testing.T) {
 			}
 			mirror.SetUsed("", 1)
 			if gone {
-				origin.Set(func(f *registrytest.Faults) { f.Fail = registrytest.Failure{Status: 404, Times: registrytest.Always} })
+				origin.SetFaults(func(f *registrytest.Faults) { f.Fail = registrytest.Failure{Status: 404, Times: registrytest.Always} })
 			}
 			var mu sync.Mutex
 			var told []string

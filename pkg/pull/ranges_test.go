@@ -81,7 +81,7 @@ func TestBigBlobsComeInRanges(t *testing.T) {
 	blobs := registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindBlob}}
 	for name, f := range map[string]registrytest.Faults{
 		"good":                    {},
-		"cuts every 70000 bytes":  {Cut: registrytest.Strike{After: 70_000, Times: registrytest.Always}},
+		"cuts every 70000 bytes":  {Cut: registrytest.Interrupt{After: 70_000, Times: registrytest.Always}},
 		"ignores ranges":          {Ranges: registrytest.RangesIgnored},
 		"400 for ranges":          {Ranges: registrytest.RangesBadRequest},
 		"403 for ranges":          {Ranges: registrytest.RangesForbidden},
@@ -91,11 +91,11 @@ func TestBigBlobsComeInRanges(t *testing.T) {
 		"short ranges":            {Ranges: registrytest.RangesShort},
 		"closed ranges only":      {Ranges: registrytest.RangesClosedOnly},
 		"503 five times":          {Fail: registrytest.Failure{Times: 5}},
-		"stalls three times":      {Stall: registrytest.Strike{After: 30_000, Times: 3}},
+		"stalls three times":      {Stall: registrytest.Interrupt{After: 30_000, Times: 3}},
 		"limits the pace":         {TooMany: 6},
-		"cuts before any byte":    {Cut: registrytest.Strike{After: 0, Times: 4}},
-		"ignores ranges and cuts": {Ranges: registrytest.RangesIgnored, Cut: registrytest.Strike{After: 600_000, Times: 1}},
-		"refuses ranges and cuts": {Ranges: registrytest.RangesBadRequest, Cut: registrytest.Strike{After: 600_000, Times: 1}},
+		"cuts before any byte":    {Cut: registrytest.Interrupt{After: 0, Times: 4}},
+		"ignores ranges and cuts": {Ranges: registrytest.RangesIgnored, Cut: registrytest.Interrupt{After: 600_000, Times: 1}},
+		"refuses ranges and cuts": {Ranges: registrytest.RangesBadRequest, Cut: registrytest.Interrupt{After: 600_000, Times: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, ref, layer, raw := content(t, registrytest.Options{Policy: registrytest.Policy{Redirect: true, Auth: registrytest.AuthBearer}}, mib)
@@ -107,7 +107,7 @@ func TestBigBlobsComeInRanges(t *testing.T) {
 			resolve(t, c, ref)
 			h.Reset()
 			f.Only, f.ConnRate = blobs, 4*mib
-			h.Set(func(faults *registrytest.Faults) { *faults = f })
+			h.SetFaults(func(faults *registrytest.Faults) { *faults = f })
 			s := newPieces(layer)
 			if err := fetchPieces(t, c, s); err != nil {
 				t.Fatal(err)
@@ -192,9 +192,9 @@ func TestStopsInTheMiddle(t *testing.T) {
 	c := newClient(t, nil)
 	resolve(t, c, ref)
 	c.piece = 64 << 10
-	h.Set(func(f *registrytest.Faults) {
+	h.SetFaults(func(f *registrytest.Faults) {
 		f.Only.Kinds = []registrytest.Kind{registrytest.KindBlob}
-		f.Stall = registrytest.Strike{After: 10_000, Times: registrytest.Always}
+		f.Stall = registrytest.Interrupt{After: 10_000, Times: registrytest.Always}
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -214,7 +214,7 @@ func TestHelpersMeetAFullDisk(t *testing.T) {
 	h, ref, layer, _ := content(t, registrytest.Options{}, mib)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
-	h.Set(func(f *registrytest.Faults) {
+	h.SetFaults(func(f *registrytest.Faults) {
 		f.Only.Kinds = []registrytest.Kind{registrytest.KindBlob}
 		f.ConnRate = 4 * mib
 	})

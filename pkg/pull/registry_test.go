@@ -288,7 +288,7 @@ func TestPullLimitStops(t *testing.T) {
 		registrytest.Must(h.AddImage(repo, "v1", registrytest.Image{Layers: []*registrytest.Layer{{Files: []registrytest.File{{Name: "f", Size: int64(i)}}}}}))(t)
 		names = append(names, h.Ref(repo, "v1"))
 	}
-	h.Set(func(f *registrytest.Faults) { f.RetryAfter = registrytest.RetrySeconds(time.Hour) })
+	h.SetFaults(func(f *registrytest.Faults) { f.RetryAfter = registrytest.RetrySeconds(time.Hour) })
 	var asked Estimate
 	c := newClient(t, func(o *Options) { o.Jobs = 1; o.Before = func(e Estimate) error { asked = e; return nil } })
 	images, failures, err := c.Resolve(t.Context(), refs(names...))
@@ -397,7 +397,7 @@ func TestNotUsable(t *testing.T) {
 // TestWrongManifest: bytes that are not what the digest names are nobody's image.
 func TestWrongManifest(t *testing.T) {
 	h, ref, _, _ := content(t, registrytest.Options{}, 10)
-	h.Set(func(f *registrytest.Faults) {
+	h.SetFaults(func(f *registrytest.Faults) {
 		f.Only, f.Corrupt = registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindManifest}, Methods: []string{"GET"}}, registrytest.Always
 	})
 	docs := &memory{}

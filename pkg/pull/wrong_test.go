@@ -112,10 +112,10 @@ func TestWrongOnce(t *testing.T) {
 // breaks the second time is taken up without one.
 func TestOnceMoreWithoutRanges(t *testing.T) {
 	w := newLies(t)
-	w.mirror.Set(func(f *registrytest.Faults) {
+	w.mirror.SetFaults(func(f *registrytest.Faults) {
 		f.Only.Kinds = []registrytest.Kind{registrytest.KindBlob}
 		f.Ranges = registrytest.RangesWrongBytes
-		f.Cut = registrytest.Strike{After: 100_000, Times: 4} // the whole, two ranges of it, the whole once more
+		f.Cut = registrytest.Interrupt{After: 100_000, Times: 4} // the whole, two ranges of it, the whole once more
 	})
 	s := newPieces(w.layer)
 	if err := w.client.Fetch(t.Context(), w.layer, s); err != nil || !bytes.Equal(s.b, w.raw) {
@@ -134,7 +134,7 @@ func TestOnceMoreWithoutRanges(t *testing.T) {
 // else is asked, or accused.
 func TestPipeTakesNothingBack(t *testing.T) {
 	w := newLies(t)
-	w.mirror.Set(func(f *registrytest.Faults) { f.Corrupt = registrytest.Always })
+	w.mirror.SetFaults(func(f *registrytest.Faults) { f.Corrupt = registrytest.Always })
 	err := w.client.Fetch(t.Context(), w.layer, &pipe{newSink(w.layer)})
 	var wrong *ContentError
 	if !errors.As(err, &wrong) || wrong.Host != w.mirror.Host() || strings.Contains(err.Error(), w.origin.Host()+" sent wrong") {

@@ -90,7 +90,7 @@ func hostsConfig(t *testing.T, m *machine, h *registrytest.Registry) string {
 	return fmt.Sprintf("[plugins.\"io.containerd.cri.v1.images\".registry]\nconfig_path = %q\n", dir)
 }
 
-// pullSecret is the secret that "kubectl create secret docker-hub regcred" makes.
+// pullSecret is the secret that "kubectl create secret docker-registry regcred" makes.
 func pullSecret(t *testing.T, a registrytest.Account, h *registrytest.Registry) any {
 	t.Helper()
 	raw, err := json.Marshal(map[string]any{"auths": map[string]any{h.Host(): map[string]string{"username": a.User, "password": a.Password}}})

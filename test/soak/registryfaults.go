@@ -86,10 +86,10 @@ func registryFaults() []*registryFault {
 			return registrytest.Faults{Only: blobs, Fail: registrytest.Failure{Status: 404, Times: few(d)}}
 		}),
 		fault("cut blobs", []int{1}, func(d dice) registrytest.Faults {
-			return registrytest.Faults{Only: blobs, Cut: registrytest.Strike{After: int64(d.between(0, 200_000)), Times: few(d) * 2}}
+			return registrytest.Faults{Only: blobs, Cut: registrytest.Interrupt{After: int64(d.between(0, 200_000)), Times: few(d) * 2}}
 		}),
 		fault("cut manifests", []int{1}, func(d dice) registrytest.Faults {
-			return registrytest.Faults{Only: manifests, Cut: registrytest.Strike{After: int64(d.between(0, 300)), Times: few(d)}}
+			return registrytest.Faults{Only: manifests, Cut: registrytest.Interrupt{After: int64(d.between(0, 300)), Times: few(d)}}
 		}),
 		fault("wrong bytes in blobs", []int{1}, func(d dice) registrytest.Faults {
 			return registrytest.Faults{Only: blobs, Corrupt: few(d)}
@@ -103,7 +103,7 @@ func registryFaults() []*registryFault {
 		fault("ranges ignored or wrong", []int{1}, func(d dice) registrytest.Faults {
 			return registrytest.Faults{
 				Ranges: registrytest.RangeMode(d.between(int(registrytest.RangesIgnored), int(registrytest.RangesShort))),
-				Cut:    registrytest.Strike{After: int64(d.between(0, 200_000)), Times: few(d)}, Only: blobs,
+				Cut:    registrytest.Interrupt{After: int64(d.between(0, 200_000)), Times: few(d)}, Only: blobs,
 			}
 		}),
 		fault("slow", nil, func(d dice) registrytest.Faults {
@@ -164,7 +164,7 @@ func limits() []*registryFault {
 			return nil
 		}},
 		{name: "stall", set: func(d dice, h *hurting) []string {
-			h.AddFaults(registrytest.Faults{Stall: registrytest.Strike{After: int64(d.between(0, 100_000)), Times: few(d)}})
+			h.AddFaults(registrytest.Faults{Stall: registrytest.Interrupt{After: int64(d.between(0, 100_000)), Times: few(d)}})
 			for i := range 40 {
 				h.after(time.Duration(i+1)*200*time.Millisecond, h.Release)
 			}

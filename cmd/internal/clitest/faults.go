@@ -22,7 +22,7 @@ import (
 //
 // TIMES is a number or "always".
 func setFaults(ts *testscript.TestScript, h *registrytest.Registry, args []string) error {
-	h.Set(func(f *registrytest.Faults) {
+	h.SetFaults(func(f *registrytest.Faults) {
 		pairs(ts, args, func(key, value string) { setFault(ts, f, key, value) })
 	})
 	return nil

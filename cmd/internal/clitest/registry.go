@@ -79,7 +79,7 @@ func init() {
 		"move": moveTag,
 		"set":  setFaults,
 		"heal": func(_ *testscript.TestScript, h *registrytest.Registry, _ []string) error {
-			h.Set(registrytest.Heal)
+			h.SetFaults(registrytest.NoFaults)
 			return nil
 		},
 		"wait": waitStalled,
@@ -265,7 +265,7 @@ func (s imageSpec) image(ts *testscript.TestScript, repo, platform string) (regi
 // sign adds something about what a tag means.
 func sign(h *registrytest.Registry, ref string, add func(string, ocispec.Descriptor) (registrytest.Added, error)) error {
 	repo, tag, _ := strings.Cut(ref, ":")
-	raw, err := h.Document(repo, tag)
+	raw, err := h.Manifest(repo, tag)
 	if err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ func sign(h *registrytest.Registry, ref string, add func(string, ocispec.Descrip
 }
 
 func moveTag(_ *testscript.TestScript, h *registrytest.Registry, args []string) error {
-	raw, err := h.Document(args[0], args[2])
+	raw, err := h.Manifest(args[0], args[2])
 	if err != nil {
 		return err
 	}

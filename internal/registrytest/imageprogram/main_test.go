@@ -21,8 +21,8 @@ func TestStays(t *testing.T) {
 		{"hello", []string{"sleep"}, true},
 		{"hello", []string{"a", "sleep"}, false},
 	} {
-		if got := stays(row.name, row.args); got != row.want {
-			t.Errorf("stays(%q, %q) = %v, want %v", row.name, row.args, got, row.want)
+		if got := waits(row.name, row.args); got != row.want {
+			t.Errorf("waits(%q, %q) = %v, want %v", row.name, row.args, got, row.want)
 		}
 	}
 }
@@ -31,7 +31,7 @@ func TestStayEndsOnSignal(t *testing.T) {
 	signals := make(chan os.Signal, 2)
 	signals <- syscall.SIGCHLD
 	signals <- syscall.SIGTERM
-	stay(signals)
+	waitForSignal(signals)
 	if len(signals) != 0 {
 		t.Error("ended before SIGTERM")
 	}

@@ -23,7 +23,7 @@ type Artifact struct {
 
 // AddArtifact puts an artifact under a tag; an empty tag leaves it by digest alone, which
 // is how referrers are. With a Subject the referrers API lists it.
-func (h *Registry) AddArtifact(repo, tag string, a Artifact) (Added, error) {
+func (reg *Registry) AddArtifact(repo, tag string, a Artifact) (Added, error) {
 	doc := ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
 		ArtifactType: a.Type, Config: ocispec.DescriptorEmptyJSON, Annotations: a.Annotations,
@@ -31,9 +31,9 @@ func (h *Registry) AddArtifact(repo, tag string, a Artifact) (Added, error) {
 	if a.Subject != nil {
 		doc.Subject = &ocispec.Descriptor{MediaType: a.Subject.MediaType, Digest: a.Subject.Digest, Size: a.Subject.Size}
 	}
-	h.AddBlob(repo, ocispec.DescriptorEmptyJSON.Data)
+	reg.AddBlob(repo, ocispec.DescriptorEmptyJSON.Data)
 	for _, b := range a.Blobs {
-		d := h.AddBlob(repo, b)
+		d := reg.AddBlob(repo, b)
 		if d.MediaType = a.BlobType; d.MediaType == "" {
 			d.MediaType = "application/octet-stream"
 		}
@@ -42,11 +42,11 @@ func (h *Registry) AddArtifact(repo, tag string, a Artifact) (Added, error) {
 	if doc.Layers == nil {
 		doc.Layers = []ocispec.Descriptor{ocispec.DescriptorEmptyJSON}
 	}
-	return h.addManifest(repo, tag, doc)
+	return reg.addManifest(repo, tag, doc)
 }
 
 // addManifest puts a manifest whose parts are there already.
-func (h *Registry) addManifest(repo, tag string, doc ocispec.Manifest) (Added, error) {
+func (reg *Registry) addManifest(repo, tag string, doc ocispec.Manifest) (Added, error) {
 	raw, err := json.Marshal(doc)
 	if err != nil {
 		return Added{}, fmt.Errorf("add %s:%s: %w", repo, tag, err)
@@ -55,7 +55,7 @@ func (h *Registry) addManifest(repo, tag string, doc ocispec.Manifest) (Added, e
 	if ref == "" {
 		ref = digest.FromBytes(raw).String()
 	}
-	d, err := h.AddRaw(repo, ref, doc.MediaType, raw)
+	d, err := reg.AddRaw(repo, ref, doc.MediaType, raw)
 	if err != nil {
 		return Added{}, err
 	}
@@ -70,8 +70,8 @@ const (
 
 // AddReferrer puts something shaped like a cosign 3 signature of subject: an artifact
 // that the referrers API lists. It does not verify.
-func (h *Registry) AddReferrer(repo string, subject ocispec.Descriptor) (Added, error) {
-	return h.AddArtifact(repo, "", Artifact{
+func (reg *Registry) AddReferrer(repo string, subject ocispec.Descriptor) (Added, error) {
+	return reg.AddArtifact(repo, "", Artifact{
 		Type: SigstoreBundle, BlobType: SigstoreBundle, Subject: &subject,
 		Blobs: [][]byte{[]byte(`{"mediaType":"` + SigstoreBundle + `","subject":"` + subject.Digest.String() + `"}`)},
 	})
@@ -79,16 +79,16 @@ func (h *Registry) AddReferrer(repo string, subject ocispec.Descriptor) (Added, 
 
 // AddCosignTag puts something shaped like a cosign 2 signature of subject: an image under
 // the tag sha256-HEX.sig. It does not verify.
-func (h *Registry) AddCosignTag(repo string, subject digest.Digest) (Added, error) {
+func (reg *Registry) AddCosignTag(repo string, subject digest.Digest) (Added, error) {
 	payload := fmt.Sprintf(`{"critical":{"identity":{"docker-reference":%q},"image":{"docker-manifest-digest":%q},"type":"cosign container image signature"},"optional":null}`, repo, subject)
-	layer := h.AddBlob(repo, []byte(payload))
+	layer := reg.AddBlob(repo, []byte(payload))
 	layer.MediaType = cosignPayload
 	layer.Annotations = map[string]string{"dev.cosignproject.cosign/signature": "bm90IGEgc2lnbmF0dXJl"}
-	config, err := h.putJSON(repo, ocispec.MediaTypeImageConfig, configOf(Image{}, ocispec.Platform{}, []digest.Digest{layer.Digest}))
+	config, err := reg.putJSON(repo, ocispec.MediaTypeImageConfig, configOf(Image{}, ocispec.Platform{}, []digest.Digest{layer.Digest}))
 	if err != nil {
 		return Added{}, fmt.Errorf("sign %s: %w", subject, err)
 	}
-	return h.addManifest(repo, strings.ReplaceAll(subject.String(), ":", "-")+".sig", ocispec.Manifest{
+	return reg.addManifest(repo, strings.ReplaceAll(subject.String(), ":", "-")+".sig", ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
 		Config: config, Layers: []ocispec.Descriptor{layer},
 	})
@@ -96,7 +96,7 @@ func (h *Registry) AddCosignTag(repo string, subject digest.Digest) (Added, erro
 
 // AddSchema1 puts an image in Docker's oldest format (Image Manifest V2, Schema 1) under
 // repo:tag, with a signature that does not verify. Its layers are gzip ones.
-func (h *Registry) AddSchema1(repo, tag string, layers ...*Layer) (Added, error) {
+func (reg *Registry) AddSchema1(repo, tag string, layers ...*Layer) (Added, error) {
 	type blobSum struct {
 		BlobSum digest.Digest `json:"blobSum"`
 	}
@@ -107,11 +107,11 @@ func (h *Registry) AddSchema1(repo, tag string, layers ...*Layer) (Added, error)
 	var past []history
 	m := Manifest{}
 	for i, l := range layers {
-		b, err := h.store.layer(l)
+		b, err := reg.store.layer(l)
 		if err != nil {
 			return Added{}, fmt.Errorf("add %s:%s: %w", repo, tag, err)
 		}
-		h.store.add(repo, b.digest, b.content)
+		reg.store.add(repo, b.digest, b.content)
 		// The format lists the topmost layer first.
 		sums = append([]blobSum{{b.digest}}, sums...)
 		past = append([]history{{fmt.Sprintf(`{"id":"%064d","created":"2024-01-01T00:00:00Z"}`, i)}}, past...)
@@ -126,7 +126,7 @@ func (h *Registry) AddSchema1(repo, tag string, layers ...*Layer) (Added, error)
 	if err != nil {
 		return Added{}, fmt.Errorf("add %s:%s: %w", repo, tag, err)
 	}
-	if m.Descriptor, err = h.AddRaw(repo, tag, DockerSchema1, raw); err != nil {
+	if m.Descriptor, err = reg.AddRaw(repo, tag, DockerSchema1, raw); err != nil {
 		return Added{}, err
 	}
 	return Added{Descriptor: m.Descriptor, Repo: repo, Tag: tag, Manifests: []Manifest{m}}, nil

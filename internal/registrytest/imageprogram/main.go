@@ -1,4 +1,4 @@
-// Command testprogram is the only program in the registry's images. What it does depends on
+// Command imageprogram is the only program in the registry's images. What it does depends on
 // the name it is called by, so that one file and its hard links make up an image:
 //
 //   - pause, start_runit, kube-controllers: runs until SIGTERM or SIGINT, then exits 0;
@@ -21,10 +21,10 @@ import (
 )
 
 func main() {
-	if stays(filepath.Base(os.Args[0]), os.Args[1:]) {
+	if waits(filepath.Base(os.Args[0]), os.Args[1:]) {
 		signals := make(chan os.Signal, 16)
 		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGCHLD)
-		stay(signals)
+		waitForSignal(signals)
 		return
 	}
 	if _, err := fmt.Println(line(filepath.Base(os.Args[0]), os.Args[1:], os.Getenv)); err != nil {
@@ -33,7 +33,7 @@ func main() {
 }
 
 // stays says whether the program is to run until it is told to end.
-func stays(name string, args []string) bool {
+func waits(name string, args []string) bool {
 	switch name {
 	case "pause", "start_runit", "kube-controllers":
 		return true
@@ -56,17 +56,17 @@ func line(name string, args []string, env func(string) string) string {
 }
 
 // stay waits for a signal to end, and buries the dead meanwhile.
-func stay(signals <-chan os.Signal) {
+func waitForSignal(signals <-chan os.Signal) {
 	for s := range signals {
 		if s != syscall.SIGCHLD {
 			return
 		}
-		bury()
+		reap()
 	}
 }
 
 // bury waits for all children that have ended.
-func bury() {
+func reap() {
 	for {
 		pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
 		if err == syscall.EINTR {

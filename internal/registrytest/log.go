@@ -100,50 +100,50 @@ func one(b bool) int {
 }
 
 // journal is the log and the list of violations.
-type journal struct {
+type requestLog struct {
 	mu         sync.Mutex
 	entries    []*Entry
 	violations []string
 }
 
 // begin puts a new entry into the log.
-func (j *journal) begin(e Entry) *Entry {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+func (l *requestLog) begin(e Entry) *Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	own := &e
-	j.entries = append(j.entries, own)
+	l.entries = append(l.entries, own)
 	return own
 }
 
 // edit changes an entry under the log's lock.
-func (j *journal) edit(e *Entry, change func(*Entry)) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+func (l *requestLog) edit(e *Entry, change func(*Entry)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	change(e)
 }
 
 // violate records something no client may do.
-func (j *journal) violate(format string, args ...any) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.violations = append(j.violations, fmt.Sprintf(format, args...))
+func (l *requestLog) addViolation(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.violations = append(l.violations, fmt.Sprintf(format, args...))
 }
 
 // Log is a copy of the requests since the start or the last [Registry.Reset], in the order of
 // their arrival. What a client has read of an answer is in its entry already.
-func (h *Registry) Log() []Entry {
-	h.journal.mu.Lock()
-	defer h.journal.mu.Unlock()
-	list := make([]Entry, len(h.journal.entries))
-	for i, e := range h.journal.entries {
+func (reg *Registry) Log() []Entry {
+	reg.log.mu.Lock()
+	defer reg.log.mu.Unlock()
+	list := make([]Entry, len(reg.log.entries))
+	for i, e := range reg.log.entries {
 		list[i] = *e
 	}
 	return list
 }
 
 // WriteLog writes the log to w, one request a line.
-func (h *Registry) WriteLog(w io.Writer) error {
-	for _, e := range h.Log() {
+func (reg *Registry) WriteLog(w io.Writer) error {
+	for _, e := range reg.Log() {
 		if _, err := fmt.Fprintln(w, e); err != nil {
 			return fmt.Errorf("write log: %w", err)
 		}
@@ -152,11 +152,11 @@ func (h *Registry) WriteLog(w io.Writer) error {
 }
 
 // Counts sums up the requests since the start or the last [Registry.Reset].
-func (h *Registry) Counts() Counts {
-	h.journal.mu.Lock()
-	defer h.journal.mu.Unlock()
+func (reg *Registry) Counts() Counts {
+	reg.log.mu.Lock()
+	defer reg.log.mu.Unlock()
 	var c Counts
-	for _, e := range h.journal.entries {
+	for _, e := range reg.log.entries {
 		c.add(e)
 	}
 	return c
@@ -164,27 +164,27 @@ func (h *Registry) Counts() Counts {
 
 // Peak is the largest number of requests of a kind that were answered at the same time
 // since the start or the last [Registry.Reset].
-func (h *Registry) Peak(k Kind) int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.peaks[k]
+func (reg *Registry) Peak(k Kind) int {
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	return reg.peaks[k]
 }
 
 // Reset empties the log, and with it the counts and peaks. Violations stay, as does what
 // accounts have used of their quota.
-func (h *Registry) Reset() {
-	h.journal.mu.Lock()
-	h.journal.entries = nil
-	h.journal.mu.Unlock()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	clear(h.peaks)
+func (reg *Registry) Reset() {
+	reg.log.mu.Lock()
+	reg.log.entries = nil
+	reg.log.mu.Unlock()
+	reg.mu.Lock()
+	defer reg.mu.Unlock()
+	clear(reg.peaks)
 }
 
 // Violations lists what no client may ever do and one did: sending a credential or a
 // cookie to the second host. A test fails when it is not empty.
-func (h *Registry) Violations() []string {
-	h.journal.mu.Lock()
-	defer h.journal.mu.Unlock()
-	return slices.Clone(h.journal.violations)
+func (reg *Registry) Violations() []string {
+	reg.log.mu.Lock()
+	defer reg.log.mu.Unlock()
+	return slices.Clone(reg.log.violations)
 }

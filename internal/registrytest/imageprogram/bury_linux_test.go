@@ -23,7 +23,7 @@ func TestBury(t *testing.T) {
 	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 		t.Fatal(err)
 	}
-	bury()
+	reap()
 	if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.ECHILD {
 		t.Errorf("wait after bury: %v, want %v", err, syscall.ECHILD)
 	}

@@ -24,7 +24,7 @@ func TestLogAndCounts(t *testing.T) {
 	where := ask(t, "GET", blobURL(h, repo, layer), bearer(token)).Header.Get("Location")
 	body := ask(t, "GET", where, header("Range", "bytes=10-19"))
 	ask(t, "HEAD", where)
-	h.Set(func(f *registrytest.Faults) { f.TooMany = 1 })
+	h.SetFaults(func(f *registrytest.Faults) { f.TooMany = 1 })
 	ask(t, "GET", where)
 
 	want := registrytest.Counts{

@@ -14,12 +14,12 @@ import (
 // five bytes of header. With a fixed size of block any byte of the gzip is found by
 // arithmetic, so that a layer of many GiB needs neither memory nor a file.
 const (
-	storedBlock = 65535
-	storedHead  = 5
+	storedBlock  = 65535
+	storedHeader = 5
 )
 
-// gzipHead is a member header without name and time (RFC 1952 section 2.3).
-var gzipHead = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}
+// gzipHeader is a member header without name and time (RFC 1952 section 2.3).
+var gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}
 
 // storedBody is the deflate stream of stored blocks around src.
 type storedBody struct {
@@ -36,7 +36,7 @@ func newStoredGzip(src content) (content, digest.Digest, error) {
 	tail := binary.LittleEndian.AppendUint32(nil, crc.Sum32())
 	tail = binary.LittleEndian.AppendUint32(tail, uint32(src.Size())) // modulo 2^32, as the RFC has it
 	z := &concat{}
-	z.append(bytes.NewReader(gzipHead))
+	z.append(bytes.NewReader(gzipHeader))
 	z.append(&storedBody{src})
 	z.append(bytes.NewReader(tail))
 	return z, digest.NewDigest(digest.SHA256, h), nil
@@ -48,10 +48,10 @@ func (s *storedBody) blocks() int64 {
 }
 
 // Size is the length in bytes.
-func (s *storedBody) Size() int64 { return s.src.Size() + s.blocks()*storedHead }
+func (s *storedBody) Size() int64 { return s.src.Size() + s.blocks()*storedHeader }
 
 // head is the header of block i: final flag, length and its complement.
-func (s *storedBody) head(i int64) []byte {
+func (s *storedBody) header(i int64) []byte {
 	n := uint16(min(storedBlock, s.src.Size()-i*storedBlock))
 	b := []byte{0}
 	if i == s.blocks()-1 {
@@ -65,13 +65,13 @@ func (s *storedBody) head(i int64) []byte {
 func (s *storedBody) ReadAt(p []byte, off int64) (int, error) {
 	n := 0
 	for n < len(p) && off < s.Size() {
-		i, at := off/(storedBlock+storedHead), off%(storedBlock+storedHead)
+		i, at := off/(storedBlock+storedHeader), off%(storedBlock+storedHeader)
 		var m int
-		if at < storedHead {
-			m = copy(p[n:], s.head(i)[at:])
+		if at < storedHeader {
+			m = copy(p[n:], s.header(i)[at:])
 		} else {
-			from := i*storedBlock + at - storedHead
-			want := min(int64(len(p)-n), storedBlock+storedHead-at, s.src.Size()-from)
+			from := i*storedBlock + at - storedHeader
+			want := min(int64(len(p)-n), storedBlock+storedHeader-at, s.src.Size()-from)
 			var err error
 			if m, err = s.src.ReadAt(p[n:int64(n)+want], from); int64(m) < want {
 				return n + m, err
