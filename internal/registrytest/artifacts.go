@@ -11,18 +11,18 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Artifact describes a manifest that is no image: no root file system, an empty config
-// (image-spec 1.1, "Guidelines for Artifact Usage").
+// Artifact describes a manifest that is not an image: it has no root file system and an
+// empty config (image-spec 1.1, "Guidelines for Artifact Usage").
 type Artifact struct {
 	Type        string   // artifactType
 	BlobType    string   // media type of the blobs; empty: application/octet-stream
-	Blobs       [][]byte // nil: the one empty blob that the specification asks for
+	Blobs       [][]byte // nil: the empty blob that the specification requires
 	Subject     *ocispec.Descriptor
 	Annotations map[string]string
 }
 
-// AddArtifact puts an artifact under a tag; an empty tag leaves it by digest alone, which
-// is how referrers are. With a Subject the referrers API lists it.
+// AddArtifact adds an artifact under a tag; with an empty tag it is available only by
+// digest, as referrers are. With a Subject the referrers API lists it.
 func (reg *Registry) AddArtifact(repo, tag string, a Artifact) (Added, error) {
 	doc := ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
@@ -45,7 +45,7 @@ func (reg *Registry) AddArtifact(repo, tag string, a Artifact) (Added, error) {
 	return reg.addManifest(repo, tag, doc)
 }
 
-// addManifest puts a manifest whose parts are there already.
+// addManifest adds a manifest whose parts are in the repository already.
 func (reg *Registry) addManifest(repo, tag string, doc ocispec.Manifest) (Added, error) {
 	raw, err := json.Marshal(doc)
 	if err != nil {
@@ -68,8 +68,8 @@ const (
 	cosignPayload  = "application/vnd.dev.cosign.simplesigning.v1+json"
 )
 
-// AddReferrer puts something shaped like a cosign 3 signature of subject: an artifact
-// that the referrers API lists. It does not verify.
+// AddReferrer adds an artifact in the form of a cosign 3 signature of subject, which the
+// referrers API lists. It does not verify.
 func (reg *Registry) AddReferrer(repo string, subject ocispec.Descriptor) (Added, error) {
 	return reg.AddArtifact(repo, "", Artifact{
 		Type: SigstoreBundle, BlobType: SigstoreBundle, Subject: &subject,
@@ -77,8 +77,8 @@ func (reg *Registry) AddReferrer(repo string, subject ocispec.Descriptor) (Added
 	})
 }
 
-// AddCosignTag puts something shaped like a cosign 2 signature of subject: an image under
-// the tag sha256-HEX.sig. It does not verify.
+// AddCosignTag adds an image in the form of a cosign 2 signature of subject, under the tag
+// sha256-HEX.sig. It does not verify.
 func (reg *Registry) AddCosignTag(repo string, subject digest.Digest) (Added, error) {
 	payload := fmt.Sprintf(`{"critical":{"identity":{"docker-reference":%q},"image":{"docker-manifest-digest":%q},"type":"cosign container image signature"},"optional":null}`, repo, subject)
 	layer := reg.AddBlob(repo, []byte(payload))
@@ -94,8 +94,8 @@ func (reg *Registry) AddCosignTag(repo string, subject digest.Digest) (Added, er
 	})
 }
 
-// AddSchema1 puts an image in Docker's oldest format (Image Manifest V2, Schema 1) under
-// repo:tag, with a signature that does not verify. Its layers are gzip ones.
+// AddSchema1 adds an image in Docker's oldest format (Image Manifest V2, Schema 1) as
+// repo:tag, with a signature that does not verify. Its layers are compressed with gzip.
 func (reg *Registry) AddSchema1(repo, tag string, layers ...*Layer) (Added, error) {
 	type blobSum struct {
 		BlobSum digest.Digest `json:"blobSum"`
@@ -132,12 +132,12 @@ func (reg *Registry) AddSchema1(repo, tag string, layers ...*Layer) (Added, erro
 	return Added{Descriptor: m.Descriptor, Repo: repo, Tag: tag, Manifests: []Manifest{m}}, nil
 }
 
-// OddLayers are three layers with all that makes unpacking hard: folders, symbolic and
-// hard links (one to a file of a layer below), names beyond 100 and 255 bytes, extended
-// attributes, set-id and sticky bits, owners, devices and a pipe; then whiteouts of a
-// file and a folder, an opaque folder that gets new content, and a file that takes a
-// folder's place (image-spec 1.1, "Image Layer Filesystem Changeset"). The second is
-// compressed with zstd, the third not at all.
+// OddLayers returns three layers with everything that makes unpacking difficult:
+// directories, symbolic and hard links (one to a file of a lower layer), names longer than
+// 100 and 255 bytes, extended attributes, set-id and sticky bits, owners, devices and a
+// pipe; whiteouts of a file and a directory, an opaque directory with new content, and a
+// file that replaces a directory (image-spec 1.1, "Image Layer Filesystem Changeset"). The
+// second layer is compressed with zstd, the third not at all.
 func OddLayers() []*Layer {
 	long := strings.Repeat("long-folder-name/", 18)
 	bottom := &Layer{Seed: 1, Files: []File{

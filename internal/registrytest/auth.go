@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// authorize lets the exchange in, or answers it with 401 or 403 and gives false.
+// authorize reports whether the request may proceed; if not, it has answered with 401 or
+// 403.
 func (x *exchange) authorize() bool {
 	switch policy := x.registry.Policy(); policy.Auth {
 	case AuthBasic:
@@ -18,7 +19,7 @@ func (x *exchange) authorize() bool {
 	}
 }
 
-// authorizeBasic wants name and password of an account with every request.
+// authorizeBasic requires name and password of an account with every request.
 func (x *exchange) authorizeBasic(policy *Policy) bool {
 	user, password, sent := x.r.BasicAuth()
 	if !sent || !policy.login(user, password) {
@@ -34,14 +35,14 @@ func (x *exchange) authorizeBasic(policy *Policy) bool {
 	return true
 }
 
-// allowAccount enters the account into the log and says whether it may do what is asked.
+// allowAccount logs the account and reports whether it may do what is requested.
 func (x *exchange) allowAccount(user string, policy *Policy) bool {
 	x.account = user
 	x.note(func(e *Entry) { e.Account = user })
 	return x.target.repo == "" || policy.allows(user, x.target.repo, x.action())
 }
 
-// action is the right the exchange needs on its repository.
+// action returns the right that the request needs on its repository.
 func (x *exchange) action() string {
 	switch x.r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -53,7 +54,7 @@ func (x *exchange) action() string {
 	}
 }
 
-// authorizeBearer wants a token that is good for the repository and action.
+// authorizeBearer requires a token for the repository and action.
 func (x *exchange) authorizeBearer(policy *Policy) bool {
 	raw, sent := strings.CutPrefix(x.r.Header.Get("Authorization"), "Bearer ")
 	if !sent {
@@ -73,22 +74,22 @@ func (x *exchange) authorizeBearer(policy *Policy) bool {
 	return true
 }
 
-// challenge answers 401 and says where tokens are had (Docker "Token Authentication
-// Specification", "Requesting a Token"). reason is the error of RFC 6750 section 3.1,
-// empty when no token was sent.
+// challenge answers 401 with the address of the token server (Docker "Token Authentication
+// Specification", "Requesting a Token"). reason is the error of RFC 6750 section 3.1, empty
+// if no token was sent.
 func (x *exchange) challenge(policy *Policy, reason string) {
 	realm := policy.Realm
 	if realm == "" {
 		realm = x.registry.scheme + "://" + x.r.Host + "/token"
 	}
-	head := fmt.Sprintf("Bearer realm=%q,service=%q", realm, service)
+	challenge := fmt.Sprintf("Bearer realm=%q,service=%q", realm, service)
 	if x.target.repo != "" {
-		head += fmt.Sprintf(",scope=%q", "repository:"+x.target.repo+":"+x.scopeActions())
+		challenge += fmt.Sprintf(",scope=%q", "repository:"+x.target.repo+":"+x.scopeActions())
 	}
 	if reason != "" {
-		head += fmt.Sprintf(",error=%q", reason)
+		challenge += fmt.Sprintf(",error=%q", reason)
 	}
-	x.Header().Set("WWW-Authenticate", head)
+	x.Header().Set("WWW-Authenticate", challenge)
 	x.fail(http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
 }
 

@@ -15,13 +15,13 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// ann and bob are accounts of their own team each.
+// ann and bob each belong to a team.
 var accounts = []registrytest.Account{
 	{User: "ann", Password: "ann's password", Repos: []string{"teama/*"}},
 	{User: "bob", Password: "bob's password", Repos: []string{"teamb/*"}, Quota: 7},
 }
 
-// startTeams is a registry with a public repository and one of each team.
+// startTeams starts a registry with a public repository and one for each team.
 func startTeams(t *testing.T, policy registrytest.Policy) *registrytest.Registry {
 	t.Helper()
 	policy.Accounts = accounts
@@ -41,7 +41,7 @@ type tokenAnswer struct {
 	ExpiresIn    int    `json:"expires_in"`
 }
 
-// getToken asks /token for scopes and wants a token.
+// getToken requests a token for scopes.
 func getToken(t *testing.T, h *registrytest.Registry, query string, edit ...func(*http.Request)) tokenAnswer {
 	t.Helper()
 	r := ask(t, "GET", h.URL()+"/token?"+query, edit...)
@@ -53,7 +53,7 @@ func getToken(t *testing.T, h *registrytest.Registry, query string, edit ...func
 	return a
 }
 
-// bearer puts a token on a request.
+// bearer returns a function that adds a token to a request.
 func bearer(token string) func(*http.Request) { return header("Authorization", "Bearer "+token) }
 
 func TestBasic(t *testing.T) {
@@ -63,7 +63,7 @@ func TestBasic(t *testing.T) {
 		edit       func(*http.Request)
 		want       int
 	}{
-		{"nobody", "library/busybox", func(*http.Request) {}, 401},
+		{"anonymous", "library/busybox", func(*http.Request) {}, 401},
 		{"wrong password", "teama/app", login("ann", "x"), 401},
 		{"unknown user", "teama/app", login("eve", ""), 401},
 		{"own team", "teama/app", login("ann", "ann's password"), 200},
@@ -80,7 +80,7 @@ func TestBasic(t *testing.T) {
 		})
 	}
 	if c := h.Counts(); c.BadLogins != 2 || c.Unauthorized != 3 {
-		t.Errorf("%d bad logins and %d times 401, want 2 and 3", c.BadLogins, c.Unauthorized)
+		t.Errorf("%d bad logins and %d responses with 401, want 2 and 3", c.BadLogins, c.Unauthorized)
 	}
 	pull(t, h.Ref("teama/app", "v1"), remote.WithAuth(&authn.Basic{Username: "ann", Password: "ann's password"}))
 	wantStatus(t, ask(t, "GET", h.URL()+"/token"), 404)
@@ -98,7 +98,7 @@ func TestBearerChallenge(t *testing.T) {
 		{"delete", "DELETE", "/v2/teama/app/manifests/v1", "", `,scope="repository:teama/app:delete"`},
 		{"unknown token", "GET", "/v2/teama/app/manifests/v1", "Bearer x", `,scope="repository:teama/app:pull",error="invalid_token"`},
 		{"password", "GET", "/v2/", "Basic YTpi", ""},
-		{"too small a token", "GET", "/v2/teama/app/manifests/v1", "Bearer " + h.Token("", "repository:library/busybox:pull"),
+		{"token for another repository", "GET", "/v2/teama/app/manifests/v1", "Bearer " + h.Token("", "repository:library/busybox:pull"),
 			`,scope="repository:teama/app:pull",error="insufficient_scope"`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -128,10 +128,10 @@ func TestTokenScopes(t *testing.T) {
 		edit        func(*http.Request)
 		want        [3]int // for busybox, teama, teamb
 	}{
-		{"nothing asked", "", login("ann", "ann's password"), [3]int{401, 401, 401}},
-		{"anonymous asks all", query(busybox, a, b), func(*http.Request) {}, [3]int{200, 401, 401}},
-		{"ann asks all", query(busybox, a, b), login("ann", "ann's password"), [3]int{200, 200, 401}},
-		{"bob asks one", query(b), login("bob", "bob's password"), [3]int{401, 401, 200}},
+		{"no scope", "", login("ann", "ann's password"), [3]int{401, 401, 401}},
+		{"anonymous requests all", query(busybox, a, b), func(*http.Request) {}, [3]int{200, 401, 401}},
+		{"ann requests all", query(busybox, a, b), login("ann", "ann's password"), [3]int{200, 200, 401}},
+		{"bob requests one", query(b), login("bob", "bob's password"), [3]int{401, 401, 200}},
 		{"several in one parameter", query(busybox + " " + a), login("ann", "ann's password"), [3]int{200, 200, 401}},
 		{"not a repository", query("registry:catalog:*", "repository:teama/app", "x"), login("ann", "ann's password"), [3]int{401, 401, 401}},
 	} {
@@ -263,7 +263,7 @@ func TestHideMissing(t *testing.T) {
 	}
 }
 
-func TestNothingSecretIsLogged(t *testing.T) {
+func TestLogHoldsNoSecrets(t *testing.T) {
 	h := startTeams(t, registrytest.Policy{Auth: registrytest.AuthBearer})
 	token := getToken(t, h, "scope=repository:teama/app:pull", login("ann", "ann's password")).Token
 	ask(t, "GET", manifestURL(h, "teama/app", "v1"), bearer(token))
@@ -278,7 +278,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	}
 	for _, secret := range []string{token, "s3cret", "password", "YW5u"} {
 		if strings.Contains(log.String()+string(raw), secret) {
-			t.Errorf("the log shows %q", secret)
+			t.Errorf("the log contains %q", secret)
 		}
 	}
 	var auth []string

@@ -21,13 +21,14 @@ func (x *exchange) serveBlob() {
 		x.fail(http.StatusNotFound, "BLOB_UNKNOWN", "blob unknown to registry")
 		return
 	}
-	// Signed addresses are one reason never to keep the place a blob came from.
-	where := x.registry.scheme + "://" + x.registry.cdn + cdnPrefix + x.target.repo + "/blobs/" + x.target.ref + "?signature=1"
-	x.Header().Set("Location", where)
+	// The signature makes the URL valid for one request, as signed URLs do: a client must
+	// not keep it.
+	location := x.registry.scheme + "://" + x.registry.cdn + cdnPrefix + x.target.repo + "/blobs/" + x.target.ref + "?signature=1"
+	x.Header().Set("Location", location)
 	x.send(http.StatusTemporaryRedirect, "text/plain; charset=utf-8", nil)
 }
 
-// serveCDN answers the second host, which knows blobs only.
+// serveCDN answers for the second host, which serves only blobs.
 func (x *exchange) serveCDN() {
 	if x.target.kind != KindBlob || (x.r.Method != http.MethodGet && x.r.Method != http.MethodHead) {
 		http.NotFound(x, x.r)
@@ -36,7 +37,7 @@ func (x *exchange) serveCDN() {
 	x.sendBlob()
 }
 
-// checkCDN records what a client must not show to the second host.
+// checkCDN records what a client must not send to the second host.
 func (x *exchange) checkCDN() {
 	for _, name := range []string{"Authorization", "Cookie"} {
 		if x.r.Header.Get(name) != "" {
@@ -45,7 +46,7 @@ func (x *exchange) checkCDN() {
 	}
 }
 
-// sendBlob sends a blob or the part of it that was asked for.
+// sendBlob sends a blob or the requested range of it.
 func (x *exchange) sendBlob() {
 	d := digest.Digest(x.target.ref)
 	c, err := x.registry.store.open(x.target.repo, d)
@@ -53,14 +54,14 @@ func (x *exchange) sendBlob() {
 		x.fail(http.StatusNotFound, "BLOB_UNKNOWN", "blob unknown to registry")
 		return
 	}
-	p, ok := x.part(c.Size())
+	p, ok := x.requestedRange(c.Size())
 	if !ok {
 		return
 	}
 	x.setHeaders("application/octet-stream", d.String(), p.length)
 	x.Header().Set("Accept-Ranges", "bytes")
-	if p.label != "" {
-		x.Header().Set("Content-Range", p.label)
+	if p.contentRange != "" {
+		x.Header().Set("Content-Range", p.contentRange)
 	}
 	x.WriteHeader(p.status)
 	if x.r.Method == http.MethodHead {
@@ -73,13 +74,14 @@ func (x *exchange) sendBlob() {
 	x.stream(c, p, corrupt)
 }
 
-// stream sends p.length bytes of c from p.from on. It ends early when the client goes.
-func (x *exchange) stream(c content, p part, corrupt bool) {
+// stream sends p.length bytes of c from p.from on. It returns early when the client
+// disconnects.
+func (x *exchange) stream(c content, p byteRange, corrupt bool) {
 	buf := make([]byte, min(maxChunk, p.length))
 	for off, end := p.from, p.from+p.length; off < end; {
 		b := buf[:min(int64(len(buf)), end-off)]
 		if n, err := c.ReadAt(b, off); err != nil && (err != io.EOF || n < len(b)) {
-			panic(http.ErrAbortHandler) // the promised length cannot be kept
+			panic(http.ErrAbortHandler) // the announced length cannot be sent
 		}
 		if corrupt {
 			flip(b, off, c.Size())
@@ -91,53 +93,53 @@ func (x *exchange) stream(c content, p part, corrupt bool) {
 	}
 }
 
-// part is the piece of a blob that an answer holds.
-type part struct {
+// byteRange is the range of a blob that a response contains.
+type byteRange struct {
 	status       int
 	from, length int64
-	label        string // Content-Range
+	contentRange string // header, empty for the whole blob
 }
 
-// part decides which piece of size bytes to send. When it gives false the exchange has
-// been answered.
-func (x *exchange) part(size int64) (part, bool) {
-	whole := part{status: http.StatusOK, length: size}
-	head := x.r.Header.Get("Range")
+// requestedRange returns the range of size bytes to send. If it returns false it has
+// answered the request.
+func (x *exchange) requestedRange(size int64) (byteRange, bool) {
+	whole := byteRange{status: http.StatusOK, length: size}
+	header := x.r.Header.Get("Range")
 	mode := faultValue(x, func(f *Faults) RangeMode { return f.Ranges })
-	// Ranges are defined for GET alone (RFC 9110 section 14.2).
-	if head == "" || x.r.Method != http.MethodGet || mode == RangesIgnored {
+	// Ranges are defined only for GET (RFC 9110 section 14.2).
+	if header == "" || x.r.Method != http.MethodGet || mode == RangesIgnored {
 		return whole, true
 	}
 	switch mode {
 	case RangesBadRequest:
 		x.fail(http.StatusBadRequest, "UNSUPPORTED", "ranges are not supported")
-		return part{}, false
+		return byteRange{}, false
 	case RangesForbidden:
 		x.fail(http.StatusForbidden, "DENIED", "access denied")
-		return part{}, false
+		return byteRange{}, false
 	}
-	first, last, known := parseRange(head, size)
+	first, last, known := parseRange(header, size)
 	if !known {
 		return whole, true
 	}
-	if first > last || mode == RangesUnsatisfiable || (mode == RangesClosedOnly && strings.HasSuffix(head, "-")) {
+	if first > last || mode == RangesUnsatisfiable || (mode == RangesClosedOnly && strings.HasSuffix(header, "-")) {
 		x.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", size))
 		x.fail(http.StatusRequestedRangeNotSatisfiable, "UNSUPPORTED", "range not satisfiable")
-		return part{}, false
+		return byteRange{}, false
 	}
 	return applyRangeMode(mode, first, last, size), true
 }
 
-// applyRangeMode makes the part for bytes first to last, wrong in the way that mode says.
-func applyRangeMode(mode RangeMode, first, last, size int64) part {
+// applyRangeMode returns the range from first to last, with the error of mode.
+func applyRangeMode(mode RangeMode, first, last, size int64) byteRange {
 	if mode == RangesShort {
 		last = first + (last-first)/2
 	}
-	label := func(first, last int64) string { return fmt.Sprintf("bytes %d-%d/%d", first, last, size) }
-	p := part{status: http.StatusPartialContent, from: first, length: last - first + 1, label: label(first, last)}
+	header := func(first, last int64) string { return fmt.Sprintf("bytes %d-%d/%d", first, last, size) }
+	p := byteRange{status: http.StatusPartialContent, from: first, length: last - first + 1, contentRange: header(first, last)}
 	switch {
 	case mode == RangesWrongHeader:
-		p.label = label(first+1, last+1)
+		p.contentRange = header(first+1, last+1)
 	case mode == RangesWrongBytes && p.from > 0:
 		p.from--
 	case mode == RangesWrongBytes && p.length < size:
@@ -146,11 +148,11 @@ func applyRangeMode(mode RangeMode, first, last, size int64) part {
 	return p
 }
 
-// parseRange reads the forms "bytes=a-b", "bytes=a-" and "bytes=-n" of RFC 9110 section
-// 14.1.2, clipped to size. first > last means that nothing of it is there. Other forms,
-// several ranges among them, are not known and may be ignored by a server.
-func parseRange(head string, size int64) (first, last int64, known bool) {
-	spec, ok := strings.CutPrefix(head, "bytes=")
+// parseRange parses the forms "bytes=a-b", "bytes=a-" and "bytes=-n" of RFC 9110 section
+// 14.1.2, clipped to size. first > last means that the range is beyond the end. known is
+// false for other forms, several ranges among them, which a server may ignore.
+func parseRange(header string, size int64) (first, last int64, known bool) {
+	spec, ok := strings.CutPrefix(header, "bytes=")
 	a, b, dash := strings.Cut(spec, "-")
 	if !ok || !dash || (a == "" && b == "") {
 		return 0, 0, false

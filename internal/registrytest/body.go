@@ -6,22 +6,21 @@ import (
 	"time"
 )
 
-// line shapes the traffic of a connection, or of all of them together.
+// limiter limits the rate of a connection, or of all of them together.
 type limiter struct {
 	mu   sync.Mutex
-	free time.Time // when all that was sent has passed
+	free time.Time // when the bytes reserved so far have passed
 }
 
-// limiterKey is where a connection's line is found in the context of its requests.
+// limiterKey is the context key of a connection's limiter.
 type limiterKey struct{}
 
-// lag is how late a sender may wake up and still have its next bytes pass as if it had
-// been on time. Timers wake late by up to a millisecond or so; without this the rate
-// would fall short of what was asked for.
+// lag is how late a sender may wake up without losing rate. Timers wake up to about a
+// millisecond late; without this the actual rate would be below the configured one.
 const lag = 50 * time.Millisecond
 
-// reserve puts n bytes on the line at time now and tells how long it takes until the
-// last of them has passed, at rate bytes/s.
+// reserve adds n bytes at time now and returns how long it takes until the last of them has
+// passed, at rate bytes/s.
 func (l *limiter) reserve(now time.Time, n int, rate int64) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -32,14 +31,14 @@ func (l *limiter) reserve(now time.Time, n int, rate int64) time.Duration {
 	return l.free.Sub(now)
 }
 
-// Sizes of the pieces a body leaves in, in bytes.
+// Sizes in bytes of the chunks in which a body is sent.
 const (
 	minChunk = 1 << 10
 	maxChunk = 128 << 10
 )
 
-// piece is how many bytes to send at once: about a fiftieth of a second at the slower of
-// two rates.
+// chunkSize returns how many bytes to send at once: about a fiftieth of a second at the
+// lower of the two rates.
 func chunkSize(connRate, linkRate int64) int {
 	n := int64(maxChunk)
 	for _, rate := range []int64{connRate, linkRate} {
@@ -50,27 +49,26 @@ func chunkSize(connRate, linkRate int64) int {
 	return int(n)
 }
 
-// Write sends body bytes, with whatever the faults do to them. A cut ends the handler by
-// panicking with http.ErrAbortHandler, which net/http answers by closing the connection
-// (HTTP/2: by resetting the stream).
+// Write sends body bytes, subject to the faults. A cut panics with http.ErrAbortHandler, on
+// which net/http closes the connection (HTTP/2: resets the stream).
 func (x *exchange) Write(p []byte) (int, error) {
 	if x.status == 0 {
 		x.WriteHeader(http.StatusOK)
 	}
 	done := 0
 	for done < len(p) {
-		part := p[done:]
+		chunk := p[done:]
 		connRate := faultValue(x, func(f *Faults) int64 { return f.ConnRate })
 		linkRate := faultValue(x, func(f *Faults) int64 { return f.LinkRate })
-		part = part[:min(len(part), chunkSize(connRate, linkRate))]
-		part = part[:min(int64(len(part)), x.interrupt(int64(len(part))))]
-		if len(part) == 0 {
+		chunk = chunk[:min(len(chunk), chunkSize(connRate, linkRate))]
+		chunk = chunk[:min(int64(len(chunk)), x.interrupt(int64(len(chunk))))]
+		if len(chunk) == 0 {
 			continue // a stall that was released
 		}
-		if !x.throttle(len(part), connRate, linkRate) {
+		if !x.throttle(len(chunk), connRate, linkRate) {
 			return done, x.r.Context().Err()
 		}
-		n, err := x.writeChunk(part)
+		n, err := x.writeChunk(chunk)
 		done += n
 		if err != nil {
 			return done, err
@@ -82,8 +80,8 @@ func (x *exchange) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// push sends bytes as they are. The log counts them first: a client that has read them
-// finds them there.
+// writeChunk sends p. It counts the bytes in the log first, so that they are there when the
+// client has read them.
 func (x *exchange) writeChunk(p []byte) (int, error) {
 	x.note(func(e *Entry) { e.Bytes += int64(len(p)) })
 	if x.length >= 0 && x.sent+int64(len(p)) >= x.length {
@@ -97,14 +95,14 @@ func (x *exchange) writeChunk(p []byte) (int, error) {
 	return n, err
 }
 
-// flush sends what net/http holds back.
+// flush sends what net/http has buffered.
 func (x *exchange) flush() {
-	// A listener that cannot flush, or a client that went, shows at the next write.
+	// If flushing fails, the next write fails as well.
 	_ = http.NewResponseController(x.w).Flush()
 }
 
-// shape waits until n bytes may have passed the connection and the link; false when the
-// client went meanwhile.
+// throttle waits until n bytes may pass the connection and the link. It returns false if
+// the client disconnected.
 func (x *exchange) throttle(n int, connRate, linkRate int64) bool {
 	now := time.Now()
 	var d time.Duration
@@ -117,8 +115,8 @@ func (x *exchange) throttle(n int, connRate, linkRate int64) bool {
 	return d <= 0 || x.wait(d)
 }
 
-// strike gives how many of the next n body bytes may leave before a cut or stall, and
-// carries that one out when it is due now. After a stall was released it gives 0 once.
+// interrupt returns how many of the next n body bytes may be sent before a cut or stall,
+// and carries out one that is due. After a released stall it returns 0 once.
 func (x *exchange) interrupt(n int64) int64 {
 	if x.status != http.StatusOK && x.status != http.StatusPartialContent {
 		return n
@@ -147,20 +145,21 @@ func (x *exchange) interrupt(n int64) int64 {
 	return n
 }
 
-// limit gives how many of the next n bytes may pass when sent have already, and whether
-// the strike is due; that uses it up.
-func (s *Interrupt) limit(n, sent int64) (int64, bool) {
-	switch left := s.After - sent; {
-	case s.Times == 0 || left >= n:
+// limit returns how many of the next n bytes may be sent after the first sent ones, and
+// whether the interrupt is due; if so, it counts as used.
+func (i *Interrupt) limit(n, sent int64) (int64, bool) {
+	switch left := i.After - sent; {
+	case i.Times == 0 || left >= n:
 		return n, false
 	case left > 0:
 		return left, false
 	default:
-		return 0, s.Times.use()
+		return 0, i.Times.use()
 	}
 }
 
-// stall holds the answer until the client goes, Release is called or the registry closes.
+// stall holds the response until the client disconnects, Release is called or the registry
+// closes.
 func (x *exchange) stall() {
 	x.stalled = true
 	x.note(func(e *Entry) { e.Note = "stalled" })
@@ -177,7 +176,7 @@ func (x *exchange) stall() {
 	}
 }
 
-// wait sleeps for d; false when the client went or the registry closed before.
+// wait sleeps for d. It returns false if the client disconnected or the registry closed.
 func (x *exchange) wait(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -18,26 +18,26 @@ const (
 // CalicoRepos are the repositories that calico.yaml pulls from, in its order.
 var CalicoRepos = []string{"calico/cni", "calico/node", "calico/kube-controllers"}
 
-// CalicoOptions shape the set of [Registry.AddCalico]. The zero value makes about 400 KiB of
-// layers for each platform, without anything to run.
+// CalicoOptions configure [Registry.AddCalico]. The zero value makes about 400 KiB of
+// layers for each platform, without executables.
 type CalicoOptions struct {
-	// Programs are executables by architecture (see ProgramFor). With one for its
-	// architecture an image runs; without, its layers hold data alone.
+	// Programs are executables by architecture (see ProgramFor). An image runs if there is
+	// one for its architecture; otherwise its layers contain only data.
 	Programs map[string][]byte
 	// Archs are the architectures; nil: amd64 and arm64.
 	Archs []string
-	// Scale multiplies the sizes; 0 is 1. At 600 the set is as large as the real one,
-	// about 250 MB compressed for a platform, which take some 20 s to make; Compression
-	// None or GzipStored makes them fast, and larger.
+	// Scale multiplies the sizes; 0 is 1. At 600 the set is as large as the real one, about
+	// 250 MB compressed per platform, which take some 20 s to make; with Compression None
+	// or GzipStored it is faster to make, and larger.
 	Scale int
-	// Compression of all layers but the program's.
+	// Compression of all layers except the program's.
 	Compression Compression
-	// Files is into how many files the base layer and the first own layer of each image are
-	// divided; 0 is 1. The real set has about 10,700 in all, which 2,700 come near to.
+	// Files is the number of files in the base layer and in the first layer of each image;
+	// 0 is 1. The real set has about 10,700 files in all; 2,700 here come close to it.
 	Files int
 }
 
-// calicoImage is what sets one image of the set apart.
+// calicoImage describes one image of the set.
 type calicoImage struct {
 	format   Format
 	attested bool
@@ -46,8 +46,8 @@ type calicoImage struct {
 	config   ocispec.ImageConfig
 }
 
-// calicoImages: one OCI index with attestations among Docker lists, as published images
-// are a mixture. The paths are those that calico.yaml runs.
+// calicoImages is a mixture of an OCI index with attestations and Docker manifest lists, as
+// published images are. The paths are those that calico.yaml runs.
 var calicoImages = map[string]calicoImage{
 	"calico/cni": {
 		format: Docker, sizes: []int64{150, 260},
@@ -66,8 +66,8 @@ var calicoImages = map[string]calicoImage{
 	},
 }
 
-// AddCalico puts the three images of calico.yaml into the registry, for each architecture all
-// on one base layer. The result is in the order of [CalicoRepos].
+// AddCalico adds the three images of calico.yaml, which share one base layer per
+// architecture. The result is in the order of [CalicoRepos].
 func (reg *Registry) AddCalico(opts CalicoOptions) ([]Added, error) {
 	scale := int64(max(1, opts.Scale))
 	if opts.Archs == nil {
@@ -93,7 +93,7 @@ func (reg *Registry) AddCalico(opts CalicoOptions) ([]Added, error) {
 	return set, nil
 }
 
-// image is one platform of one of the three.
+// image returns one platform of an image.
 func (o CalicoOptions) image(repo, arch string, base *Layer, scale int64) Image {
 	kind := calicoImages[repo]
 	img := Image{Platform: "linux/" + arch, Format: kind.format, Layers: []*Layer{base}, Config: kind.config}
@@ -109,7 +109,8 @@ func (o CalicoOptions) image(repo, arch string, base *Layer, scale int64) Image 
 	return img
 }
 
-// layer is a layer of some KiB, which compress as images do, in one file or in several.
+// layer returns a layer of some KiB in one file or several, as compressible as published
+// images.
 func (o CalicoOptions) layer(seed, path string, kib int64, files int) *Layer {
 	l := &Layer{Seed: seedOf(seed, path), Compression: o.Compression}
 	for _, dir := range parents(path) {
@@ -132,11 +133,11 @@ func (o CalicoOptions) layer(seed, path string, kib int64, files int) *Layer {
 	return l
 }
 
-// filesPerDir is how many files a folder of a layer of many files has.
+// filesPerDir is the number of files in a directory of a layer of many files.
 const filesPerDir = 50
 
-// AddPause puts a sandbox image under [PauseRepo] and [PauseTag], one child for each of
-// the programs.
+// AddPause adds a sandbox image as [PauseRepo] and [PauseTag], with one platform per
+// program.
 func (reg *Registry) AddPause(programs map[string][]byte) (Added, error) {
 	idx := Index{Format: Docker}
 	for _, arch := range slices.Sorted(maps.Keys(programs)) {

@@ -13,7 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// AddImage puts an image of one platform under repo:tag. Its manifest is also there by
+// AddImage adds an image of one platform as repo:tag. Its manifest is also available by
 // digest.
 func (reg *Registry) AddImage(repo, tag string, img Image) (Added, error) {
 	m, raw, err := reg.putImage(repo, img)
@@ -28,8 +28,8 @@ func (reg *Registry) AddImage(repo, tag string, img Image) (Added, error) {
 	return Added{Descriptor: top, Repo: repo, Tag: tag, Manifests: []Manifest{m}}, nil
 }
 
-// AddIndex puts an image of several platforms under repo:tag. The index and every
-// manifest of it are also there by digest.
+// AddIndex adds an image of several platforms as repo:tag. The index and each of its
+// manifests are also available by digest.
 func (reg *Registry) AddIndex(repo, tag string, idx Index) (Added, error) {
 	doc := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Annotations: idx.Annotations}
 	if idx.Format == Docker {
@@ -59,7 +59,7 @@ func (reg *Registry) AddIndex(repo, tag string, idx Index) (Added, error) {
 		}
 		attestations = append(attestations, a)
 	}
-	// BuildKit lists attestations behind all images.
+	// BuildKit lists attestations after all images.
 	doc.Manifests = append(doc.Manifests, attestations...)
 	raw, err := json.Marshal(doc)
 	if err != nil {
@@ -69,9 +69,9 @@ func (reg *Registry) AddIndex(repo, tag string, idx Index) (Added, error) {
 	return added, err
 }
 
-// AddRaw puts any bytes as a manifest under a tag, or under a digest, which need not be
-// theirs: a registry may lie. A tag makes the document available by its own digest as well.
-// Nothing is checked.
+// AddRaw adds any bytes as a manifest under a tag, or under a digest, which need not be
+// theirs: a registry may lie. A manifest added under a tag is also available by its own
+// digest. Nothing is checked.
 func (reg *Registry) AddRaw(repo, ref, mediaType string, raw []byte) (ocispec.Descriptor, error) {
 	reg.store.addRepo(repo)
 	if _, err := reg.do(http.MethodPut, "/v2/"+repo+"/manifests/"+ref, mediaType+rawSuffix, raw); err != nil {
@@ -80,14 +80,14 @@ func (reg *Registry) AddRaw(repo, ref, mediaType string, raw []byte) (ocispec.De
 	return describeBytes(mediaType, raw), nil
 }
 
-// AddBlob puts a blob into a repository. The descriptor has no media type.
+// AddBlob adds a blob to a repository. The descriptor has no media type.
 func (reg *Registry) AddBlob(repo string, raw []byte) ocispec.Descriptor {
 	d := describeBytes("", raw)
 	reg.store.add(repo, d.Digest, bytes.NewReader(bytes.Clone(raw)))
 	return d
 }
 
-// Document reads a manifest or index by tag or digest, past policy and faults.
+// Manifest returns a manifest or index by tag or digest, ignoring policy and faults.
 func (reg *Registry) Manifest(repo, ref string) ([]byte, error) {
 	m, err := reg.do(http.MethodGet, "/v2/"+repo+"/manifests/"+ref, "", nil)
 	if err != nil {
@@ -96,7 +96,7 @@ func (reg *Registry) Manifest(repo, ref string) ([]byte, error) {
 	return m.body.Bytes(), nil
 }
 
-// Blob opens a blob of a repository, past policy and faults.
+// Blob opens a blob of a repository, ignoring policy and faults.
 func (reg *Registry) Blob(repo string, d digest.Digest) (*io.SectionReader, error) {
 	c, err := reg.store.open(repo, d)
 	if err != nil {
@@ -105,7 +105,7 @@ func (reg *Registry) Blob(repo string, d digest.Digest) (*io.SectionReader, erro
 	return io.NewSectionReader(c, 0, c.Size()), nil
 }
 
-// Move lets a tag mean another manifest or index of the same repository from now on.
+// Move points a tag at another manifest or index of the same repository.
 func (reg *Registry) Move(repo, tag string, to digest.Digest) error {
 	m, err := reg.do(http.MethodGet, "/v2/"+repo+"/manifests/"+to.String(), "", nil)
 	if err != nil {
@@ -115,14 +115,14 @@ func (reg *Registry) Move(repo, tag string, to digest.Digest) error {
 	return err
 }
 
-// move is a tag that will move.
+// move is a pending move of a tag.
 type move struct {
 	to    digest.Digest
-	after int // requests of the tag still answered with what it means now
+	after int // requests of the tag to answer before the move
 }
 
-// MoveAfter lets a tag move as [Registry.Move] does, but behind the back of whoever is asking:
-// after n more HEADs and GETs of its manifest have been answered.
+// MoveAfter moves a tag as [Registry.Move] does, but between requests of a client: after n
+// more HEADs and GETs of its manifest have been answered.
 func (reg *Registry) MoveAfter(n int, repo, tag string, to digest.Digest) error {
 	if _, err := reg.Manifest(repo, to.String()); err != nil {
 		return fmt.Errorf("move %s: %w", reg.Ref(repo, tag), err)
@@ -133,7 +133,7 @@ func (reg *Registry) MoveAfter(n int, repo, tag string, to digest.Digest) error 
 	return nil
 }
 
-// applyMove carries out a move that is due before a manifest is answered.
+// applyMove carries out a due move before a manifest is answered.
 func (reg *Registry) applyMove(t target) {
 	key := reg.Ref(t.repo, t.ref)
 	reg.mu.Lock()
@@ -146,13 +146,14 @@ func (reg *Registry) applyMove(t target) {
 	}
 	reg.mu.Unlock()
 	if due {
-		// It was there when the move was ordered; if it was deleted since, the tag stays.
+		// The manifest existed when the move was ordered; if it was deleted since, the tag
+		// stays.
 		_ = reg.Move(t.repo, t.ref, m.to)
 	}
 }
 
-// Delete removes a tag, a manifest or a blob from a repository. A manifest's tags and
-// blobs stay, as do other repositories' copies.
+// Delete removes a tag, a manifest or a blob from a repository. The tags and blobs of a
+// manifest stay, as do the copies in other repositories.
 func (reg *Registry) Delete(repo, ref string) error {
 	_, err := reg.do(http.MethodDelete, "/v2/"+repo+"/manifests/"+ref, "", nil)
 	if isDigest(ref) && reg.store.remove(repo, digest.Digest(ref)) {

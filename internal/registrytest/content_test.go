@@ -16,7 +16,7 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// index reads an index of the registry.
+// index reads an index from the registry.
 func index(t *testing.T, h *registrytest.Registry, a registrytest.Added) ocispec.Index {
 	t.Helper()
 	var idx ocispec.Index
@@ -96,7 +96,7 @@ func TestAttestations(t *testing.T) {
 	}
 }
 
-// checkManifest reads a manifest and all its parts through the front door.
+// checkManifest reads a manifest and all its parts over HTTP.
 func checkManifest(t *testing.T, h *registrytest.Registry, repo string, d ocispec.Descriptor) ocispec.Manifest {
 	t.Helper()
 	r := ask(t, "GET", manifestURL(h, repo, d.Digest.String()))
@@ -180,7 +180,7 @@ func TestMove(t *testing.T) {
 	if err := h.MoveAfter(2, "a", "v1", one.Digest); err != nil {
 		t.Fatal(err)
 	}
-	// Other tags and digests do not count.
+	// Requests of other tags and digests do not count.
 	ask(t, "HEAD", manifestURL(h, "a", "v2"))
 	for i, want := range []digest.Digest{two.Digest, two.Digest, one.Digest, one.Digest} {
 		if got := tag(); got != want.String() {
@@ -189,7 +189,7 @@ func TestMove(t *testing.T) {
 	}
 	for _, err := range []error{h.Move("a", "v1", digest.FromString("x")), h.MoveAfter(0, "a", "v1", digest.FromString("x"))} {
 		if err == nil {
-			t.Error("moved to what is not there")
+			t.Error("moved to a manifest that does not exist")
 		}
 	}
 }
@@ -226,7 +226,7 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-func TestLies(t *testing.T) {
+func TestRawManifests(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	other := digest.FromString("other")
 	const sparse = `{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":-7}]}`
@@ -263,10 +263,10 @@ func TestBadPlatform(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	bad := registrytest.Image{Platform: "a/b/c/d"}
 	if _, err := h.AddImage("a", "v1", bad); err == nil {
-		t.Error("AddImage took it")
+		t.Error("AddImage accepted an invalid platform")
 	}
 	if _, err := h.AddIndex("a", "v1", registrytest.Index{Images: []registrytest.Image{bad}}); err == nil {
-		t.Error("AddIndex took it")
+		t.Error("AddIndex accepted an invalid platform")
 	}
 }
 
@@ -281,8 +281,8 @@ func TestBlobsBelongToRepositories(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce is for the race detector: everything that may change does, while many
-// pull.
+// TestManyAtOnce is for the race detector: it changes everything that may change during
+// many pulls.
 func TestManyAtOnce(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, TokenUses: 50, Redirect: true}})
 	set := registrytest.Must(h.AddCalico(registrytest.CalicoOptions{}))(t)
@@ -297,7 +297,7 @@ func TestManyAtOnce(t *testing.T) {
 			for n := range 20 {
 				repo := fmt.Sprintf("r%d", i)
 				registrytest.Must(h.AddImage(repo, "v1", small(fmt.Sprint(n))))(t)
-				remove := h.AddFaults(registrytest.Faults{Only: registrytest.Filter{Path: "/nobody/"}, Fail: registrytest.Failure{Times: 1}})
+				remove := h.AddFaults(registrytest.Faults{Only: registrytest.Filter{Path: "/missing/"}, Fail: registrytest.Failure{Times: 1}})
 				h.SetFaults(func(f *registrytest.Faults) { f.NoDigest = !f.NoDigest })
 				h.SetPolicy(func(p *registrytest.Policy) { p.Redirect = !p.Redirect })
 				h.SetUsed("x", n)

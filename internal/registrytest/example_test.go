@@ -8,7 +8,7 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// A connection that breaks once, and a quota of two pulls that runs out.
+// A connection that is cut once, and a quota of two pulls that is used up.
 func Example() {
 	h, err := registrytest.New(registrytest.Options{Policy: registrytest.Policy{AnonymousQuota: 2}})
 	if err != nil {
@@ -32,15 +32,15 @@ func Example() {
 		fmt.Println(res.StatusCode, res.Header.Get("ratelimit-remaining"), err)
 	}
 	c := h.Counts()
-	fmt.Println("asked", c.ManifestGets, "counted", c.Counted, "refused", c.TooMany)
+	fmt.Println("requests", c.ManifestGets, "counted", c.Counted, "refused", c.TooMany)
 	// Output:
 	// 200 1;w=21600 unexpected EOF
 	// 200 0;w=21600 <nil>
 	// 429 0;w=21600 <nil>
-	// asked 3 counted 2 refused 1
+	// requests 3 counted 2 refused 1
 }
 
-// Faults with a filter concern one blob, one kind of request or one host only.
+// Faults with a filter apply to one blob, one kind of request or one host.
 func ExampleRegistry_AddFaults() {
 	h, err := registrytest.New(registrytest.Options{})
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// exchange is one request on its way through the registry. It is the http.ResponseWriter of
-// all who answer, so that the log and the faults see every byte.
+// exchange is a request that is being answered. It is the http.ResponseWriter of everything
+// that answers, so that the log and the faults see every byte.
 type exchange struct {
 	registry *Registry
 	w        http.ResponseWriter
@@ -21,13 +21,13 @@ type exchange struct {
 	limiter  *limiter // the connection's
 
 	status  int
-	length  int64 // of the body, -1 as long as nobody knows
+	length  int64 // of the body, -1 while unknown
 	sent    int64 // body bytes
 	stalled bool
-	done    bool // counted out of the active ones
+	done    bool // no longer counted as active
 }
 
-// handler answers the requests of one listener.
+// handler returns the handler of a listener.
 func (reg *Registry) handler(listener string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{registry: reg, w: w, r: r, listener: listener, target: parseTarget(r.URL.Path), length: -1}
@@ -45,8 +45,8 @@ func (reg *Registry) handler(listener string) http.Handler {
 	})
 }
 
-// scheme is what the log keeps of an Authorization header. Anything unknown might be a
-// secret written without a scheme.
+// scheme returns what the log keeps of an Authorization header. Anything unknown might be a
+// secret without a scheme.
 func scheme(authorization string) string {
 	if s, _, _ := strings.Cut(authorization, " "); authorization == "" || s == "Basic" || s == "Bearer" {
 		return s
@@ -54,7 +54,7 @@ func scheme(authorization string) string {
 	return "other"
 }
 
-// enter counts a request in; false when the registry is closing.
+// begin counts a request as active. It returns false if the registry is closing.
 func (reg *Registry) begin(k Kind) bool {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
@@ -69,8 +69,9 @@ func (reg *Registry) begin(k Kind) bool {
 	return true
 }
 
-// land ends the request's time among those being answered: just before its last byte
-// leaves, so that a client that asks one after the other is never seen asking two.
+// endActive stops counting the request as active. It is called just before the last byte is
+// sent: a client that sends its requests one after the other must never be counted with
+// two.
 func (x *exchange) endActive() {
 	x.registry.mu.Lock()
 	defer x.registry.mu.Unlock()
@@ -80,13 +81,13 @@ func (x *exchange) endActive() {
 	}
 }
 
-// leave counts the exchange out, whatever became of it.
+// end finishes the request.
 func (x *exchange) end() {
 	x.endActive()
 	x.registry.handlers.Done()
 }
 
-// serve is the order of events that every request goes through.
+// serve answers a request: faults first, then authorization.
 func (x *exchange) serve() {
 	if x.listener == ListenerCDN {
 		x.checkCDN()
@@ -107,7 +108,7 @@ func (x *exchange) serve() {
 	}
 }
 
-// serveRegistry answers a request that has been let in.
+// serveRegistry answers an authorized request.
 func (x *exchange) serveRegistry() {
 	read := x.r.Method == http.MethodGet || x.r.Method == http.MethodHead
 	x.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
@@ -123,13 +124,13 @@ func (x *exchange) serveRegistry() {
 	}
 }
 
-// delayed waits out the latency; true when the client went meanwhile.
+// delayed waits for the latency. It returns true if the client disconnected.
 func (x *exchange) delayed() bool {
 	d := faultValue(x, func(f *Faults) time.Duration { return f.Latency })
 	return d > 0 && !x.wait(d)
 }
 
-// refused answers instead of the registry proper when the faults say so.
+// refused reports whether the faults answered the request with an error.
 func (x *exchange) refused() bool {
 	var text string
 	if x.fault(func(f *Faults) bool { text = f.TooManyMsg; return f.TooMany.use() }) {
@@ -150,7 +151,7 @@ func (x *exchange) refused() bool {
 	return true
 }
 
-// code is the error code of distribution-spec 1.1 ("Error Codes") for a status.
+// code returns the error code of distribution-spec 1.1 ("Error Codes") for a status.
 func (x *exchange) code(status int) string {
 	switch status {
 	case http.StatusNotFound:
@@ -169,10 +170,10 @@ func (x *exchange) code(status int) string {
 	}
 }
 
-// Header is the head of the answer, for changes before WriteHeader.
+// Header implements http.ResponseWriter.
 func (x *exchange) Header() http.Header { return x.w.Header() }
 
-// WriteHeader sends the status, with the headers that depend on it.
+// WriteHeader sends the status and the headers that depend on it.
 func (x *exchange) WriteHeader(status int) {
 	if x.status != 0 {
 		return
@@ -192,14 +193,14 @@ func (x *exchange) WriteHeader(status int) {
 	}
 	x.w.WriteHeader(status)
 	if x.length > 0 && x.Header().Get("Content-Length") == "" {
-		x.flush() // before net/http can count a short body and put the length in
+		x.flush() // before net/http adds the length of a short body
 	}
 }
 
-// note changes the exchange's entry in the log.
+// note changes the request's log entry.
 func (x *exchange) note(change func(*Entry)) { x.registry.log.edit(x.entry, change) }
 
-// send answers with a body that is in memory.
+// send answers with a body in memory.
 func (x *exchange) send(status int, contentType string, body []byte) {
 	x.Header().Set("Content-Type", contentType)
 	x.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -207,23 +208,23 @@ func (x *exchange) send(status int, contentType string, body []byte) {
 	x.body(body)
 }
 
-// body sends p unless the request is a HEAD. An error means that the client went, which
-// is in the log by then and leaves nothing to do.
+// body sends p unless the request is a HEAD. An error means that the client disconnected:
+// it is in the log already and there is nothing left to do.
 func (x *exchange) body(p []byte) {
 	if x.r.Method != http.MethodHead {
 		_, _ = x.Write(p)
 	}
 }
 
-// fail answers in the registry's JSON error form (distribution-spec 1.1, "Error Codes").
+// fail answers with an error in JSON (distribution-spec 1.1, "Error Codes").
 func (x *exchange) fail(status int, code, message string) {
-	type one struct {
+	type apiError struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	}
 	body, err := json.Marshal(struct {
-		Errors []one `json:"errors"`
-	}{[]one{{code, message}}})
+		Errors []apiError `json:"errors"`
+	}{[]apiError{{code, message}}})
 	if err != nil {
 		panic(err) // three strings always marshal
 	}

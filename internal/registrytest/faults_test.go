@@ -16,7 +16,8 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// startTwo is a registry with the images "a" and "b", whose one layer is 5,632 bytes each.
+// startTwo starts a registry with the images "a" and "b", each with one layer of 5,632
+// bytes.
 func startTwo(t *testing.T, policy registrytest.Policy) (h *registrytest.Registry, a, b registrytest.Added) {
 	t.Helper()
 	h = registrytest.Start(t, registrytest.Options{Policy: policy})
@@ -30,7 +31,7 @@ func startTwo(t *testing.T, policy registrytest.Policy) (h *registrytest.Registr
 	return h, a, b
 }
 
-// layerURL is the address of an image's first layer.
+// layerURL returns the URL of an image's first layer.
 func layerURL(h *registrytest.Registry, a registrytest.Added) string {
 	return blobURL(h, a.Repo, a.Manifests[0].Layers[0].Digest.String())
 }
@@ -47,8 +48,8 @@ func TestFail(t *testing.T) {
 		code   string
 	}{
 		{"plain", registrytest.Faults{Fail: registrytest.Failure{Times: 2}}, "GET", manifest, []int{503, 503, 200}, "UNKNOWN"},
-		{"for ever", registrytest.Faults{Fail: registrytest.Failure{Status: 500, Times: registrytest.Always}}, "GET", manifest, []int{500, 500, 500, 500}, "UNKNOWN"},
-		{"not at all", registrytest.Faults{Fail: registrytest.Failure{Status: 500}}, "GET", manifest, []int{200}, ""},
+		{"always", registrytest.Faults{Fail: registrytest.Failure{Status: 500, Times: registrytest.Always}}, "GET", manifest, []int{500, 500, 500, 500}, "UNKNOWN"},
+		{"zero times", registrytest.Faults{Fail: registrytest.Failure{Status: 500}}, "GET", manifest, []int{200}, ""},
 		{"other kind", registrytest.Faults{Only: registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindPing}}, Fail: registrytest.Failure{Times: 1}}, "GET", manifest, []int{200}, ""},
 		{"this kind", registrytest.Faults{Only: registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindPing, registrytest.KindBlob}}, Fail: registrytest.Failure{Times: 1}}, "GET", layer, []int{503, 200}, "UNKNOWN"},
 		{"other method", registrytest.Faults{Only: registrytest.Filter{Methods: []string{"HEAD"}}, Fail: registrytest.Failure{Times: 1}}, "GET", manifest, []int{200}, ""},
@@ -76,7 +77,7 @@ func TestFail(t *testing.T) {
 	}
 }
 
-func TestFaultsShowWhatIsLeft(t *testing.T) {
+func TestFaultsCountDown(t *testing.T) {
 	h, a, _ := startTwo(t, registrytest.Policy{})
 	h.SetFaults(func(f *registrytest.Faults) { f.Fail.Times = 3 })
 	ask(t, "GET", layerURL(h, a))
@@ -107,7 +108,7 @@ func TestAddFaults(t *testing.T) {
 	}
 }
 
-func TestHeads(t *testing.T) {
+func TestManifestHeads(t *testing.T) {
 	h, a, _ := startTwo(t, registrytest.Policy{})
 	address := manifestURL(h, "a", "v1")
 	whole := registrytest.Must(h.Manifest("a", "v1"))(t)
@@ -186,7 +187,7 @@ func TestCorrupt(t *testing.T) {
 			wantStatus(t, ask(t, "GET", layerURL(h, b)), 200)
 			bad, again := ask(t, "GET", row.url), ask(t, "GET", row.url)
 			if digest.FromBytes(good.body) != row.want || digest.FromBytes(again.body) != row.want {
-				t.Error("wrong bytes outside of the fault")
+				t.Error("wrong bytes without a fault")
 			}
 			differ := 0
 			for i := range good.body {
@@ -199,12 +200,12 @@ func TestCorrupt(t *testing.T) {
 	}
 }
 
-func TestReferrersSwitch(t *testing.T) {
+func TestReferrers(t *testing.T) {
 	h, a, _ := startTwo(t, registrytest.Policy{})
 	sbom := registrytest.Artifact{Type: "application/spdx+json", Subject: &a.Descriptor, Blobs: [][]byte{[]byte("{}")}, Annotations: map[string]string{"k": "v"}}
 	x := registrytest.Must(h.AddArtifact("a", "", sbom))(t)
 	y := registrytest.Must(h.AddReferrer("a", a.Descriptor))(t)
-	// An index can refer to something, too.
+	// An index can have a subject, too.
 	raw := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","artifactType":"kind/index","manifests":[],"subject":{"mediaType":"x","digest":"` + a.Digest.String() + `","size":1}}`
 	z := registrytest.Must(h.AddRaw("a", digest.FromString(raw).String(), "application/vnd.oci.image.index.v1+json", []byte(raw)))(t)
 
@@ -252,7 +253,7 @@ func TestRedirectAndViolations(t *testing.T) {
 	}
 	pull(t, h.Ref("a", "v1"))
 	if v := h.Violations(); len(v) != 0 {
-		t.Errorf("violations by honest clients: %v", v)
+		t.Errorf("violations without a credential: %v", v)
 	}
 
 	ask(t, "GET", where, bearer(token))
@@ -260,14 +261,14 @@ func TestRedirectAndViolations(t *testing.T) {
 	ask(t, "GET", "http://"+h.CDNHost()+"/v2/", login("u", "p"))
 	v := h.Violations()
 	if len(v) != 3 || strings.Contains(strings.Join(v, ""), token) {
-		t.Errorf("violations %q, want three that tell no secret", v)
+		t.Errorf("violations %q, want three without secrets", v)
 	}
 	wantStatus(t, ask(t, "GET", "http://"+h.CDNHost()+"/v2/a/manifests/v1"), 404)
 	wantStatus(t, ask(t, "GET", strings.Replace(where, "sha256:", "sha256:0", 1)), 404)
 	wantStatus(t, ask(t, "GET", blobURL(h, "a", digest.FromString("x").String()), bearer(token)), 404)
 }
 
-func TestOneHostHurts(t *testing.T) {
+func TestFaultsOfOneListener(t *testing.T) {
 	h, a, _ := startTwo(t, registrytest.Policy{Redirect: true})
 	h.SetFaults(func(f *registrytest.Faults) {
 		f.Only.Listener, f.Fail = registrytest.ListenerCDN, registrytest.Failure{Status: 403, Times: 1}
@@ -292,9 +293,9 @@ func TestCut(t *testing.T) {
 		{"after one byte", 1, "", 1, true},
 		{"in the middle", 3000, "", 3000, true},
 		{"before the last byte", size - 1, "", size - 1, true},
-		{"behind the last byte", size, "", size, false},
+		{"after the last byte", size, "", size, false},
 		{"in a range", 100, "bytes=1000-1999", 100, true},
-		{"behind a range", 1000, "bytes=1000-1999", 1000, false},
+		{"after a range", 1000, "bytes=1000-1999", 1000, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			h.SetFaults(func(f *registrytest.Faults) {
@@ -316,7 +317,7 @@ func TestCut(t *testing.T) {
 func TestCutOnce(t *testing.T) {
 	h, a, _ := startTwo(t, registrytest.Policy{})
 	h.SetFaults(func(f *registrytest.Faults) { f.Cut = registrytest.Interrupt{After: 3000, Times: 1} })
-	// Short answers do not use the cut up.
+	// A short response does not use up the cut.
 	wantStatus(t, ask(t, "GET", manifestURL(h, "a", "v1")), 200)
 	first, second := ask(t, "GET", layerURL(h, a)), ask(t, "GET", layerURL(h, a))
 	if len(first.body) != 3000 || len(second.body) != 5632 {

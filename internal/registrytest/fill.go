@@ -9,33 +9,33 @@ import (
 	"sort"
 )
 
-// Fill says what made-up file content looks like. The same fill, seed and size always
-// give the same bytes.
+// Fill is the kind of generated file content. The same fill, seed and size always produce
+// the same bytes.
 type Fill int
 
-// The kinds of made-up content.
+// The kinds of generated content.
 const (
 	FillRandom Fill = iota // does not compress
-	FillText               // compresses to about two fifths with gzip, as images do
-	FillSparse             // zeros with a mark at every 64 KiB: cheap to make at any size
+	FillText               // compresses to about two fifths with gzip, like published images
+	FillSparse             // zeros with a few random bytes every 64 KiB: cheap at any size
 )
 
-// fillBlock is the size of the blocks that made-up content is made in, each from a seed
-// of its own, so that any of them can be made alone. They are small because a read that
-// starts or ends inside a block has to make all of it.
+// fillBlock is the size of the blocks in which content is generated. Each has its own seed,
+// so any of them can be generated alone. They are small because a read that starts or ends
+// inside a block generates the whole block.
 const fillBlock = 4 << 10
 
-// sparseMark is the distance of the marks of FillSparse, in blocks.
+// sparseMark is the distance of the random bytes of FillSparse, in blocks.
 const sparseMark = 16
 
-// filler is made-up content. It holds no state and no memory.
+// filler is generated content. It has no state.
 type filler struct {
 	fill Fill
 	seed uint64
 	size int64
 }
 
-// Size is the length in bytes.
+// Size returns the length in bytes.
 func (f *filler) Size() int64 { return f.size }
 
 // ReadAt makes the bytes at off.
@@ -129,7 +129,7 @@ func (c *concat) append(part content) {
 	c.ends = append(c.ends, c.Size()+part.Size())
 }
 
-// Size is the length in bytes.
+// Size returns the length in bytes.
 func (c *concat) Size() int64 {
 	if len(c.ends) == 0 {
 		return 0

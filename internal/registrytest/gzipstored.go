@@ -10,9 +10,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Stored deflate blocks (RFC 1951 section 3.2.4) hold at most 65535 bytes each, behind
-// five bytes of header. With a fixed size of block any byte of the gzip is found by
-// arithmetic, so that a layer of many GiB needs neither memory nor a file.
+// Stored deflate blocks (RFC 1951 section 3.2.4) hold at most 65535 bytes each, after a
+// header of five bytes. With a fixed block size the position of any byte can be computed,
+// so a layer of many GiB needs neither memory nor a file.
 const (
 	storedBlock  = 65535
 	storedHeader = 5
@@ -21,20 +21,20 @@ const (
 // gzipHeader is a member header without name and time (RFC 1952 section 2.3).
 var gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}
 
-// storedBody is the deflate stream of stored blocks around src.
+// storedBody is the deflate stream that holds src in stored blocks.
 type storedBody struct {
 	src content
 }
 
-// newStoredGzip reads src once, for the checksum at the end, and gives the gzip of it and
-// the digest of src itself.
+// newStoredGzip returns the gzip of src and the digest of src itself. It reads src once,
+// for the checksum at the end.
 func newStoredGzip(src content) (content, digest.Digest, error) {
 	crc, h := crc32.NewIEEE(), sha256.New()
 	if err := copyContent(io.MultiWriter(crc, h), src); err != nil {
 		return nil, "", err
 	}
 	tail := binary.LittleEndian.AppendUint32(nil, crc.Sum32())
-	tail = binary.LittleEndian.AppendUint32(tail, uint32(src.Size())) // modulo 2^32, as the RFC has it
+	tail = binary.LittleEndian.AppendUint32(tail, uint32(src.Size())) // modulo 2^32 (RFC 1952 section 2.3.1)
 	z := &concat{}
 	z.append(bytes.NewReader(gzipHeader))
 	z.append(&storedBody{src})
@@ -42,15 +42,15 @@ func newStoredGzip(src content) (content, digest.Digest, error) {
 	return z, digest.NewDigest(digest.SHA256, h), nil
 }
 
-// blocks is their number; an empty stream has one, too.
+// blocks returns the number of blocks; an empty stream has one.
 func (s *storedBody) blocks() int64 {
 	return max(1, (s.src.Size()+storedBlock-1)/storedBlock)
 }
 
-// Size is the length in bytes.
+// Size returns the length in bytes.
 func (s *storedBody) Size() int64 { return s.src.Size() + s.blocks()*storedHeader }
 
-// head is the header of block i: final flag, length and its complement.
+// header returns the header of block i: final flag, length and its complement.
 func (s *storedBody) header(i int64) []byte {
 	n := uint16(min(storedBlock, s.src.Size()-i*storedBlock))
 	b := []byte{0}
@@ -61,7 +61,7 @@ func (s *storedBody) header(i int64) []byte {
 	return binary.LittleEndian.AppendUint16(b, ^n)
 }
 
-// ReadAt reads headers and source in turn.
+// ReadAt reads the headers and the source in turn.
 func (s *storedBody) ReadAt(p []byte, off int64) (int, error) {
 	n := 0
 	for n < len(p) && off < s.Size() {

@@ -11,7 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Format is the family of media types an image is written in.
+// Format is the family of media types that an image uses.
 type Format int
 
 // The formats.
@@ -34,12 +34,12 @@ type Image struct {
 	Platform    string // such as "linux/arm64/v8"; empty: linux/amd64
 	Format      Format
 	Layers      []*Layer
-	Config      ocispec.ImageConfig // entrypoint, command, environment, ...
+	Config      ocispec.ImageConfig // entrypoint, command, environment, etc.
 	Annotations map[string]string   // of the manifest; OCI only
 }
 
-// Index describes an image of several platforms: an OCI index or a Docker manifest list,
-// as Format says, over images that may have formats of their own.
+// Index describes an image of several platforms: an OCI index or a Docker manifest list.
+// Its images may have other formats.
 type Index struct {
 	Format      Format
 	Images      []Image
@@ -47,24 +47,24 @@ type Index struct {
 	Annotations map[string]string // of the index; OCI only
 }
 
-// Manifest is an image manifest as it was added.
+// Manifest is an image manifest that was added.
 type Manifest struct {
 	ocispec.Descriptor                      // with its platform
-	Config             ocispec.Descriptor   // an empty one for schema 1
+	Config             ocispec.Descriptor   // empty for schema 1
 	Layers             []ocispec.Descriptor // from the base upwards
 	DiffIDs            []digest.Digest      // of the layers
 }
 
-// Added is what a tag means after something was added under it.
+// Added describes what was added under a tag.
 type Added struct {
 	ocispec.Descriptor // without platform
 	Repo, Tag          string
-	Manifests          []Manifest // in the order of the index; just one for a single image
+	Manifests          []Manifest // in the order of the index; one for a single image
 }
 
-// Bytes is the number of bytes a client has to fetch for one platform of the image: the
-// documents, the config and each layer once. An unknown platform counts the top document
-// alone.
+// Bytes returns the number of bytes that a client has to fetch for one platform of the
+// image: the manifests, the config and each layer once. For an unknown platform it returns
+// the size of the top manifest alone.
 func (a Added) Bytes(platform string) int64 {
 	n := a.Size
 	for _, m := range a.Manifests {
@@ -85,7 +85,7 @@ func (a Added) Bytes(platform string) int64 {
 	return n
 }
 
-// layerType is the media type of a layer.
+// layerType returns the media type of a layer.
 func layerType(f Format, c Compression) string {
 	suffix := map[Compression]string{Gzip: "+gzip", GzipStored: "+gzip", Zstd: "+zstd", None: ""}[c]
 	if f == OCI {
@@ -101,7 +101,7 @@ func layerType(f Format, c Compression) string {
 	}
 }
 
-// types are the media types of manifest and config.
+// types returns the media types of manifest and config.
 func (f Format) types() (manifest, config string) {
 	if f == Docker {
 		return DockerManifest, dockerConfig
@@ -109,8 +109,8 @@ func (f Format) types() (manifest, config string) {
 	return ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig
 }
 
-// putImage builds an image, puts all its parts into the repository, and gives the
-// manifest without having put that.
+// putImage builds an image, adds all its parts to the repository, and returns the manifest
+// without adding it.
 func (reg *Registry) putImage(repo string, img Image) (Manifest, []byte, error) {
 	name := img.Platform
 	if name == "" {
@@ -152,8 +152,7 @@ func (reg *Registry) putImage(repo string, img Image) (Manifest, []byte, error) 
 	return m, raw, nil
 }
 
-// configOf is the configuration document of an image (image-spec 1.1, "Image
-// Configuration").
+// configOf returns the config of an image (image-spec 1.1, "Image Configuration").
 func configOf(img Image, platform ocispec.Platform, diffIDs []digest.Digest) ocispec.Image {
 	created := Epoch
 	doc := ocispec.Image{
@@ -166,7 +165,7 @@ func configOf(img Image, platform ocispec.Platform, diffIDs []digest.Digest) oci
 	return doc
 }
 
-// putJSON puts v into the repository as a blob.
+// putJSON adds v to the repository as a blob.
 func (reg *Registry) putJSON(repo, mediaType string, v any) (ocispec.Descriptor, error) {
 	raw, err := json.Marshal(v)
 	if err != nil {
@@ -177,13 +176,14 @@ func (reg *Registry) putJSON(repo, mediaType string, v any) (ocispec.Descriptor,
 	return d, nil
 }
 
-// describeBytes is the descriptor of raw.
+// describeBytes returns the descriptor of raw.
 func describeBytes(mediaType string, raw []byte) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
 }
 
-// attestation is an image manifest as BuildKit adds for provenance: it belongs to no
-// platform and names the manifest it speaks of (BuildKit docs, "Attestation storage").
+// attestation returns an image manifest like those that BuildKit adds for provenance: it
+// has no platform and names the manifest that it describes (BuildKit docs, "Attestation
+// storage").
 func (reg *Registry) attestation(repo string, of Manifest) (ocispec.Descriptor, []byte, error) {
 	statement, err := reg.putJSON(repo, "application/vnd.in-toto+json", map[string]any{
 		"_type":         "https://in-toto.io/Statement/v0.1",

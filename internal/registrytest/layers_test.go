@@ -16,7 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// buildLayer builds a layer in a store of its own.
+// buildLayer builds a layer in a new store.
 func buildLayer(t *testing.T, l *Layer) builtLayer {
 	t.Helper()
 	s, err := newStore(t.TempDir())
@@ -30,12 +30,12 @@ func buildLayer(t *testing.T, l *Layer) builtLayer {
 	}
 	again, err := s.layer(l)
 	if err != nil || again != b {
-		t.Errorf("builtLayer twice: %v, %v", again, err)
+		t.Errorf("second build: %v, %v", again, err)
 	}
 	return b
 }
 
-// unpacked reads a layer's tar, having checked its digests.
+// unpacked returns a layer's tar after checking its digests.
 func unpacked(t *testing.T, l *Layer, b builtLayer) []byte {
 	t.Helper()
 	packed := readAll(t, io.NewSectionReader(b.content, 0, b.content.Size()))
@@ -88,7 +88,7 @@ func TestCompressions(t *testing.T) {
 				}
 				want := readAll(t, io.NewSectionReader(&filler{FillText, seedOf(uint64(5), 0), size}, 0, size))
 				if !bytes.Equal(readAll(t, r), want) {
-					t.Error("other content than asked for")
+					t.Error("wrong content")
 				}
 				if _, err := r.Next(); err != io.EOF {
 					t.Errorf("after the file: %v", err)
@@ -98,7 +98,7 @@ func TestCompressions(t *testing.T) {
 	}
 }
 
-func TestOddLayersAreWhatTheySay(t *testing.T) {
+func TestOddLayers(t *testing.T) {
 	kinds := map[byte]int{}
 	names := map[string]int{}
 	xattrs := 0
@@ -137,7 +137,7 @@ func TestOddLayersAreWhatTheySay(t *testing.T) {
 	}
 }
 
-func TestReadAtAnywhere(t *testing.T) {
+func TestReadAt(t *testing.T) {
 	const size = 17*fillBlock + 77 // more than one stored block
 	text := &filler{FillText, 1, size}
 	joined := &concat{}
@@ -163,17 +163,17 @@ func TestReadAtAnywhere(t *testing.T) {
 				}
 			}
 			if n, err := c.ReadAt(make([]byte, 5), c.Size()); n != 0 || err != io.EOF {
-				t.Errorf("behind the end: %d, %v, want EOF", n, err)
+				t.Errorf("after the end: %d, %v, want EOF", n, err)
 			}
 		})
 	}
 }
 
-func TestFillsCompressAsTheySay(t *testing.T) {
+func TestFillsCompress(t *testing.T) {
 	for _, row := range []struct {
 		name     string
 		fill     Fill
-		from, to float64 // compressed for each byte
+		from, to float64 // compressed size per byte
 	}{{"random", FillRandom, 1, 1.01}, {"text", FillText, 0.35, 0.45}, {"sparse", FillSparse, 0, 0.01}} {
 		var packed bytes.Buffer
 		z := gzip.NewWriter(&packed)
@@ -212,11 +212,11 @@ func TestBadLayer(t *testing.T) {
 	}
 	defer s.close()
 	if _, err := s.layer(&Layer{Files: []File{{Name: "\x00"}}}); err == nil {
-		t.Error("a name that no tar can hold was taken")
+		t.Error("accepted a name that tar cannot represent")
 	}
 }
 
-func TestBigLayersStayOut(t *testing.T) {
+func TestLargeLayersUseNoMemory(t *testing.T) {
 	dir := t.TempDir()
 	for _, row := range []struct {
 		name string
@@ -237,7 +237,7 @@ func TestBigLayersStayOut(t *testing.T) {
 				t.Fatal(err)
 			}
 			runtime.ReadMemStats(&after)
-			// All that was ever allocated, not only what was held at the same time.
+			// Total allocations, not only the memory in use at one time.
 			if used := after.TotalAlloc - before.TotalAlloc; used > 16<<20 {
 				t.Errorf("%d MiB allocated for a layer of %d", used>>20, row.size>>20)
 			}

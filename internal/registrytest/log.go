@@ -8,30 +8,30 @@ import (
 	"time"
 )
 
-// Entry is one request in the log. Nothing secret is in it: of an Authorization header
-// only the scheme is kept, of a query nothing but the scopes asked for.
+// Entry is one request in the log. It contains no secrets: only the scheme of an
+// Authorization header and only the scopes of a query.
 type Entry struct {
 	Time      time.Time
 	Listener  string // ListenerRegistry or ListenerCDN
-	Host      string // as the client called the registry
+	Host      string // Host header
 	Proto     string // "HTTP/1.1" or "HTTP/2.0"
 	Method    string
 	Path      string
 	Kind      Kind
-	Repo, Ref string // of the path, where it has them
+	Repo, Ref string // from the path, if it has them
 	Auth      string // "", "Basic" or "Bearer"
-	Account   string // user the request was let in for; empty: anonymous or nobody
+	Account   string // authenticated user; empty: anonymous or refused
 	Scopes    []string
 	Range     string
 	UserAgent string
-	Status    int    // 0: the connection was ended before any answer
-	Counted   bool   // it cost its account one pull
-	BadLogin  bool   // name and password, or refresh token, were wrong
-	Bytes     int64  // of the body, sent so far
+	Status    int    // 0: the connection ended before a response
+	Counted   bool   // it counted as a pull
+	BadLogin  bool   // wrong user, password or refresh token
+	Bytes     int64  // sent of the body so far
 	Note      string // "cut", "stalled", "corrupt", "client gone"
 }
 
-// String is the entry on one line.
+// String formats the entry on one line.
 func (e Entry) String() string {
 	who := e.Account
 	if who == "" {
@@ -53,24 +53,24 @@ func (e Entry) String() string {
 	return s
 }
 
-// Counts sums up the log.
+// Counts is a summary of the log.
 type Counts struct {
 	Requests      int
 	Pings         int
-	Tokens        int   // token requests, refused ones too
-	BadLogins     int   // wrong names, passwords or refresh tokens, anywhere
-	ManifestHeads int   // HEADs of manifests, whatever the answer
-	ManifestGets  int   // GETs of manifests, whatever the answer
+	Tokens        int   // token requests, including refused ones
+	BadLogins     int   // wrong users, passwords or refresh tokens, anywhere
+	ManifestHeads int   // HEADs of manifests, whatever the status
+	ManifestGets  int   // GETs of manifests, whatever the status
 	Counted       int   // pulls as Docker Hub counts them
 	BlobHeads     int   // HEADs of blobs
-	BlobGets      int   // GETs of blobs answered with 200 or 206, at either host
+	BlobGets      int   // GETs of blobs answered with 200 or 206, by either host
 	BlobBytes     int64 // sent by these GETs
-	Redirects     int   // blob requests sent on to the second host
+	Redirects     int   // blob requests redirected to the second host
 	Unauthorized  int   // 401
 	TooMany       int   // 429
 }
 
-// add counts one entry.
+// add counts an entry.
 func (c *Counts) add(e *Entry) {
 	c.Requests++
 	read := e.Method == "GET"
@@ -99,14 +99,14 @@ func one(b bool) int {
 	return 0
 }
 
-// journal is the log and the list of violations.
+// requestLog is the log and the list of violations.
 type requestLog struct {
 	mu         sync.Mutex
 	entries    []*Entry
 	violations []string
 }
 
-// begin puts a new entry into the log.
+// begin adds an entry to the log.
 func (l *requestLog) begin(e Entry) *Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,15 +122,15 @@ func (l *requestLog) edit(e *Entry, change func(*Entry)) {
 	change(e)
 }
 
-// violate records something no client may do.
+// addViolation records what a client must never do.
 func (l *requestLog) addViolation(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.violations = append(l.violations, fmt.Sprintf(format, args...))
 }
 
-// Log is a copy of the requests since the start or the last [Registry.Reset], in the order of
-// their arrival. What a client has read of an answer is in its entry already.
+// Log returns a copy of the requests since the start or the last [Registry.Reset], in the
+// order of arrival. Bytes that a client has read are always counted in its entry.
 func (reg *Registry) Log() []Entry {
 	reg.log.mu.Lock()
 	defer reg.log.mu.Unlock()
@@ -141,7 +141,7 @@ func (reg *Registry) Log() []Entry {
 	return list
 }
 
-// WriteLog writes the log to w, one request a line.
+// WriteLog writes the log to w, one request per line.
 func (reg *Registry) WriteLog(w io.Writer) error {
 	for _, e := range reg.Log() {
 		if _, err := fmt.Fprintln(w, e); err != nil {
@@ -151,7 +151,7 @@ func (reg *Registry) WriteLog(w io.Writer) error {
 	return nil
 }
 
-// Counts sums up the requests since the start or the last [Registry.Reset].
+// Counts returns a summary of the requests since the start or the last [Registry.Reset].
 func (reg *Registry) Counts() Counts {
 	reg.log.mu.Lock()
 	defer reg.log.mu.Unlock()
@@ -162,16 +162,15 @@ func (reg *Registry) Counts() Counts {
 	return c
 }
 
-// Peak is the largest number of requests of a kind that were answered at the same time
-// since the start or the last [Registry.Reset].
+// Peak returns the largest number of concurrent requests of a kind since the start or the
+// last [Registry.Reset].
 func (reg *Registry) Peak(k Kind) int {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	return reg.peaks[k]
 }
 
-// Reset empties the log, and with it the counts and peaks. Violations stay, as does what
-// accounts have used of their quota.
+// Reset empties the log, and with it the counts and peaks. Violations and used quotas stay.
 func (reg *Registry) Reset() {
 	reg.log.mu.Lock()
 	reg.log.entries = nil
@@ -181,8 +180,8 @@ func (reg *Registry) Reset() {
 	clear(reg.peaks)
 }
 
-// Violations lists what no client may ever do and one did: sending a credential or a
-// cookie to the second host. A test fails when it is not empty.
+// Violations lists what a client must never do and did: sending a credential or a cookie to
+// the second host. [Start] fails the test if there are any.
 func (reg *Registry) Violations() []string {
 	reg.log.mu.Lock()
 	defer reg.log.mu.Unlock()

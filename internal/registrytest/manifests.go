@@ -13,13 +13,13 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// rawSuffix ends the content types of documents that the registry itself put into the registry.
-// The registry checks what calls itself an index and refuses one whose children it
-// lacks; a registry that hurts must be able to hold such a one. Readers never see it.
+// rawSuffix ends the content types of the manifests that [Registry.AddRaw] adds.
+// go-containerregistry refuses an index whose children it lacks, and this one must be able
+// to have such an index. Clients never see the suffix.
 const rawSuffix = "; raw"
 
-// recorder is an http.ResponseWriter that remembers. Manifests are fetched into it, because
-// the registry holds its lock for as long as an answer takes, and ours may stall.
+// recorder is an http.ResponseWriter that records. Manifests are fetched into it, because
+// go-containerregistry holds its lock during a response, and ours may stall.
 type recorder struct {
 	header http.Header
 	status int
@@ -38,7 +38,7 @@ func (m *recorder) Write(p []byte) (int, error) {
 	return m.body.Write(p)
 }
 
-// ask has the registry answer a request of the registry's own.
+// do sends a request to go-containerregistry's registry.
 func (reg *Registry) do(method, path, contentType string, body []byte) (*recorder, error) {
 	r, err := http.NewRequest(method, path, bytes.NewReader(body))
 	if err != nil {
@@ -82,7 +82,7 @@ func (x *exchange) serveManifest() {
 	x.body(body)
 }
 
-// head sets the headers that manifests and blobs have in common.
+// setHeaders sets the headers that manifests and blobs have in common.
 func (x *exchange) setHeaders(contentType, digest string, length int64) {
 	x.Header().Set("Content-Type", contentType)
 	if !faultValue(x, func(f *Faults) bool { return f.NoDigest }) {
@@ -95,16 +95,16 @@ func (x *exchange) setHeaders(contentType, digest string, length int64) {
 	}
 }
 
-// flip changes one bit of p, which stands at offset off in content of the given size: the
-// lowest of the byte in the middle of the content, if it is there.
+// flip changes one bit of p, which is at offset off in content of the given size: the
+// lowest bit of the byte in the middle of the content, if p contains it.
 func flip(p []byte, off, size int64) {
 	if at := size/2 - off; at >= 0 && at < int64(len(p)) {
 		p[at] ^= 1
 	}
 }
 
-// serveReferrers answers the referrers API (distribution-spec 1.1, "Listing Referrers").
-// The list is the registry's, put in order, with artifact types and the filter.
+// serveReferrers answers the referrers API (distribution-spec 1.1, "Listing Referrers")
+// with go-containerregistry's list: sorted, filtered, and with artifact types.
 func (x *exchange) serveReferrers() {
 	if faultValue(x, func(f *Faults) bool { return f.NoReferrers }) {
 		x.fail(http.StatusNotFound, "NOT_FOUND", "404 page not found")
@@ -136,13 +136,14 @@ func (x *exchange) serveReferrers() {
 	x.send(http.StatusOK, ocispec.MediaTypeImageIndex, body)
 }
 
-// describe completes the descriptor of a referrer from its document: the registry knows
-// only config media types, the artifactType field comes before them.
+// completeReferrer completes the descriptor of a referrer from its manifest:
+// go-containerregistry uses the config's media type, but the artifactType field has
+// precedence.
 func (reg *Registry) completeReferrer(repo string, d *ocispec.Descriptor) {
 	d.MediaType = strings.TrimSuffix(d.MediaType, rawSuffix)
 	raw, err := reg.Manifest(repo, d.Digest.String())
 	if err != nil {
-		return // deleted between list and look
+		return // deleted since it was listed
 	}
 	var doc struct {
 		ArtifactType string `json:"artifactType"`

@@ -17,29 +17,29 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// programSource is what the registry's images run.
+// programSource is the program in the registry's images.
 //
 //go:embed imageprogram/main.go
 var programSource []byte
 
-// Program is the static Linux executable of the images that run, for the architecture of
-// this process; see imageprogram for what it does. It is builtLayer with the go command once
-// and then kept in the user's cache folder, below "stowage". Several processes may ask
-// for it at the same time.
+// Program returns the static Linux executable of the images that run, for the architecture
+// of this process; see imageprogram for what it does. It is built with the go command once
+// and kept below "stowage" in the user's cache directory. Several processes may call it at
+// the same time.
 func Program(ctx context.Context) ([]byte, error) { return ProgramFor(ctx, runtime.GOARCH) }
 
-// ProgramFor is [Program] for another architecture, in Go's spelling.
+// ProgramFor is [Program] for another architecture, as Go names it.
 func ProgramFor(ctx context.Context, arch string) ([]byte, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return nil, fmt.Errorf("find cache folder: %w", err)
+		return nil, fmt.Errorf("find cache directory: %w", err)
 	}
 	return program(ctx, arch, filepath.Join(cache, "stowage"))
 }
 
-// program takes the executable from the folder or builds it there.
+// program reads the executable from the directory or builds it there.
 func program(ctx context.Context, arch, dir string) ([]byte, error) {
-	// The name holds all that the bytes depend on, so that nothing in the folder is
+	// The name contains everything that the bytes depend on, so no file in the directory is
 	// ever out of date.
 	sum := sha256.Sum256(programSource)
 	name := filepath.Join(dir, fmt.Sprintf("hello-%x-%s-%s", sum[:6], runtime.Version(), arch))
@@ -65,7 +65,7 @@ func program(ctx context.Context, arch, dir string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// goBuild compiles the source in the folder work to the file out.
+// goBuild compiles the program in the directory work to the file out.
 func goBuild(ctx context.Context, arch, work, out string) error {
 	source := filepath.Join(work, "main.go")
 	if err := os.WriteFile(source, programSource, 0o644); err != nil {
@@ -73,7 +73,7 @@ func goBuild(ctx context.Context, arch, work, out string) error {
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", out, "main.go")
 	cmd.Dir = work
-	// Outside of any module, and untouched by the settings of whoever runs this.
+	// Outside of any module, and independent of the user's settings.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOWORK=off", "GO111MODULE=auto")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(text)))
@@ -81,8 +81,8 @@ func goBuild(ctx context.Context, arch, work, out string) error {
 	return nil
 }
 
-// ProgramLayer is a layer with an executable at the first path and hard links to it at
-// the others, such as "bin/hello" and "bin/calico-node". The folders are in it, too.
+// ProgramLayer returns a layer with an executable at the first path and hard links to it at
+// the others, such as "bin/hello" and "bin/calico-node", and with their directories.
 func ProgramLayer(program []byte, paths ...string) *Layer {
 	l := &Layer{}
 	seen := map[string]bool{"./": true}
@@ -102,7 +102,8 @@ func ProgramLayer(program []byte, paths ...string) *Layer {
 	return l
 }
 
-// parents are the folders above a path, the outermost first, each with a slash behind.
+// parents returns the directories above a path, the outermost first, each with a slash at
+// its end.
 func parents(path string) []string {
 	var dirs []string
 	for i, c := range path {
@@ -113,8 +114,8 @@ func parents(path string) []string {
 	return dirs
 }
 
-// Hello is an image that runs: program (see [Program]) prints "hello from NAME" and ends.
-// Its platform is linux on arch, in Go's spelling.
+// Hello returns an image that runs: program (see [Program]) prints "hello from NAME" and
+// exits. Its platform is linux on arch, as Go names it.
 func Hello(name, arch string, program []byte) Image {
 	return Image{
 		Platform: "linux/" + arch,
@@ -123,7 +124,7 @@ func Hello(name, arch string, program []byte) Image {
 	}
 }
 
-// helloEnv makes the program greet for name.
+// helloEnv returns the environment that makes the program print name.
 func helloEnv(name string) []string {
 	return []string{"PATH=/bin:/usr/bin:/usr/sbin:/opt/cni/bin", "HELLO_NAME=" + name}
 }

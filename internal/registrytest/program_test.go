@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// host builds the program for this machine, in a folder that lives as long as the test.
+// host builds the program for this machine in a temporary directory of the test.
 func host(t *testing.T) string {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -32,7 +32,7 @@ func TestProgramPrints(t *testing.T) {
 	file := host(t)
 	for _, row := range []struct {
 		name string
-		args []string // the first is the name it is called by
+		args []string // the first is the program's name
 		env  []string
 		want string
 	}{
@@ -52,7 +52,7 @@ func TestProgramPrints(t *testing.T) {
 	}
 }
 
-func TestProgramStays(t *testing.T) {
+func TestProgramWaits(t *testing.T) {
 	file := host(t)
 	for _, args := range [][]string{{"/pause"}, {"start_runit"}, {"/usr/bin/kube-controllers"}, {"hello", "sleep"}} {
 		cmd := exec.CommandContext(t.Context(), file)
@@ -65,8 +65,8 @@ func TestProgramStays(t *testing.T) {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Errorf("%v: %v", args, err)
 		}
-		// The signal may come before its handler is there and then ends the process by
-		// itself, so the exit code proves little; a program that leaves says goodbye.
+		// The signal may arrive before its handler is installed and then ends the process,
+		// so the exit code proves little; a program that does not wait prints its greeting.
 		_ = cmd.Wait()
 		if out.Len() > 0 || cmd.ProcessState.ExitCode() > 0 {
 			t.Errorf("%v printed %q and ended with %v", args, out.String(), cmd.ProcessState)
@@ -74,7 +74,7 @@ func TestProgramStays(t *testing.T) {
 	}
 }
 
-func TestProgramForOthers(t *testing.T) {
+func TestProgramForOtherArchitecture(t *testing.T) {
 	dir := t.TempDir()
 	first, err := program(t.Context(), "arm64", dir)
 	if err != nil {
@@ -86,22 +86,22 @@ func TestProgramForOthers(t *testing.T) {
 	}
 	for _, s := range f.Progs {
 		if s.Type == elf.PT_INTERP {
-			t.Error("not static: it wants an interpreter")
+			t.Error("not static: it needs an interpreter")
 		}
 	}
 	if left, err := filepath.Glob(dir + "/build-*"); err != nil || len(left) != 0 {
-		t.Errorf("building left %v, %v", left, err)
+		t.Errorf("the build left %v, %v", left, err)
 	}
-	// The second time nothing is builtLayer: without a go command it still works.
+	// The second call builds nothing: it works without a go command.
 	t.Setenv("PATH", "")
 	second, err := program(t.Context(), "arm64", dir)
 	if err != nil || !bytes.Equal(first, second) {
 		t.Errorf("second time: %v, same bytes %v", err, bytes.Equal(first, second))
 	}
 	if _, err := program(t.Context(), "riscv64", dir); err == nil {
-		t.Error("builtLayer without a go command")
+		t.Error("built without a go command")
 	}
 	if _, err := program(t.Context(), "amd64", "/proc/nowhere"); err == nil {
-		t.Error("builtLayer in a folder that cannot be")
+		t.Error("built in a directory that cannot exist")
 	}
 }

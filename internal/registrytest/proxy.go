@@ -7,20 +7,20 @@ import (
 	"sync"
 )
 
-// Proxy is the URL of an HTTP proxy in front of the registry, for HTTP_PROXY and HTTPS_PROXY:
-// it leads each of Options.Names, on whatever port, to the registry, and refuses all others
-// with 403. A program that is told to pull from docker.io reaches the registry that way
-// without knowing it (with TLS it also needs [Registry.CAPEM]).
+// Proxy returns the URL of an HTTP proxy, for HTTP_PROXY and HTTPS_PROXY: it connects each
+// of Options.Names, on any port, to the registry, and refuses all other hosts with 403. A
+// program that pulls from docker.io reaches the registry that way without knowing it (with
+// TLS it also needs [Registry.CAPEM]).
 func (reg *Registry) Proxy() string { return "http://" + reg.proxy }
 
-// tunnel serves one request to the proxy (RFC 9110 section 9.3.6 for CONNECT).
+// serveProxy answers a request to the proxy (RFC 9110 section 9.3.6 for CONNECT).
 func (reg *Registry) serveProxy(w http.ResponseWriter, r *http.Request) {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(r.Host); err == nil {
 		host = name
 	}
 	if !reg.names[host] {
-		http.Error(w, "registry: this proxy leads nowhere else: "+host, http.StatusForbidden)
+		http.Error(w, "registry: this proxy does not connect to "+host, http.StatusForbidden)
 		return
 	}
 	if r.Method != http.MethodConnect {
@@ -52,8 +52,8 @@ func (reg *Registry) serveProxy(w http.ResponseWriter, r *http.Request) {
 	reg.copyBoth(down, buffered, up)
 }
 
-// join copies both ways until either end is done or the registry closes. What the client sent
-// ahead is waiting in first.
+// copyBoth copies in both directions until either side ends or the registry closes. first
+// holds what the client has already sent.
 func (reg *Registry) copyBoth(down net.Conn, first io.Reader, up net.Conn) {
 	over := make(chan struct{})
 	var once sync.Once

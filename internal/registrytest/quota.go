@@ -6,13 +6,13 @@ import (
 	"net/http"
 )
 
-// Docker Hub's words for a quota that is used up, and the window it counts in.
+// Docker Hub's message for a used quota, and the window in which it counts.
 const (
 	quotaMessage  = "You have reached your pull rate limit. You may increase the limit by authenticating and upgrading: https://www.docker.com/increase-rate-limit"
 	defaultWindow = 21600
 )
 
-// Used is the number of counted pulls of an account; "" is all anonymous clients.
+// Used returns the number of counted pulls of an account; "" is all anonymous clients.
 func (reg *Registry) Used(user string) int {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
@@ -26,19 +26,19 @@ func (reg *Registry) SetUsed(user string, n int) {
 	reg.used[user] = n
 }
 
-// charge counts a manifest GET if count is set, and puts the quota's headers on. It gives
-// false when the quota was used up already; then nothing is counted (Docker Hub does not
-// charge for refusals) and the exchange is answered.
+// countPull counts a manifest GET if count is set, and sets the quota's headers. It returns
+// false if the quota was used up already: it has answered the request and counted nothing
+// (Docker Hub does not count refused pulls).
 func (x *exchange) countPull(count bool) bool {
-	h := x.registry
-	h.mu.Lock()
-	quota, window := h.policy.quota(x.account), h.policy.Window
-	over := quota > 0 && count && h.used[x.account] >= quota
+	reg := x.registry
+	reg.mu.Lock()
+	quota, window := reg.policy.quota(x.account), reg.policy.Window
+	over := quota > 0 && count && reg.used[x.account] >= quota
 	if count && !over {
-		h.used[x.account]++
+		reg.used[x.account]++
 	}
-	remaining := max(0, quota-h.used[x.account])
-	h.mu.Unlock()
+	remaining := max(0, quota-reg.used[x.account])
+	reg.mu.Unlock()
 
 	if count && !over {
 		x.note(func(e *Entry) { e.Counted = true })
@@ -59,7 +59,8 @@ func (x *exchange) countPull(count bool) bool {
 	return !over
 }
 
-// source is whose quota it is: the account, or an anonymous client's address.
+// source returns the value of docker-ratelimit-source: the account, or an anonymous
+// client's address.
 func (x *exchange) source() string {
 	if x.account != "" {
 		return x.account

@@ -12,7 +12,7 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// limits are the quota's headers of an answer.
+// limits returns the quota's headers of a response.
 func limits(r reply) [3]string {
 	return [3]string{r.Header.Get("ratelimit-limit"), r.Header.Get("ratelimit-remaining"), r.Header.Get("docker-ratelimit-source")}
 }
@@ -62,7 +62,7 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// layerOf is the digest of the only layer of repo:v1.
+// layerOf returns the digest of the only layer of repo:v1.
 func layerOf(t *testing.T, h *registrytest.Registry, repo string) string {
 	t.Helper()
 	raw := registrytest.Must(h.Manifest(repo, "v1"))(t)

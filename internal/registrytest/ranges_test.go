@@ -13,9 +13,9 @@ func TestRanges(t *testing.T) {
 	whole := ask(t, "GET", layerURL(h, a)).body
 	const size = 5632
 	for _, row := range []struct {
-		head        string
+		header      string
 		status      int
-		first, last int // of the bytes wanted
+		first, last int // expected bytes
 	}{
 		{"", 200, 0, size - 1},
 		{"bytes=0-0", 206, 0, 0},
@@ -38,8 +38,8 @@ func TestRanges(t *testing.T) {
 		{"bytes=5", 200, 0, size - 1},
 		{"lines=0-1", 200, 0, size - 1},
 	} {
-		t.Run(row.head, func(t *testing.T) {
-			r := ask(t, "GET", layerURL(h, a), header("Range", row.head))
+		t.Run(row.header, func(t *testing.T) {
+			r := ask(t, "GET", layerURL(h, a), header("Range", row.header))
 			wantStatus(t, r, row.status)
 			label := map[int]string{
 				200: "", 206: fmt.Sprintf("bytes %d-%d/%d", row.first, row.last, size), 416: "bytes */5632",
@@ -54,7 +54,7 @@ func TestRanges(t *testing.T) {
 	}
 	r := ask(t, "HEAD", layerURL(h, a), header("Range", "bytes=0-9"))
 	if r.StatusCode != 200 || r.ContentLength != size {
-		t.Errorf("HEAD with a range: %d with length %d, want the whole", r.StatusCode, r.ContentLength)
+		t.Errorf("HEAD with a range: %d with length %d, want the whole blob", r.StatusCode, r.ContentLength)
 	}
 }
 
@@ -65,10 +65,10 @@ func TestRangeModes(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		mode   registrytest.RangeMode
-		head   string
+		header string
 		status int
 		label  string
-		from   int // where the bytes sent come from
+		from   int // offset of the bytes sent
 		length int
 	}{
 		{"honoured", registrytest.RangesHonoured, "bytes=10-19", 206, "bytes 10-19/5632", 10, 10},
@@ -88,7 +88,7 @@ func TestRangeModes(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			h.SetFaults(func(f *registrytest.Faults) { f.Ranges = row.mode })
-			r := ask(t, "GET", layerURL(h, a), header("Range", row.head))
+			r := ask(t, "GET", layerURL(h, a), header("Range", row.header))
 			wantStatus(t, r, row.status)
 			if got := r.Header.Get("Content-Range"); got != row.label {
 				t.Errorf("Content-Range %q, want %q", got, row.label)
@@ -105,17 +105,17 @@ func TestCorruptRange(t *testing.T) {
 	whole := ask(t, "GET", layerURL(h, a)).body
 	h.SetFaults(func(f *registrytest.Faults) { f.Corrupt = registrytest.Always })
 	for _, row := range []struct {
-		head        string
+		header      string
 		first, last int
-		wrong       bool // holds the byte in the middle, 2816
+		wrong       bool // contains the byte in the middle, 2816
 	}{
 		{"bytes=0-2815", 0, 2815, false},
 		{"bytes=2816-2816", 2816, 2816, true},
 		{"bytes=2817-", 2817, 5631, false},
 	} {
-		r := ask(t, "GET", layerURL(h, a), header("Range", row.head))
+		r := ask(t, "GET", layerURL(h, a), header("Range", row.header))
 		if got := !bytes.Equal(r.body, whole[row.first:row.last+1]); got != row.wrong {
-			t.Errorf("%s wrong: %v, want %v", row.head, got, row.wrong)
+			t.Errorf("%s wrong: %v, want %v", row.header, got, row.wrong)
 		}
 	}
 }

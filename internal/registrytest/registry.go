@@ -13,31 +13,31 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 )
 
-// Names of the listeners, as they stand in [Entry] and [Filter].
+// Names of the listeners in [Entry] and [Filter].
 const (
 	ListenerRegistry = "registry" // the registry and its token server
-	ListenerCDN      = "cdn"      // the second host, where redirected blobs come from
+	ListenerCDN      = "cdn"      // the second host, which serves redirected blobs
 )
 
-// Options are what cannot change while a registry runs, and what it starts with. The zero
-// value is an open registry without limits on a free port.
+// Options are the settings that cannot change while a registry runs, and its initial policy
+// and faults. The zero value is an open registry without limits on a free port.
 type Options struct {
-	Policy Policy // in force from the first request on
-	Faults Faults // in force from the first request on
+	Policy Policy // initial
+	Faults Faults // initial
 
 	Addr  string   // address to listen on; empty: 127.0.0.1:0
-	Dir   string   // parent of the folder for blobs of 1 MiB and more; empty: os.TempDir()
-	TLS   bool     // serve https (and HTTP/2) with a certificate of [Registry.CAPEM]
-	Names []string // further host names the certificate is good for and [Registry.Proxy] leads to the registry
+	Dir   string   // parent of the directory for blobs of 1 MiB and more; empty: os.TempDir()
+	TLS   bool     // serve HTTPS and HTTP/2 with a certificate issued by [Registry.CAPEM]
+	Names []string // further host names for the certificate and for [Registry.Proxy]
 }
 
-// Registry is a running registry. Make one with [New] and end it with [Registry.Close].
+// Registry is a running registry. Start one with [New] and stop it with [Registry.Close].
 type Registry struct {
-	storage http.Handler // storage protocol: pushes, tag lists, referrers, manifests
+	storage http.Handler // pushes, tag lists, referrers, manifests
 	store   *store
 	log     requestLog
 	scheme  string
-	names   map[string]bool // host names the proxy accepts
+	names   map[string]bool // host names that the proxy accepts
 	ca      *authority      // nil without TLS
 
 	addr, cdn, proxy string // host:port of each listener
@@ -47,9 +47,9 @@ type Registry struct {
 	closed           sync.Once
 	link             limiter // shared by all connections, for Faults.LinkRate
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	policy  Policy
-	faults  []*Faults // the first one is that of Set, the others of AddFaults
+	faults  []*Faults // the first is that of SetFaults, the others of AddFaults
 	tokens  map[string]*token
 	used    map[string]int // counted manifest GETs by account, "" is anonymous
 	serial  int            // of tokens
@@ -72,7 +72,7 @@ func New(opts Options) (*Registry, error) {
 	return reg, nil
 }
 
-// newRegistry makes a registry that listens nowhere yet.
+// newRegistry returns a registry without listeners.
 func newRegistry(opts Options) (*Registry, error) {
 	s, err := newStore(opts.Dir)
 	if err != nil {
@@ -118,8 +118,8 @@ func (reg *Registry) listen(addr string) error {
 	if err != nil {
 		return err
 	}
-	// Another name form as well as another port: clients that compare host names
-	// only, or ports only, are found out.
+	// Another host name as well as another port: it detects clients that compare only one
+	// of them.
 	reg.cdn = fmt.Sprintf("localhost:%d", second.Addr().(*net.TCPAddr).Port)
 	reg.serve(second, reg.handler(ListenerCDN), reg.ca)
 
@@ -132,7 +132,7 @@ func (reg *Registry) listen(addr string) error {
 	return nil
 }
 
-// serve answers l with handler until the registry is closed, over TLS if ca is not nil.
+// serve serves l with handler until the registry is closed, over TLS if ca is not nil.
 func (reg *Registry) serve(l net.Listener, handler http.Handler, ca *authority) {
 	srv := &http.Server{
 		Handler:           handler,
@@ -153,8 +153,8 @@ func (reg *Registry) serve(l net.Listener, handler http.Handler, ca *authority) 
 	})
 }
 
-// Close ends all connections, waits for the answers under way and removes the folder
-// of big blobs. Closing twice is fine.
+// Close ends all connections, waits for the responses in progress and removes the directory
+// of large blobs. Closing twice is allowed.
 func (reg *Registry) Close() error {
 	var err error
 	reg.closed.Do(func() {
@@ -168,16 +168,16 @@ func (reg *Registry) Close() error {
 	return err
 }
 
-// Host is the registry's host:port, as it stands in image references.
+// Host returns the registry's host:port, as used in image references.
 func (reg *Registry) Host() string { return reg.addr }
 
-// CDNHost is the host:port of the second host.
+// CDNHost returns the host:port of the second host.
 func (reg *Registry) CDNHost() string { return reg.cdn }
 
-// URL is the registry's base, such as "http://127.0.0.1:41234".
+// URL returns the registry's base URL, such as "http://127.0.0.1:41234".
 func (reg *Registry) URL() string { return reg.scheme + "://" + reg.addr }
 
-// Ref is the reference of a tag or digest held by this registry: host:port/repo:tag or
+// Ref returns the reference of a tag or digest on this registry: host:port/repo:tag or
 // host:port/repo@digest.
 func (reg *Registry) Ref(repo, ref string) string {
 	sep := ":"
@@ -187,7 +187,8 @@ func (reg *Registry) Ref(repo, ref string) string {
 	return reg.addr + "/" + repo + sep + ref
 }
 
-// CAPEM is the certificate of the registry's own authority, PEM encoded; nil without TLS.
+// CAPEM returns the certificate of the registry's own authority, PEM encoded; nil without
+// TLS.
 func (reg *Registry) CAPEM() []byte {
 	if reg.ca == nil {
 		return nil
@@ -195,39 +196,40 @@ func (reg *Registry) CAPEM() []byte {
 	return reg.ca.pem
 }
 
-// Policy returns a copy of the policy in force.
+// Policy returns a copy of the current policy.
 func (reg *Registry) Policy() Policy {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	return reg.policy.clone()
 }
 
-// SetPolicy changes the policy: f gets it under the registry's lock and must not keep it, nor
-// call the registry.
+// SetPolicy changes the policy. It calls f under the registry's lock: f must not keep its
+// argument or call the registry.
 func (reg *Registry) SetPolicy(f func(*Policy)) {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	f(&reg.policy)
 }
 
-// Faults returns a copy of the faults of [Registry.SetFaults]; its counters show what is left.
+// Faults returns a copy of the faults of [Registry.SetFaults]; its counters show how often
+// each one will still occur.
 func (reg *Registry) Faults() Faults {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	return *reg.faults[0]
 }
 
-// Set changes the faults: f gets them under the registry's lock and must not keep them, nor
-// call the registry. h.Set(registrytest.NoFaults) ends them all.
+// SetFaults changes the faults. It calls f under the registry's lock: f must not keep its
+// argument or call the registry. SetFaults(registrytest.NoFaults) ends them all.
 func (reg *Registry) SetFaults(f func(*Faults)) {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	f(reg.faults[0])
 }
 
-// AddFaults sets further faults beside those of [Registry.SetFaults], with a filter of their own.
-// Where two disagree about one request, the older one wins. The returned function takes
-// them away again and may be called more than once.
+// AddFaults adds faults with a filter of their own to those of [Registry.SetFaults]. Where
+// two disagree about a request, the older ones win. The returned function removes them and
+// may be called more than once.
 func (reg *Registry) AddFaults(f Faults) (remove func()) {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
@@ -245,7 +247,7 @@ func (reg *Registry) AddFaults(f Faults) (remove func()) {
 	}
 }
 
-// Release lets every answer that is stalled at this moment go on.
+// Release continues every response that is stalled at this moment.
 func (reg *Registry) Release() {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()

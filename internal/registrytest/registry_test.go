@@ -26,17 +26,18 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// small is an image of one layer of a few hundred bytes.
+// small returns an image with one layer of a few hundred bytes.
 func small(name string) registrytest.Image {
 	return registrytest.Image{Layers: []*registrytest.Layer{{Files: []registrytest.File{{Name: "etc/"}, {Name: "etc/name", Body: []byte(name)}}}}}
 }
 
-// plain is an image of one uncompressed layer that is a bit longer than size bytes.
+// plain returns an image with one uncompressed layer that is slightly longer than size
+// bytes.
 func plain(size int64) registrytest.Image {
 	return registrytest.Image{Layers: []*registrytest.Layer{{Compression: registrytest.None, Files: []registrytest.File{{Name: "data", Size: size}}}}}
 }
 
-// reply is an answer, read as far as it went.
+// reply is a response and as much of its body as could be read.
 type reply struct {
 	*http.Response
 	body []byte
@@ -49,7 +50,7 @@ func ask(t *testing.T, method, url string, edit ...func(*http.Request)) reply {
 	return askWith(t, http.DefaultTransport, method, url, edit...)
 }
 
-// askWith is ask through a transport.
+// askWith is ask with a transport.
 func askWith(t *testing.T, rt http.RoundTripper, method, url string, edit ...func(*http.Request)) reply {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
@@ -62,7 +63,7 @@ func askWith(t *testing.T, rt http.RoundTripper, method, url string, edit ...fun
 	return exchange(t, rt, req)
 }
 
-// exchange sends a request and reads the answer.
+// exchange sends a request and reads the response.
 func exchange(t *testing.T, rt http.RoundTripper, req *http.Request) reply {
 	t.Helper()
 	res, err := rt.RoundTrip(req)
@@ -74,17 +75,17 @@ func exchange(t *testing.T, rt http.RoundTripper, req *http.Request) reply {
 	return reply{res, body, err}
 }
 
-// header sets a header of a request.
+// header returns a function that sets a header of a request.
 func header(key, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set(key, value) }
 }
 
-// login puts name and password on a request.
+// login returns a function that adds name and password to a request.
 func login(user, password string) func(*http.Request) {
 	return func(r *http.Request) { r.SetBasicAuth(user, password) }
 }
 
-// wantStatus checks the status of an answer.
+// wantStatus checks the status of a response.
 func wantStatus(t *testing.T, r reply, want int) {
 	t.Helper()
 	if r.StatusCode != want {
@@ -92,7 +93,7 @@ func wantStatus(t *testing.T, r reply, want int) {
 	}
 }
 
-// manifestURL and blobURL are the addresses of a tag or digest and of a blob.
+// manifestURL and blobURL return the URLs of a manifest, by tag or digest, and of a blob.
 func manifestURL(h *registrytest.Registry, repo, ref string) string {
 	return h.URL() + "/v2/" + repo + "/manifests/" + ref
 }
@@ -100,8 +101,8 @@ func blobURL(h *registrytest.Registry, repo, ref string) string {
 	return h.URL() + "/v2/" + repo + "/blobs/" + ref
 }
 
-// pull fetches and validates every image behind a reference with go-containerregistry.
-// Attestations are left out: its validator takes them for images without layers.
+// pull fetches and validates every image of a reference with go-containerregistry. It omits
+// attestations: the validator expects layers in them.
 func pull(t *testing.T, ref string, opts ...remote.Option) {
 	t.Helper()
 	r, err := name.ParseReference(ref, name.Insecure)
@@ -119,7 +120,7 @@ func pull(t *testing.T, ref string, opts ...remote.Option) {
 	}
 }
 
-// imagesOf opens the images of an index, or the one that d is itself.
+// imagesOf returns the images of an index, or the single image.
 func imagesOf(t *testing.T, d *remote.Descriptor) []v1.Image {
 	t.Helper()
 	if !d.MediaType.IsIndex() {
@@ -147,13 +148,13 @@ func TestPullCalico(t *testing.T) {
 		t.Errorf("counted %d, used %d, want %d", c.Counted, h.Used(""), want)
 	}
 	if c.Redirects == 0 || c.BlobGets != c.Redirects {
-		t.Errorf("%d blob GETs after %d redirects, want as many and some", c.BlobGets, c.Redirects)
+		t.Errorf("%d blob GETs after %d redirects, want equal numbers above zero", c.BlobGets, c.Redirects)
 	}
 }
 
 func TestPush(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
-	img, err := random.Image(1<<20+5, 2) // one side of the size where blobs go to files
+	img, err := random.Image(1<<20+5, 2) // one blob above the size from which blobs are files
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +184,7 @@ func TestPush(t *testing.T) {
 	}
 }
 
-// repository is a repository of the registry.
+// repository returns a repository of the registry.
 func repository(t *testing.T, h *registrytest.Registry, repo string) name.Repository {
 	t.Helper()
 	r, err := name.NewRepository(h.Host() + "/" + repo)
@@ -201,14 +202,14 @@ func TestPushNeedsAnAccount(t *testing.T) {
 	}
 	r := repository(t, h, "team/app").Tag("v1")
 	if err := remote.Write(r, img); err == nil {
-		t.Error("an anonymous push went through")
+		t.Error("an anonymous push succeeded")
 	}
 	if err := remote.Write(r, img, remote.WithAuth(authn.FromConfig(authn.AuthConfig{Username: "ann", Password: "pw"}))); err != nil {
 		t.Errorf("push by an account: %v", err)
 	}
 }
 
-// secure is a transport that trusts the registry's authority alone.
+// secure returns a transport that trusts only the registry's authority.
 func secure(t *testing.T, h *registrytest.Registry) *http.Transport {
 	t.Helper()
 	pool := x509.NewCertPool()
@@ -231,7 +232,7 @@ func TestTLS(t *testing.T) {
 		}
 	}
 	if _, err := http.Get(h.URL() + "/v2/"); err == nil {
-		t.Error("a client that does not know the authority got through")
+		t.Error("a client that does not trust the authority succeeded")
 	}
 	if (&registrytest.Registry{}).CAPEM() != nil {
 		t.Error("a certificate without TLS")
@@ -280,7 +281,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	img.Layers[0].Files[1] = registrytest.File{Name: "etc/big", Size: 2 << 20}
 	registrytest.Must(h.AddImage("a", "1", img))(t)
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
-		t.Fatalf("folder of blobs holds %v, %v, want one folder", left, err)
+		t.Fatalf("the directory contains %v, %v, want one directory for blobs", left, err)
 	}
 	for range 2 {
 		if err := h.Close(); err != nil {
@@ -301,7 +302,7 @@ func TestStartFails(t *testing.T) {
 		t.Error("two registries on one address")
 	}
 	if _, err := registrytest.New(registrytest.Options{Dir: "/proc/nowhere"}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("missing folder: %v, want %v", err, os.ErrNotExist)
+		t.Errorf("missing directory: %v, want %v", err, os.ErrNotExist)
 	}
 }
 
@@ -318,7 +319,7 @@ func TestSameImagesSameDigests(t *testing.T) {
 	}
 }
 
-func TestCalicoShares(t *testing.T) {
+func TestCalicoSharesLayers(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	set := registrytest.Must(h.AddCalico(registrytest.CalicoOptions{Programs: map[string][]byte{"amd64": []byte("program")}}))(t)
 	bases := map[string]bool{}
@@ -347,7 +348,7 @@ func TestCalicoShares(t *testing.T) {
 	}
 }
 
-// errorCode is the code in a body of the registry's error form.
+// errorCode returns the code of an error in the registry's JSON form.
 func errorCode(body []byte) string {
 	_, rest, _ := strings.Cut(string(body), `"code":"`)
 	code, _, _ := strings.Cut(rest, `"`)
@@ -371,7 +372,8 @@ func descriptors(t *testing.T, raw []byte) map[string]string {
 	return types
 }
 
-// TestCalicoFiles: the base and the first own layer are divided, the size stays.
+// TestCalicoFiles checks that the base layer and the first layer are divided into files of
+// the same total size.
 func TestCalicoFiles(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 50, 51} {
 		h := registrytest.Start(t, registrytest.Options{})

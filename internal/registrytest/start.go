@@ -20,7 +20,7 @@ func Start(t testing.TB, opts Options) *Registry {
 	return reg
 }
 
-// finish closes the registry and looks back at what went on.
+// finish closes the registry, reports violations and logs the requests of a failed test.
 func finish(t testing.TB, reg *Registry) {
 	t.Helper()
 	if err := reg.Close(); err != nil {
@@ -36,12 +36,12 @@ func finish(t testing.TB, reg *Registry) {
 	if err := reg.WriteLog(&log); err != nil {
 		t.Error(err)
 	}
-	t.Logf("requests at the registry:\n%s", log.String())
+	t.Logf("requests to the registry:\n%s", log.String())
 }
 
-// Must unwraps the result of the registry's Add methods: it ends the test when there was an
-// error. The test comes behind, since Go passes two results on only when they are all
-// the arguments.
+// Must unwraps the result of the registry's Add methods and fails the test on an error. The
+// returned function takes the test, because Go passes a call's two results on only if they
+// are all the arguments.
 func Must[T any](v T, err error) func(testing.TB) T {
 	return func(t testing.TB) T {
 		t.Helper()

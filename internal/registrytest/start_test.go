@@ -10,7 +10,7 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// probe is a test that only remembers what became of it.
+// probe is a testing.TB that records its result.
 type probe struct {
 	testing.TB
 	dir      string
@@ -44,10 +44,10 @@ func (p *probe) end() {
 	}
 }
 
-// get asks for a path of the second host.
+// get requests a path from the second host.
 func get(t *testing.T, h *registrytest.Registry, cookie string) {
 	t.Helper()
-	req, err := http.NewRequest("GET", "http://"+h.CDNHost()+"/asked-for", nil)
+	req, err := http.NewRequest("GET", "http://"+h.CDNHost()+"/requested", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestStart(t *testing.T) {
 		wantFailed   bool
 		wantLog      bool
 	}{
-		{"all is well", "", false, false, false},
+		{"no failure", "", false, false, false},
 		{"violation", "c=1", false, true, true},
 		{"test failed", "", true, true, true},
 	} {
@@ -81,7 +81,7 @@ func TestStart(t *testing.T) {
 			if p.failed != row.wantFailed {
 				t.Errorf("failed %v, want %v", p.failed, row.wantFailed)
 			}
-			if log := strings.Contains(p.text.String(), "/asked-for"); log != row.wantLog {
+			if log := strings.Contains(p.text.String(), "/requested"); log != row.wantLog {
 				t.Errorf("log printed %v, want %v: %s", log, row.wantLog, p.text.String())
 			}
 			if _, err := http.Get(h.URL()); err == nil {

@@ -16,19 +16,19 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// inMemory is the size in bytes from which blobs live in files, or are made on the fly.
+// inMemory is the size in bytes from which blobs are kept in files or generated on demand.
 const inMemory = 1 << 20
 
-// content is the bytes of a blob. It may be read from many goroutines.
+// content is the bytes of a blob. It is safe for concurrent use.
 type content interface {
 	io.ReaderAt
 	Size() int64
 }
 
-// store keeps the blobs, each once, and knows which repositories have them. It is the
-// blob handler of the registry, for pushes.
+// store keeps each blob once and knows which repositories contain it. It is also the blob
+// handler of go-containerregistry's registry, for pushes.
 type store struct {
-	dir string // of this store alone
+	dir string // used by this store only
 
 	mu     sync.Mutex
 	blobs  map[digest.Digest]content
@@ -37,11 +37,11 @@ type store struct {
 	layers map[*Layer]builtLayer
 }
 
-// newStore makes an empty store with a folder of its own below parent.
+// newStore returns an empty store with a new directory below parent.
 func newStore(parent string) (*store, error) {
 	dir, err := os.MkdirTemp(parent, "registry-")
 	if err != nil {
-		return nil, fmt.Errorf("make folder for blobs: %w", err)
+		return nil, fmt.Errorf("make directory for blobs: %w", err)
 	}
 	return &store{
 		dir: dir, blobs: map[digest.Digest]content{},
@@ -49,7 +49,7 @@ func newStore(parent string) (*store, error) {
 	}, nil
 }
 
-// close removes the folder.
+// close removes the directory.
 func (s *store) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,7 +61,7 @@ func (s *store) close() error {
 	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
 }
 
-// add puts a blob into a repository.
+// add adds a blob to a repository.
 func (s *store) add(repo string, d digest.Digest, c content) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +74,7 @@ func (s *store) add(repo string, d digest.Digest, c content) {
 	s.repos[repo][d] = true
 }
 
-// touch makes a repository known.
+// addRepo makes a repository exist, even without blobs.
 func (s *store) addRepo(repo string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,14 +83,14 @@ func (s *store) addRepo(repo string) {
 	}
 }
 
-// known says whether anything was ever put into a repository.
+// hasRepo reports whether anything was ever added to a repository.
 func (s *store) hasRepo(repo string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.repos[repo] != nil
 }
 
-// open finds a blob of a repository; registry.ErrNotFound if it has none such.
+// open returns a blob of a repository, or registry.ErrNotFound.
 func (s *store) open(repo string, d digest.Digest) (content, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +100,7 @@ func (s *store) open(repo string, d digest.Digest) (content, error) {
 	return s.blobs[d], nil
 }
 
-// remove takes a blob out of a repository and says whether it was there.
+// remove removes a blob from a repository and reports whether it was there.
 func (s *store) remove(repo string, d digest.Digest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,8 +109,8 @@ func (s *store) remove(repo string, d digest.Digest) bool {
 	return had
 }
 
-// Get gives a blob to the registry. It is registry.BlobHandler; the registry is not asked
-// for blobs, but has to be able to read them.
+// Get implements registry.BlobHandler. Clients' requests for blobs never reach the handler,
+// but it must be able to read them.
 func (s *store) Get(_ context.Context, repo string, h v1.Hash) (io.ReadCloser, error) {
 	c, err := s.open(repo, digest.Digest(h.String()))
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *store) Get(_ context.Context, repo string, h v1.Hash) (io.ReadCloser, e
 	return io.NopCloser(io.NewSectionReader(c, 0, c.Size())), nil
 }
 
-// Put takes a pushed blob, whose digest the reader checks. It is registry.BlobPutHandler.
+// Put implements registry.BlobPutHandler; rc verifies the digest.
 func (s *store) Put(_ context.Context, repo string, h v1.Hash, rc io.ReadCloser) error {
 	defer rc.Close()
 	sp := s.newBlobWriter()
@@ -130,12 +130,13 @@ func (s *store) Put(_ context.Context, repo string, h v1.Hash, rc io.ReadCloser)
 	if err != nil {
 		return err
 	}
-	// For the last step of an upload the registry names the path up to "uploads".
+	// For the last step of an upload go-containerregistry passes the path up to "uploads"
+	// as the repository.
 	s.add(strings.TrimSuffix(repo, "/blobs"), digest.Digest(h.String()), c)
 	return nil
 }
 
-// Delete takes a blob out of a repository. It is registry.BlobDeleteHandler.
+// Delete implements registry.BlobDeleteHandler.
 func (s *store) Delete(_ context.Context, repo string, h v1.Hash) error {
 	if !s.remove(repo, digest.Digest(h.String())) {
 		return registry.ErrNotFound
@@ -143,8 +144,7 @@ func (s *store) Delete(_ context.Context, repo string, h v1.Hash) error {
 	return nil
 }
 
-// spool is content in the making: written once from the start, in memory as long as it
-// is small and then in a file.
+// blobWriter collects the bytes of a blob: in memory while they are few, then in a file.
 type blobWriter struct {
 	store *store
 	buf   bytes.Buffer
@@ -154,7 +154,7 @@ type blobWriter struct {
 
 func (s *store) newBlobWriter() *blobWriter { return &blobWriter{store: s} }
 
-// Write appends.
+// Write appends p.
 func (w *blobWriter) Write(p []byte) (int, error) {
 	if w.file == nil && w.size+int64(len(p)) >= inMemory {
 		if err := w.moveToFile(); err != nil {
@@ -172,7 +172,7 @@ func (w *blobWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// spill goes on in a file.
+// moveToFile moves what was written so far to a file.
 func (w *blobWriter) moveToFile() error {
 	f, err := os.CreateTemp(w.store.dir, "blob-")
 	if err != nil {
@@ -188,7 +188,7 @@ func (w *blobWriter) moveToFile() error {
 	return nil
 }
 
-// content is what was written.
+// content returns what was written.
 func (w *blobWriter) content() (content, error) {
 	if w.file == nil {
 		return bytes.NewReader(w.buf.Bytes()), nil
@@ -202,5 +202,5 @@ type fileContent struct {
 	size int64
 }
 
-// Size is the length in bytes.
+// Size returns the length in bytes.
 func (f *fileContent) Size() int64 { return f.size }

@@ -2,7 +2,7 @@ package registrytest
 
 import "strings"
 
-// Kind is what a request is about.
+// Kind is the kind of a request.
 type Kind string
 
 // The kinds of requests.
@@ -18,18 +18,18 @@ const (
 	KindOther     Kind = "other"
 )
 
-// target is what a URL's path names.
+// target is what the path of a URL names.
 type target struct {
 	kind Kind
-	repo string // empty where the kind has none
+	repo string // empty if the kind has none
 	ref  string // tag, digest or upload
 }
 
-// cdnPrefix opens the paths of the second host; what follows is as below /v2/.
+// cdnPrefix is the path prefix of the second host; the rest is as below /v2/.
 const cdnPrefix = "/cdn/"
 
-// parseTarget reads a path (distribution-spec 1.1, "Endpoints"). Repository names hold
-// slashes, so paths are read from the end.
+// parseTarget parses a path (distribution-spec 1.1, "Endpoints"). Repository names contain
+// slashes, so it parses from the end.
 func parseTarget(path string) target {
 	switch path {
 	case "/v2", "/v2/":
@@ -49,13 +49,13 @@ func parseTarget(path string) target {
 		return target{kind: KindUpload, repo: repo, ref: strings.Trim(ref, "/")}
 	}
 	for _, part := range []struct {
-		mark string
+		sep  string
 		kind Kind
 	}{
 		{"/manifests/", KindManifest}, {"/blobs/", KindBlob},
 		{"/tags/", KindTags}, {"/referrers/", KindReferrers},
 	} {
-		repo, ref, ok := cutLast(rest, part.mark)
+		repo, ref, ok := cutLast(rest, part.sep)
 		if ok && repo != "" && ref != "" && !strings.Contains(ref, "/") {
 			return target{kind: part.kind, repo: repo, ref: ref}
 		}
@@ -63,14 +63,14 @@ func parseTarget(path string) target {
 	return target{kind: KindOther}
 }
 
-// cutLast cuts s around the last mark.
-func cutLast(s, mark string) (before, after string, found bool) {
-	i := strings.LastIndex(s, mark)
+// cutLast cuts s around the last occurrence of sep.
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
 	if i < 0 {
 		return "", "", false
 	}
-	return s[:i], s[i+len(mark):], true
+	return s[:i], s[i+len(sep):], true
 }
 
-// isDigest tells a digest from a tag; tags hold no colon.
+// isDigest reports whether ref is a digest; tags contain no colon.
 func isDigest(ref string) bool { return strings.Contains(ref, ":") }

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// authority is a certificate authority that lives as long as its registry, with the one
-// certificate it ever gives out.
+// authority is a certificate authority of one registry, with the one certificate that it
+// issues.
 type authority struct {
 	pem  []byte
 	leaf tls.Certificate
 }
 
-// newAuthority makes an authority and a certificate for the loopback names and names.
+// newAuthority returns an authority and a certificate for the loopback names and names.
 func newAuthority(names []string) (*authority, error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -60,7 +60,7 @@ func newAuthority(names []string) (*authority, error) {
 	}, nil
 }
 
-// config is the server's side of TLS; net/http adds HTTP/2 to it.
+// config returns the server's TLS config; net/http adds HTTP/2 to it.
 func (a *authority) config() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{a.leaf}, MinVersion: tls.VersionTLS12}
 }

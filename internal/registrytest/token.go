@@ -10,25 +10,26 @@ import (
 	"time"
 )
 
-// token is a bearer token in circulation, or a refresh token.
+// token is a valid bearer token or refresh token.
 type token struct {
 	account string              // "" is anonymous
 	access  map[string][]string // repository to actions
 	expires time.Time
 	uses    int  // requests left; negative: any number
-	refresh bool // a refresh token: good for /token only, and until revoked
+	refresh bool // a refresh token: valid only for /token, until revoked
 }
 
-// covers says whether the token is good for an action; no repository needs no right.
+// covers reports whether the token allows an action; requests without a repository need no
+// right.
 func (t *token) covers(repo, action string) bool {
 	return repo == "" || slices.Contains(t.access[repo], action)
 }
 
-// defaultTTL is the life of a token unless the policy says otherwise, as at Docker Hub.
+// defaultTTL is the lifetime of a token if the policy sets none, as at Docker Hub.
 const defaultTTL = 300 * time.Second
 
-// newToken puts a token for the scopes into circulation, with those rights that the policy
-// allows. It needs h.mu.
+// newToken adds a token for the scopes, with those rights that the policy allows. The
+// caller holds reg.mu.
 func (reg *Registry) newToken(account string, scopes []string) (raw string, ttl time.Duration) {
 	t := &token{account: account, access: map[string][]string{}, uses: -1}
 	for _, s := range scopes {
@@ -53,7 +54,7 @@ func (reg *Registry) newToken(account string, scopes []string) (raw string, ttl 
 	return reg.addToken("access", t), ttl
 }
 
-// addToken gives the token a name. It needs h.mu.
+// addToken makes a token valid and returns its text. The caller holds reg.mu.
 func (reg *Registry) addToken(kind string, t *token) string {
 	reg.serial++
 	raw := fmt.Sprintf("%s-token-%d-of-%s", kind, reg.serial, reg.addr)
@@ -61,14 +62,14 @@ func (reg *Registry) addToken(kind string, t *token) string {
 	return raw
 }
 
-// parseScope reads "repository:NAME:pull,push"; names may hold colons of their own.
+// parseScope parses "repository:NAME:pull,push"; names may contain colons.
 func parseScope(s string) (repo string, actions []string, ok bool) {
 	kind, rest, _ := strings.Cut(s, ":")
 	repo, list, ok := cutLast(rest, ":")
 	return repo, strings.Split(list, ","), ok && kind == "repository"
 }
 
-// useToken uses an access token once; nil when it is unknown or over.
+// useToken uses an access token once. It returns nil if the token is unknown or expired.
 func (reg *Registry) useToken(raw string) *token {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
@@ -82,8 +83,8 @@ func (reg *Registry) useToken(raw string) *token {
 	return t
 }
 
-// Token puts an access token into circulation without any request: what a
-// "registrytoken" in a login file holds. Scopes are written "repository:NAME:pull".
+// Token returns a new access token without any request, for the "registrytoken" of a login
+// file. Scopes have the form "repository:NAME:pull".
 func (reg *Registry) Token(user string, scopes ...string) string {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
@@ -91,28 +92,28 @@ func (reg *Registry) Token(user string, scopes ...string) string {
 	return raw
 }
 
-// IdentityToken puts a refresh token into circulation: what an "identitytoken" in a login
-// file holds. It buys access tokens by POST /token.
+// IdentityToken returns a new refresh token, for the "identitytoken" of a login file. POST
+// /token exchanges it for access tokens.
 func (reg *Registry) IdentityToken(user string) string {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	return reg.addToken("refresh", &token{account: user, refresh: true})
 }
 
-// Revoke ends all tokens in circulation, refresh tokens too.
+// Revoke invalidates all tokens, including refresh tokens.
 func (reg *Registry) Revoke() {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()
 	clear(reg.tokens)
 }
 
-// serveToken answers /token: GET by Docker's "Token Authentication Specification", POST
-// by its "OAuth2 Token Authentication".
+// serveToken answers /token: GET as in Docker's "Token Authentication Specification", POST
+// as in its "OAuth2 Token Authentication".
 func (x *exchange) serveToken() {
 	policy := x.registry.Policy()
 	switch {
 	case policy.Auth != AuthBearer:
-		x.fail(http.StatusNotFound, "NOT_FOUND", "there are no tokens here")
+		x.fail(http.StatusNotFound, "NOT_FOUND", "this registry issues no tokens")
 	case x.r.Method == http.MethodGet:
 		x.tokenByGet(&policy)
 	case x.r.Method == http.MethodPost && !policy.NoOAuth:
@@ -122,7 +123,7 @@ func (x *exchange) serveToken() {
 	}
 }
 
-// tokenByGet takes name and password from the Authorization header, if any.
+// tokenByGet reads name and password from the Authorization header, if any.
 func (x *exchange) tokenByGet(policy *Policy) {
 	user, password, sent := x.r.BasicAuth()
 	if sent && !policy.login(user, password) {
@@ -137,7 +138,7 @@ func (x *exchange) tokenByGet(policy *Policy) {
 	x.sendToken(user, query, query.Get("offline_token") == "true")
 }
 
-// tokenByPost takes a password or a refresh token from the form.
+// tokenByPost reads a password or a refresh token from the form.
 func (x *exchange) tokenByPost(policy *Policy) {
 	if err := x.r.ParseForm(); err != nil {
 		x.fail(http.StatusBadRequest, "BAD_REQUEST", "invalid form")
@@ -172,8 +173,8 @@ func (x *exchange) refuseLogin() {
 	x.fail(http.StatusUnauthorized, "UNAUTHORIZED", "incorrect username or password")
 }
 
-// sendToken answers with an access token for the scopes of the request, which may come
-// as several parameters, as one with spaces, or both.
+// sendToken answers with an access token for the scopes of the request, which may be
+// several parameters, one with spaces, or both.
 func (x *exchange) sendToken(user string, params url.Values, offline bool) {
 	scopes := strings.Fields(strings.Join(params["scope"], " "))
 	x.note(func(e *Entry) { e.Account, e.Scopes = user, scopes })

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// pipes is a listener of in-memory connections: inside a synctest bubble time stands
-// still unless everybody waits, and sockets would not count as waiting.
+// pipes is a listener of in-memory connections: in a synctest bubble the clock advances
+// only if every goroutine is blocked, and reads from sockets do not count as blocked.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -45,7 +45,7 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 	return client, nil
 }
 
-// bubble runs f with a registry and a client of it on a clock of their own.
+// bubble runs f with a registry and a client in a synctest bubble.
 func bubble(t *testing.T, policy Policy, f func(t *testing.T, h *Registry, client *http.Client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -66,12 +66,12 @@ func bubble(t *testing.T, policy Policy, f func(t *testing.T, h *Registry, clien
 	})
 }
 
-// addBlob puts n bytes into repository "a" and gives their address.
+// addBlob adds n bytes to the repository "a" and returns their URL.
 func addBlob(h *Registry, n int) string {
 	return "http://registry.test/v2/a/blobs/" + h.AddBlob("a", make([]byte, n)).Digest.String()
 }
 
-// fetch reads a body to its end, and tells how many bytes came and how long it took.
+// fetch reads a body to its end. It returns its length and the time that it took.
 func fetch(t *testing.T, client *http.Client, url string) (int64, time.Duration) {
 	t.Helper()
 	start := time.Now()
@@ -131,7 +131,7 @@ func TestLateWakeUps(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		late time.Duration
-		want time.Duration // of the next piece
+		want time.Duration // of the next chunk
 	}{
 		{"in time", 0, time.Second},
 		{"a little late", lag, time.Second - lag},
@@ -139,7 +139,7 @@ func TestLateWakeUps(t *testing.T) {
 	} {
 		l := &limiter{}
 		if d := l.reserve(start, 1000, 1000); d != time.Second {
-			t.Errorf("first piece takes %v, want 1s", d)
+			t.Errorf("first chunk takes %v, want 1s", d)
 		}
 		if d := l.reserve(start.Add(time.Second+row.late), 1000, 1000); d != row.want {
 			t.Errorf("%s: next piece takes %v, want %v", row.name, d, row.want)
@@ -147,7 +147,7 @@ func TestLateWakeUps(t *testing.T) {
 	}
 }
 
-func TestPiece(t *testing.T) {
+func TestChunkSize(t *testing.T) {
 	for _, row := range []struct {
 		conn, link int64
 		want       int
@@ -212,9 +212,9 @@ func TestStallUntilRelease(t *testing.T) {
 		if e := h.Log()[0]; e.Note != "stalled" || e.Bytes != 3000 {
 			t.Errorf("logged as %+v", e)
 		}
-		// The one stall is used up: others pass, even now.
+		// The stall is used up: other requests succeed.
 		if n, _ := fetch(t, client, url); n != 5000 {
-			t.Errorf("another answer has %d bytes", n)
+			t.Errorf("another response has %d bytes", n)
 		}
 		h.Release()
 		if n := <-rest; n != 2000 {
@@ -254,14 +254,14 @@ func TestStallEnds(t *testing.T) {
 				h.mu.Lock()
 				defer h.mu.Unlock()
 				if n := h.active[KindBlob]; n != 0 {
-					t.Errorf("%d answers still under way", n)
+					t.Errorf("%d responses still in progress", n)
 				}
 			})
 		})
 	}
 }
 
-func TestClientGoesWhileWaiting(t *testing.T) {
+func TestClientDisconnects(t *testing.T) {
 	for _, faults := range []Faults{{Latency: time.Hour}, {ConnRate: 1}} {
 		bubble(t, Policy{}, func(t *testing.T, h *Registry, client *http.Client) {
 			h.SetFaults(func(f *Faults) { *f = faults })
@@ -301,12 +301,12 @@ func TestPeak(t *testing.T) {
 			t.Errorf("peak %d at the same time, want 3", got)
 		}
 		if h.Reset(); h.Peak(KindBlob) != 0 || len(h.Log()) != 0 || h.Counts() != (Counts{}) {
-			t.Error("something is left after Reset")
+			t.Error("counts after Reset")
 		}
 	})
 }
 
-func TestSpoolBoundary(t *testing.T) {
+func TestBlobWriterLimit(t *testing.T) {
 	s, err := newStore(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

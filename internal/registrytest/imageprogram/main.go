@@ -1,14 +1,13 @@
-// Command imageprogram is the only program in the registry's images. What it does depends on
-// the name it is called by, so that one file and its hard links make up an image:
+// Command imageprogram is the only program in the registry's images. What it does depends
+// on the name it is called by, so one file and its hard links make an image:
 //
 //   - pause, start_runit, kube-controllers: runs until SIGTERM or SIGINT, then exits 0;
-//     as process 1 it buries the dead children it is left with, as a sandbox's program
-//     must;
+//     as process 1 it reaps its children, as the program of a sandbox must;
 //   - hello: prints its arguments as a line, or without any the greeting below;
 //   - any other name: prints the greeting.
 //
-// The greeting is $HELLO_LINE, or else "hello from $HELLO_NAME". The argument "sleep"
-// makes every name run until SIGTERM.
+// The greeting is $HELLO_LINE, or else "hello from $HELLO_NAME". With the argument "sleep"
+// the program runs until SIGTERM under every name.
 package main
 
 import (
@@ -32,7 +31,7 @@ func main() {
 	}
 }
 
-// stays says whether the program is to run until it is told to end.
+// waits reports whether the program runs until a signal.
 func waits(name string, args []string) bool {
 	switch name {
 	case "pause", "start_runit", "kube-controllers":
@@ -41,7 +40,7 @@ func waits(name string, args []string) bool {
 	return len(args) > 0 && args[0] == "sleep"
 }
 
-// line is what the program prints.
+// line returns what the program prints.
 func line(name string, args []string, env func(string) string) string {
 	if name == "hello" && len(args) > 0 {
 		return strings.Join(args, " ")
@@ -55,7 +54,7 @@ func line(name string, args []string, env func(string) string) string {
 	return "hello from " + name
 }
 
-// stay waits for a signal to end, and buries the dead meanwhile.
+// waitForSignal waits for a signal to exit and reaps children meanwhile.
 func waitForSignal(signals <-chan os.Signal) {
 	for s := range signals {
 		if s != syscall.SIGCHLD {
@@ -65,7 +64,7 @@ func waitForSignal(signals <-chan os.Signal) {
 	}
 }
 
-// bury waits for all children that have ended.
+// reap waits for all children that have ended.
 func reap() {
 	for {
 		pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)

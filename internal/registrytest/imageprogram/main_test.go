@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestStays(t *testing.T) {
+func TestWaits(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		args []string
@@ -27,7 +27,7 @@ func TestStays(t *testing.T) {
 	}
 }
 
-func TestStayEndsOnSignal(t *testing.T) {
+func TestWaitForSignal(t *testing.T) {
 	signals := make(chan os.Signal, 2)
 	signals <- syscall.SIGCHLD
 	signals <- syscall.SIGTERM

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestBury(t *testing.T) {
+func TestReap(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -19,12 +19,12 @@ func TestBury(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := child.Process.Pid
-	// Wait until the child is dead, but leave it lying.
+	// Wait until the child has exited, without reaping it.
 	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 		t.Fatal(err)
 	}
 	reap()
 	if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.ECHILD {
-		t.Errorf("wait after bury: %v, want %v", err, syscall.ECHILD)
+		t.Errorf("wait after reap: %v, want %v", err, syscall.ECHILD)
 	}
 }
