@@ -14,13 +14,13 @@ import (
 // succeeds. When all fail and a pull limit is among the reasons, it is sat out as far as
 // Options.Wait allows, and they are tried again.
 func (c *Client) each(ctx context.Context, named reference.Named, secrets []string, fn func(*session, endpoint) error) error {
-	return c.persist(ctx, c.pullers(named), secrets, fn)
+	return c.persist(ctx, c.routes.pullers(named), secrets, fn)
 }
 
 // eachResolver is each for those who may say what a tag means: with
 // Options.ResolveAtOrigin the origin alone.
 func (c *Client) eachResolver(ctx context.Context, named reference.Named, secrets []string, fn func(*session, endpoint) error) error {
-	return c.persist(ctx, c.resolvers(named), secrets, fn)
+	return c.persist(ctx, c.routes.resolvers(named), secrets, fn)
 }
 
 func (c *Client) persist(ctx context.Context, places []endpoint, secrets []string, fn func(*session, endpoint) error) error {

@@ -32,12 +32,6 @@ type Rewrite struct {
 	To    string // as for [regexp.Regexp.ReplaceAllString]
 }
 
-// Repository is what stands for a repository ("library/busybox") at the mirror, as accounts
-// are looked up for it: "mirror.example:5000/prefix/library/busybox".
-func (m Mirror) Repository(path string) string {
-	return endpoint{host: m.Host, repo: m.path(path)}.repository()
-}
-
 // path of a repository at the mirror.
 func (m Mirror) path(p string) string {
 	for _, r := range m.Rewrites {
@@ -65,14 +59,34 @@ const registryHost = "registry-1.docker.io"
 // errNowhere says that the mirrors of a registry leave nobody to ask.
 var errNowhere = errors.New("no host is configured that may be asked for this")
 
-// endpoints lists the places to ask for a repository, mirrors first and the origin last,
-// as containerd's hosts.toml has it.
-func (c *Client) endpoints(repo reference.Named) []endpoint {
+// Repositories lists the repositories that a client with these mirrors asks for name, in
+// their order, as [Accounts] receives them ("mirror.example:5000/prefix/library/busybox").
+func Repositories(name string, mirrors map[string][]Mirror) ([]string, error) {
+	named, err := parse(name)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range (routes{mirrors: mirrors}).endpoints(named) {
+		out = append(out, e.repository())
+	}
+	return out, nil
+}
+
+// routes says which endpoints serve a repository.
+type routes struct {
+	mirrors         map[string][]Mirror // see [Options]
+	resolveAtOrigin bool
+}
+
+// endpoints lists the endpoints of a repository, mirrors first and the origin last, as
+// containerd's hosts.toml orders them.
+func (r routes) endpoints(repo reference.Named) []endpoint {
 	domain, p := reference.Domain(repo), reference.Path(repo)
 	var out []endpoint
-	mirrors, ok := c.opts.Mirrors[domain]
+	mirrors, ok := r.mirrors[domain]
 	if !ok {
-		mirrors = c.opts.Mirrors["*"]
+		mirrors = r.mirrors["*"]
 	}
 	for _, m := range mirrors {
 		e := endpoint{host: m.Host, repo: m.path(p), root: m.Root, origin: domain, pullOnly: m.PullOnly, resolveOnly: m.ResolveOnly}
@@ -87,18 +101,19 @@ func (c *Client) endpoints(repo reference.Named) []endpoint {
 	return append(out, endpoint{host: dialled(domain), repo: p})
 }
 
-// resolvers are the places that may say what a tag means.
-func (c *Client) resolvers(repo reference.Named) []endpoint {
-	places := c.endpoints(repo)
-	if c.opts.ResolveAtOrigin {
-		places = places[len(places)-1:]
+// resolvers lists the endpoints that may say what a tag means: with
+// [Options.ResolveAtOrigin] the origin alone.
+func (r routes) resolvers(repo reference.Named) []endpoint {
+	list := r.endpoints(repo)
+	if r.resolveAtOrigin {
+		list = list[len(list)-1:]
 	}
-	return slices.DeleteFunc(places, func(e endpoint) bool { return e.pullOnly })
+	return slices.DeleteFunc(list, func(e endpoint) bool { return e.pullOnly })
 }
 
-// pullers are the places that may be asked for bytes by their digest.
-func (c *Client) pullers(repo reference.Named) []endpoint {
-	return slices.DeleteFunc(c.endpoints(repo), func(e endpoint) bool { return e.resolveOnly })
+// pullers lists the endpoints that serve manifests and blobs by their digest.
+func (r routes) pullers(repo reference.Named) []endpoint {
+	return slices.DeleteFunc(r.endpoints(repo), func(e endpoint) bool { return e.resolveOnly })
 }
 
 // repository is the endpoint as accounts are looked up for it. A mirror is a host of its

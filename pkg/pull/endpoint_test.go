@@ -2,6 +2,7 @@ package pull
 
 import (
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -28,7 +29,7 @@ func TestEndpoints(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, e := range c.endpoints(named) {
+		for _, e := range c.routes.endpoints(named) {
 			got = append(got, e.url("https", "manifests", "latest"))
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -91,19 +92,28 @@ func TestRangeStart(t *testing.T) {
 	}
 }
 
-func TestMirrorRepository(t *testing.T) {
+func TestRepositories(t *testing.T) {
 	rewrite := Mirror{Host: "mirror.example:5000", Prefix: "registry", Rewrites: []Rewrite{{Match: regexp.MustCompile("^library/(.*)"), To: "official/$1"}}}
-	for _, c := range []struct {
-		mirror     Mirror
-		path, want string
-	}{
-		{Mirror{Host: "mirror.example"}, "library/busybox", "mirror.example/library/busybox"},
-		{rewrite, "library/busybox", "mirror.example:5000/registry/official/busybox"},
-		{rewrite, "team/app", "mirror.example:5000/registry/team/app"},
-		{Mirror{Host: registryHost}, "team/app", "docker.io/team/app"},
+	mirrors := map[string][]Mirror{
+		"docker.io":       {{Host: "mirror.example"}, rewrite},
+		"quay.io":         {{Host: registryHost, Last: true}, {Host: "unused.example"}},
+		"*":               {{Host: "any.example", ResolveOnly: true}},
+		"direct.example":  {},
+		"conditional.com": {{Host: "conditional.com", PullOnly: true}},
+	}
+	for name, want := range map[string][]string{
+		"docker.io/library/busybox:latest": {"mirror.example/library/busybox", "mirror.example:5000/registry/official/busybox", "docker.io/library/busybox"},
+		"docker.io/team/app:v1":            {"mirror.example/team/app", "mirror.example:5000/registry/team/app", "docker.io/team/app"},
+		"quay.io/team/app:v1":              {"docker.io/team/app"},
+		"ghcr.io/team/app:v1":              {"any.example/team/app", "ghcr.io/team/app"},
+		"direct.example/team/app:v1":       {"direct.example/team/app"},
+		"conditional.com/team/app:v1":      {"conditional.com/team/app", "conditional.com/team/app"},
 	} {
-		if got := c.mirror.Repository(c.path); got != c.want {
-			t.Errorf("%+v: %s becomes %s, want %s", c.mirror, c.path, got, c.want)
+		if got, err := Repositories(name, mirrors); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, %v, want %q", name, got, err, want)
 		}
+	}
+	if _, err := Repositories("docker.io/team/app", mirrors); err == nil {
+		t.Error("a name without tag and digest is accepted")
 	}
 }

@@ -162,10 +162,10 @@ func TestMirrorCapabilities(t *testing.T) {
 				}
 				return strings.Join(names, " ")
 			}
-			if got := hosts(client.pullers(named)); got != c.pull {
+			if got := hosts(client.routes.pullers(named)); got != c.pull {
 				t.Errorf("bytes from %q, want %q", got, c.pull)
 			}
-			if got := hosts(client.resolvers(named)); got != c.resolve {
+			if got := hosts(client.routes.resolvers(named)); got != c.resolve {
 				t.Errorf("tags from %q, want %q", got, c.resolve)
 			}
 		})

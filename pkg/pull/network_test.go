@@ -219,7 +219,7 @@ func TestMirrorShapes(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, e := range c.endpoints(named) {
+		for _, e := range c.routes.endpoints(named) {
 			got = append(got, e.url("https", "manifests", "1"))
 		}
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {

@@ -129,6 +129,7 @@ type Stats struct {
 // Client pulls from registries. It may be used from many goroutines.
 type Client struct {
 	opts     Options
+	routes   routes
 	base     http.RoundTripper
 	docs     Documents
 	insecure map[string]bool
@@ -171,6 +172,7 @@ func New(opts Options) (*Client, error) {
 	}
 	c := &Client{
 		opts:      opts,
+		routes:    routes{mirrors: opts.Mirrors, resolveAtOrigin: opts.ResolveAtOrigin},
 		docs:      opts.Documents,
 		insecure:  map[string]bool{},
 		hosts:     map[string]Host{},

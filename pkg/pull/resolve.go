@@ -116,7 +116,7 @@ func (c *Client) tags(ctx context.Context, targets []*target) error {
 // announceTarget makes the first token of each registry cover all repositories asked there.
 // Fallbacks are announced only when they are needed.
 func (c *Client) announceTarget(ctx context.Context, t *target) error {
-	pull, resolve := c.pullers(t.named), c.resolvers(t.named)
+	pull, resolve := c.routes.pullers(t.named), c.routes.resolvers(t.named)
 	if len(pull) == 0 {
 		return fmt.Errorf("%s: %w", t.Name, errNowhere)
 	}
