@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-
-	"github.com/docker/docker-credential-helpers/client"
 )
 
 // Environment is everything of the machine this package looks at. Its functions
@@ -23,10 +21,14 @@ type Environment struct {
 	// ReadFile reads a file, of which it may stop reading beyond 4 MiB. Errors
 	// are told apart by errors.Is and fs.ErrNotExist.
 	ReadFile func(path string) ([]byte, error)
-	// Helper gives the credential helper of this name ("docker-credential-pass").
-	// What it starts must end when ctx does.
-	Helper func(ctx context.Context, program string) client.ProgramFunc
+	// Helper runs credential helpers.
+	Helper HelperFunc
 }
+
+// HelperFunc runs the credential helper program ("docker-credential-pass") with action
+// ("get") as its only argument and input on its standard input. It returns what the helper
+// wrote to its standard output, also when it failed. The helper ends when ctx does.
+type HelperFunc func(ctx context.Context, program, action string, input io.Reader) ([]byte, error)
 
 // System is the environment of this process. What credential helpers write to
 // their standard error goes to helperLog, from several of them at once perhaps;
@@ -37,11 +39,7 @@ func System(helperLog io.Writer) *Environment {
 		Home:     home(),
 		UID:      os.Getuid(),
 		ReadFile: readFile,
-		Helper: func(ctx context.Context, name string) client.ProgramFunc {
-			return func(args ...string) client.Program {
-				return &program{ctx: ctx, name: name, args: args, log: helperLog}
-			}
-		},
+		Helper:   runHelper(helperLog),
 	}
 }
 

@@ -89,16 +89,13 @@ func (h *helpers) ask(ctx context.Context, q helperQuestion) (Auth, error) {
 	if h.env.Helper == nil {
 		return Auth{}, &exec.Error{Name: q.program, Err: exec.ErrNotFound}
 	}
-	var cause error
-	start := h.env.Helper(ctx, q.program)
-	creds, err := client.Get(func(args ...string) client.Program {
-		return &witness{start(args...), &cause}
-	}, q.server)
+	run := &program{ctx: ctx, run: h.env.Helper, name: q.program}
+	creds, err := client.Get(run.with, q.server)
 	switch {
 	case credentials.IsErrCredentialsNotFound(err):
 		return Auth{}, nil
-	case err != nil && cause != nil:
-		return Auth{}, safeCause(cause)
+	case err != nil && run.err != nil:
+		return Auth{}, safeCause(run.err)
 	case err != nil:
 		return Auth{}, errors.New("its answer is not what the credential helper protocol asks for")
 	case creds.Secret == "":
@@ -127,43 +124,47 @@ func safeCause(err error) error {
 	return errors.New("it could not be run")
 }
 
-// witness notes the error of a program before anything is made of it.
-type witness struct {
-	client.Program
-	err *error
-}
-
-// Output runs the program.
-func (w *witness) Output() ([]byte, error) {
-	out, err := w.Program.Output()
-	*w.err = err
-	return out, err
-}
-
-// program runs a real helper. Unlike the client's own it ends with a context,
-// writes its standard error where it is told to, and has a limit.
+// program is a helper as the client runs it. It keeps the error of the run, of which the
+// client only reports a text.
 type program struct {
-	ctx  context.Context
-	name string
-	args []string
-	in   io.Reader
-	log  io.Writer
+	ctx   context.Context
+	run   HelperFunc
+	name  string
+	args  []string
+	input io.Reader
+	err   error
+}
+
+// with sets the arguments. It is a [client.ProgramFunc].
+func (p *program) with(args ...string) client.Program {
+	p.args = args
+	return p
 }
 
 // Input sets what the helper reads.
-func (p *program) Input(in io.Reader) { p.in = in }
+func (p *program) Input(in io.Reader) { p.input = in }
 
-// Output runs the helper and gives what it wrote.
+// Output runs the helper and returns what it wrote.
 func (p *program) Output() ([]byte, error) {
-	var out limitedBuffer
-	cmd := exec.CommandContext(p.ctx, p.name, p.args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.in, &out, p.log
-	cmd.WaitDelay = pipeDelay
-	err := cmd.Run()
-	if out.full {
-		return nil, errAnswerTooLong
+	var out []byte
+	out, p.err = p.run(p.ctx, p.name, strings.Join(p.args, " "), p.input)
+	return out, p.err
+}
+
+// runHelper returns a function that runs helpers of this system. Unlike the client's own
+// it ends with the context, sends the helper's standard error to log, and has a limit.
+func runHelper(log io.Writer) HelperFunc {
+	return func(ctx context.Context, program, action string, input io.Reader) ([]byte, error) {
+		var out limitedBuffer
+		cmd := exec.CommandContext(ctx, program, action)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = input, &out, log
+		cmd.WaitDelay = pipeDelay
+		err := cmd.Run()
+		if out.full {
+			return nil, errAnswerTooLong
+		}
+		return out.buf.Bytes(), err
 	}
-	return out.buf.Bytes(), err
 }
 
 var errAnswerTooLong = fmt.Errorf("its answer is longer than %d MiB", maxAnswer>>20)

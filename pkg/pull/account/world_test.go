@@ -13,8 +13,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/docker/docker-credential-helpers/client"
-
 	"stowage/internal/redact"
 )
 
@@ -48,33 +46,25 @@ func (w *world) environment() *Environment {
 			}
 			return []byte(text), nil
 		},
-		Helper: func(_ context.Context, program string) client.ProgramFunc {
-			return func(...string) client.Program { return &fakeHelper{world: w, program: program} }
-		},
+		Helper: w.runHelper,
 	}
 }
 
-// fakeHelper answers from a table. "!" and a text is a failure that writes it.
-type fakeHelper struct {
-	world   *world
-	program string
-	server  string
-}
-
-func (f *fakeHelper) Input(in io.Reader) {
-	server, _ := io.ReadAll(in)
-	f.server = string(server)
-}
-
-func (f *fakeHelper) Output() ([]byte, error) {
-	f.world.mu.Lock()
-	f.world.asked = append(f.world.asked, f.program+" "+f.server)
-	f.world.mu.Unlock()
-	servers, ok := f.world.helpers[f.program]
+// runHelper answers from a table. "!" and a text is a failure that writes it.
+func (w *world) runHelper(_ context.Context, program, action string, input io.Reader) ([]byte, error) {
+	raw, _ := io.ReadAll(input)
+	server := string(raw)
+	w.mu.Lock()
+	w.asked = append(w.asked, program+" "+server)
+	w.mu.Unlock()
+	if action != "get" {
+		return nil, fmt.Errorf("action %q", action)
+	}
+	servers, ok := w.helpers[program]
 	if !ok {
-		return nil, &exec.Error{Name: f.program, Err: exec.ErrNotFound}
+		return nil, &exec.Error{Name: program, Err: exec.ErrNotFound}
 	}
-	answer, ok := servers[f.server]
+	answer, ok := servers[server]
 	if !ok {
 		return []byte("credentials not found in native keychain\n"), errors.New("exit status 1")
 	}
