@@ -13,6 +13,7 @@ import (
 	"github.com/distribution/reference"
 
 	"stowage/cmd/internal/cli"
+	"stowage/internal/fsutil"
 	"stowage/pkg/scan"
 )
 
@@ -137,26 +138,15 @@ func readAll(name string, stdin io.Reader) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// writeWhole writes beside the name and renames, so that a reader never sees a half.
-func writeWhole(name string, b []byte) (err error) {
-	dir := filepath.Dir(name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// writeWhole creates the directories of name and writes b to it, complete or not at all.
+func writeWhole(name string, b []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, "."+filepath.Base(name)+".*")
-	if err != nil {
+	return fsutil.Replace(name, fsutil.ReplaceOptions{}, func(f *os.File) error {
+		_, err := f.Write(b)
 		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name()) // the first error is the one to tell
-		}
-	}()
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
+	})
 }
 
 // readLock reads "name:tag@sha256:…" lines into a map from name to digest. Lines with a

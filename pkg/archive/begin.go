@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"stowage/internal/fsutil"
+	"stowage/internal/iox"
 	"stowage/internal/manifest"
 )
 
@@ -149,11 +151,11 @@ func (b *beginning) space() error {
 	if err := b.draft.file.Truncate(min(b.plan.size, fileSize(b.draft.file))); err != nil {
 		return err
 	}
-	need := b.plan.size - allocated(b.draft.file)
+	need := b.plan.size - fsutil.Allocated(b.draft.file)
 	for _, f := range b.old {
-		need -= allocated(f)
+		need -= fsutil.Allocated(f)
 	}
-	if free, known := freeSpace(dir); known && need > free {
+	if free, known := fsutil.Free(dir); known && need > free {
 		return &SpaceError{Path: dir, Need: need, Free: free}
 	}
 	if len(b.old) == 0 {
@@ -163,9 +165,9 @@ func (b *beginning) space() error {
 }
 
 func (b *beginning) reserve() error {
-	err := noSpace(reserve(b.draft.file, b.plan.size))
+	err := noSpace(fsutil.Reserve(b.draft.file, b.plan.size))
 	if s, ok := errors.AsType[*SpaceError](err); ok {
-		s.Need = b.plan.size - allocated(b.draft.file)
+		s.Need = b.plan.size - fsutil.Allocated(b.draft.file)
 	}
 	return err
 }
@@ -285,7 +287,7 @@ func (t task) take(ctx context.Context, onBytes func(int64)) error {
 	}
 	if moved {
 		// Only now: until the records were written, this was the one copy.
-		punch(t.from, cl.offset, cl.size)
+		fsutil.Punch(t.from, cl.offset, cl.size)
 	}
 	return nil
 }
@@ -344,13 +346,13 @@ func cloneHash(h hash.Hash) hash.Hash {
 // advance hashes, and copies if the blob moves, up to n bytes; fewer when the file ends.
 func (t task) advance(ctx context.Context, n int64, moved bool, onBytes func(int64)) error {
 	p := t.part
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	buf := iox.Buffer()
+	defer iox.Release(buf)
 	for p.hashed < n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b := (*buf)[:min(n-p.hashed, bufferSize)]
+		b := (*buf)[:min(n-p.hashed, iox.BufferSize)]
 		if _, err := t.from.ReadAt(b, t.claim.offset+p.hashed); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+
+	"stowage/internal/iox"
 )
 
 // BenchmarkDraft writes a bundle with one layer of 64 MiB, hashing and syncing included.
@@ -16,7 +18,7 @@ func BenchmarkDraft(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		d := s.begin(b, path, PlanOptions{})
-		if err := errors.Join(s.fill(d, 1, bufferSize), d.Commit()); err != nil {
+		if err := errors.Join(s.fill(d, 1, iox.BufferSize), d.Commit()); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -45,7 +47,7 @@ func BenchmarkCompress(b *testing.B) {
 			s, _ := big(64 << 20)
 			path := filepath.Join(b.TempDir(), "x.tar")
 			d := s.begin(b, path, PlanOptions{})
-			if err := s.fill(d, 1, bufferSize); err != nil {
+			if err := s.fill(d, 1, iox.BufferSize); err != nil {
 				b.Fatal(err)
 			}
 			b.SetBytes(64 << 20)

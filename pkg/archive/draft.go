@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/fsutil"
 )
 
 // Suffixes of the files of a bundle in the making, beside its final name.
@@ -90,7 +92,7 @@ func checkOutput(path string) (string, error) {
 	if !info.IsDir() {
 		return "", fmt.Errorf("%s is not a directory", dir)
 	}
-	return path, writable(dir)
+	return path, fsutil.Writable(dir)
 }
 
 // openJournal opens and locks the journal; without create, there may be none.
@@ -108,8 +110,11 @@ func (d *Draft) openJournal(create bool) error {
 		if err != nil {
 			return err
 		}
-		if err := lockFile(f); err != nil {
+		if err := fsutil.Lock(f); err != nil {
 			f.Close()
+			if errors.Is(err, fsutil.ErrLocked) {
+				return ErrBusy
+			}
 			return err
 		}
 		// Another run may have finished and removed the file between open and lock.
@@ -262,7 +267,7 @@ func (d *Draft) Commit() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("finish %s: %w", d.path, noSpace(err)), d.closeLocked())
 	}
-	err = errors.Join(syncDir(filepath.Dir(d.path)), d.journal.remove())
+	err = errors.Join(fsutil.SyncDir(filepath.Dir(d.path)), d.journal.remove())
 	return errors.Join(err, d.closeLocked())
 }
 

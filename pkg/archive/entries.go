@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"stowage/internal/iox"
 	"stowage/internal/manifest"
 )
 
@@ -191,10 +192,10 @@ func (w *entryWalk) tail() error {
 	if rest > endBlocks+w.lim.tail {
 		return w.damaged("", adviceCopy, fmt.Errorf("%d bytes after the end of the tar", rest-endBlocks))
 	}
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	buf := iox.Buffer()
+	defer iox.Release(buf)
 	for w.end < w.size {
-		b := (*buf)[:min(w.size-w.end, bufferSize)]
+		b := (*buf)[:min(w.size-w.end, iox.BufferSize)]
 		if _, err := w.src.ReadAt(b, w.end); err != nil {
 			return err
 		}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"stowage/internal/fsutil"
 )
 
 // TestFileSystems: a bundle has the same bytes on tmpfs as on a disk, at once or after a
@@ -89,7 +91,7 @@ func TestSpoolSpace(t *testing.T) {
 			if se.Path != dir || se.Free <= 1<<20 || se.Free > 19<<17 || se.Need <= se.Free || (tc.need > 0 && se.Need != tc.need) {
 				t.Errorf("%+v", se)
 			}
-			if free, _ := freeSpace(dir); free < 2<<20-64<<10 {
+			if free, _ := fsutil.Free(dir); free < 2<<20-64<<10 {
 				t.Errorf("%d bytes are free afterwards", free)
 			}
 			t.Log(err)

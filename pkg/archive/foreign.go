@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/iox"
 )
 
 // A ForeignStream reads a tarball of another program as it arrives, once: docker save in
@@ -175,7 +177,7 @@ func (s *ForeignStream) take(h *tar.Header) error {
 	s.end = data + padded(h.Size)
 	b := &ForeignBlob{Name: h.Name, Size: h.Size, s: s, left: h.Size, hash: digest.SHA256.Hash()}
 	b.Digest, b.named = promised(h.Name)
-	head, err := readExactly(source{b}, int(min(h.Size, smallEntry)))
+	head, err := iox.ReadExactly(source{b}, int(min(h.Size, smallEntry)))
 	if err != nil {
 		return err
 	}
@@ -199,7 +201,7 @@ func (s *ForeignStream) keep(b *ForeignBlob, head []byte) error {
 	if s.kept += b.Size; s.kept > MaxKept {
 		return s.damaged(b.Name, adviceLimit, fmt.Errorf("more than %d bytes of documents", MaxKept))
 	}
-	rest, err := readExactly(source{b}, int(b.Size)-len(head))
+	rest, err := iox.ReadExactly(source{b}, int(b.Size)-len(head))
 	if err == nil {
 		_, err = b.read(nil) // the digest
 	}

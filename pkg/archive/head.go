@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"stowage/internal/iox"
 	"stowage/internal/manifest"
 )
 
@@ -148,7 +149,7 @@ func (w *headWalk) content(h *tar.Header, data int64) error {
 	if h.Size > w.lim.document {
 		return w.damaged(printable(h.Name), adviceLimit, fmt.Errorf("%d bytes for a document, the limit is %d", h.Size, w.lim.document))
 	}
-	raw, err := readExactly(w.tr, int(h.Size))
+	raw, err := iox.ReadExactly(w.tr, int(h.Size))
 	switch {
 	case w.in.err != nil:
 		return w.in.err

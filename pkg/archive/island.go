@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+
+	"stowage/internal/iox"
 )
 
 // growing is an island that is being written, and how much of it the journal knows.
@@ -62,14 +64,14 @@ func (t task) land(ctx context.Context, moved bool, onBytes func(int64)) error {
 
 // sound checks an island, copying it if the blob moves.
 func (t task) sound(ctx context.Context, i island, moved bool, onBytes func(int64)) (bool, error) {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	buf := iox.Buffer()
+	defer iox.Release(buf)
 	sum := uint32(0)
 	for at := i.start; at < i.end; {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		b := (*buf)[:min(i.end-at, bufferSize)]
+		b := (*buf)[:min(i.end-at, iox.BufferSize)]
 		if _, err := t.from.ReadAt(b, t.claim.offset+at); err != nil {
 			if errors.Is(err, io.EOF) {
 				return false, nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"stowage/internal/iox"
 	"stowage/internal/manifest"
 )
 
@@ -104,7 +105,7 @@ func readJournal(f *os.File) (*journal, *claims, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, info.Size()), bufferSize)
+	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, info.Size()), iox.BufferSize)
 	magic := make([]byte, len(journalMagic))
 	if _, err := io.ReadFull(r, magic); err == nil && string(magic) == journalMagic {
 		j.end = int64(len(magic))
@@ -143,7 +144,7 @@ func readRecord(r io.Reader) (recordKind, []byte, error) {
 	if n > MaxDocument {
 		return 0, nil, errTorn
 	}
-	body, err := readExactly(r, int(n)+4)
+	body, err := iox.ReadExactly(r, int(n)+4)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -153,18 +154,6 @@ func readRecord(r io.Reader) (recordKind, []byte, error) {
 		return 0, nil, errTorn
 	}
 	return recordKind(head[0]), payload, nil
-}
-
-// readExactly reads n bytes, growing as they come: a torn length must not cost memory.
-func readExactly(r io.Reader, n int) ([]byte, error) {
-	buf := make([]byte, min(n, 16<<10))
-	for at := 0; ; {
-		m, err := io.ReadFull(r, buf[at:])
-		if at += m; err != nil || at == n {
-			return buf, err
-		}
-		buf = append(buf, make([]byte, min(n-at, at))...)
-	}
 }
 
 // apply takes a record into account; false means that it makes no sense.

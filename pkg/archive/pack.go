@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"stowage/internal/fsutil"
+	"stowage/internal/iox"
 )
 
 // CommitAs is [Draft.Commit] for a compressed file. The plain file stays beside it until
@@ -38,7 +41,7 @@ func (d *Draft) CommitAs(ctx context.Context, c Compression, onBytes func(int64)
 		os.Remove(packed) // it is of no use, and the space may be wanted
 		return fmt.Errorf("compress %s: %w", d.path, noSpace(err))
 	}
-	err = syncDir(filepath.Dir(d.path))
+	err = fsutil.SyncDir(filepath.Dir(d.path))
 	return errors.Join(err, d.discard())
 }
 
@@ -53,13 +56,13 @@ func (d *Draft) pack(ctx context.Context, c Compression, path string, onBytes fu
 	if err != nil {
 		return err
 	}
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	buf := iox.Buffer()
+	defer iox.Release(buf)
 	for off := int64(0); off < d.plan.size; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b := (*buf)[:min(d.plan.size-off, bufferSize)]
+		b := (*buf)[:min(d.plan.size-off, iox.BufferSize)]
 		if n, err := d.file.ReadAt(b, off); n < len(b) {
 			return fmt.Errorf("read back: %w", err)
 		}

@@ -10,16 +10,13 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
-)
 
-// bufferSize is the unit of copying and of reading back.
-const bufferSize = 256 << 10
+	"stowage/internal/iox"
+)
 
 // markEvery is how many bytes of each range of a blob a kill may cost. Marks stand at
 // its multiples.
 const markEvery = 4 << 20
-
-var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
 
 // A BlobWriter takes the bytes of one blob, at offsets counted from its start. It may
 // be used from many goroutines. Bytes are hashed as they come, in order; those that come
@@ -215,10 +212,10 @@ func (p *part) hashRange(b []byte, off, start, end int64) error {
 
 // hashFile hashes n bytes of a file.
 func hashFile(h hash.Hash, f io.ReaderAt, off, n int64) error {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	buf := iox.Buffer()
+	defer iox.Release(buf)
 	for n > 0 {
-		b := (*buf)[:min(n, bufferSize)]
+		b := (*buf)[:min(n, iox.BufferSize)]
 		if _, err := f.ReadAt(b, off); err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"golang.org/x/sync/errgroup"
+
+	"stowage/internal/iox"
 )
 
 // reuseJobs is how many blobs are copied at once: hashing, not the disk, is the bound.
@@ -59,13 +61,13 @@ func (d *Draft) reuse(ctx context.Context, src *Reader, b *Blob, onBytes func(in
 	if err != nil {
 		return false, err
 	}
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	buf := iox.Buffer()
+	defer iox.Release(buf)
 	for off := w.Prefix(); off < b.Size; {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		n, err := r.ReadAt((*buf)[:min(b.Size-off, bufferSize)], off)
+		n, err := r.ReadAt((*buf)[:min(b.Size-off, iox.BufferSize)], off)
 		if n == 0 && err != nil && err != io.EOF {
 			return false, nil // that file's trouble, not ours
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"stowage/internal/fsutil"
 )
 
 // needed skips a test for want of a part, or fails it where every part is promised.
@@ -83,7 +85,7 @@ func TestDiskFillsUp(t *testing.T) {
 	path := filepath.Join(dir, "x.tar")
 	d := s.begin(t, path, PlanOptions{})
 	// As on a file system without fallocate: the space is not ours yet.
-	punch(d.file, 0, d.plan.size)
+	fsutil.Punch(d.file, 0, d.plan.size)
 	b := &beginning{draft: d, plan: d.plan}
 	if err := errors.Join(b.frame(), b.documents()); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,8 @@ package archive
 import (
 	"fmt"
 	"os"
+
+	"stowage/internal/fsutil"
 )
 
 // spool is a temporary file without a name: it goes with the process, however that ends.
@@ -25,7 +27,7 @@ func newSpool(size int64) (*spool, error) {
 		s.name = f.Name()
 	}
 	// Others live there too: on a node a full disk makes the kubelet evict pods.
-	if free, known := freeSpace(dir); known {
+	if free, known := fsutil.Free(dir); known {
 		s.room = free - free/10
 	}
 	if err := s.fits(size); err != nil {
@@ -35,7 +37,7 @@ func newSpool(size int64) (*spool, error) {
 	if size == 0 {
 		return s, nil
 	}
-	if err := noSpace(reserve(f, size)); err != nil {
+	if err := noSpace(fsutil.Reserve(f, size)); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("temporary file: %w", err)
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/iox"
 )
 
 // ErrOrder means that a blob of a stream was opened before an earlier one.
@@ -45,7 +47,7 @@ type Stream struct {
 	opened   int        // blobs before this were opened once
 	parts    map[int]*streamPart
 	there    spans            // bytes ahead of pos, in the file's offsets
-	chunks   map[int64][]byte // their memory, by offset / bufferSize
+	chunks   map[int64][]byte // their memory, by offset / iox.BufferSize
 	spare    [][]byte
 	hash     hash.Hash // of the current blob
 	flushing bool
@@ -61,7 +63,7 @@ var (
 // have. docs must have the plan's documents.
 func NewStream(w io.Writer, p *Plan, docs Documents, opts StreamOptions) (*Stream, error) {
 	s := &Stream{
-		w: w, plan: p, docs: docs, window: max(opts.Window, 4*bufferSize),
+		w: w, plan: p, docs: docs, window: max(opts.Window, 4*iox.BufferSize),
 		parts: map[int]*streamPart{}, chunks: map[int64][]byte{},
 	}
 	if opts.Window == 0 {
@@ -281,8 +283,8 @@ func (s *Stream) take(b []byte, at int64) {
 	end := at + int64(len(b))
 	for _, h := range s.there.holes(max(at, s.pos), max(end, s.pos)) {
 		for x := h.Start; x < h.End; {
-			chunk := s.chunk(x / bufferSize)
-			x += int64(copy(chunk[x%bufferSize:], b[x-at:h.End-at]))
+			chunk := s.chunk(x / iox.BufferSize)
+			x += int64(copy(chunk[x%iox.BufferSize:], b[x-at:h.End-at]))
 		}
 		s.there.add(h.Start, h.End)
 	}
@@ -294,7 +296,7 @@ func (s *Stream) chunk(n int64) []byte {
 		if k := len(s.spare); k > 0 {
 			c, s.spare = s.spare[k-1], s.spare[:k-1]
 		} else {
-			c = make([]byte, bufferSize)
+			c = make([]byte, iox.BufferSize)
 		}
 		s.chunks[n] = c
 	}
@@ -309,14 +311,14 @@ func (s *Stream) flush() {
 	}
 	s.flushing = true
 	for s.err == nil && s.cur < len(s.plan.blobs) {
-		end := min(s.there.from(s.pos), (s.pos/bufferSize+1)*bufferSize)
+		end := min(s.there.from(s.pos), (s.pos/iox.BufferSize+1)*iox.BufferSize)
 		blob := &s.plan.blobs[s.cur]
 		last := blob.Offset + blob.Size
 		if end = min(end, last); end == s.pos {
 			break
 		}
-		n := s.pos / bufferSize
-		b := s.chunks[n][s.pos-n*bufferSize : end-n*bufferSize]
+		n := s.pos / iox.BufferSize
+		b := s.chunks[n][s.pos-n*iox.BufferSize : end-n*iox.BufferSize]
 		s.mu.Unlock()
 		err := s.put(b, end == last)
 		s.mu.Lock()
@@ -350,7 +352,7 @@ func (s *Stream) put(b []byte, last bool) error {
 // release gives back the memory below end.
 func (s *Stream) release(end int64) {
 	for n, c := range s.chunks {
-		if (n+1)*bufferSize <= max(end, s.pos) {
+		if (n+1)*iox.BufferSize <= max(end, s.pos) {
 			delete(s.chunks, n)
 			s.spare = append(s.spare, c)
 		}

@@ -11,6 +11,8 @@ import (
 	"io"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/iox"
 )
 
 // A StreamReader reads a bundle as it arrives, once and without a copy: from a pipe, or
@@ -146,8 +148,8 @@ func (s *StreamReader) finish() error { return s.walk.in.tail(s.walk.end, s.head
 // tail reads the rest, which must be the end of a tar and nothing more: entries end at
 // end, the tar with its zeros at size.
 func (u *unpacked) tail(end, size int64) error {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	buf := iox.Buffer()
+	defer iox.Release(buf)
 	for {
 		n, err := u.Read(*buf)
 		start := u.n - int64(n)
@@ -211,7 +213,7 @@ func (l *layerReader) Read(p []byte) (int, error) {
 func unpackStream(ctx context.Context, r io.Reader, lim limits) (*unpacked, error) {
 	p := &packedFile{path: streamName, lim: lim, opening: opening{stop: ctx.Err}}
 	u := &unpacked{p: p}
-	src := bufio.NewReaderSize(&streamSource{ctx: ctx, r: r, u: u, read: make(chan streamRead, 1)}, bufferSize)
+	src := bufio.NewReaderSize(&streamSource{ctx: ctx, r: r, u: u, read: make(chan streamRead, 1)}, iox.BufferSize)
 	magic, _ := src.Peek(4) // a stream that is shorter is refused below
 	if u.src.err != nil {
 		return nil, fmt.Errorf("read %s: %w", streamName, u.src.err)
@@ -250,7 +252,7 @@ type streamRead struct {
 // Read implements [io.Reader].
 func (s *streamSource) Read(p []byte) (int, error) {
 	if s.buf == nil {
-		s.buf = make([]byte, bufferSize)
+		s.buf = make([]byte, iox.BufferSize)
 	}
 	buf := s.buf[:min(len(p), len(s.buf))]
 	go func() {

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/iox"
 )
 
 // fillInOrder gives workers the blobs in the order of the file, as a stream wants them.
@@ -129,7 +131,7 @@ func TestStreamManyWritersOneBlob(t *testing.T) {
 	if !bytes.Equal(got.Bytes(), want) {
 		t.Error("other bytes than those of the file")
 	}
-	if n := len(st.chunks) + len(st.spare); n > 2<<20/bufferSize+2 {
+	if n := len(st.chunks) + len(st.spare); n > 2<<20/iox.BufferSize+2 {
 		t.Errorf("%d buffers for a window of 2 MiB", n)
 	}
 }

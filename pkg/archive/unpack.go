@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"github.com/klauspost/compress/zstd"
+
+	"stowage/internal/iox"
 )
 
 // Open opens a bundle by path and checks all but the layers' bytes. What is wrong with
@@ -143,8 +145,8 @@ func (p *packedFile) unpack(s *spool, size int64) (int64, error) {
 	if size > 0 {
 		most = size + p.lim.tail
 	}
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	buf := iox.Buffer()
+	defer iox.Release(buf)
 	for {
 		n, err := u.Read(*buf)
 		if _, werr := s.WriteAt((*buf)[:n], u.n-int64(n)); werr != nil {

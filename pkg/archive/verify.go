@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+
+	"stowage/internal/iox"
 )
 
 // Verify hashes every blob again and gives all that is wrong, in the order of the file,
@@ -53,13 +55,13 @@ func (r *Reader) Verify(ctx context.Context, jobs int, onBytes func(int64)) erro
 
 func (r *Reader) verifyBlob(ctx context.Context, b *Blob, onBytes func(int64)) error {
 	h := sha256.New()
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	buf := iox.Buffer()
+	defer iox.Release(buf)
 	for off := int64(0); off < b.Size; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p := (*buf)[:min(b.Size-off, bufferSize)]
+		p := (*buf)[:min(b.Size-off, iox.BufferSize)]
 		n, err := r.src.ReadAt(p, b.Offset+off)
 		if n < len(p) {
 			if errors.Is(err, io.EOF) {

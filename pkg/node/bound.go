@@ -9,7 +9,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/klauspost/compress/zstd"
@@ -120,8 +119,8 @@ func (l *loader) bound(ctx context.Context, desc ocispec.Descriptor) bound {
 	}
 	b.sized = max(b.stated, maxRatio*desc.Size, smallLayer)
 	if l.local { // what is free elsewhere is not seen from here
-		if _, free, err := space(b.path); err == nil {
-			b.room = max(counted, free-free/10)
+		if disk, err := usage(b.path); err == nil {
+			b.room = max(counted, disk.Free-disk.Free/10)
 		}
 	}
 	b.most = min(b.sized, b.room)
@@ -221,23 +220,6 @@ var (
 	// before anything of it is written.
 	errOldSparse = errors.New("a sparse file in the form of old GNU tar, which containerd does not unpack")
 )
-
-// tally counts what is read, for another goroutine, and remembers what went wrong.
-type tally struct {
-	r      io.Reader
-	n      atomic.Int64
-	failed atomic.Bool
-}
-
-// Read implements [io.Reader].
-func (t *tally) Read(p []byte) (int, error) {
-	n, err := t.r.Read(p)
-	t.n.Add(int64(n))
-	if err != nil && err != io.EOF {
-		t.failed.Store(true)
-	}
-	return n, err
-}
 
 // unsound makes an error of reading a layer's tar, whose bytes are what their digest
 // says, one of the bundle: unless the system is at fault, the layer is no layer.

@@ -217,18 +217,18 @@ func TestNearest(t *testing.T) {
 func TestSpaceIsCheckedFirst(t *testing.T) {
 	_, n := connect(t)
 	l := &loader{node: n, bundle: memory{}, local: true}
-	_, free, err := space(n.snapshotter.root)
+	disk, err := usage(n.snapshotter.root)
 	must(t, err)
 	for _, tt := range []struct {
 		size int64
 		fits bool
-	}{{free/guessRatio - 64<<20, true}, {free, false}} {
+	}{{disk.Free/guessRatio - 64<<20, true}, {disk.Free, false}} {
 		desc := descOf("large")
 		desc.Size = tt.size
 		err := l.preflight(t.Context(), &plan{unpacks: []*unpackWork{{layer: layer{Descriptor: desc}}}})
 		var short *SpaceError
 		if tt.fits != (err == nil) || !tt.fits && (!errors.As(err, &short) || short.Need != tt.size*guessRatio) {
-			t.Errorf("a layer of %d bytes, %d free: %v", tt.size, free, err)
+			t.Errorf("a layer of %d bytes, %d free: %v", tt.size, disk.Free, err)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"stowage/internal/iox"
 	"stowage/pkg/archive"
 )
 
@@ -138,7 +139,7 @@ func (in *intake) send(ctx context.Context, b *archive.ForeignBlob) (there bool,
 	if err != nil {
 		return false, err
 	}
-	failed := &failing{r: b}
+	failed := iox.NewMonitor(b)
 	sent, err := in.copy(out, failed, min(st.Offset, b.Size))
 	if err == nil {
 		err = out.Commit(ctx, b.Size, b.Sum())
@@ -147,14 +148,14 @@ func (in *intake) send(ctx context.Context, b *archive.ForeignBlob) (there bool,
 	case err == nil || errdefs.IsAlreadyExists(err):
 		in.came[b.Sum()] = sent
 		return false, nil
-	case failed.err == nil:
+	case failed.Err() == nil:
 		err = in.node.full(err, in.node.contentRoot, b.Size-st.Offset-sent)
 	}
 	switch {
 	case ctx.Err() != nil:
 		return false, err
-	case failed.err != nil:
-		return false, failed.err
+	case failed.Err() != nil:
+		return false, failed.Err()
 	case st.Offset > 0:
 		err = errors.Join(err, in.node.content.Abort(ctx, ref)) // see loader.receive
 	}
@@ -163,11 +164,11 @@ func (in *intake) send(ctx context.Context, b *archive.ForeignBlob) (there bool,
 
 // copy sends what comes after offset.
 func (in *intake) copy(out io.Writer, r io.Reader, offset int64) (int64, error) {
-	count := &counting{r, func(n int64) {
+	count := iox.Report(r, func(n int64) {
 		if in.opts.OnBytes != nil && n > 0 {
 			in.opts.OnBytes(n)
 		}
-	}}
+	})
 	if _, err := io.CopyN(io.Discard, count, offset); err != nil {
 		return 0, err
 	}
@@ -181,11 +182,11 @@ func (in *intake) room(b *archive.ForeignBlob, there int64) error {
 	if !in.node.local {
 		return nil
 	}
-	_, free, err := space(in.node.contentRoot)
+	disk, err := usage(in.node.contentRoot)
 	if err != nil {
 		return fmt.Errorf("check the space of %s: %w", in.node.contentRoot, err)
 	}
-	free -= free / 10
+	free := disk.Free - disk.Free/10
 	if need := b.Size - there; need > free {
 		return &SpaceError{Path: in.node.contentRoot, Need: need, Free: free}
 	}

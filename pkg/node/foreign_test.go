@@ -191,15 +191,15 @@ func TestForeignStreamIsCancelled(t *testing.T) {
 // TestForeignStreamOnAFullDisk refuses an entry before a byte of it is sent.
 func TestForeignStreamOnAFullDisk(t *testing.T) {
 	_, n := connect(t)
-	_, free, err := space(n.contentRoot)
+	disk, err := usage(n.contentRoot)
 	must(t, err)
 	var head bytes.Buffer
 	w := &tarWriter{t: t, tw: newTar(&head)}
-	must(t, w.tw.WriteHeader(fileHeader("blobs/sha256/"+dg("x").Encoded(), free)))
+	must(t, w.tw.WriteHeader(fileHeader("blobs/sha256/"+dg("x").Encoded(), disk.Free)))
 	before := n.take(t)
 	_, err = loadAny(t.Context(), t, n, io.MultiReader(&head, bytes.NewReader(make([]byte, 1<<20))), LoadOptions{})
 	var short *SpaceError
-	if !errors.As(err, &short) || short.Need != free || !strings.Contains(err.Error(), n.contentRoot) {
+	if !errors.As(err, &short) || short.Need != disk.Free || !strings.Contains(err.Error(), n.contentRoot) {
 		t.Errorf("error: %v, want a SpaceError", err)
 	}
 	after := n.take(t)

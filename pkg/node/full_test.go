@@ -57,9 +57,9 @@ func TestFullDiskLeavesTheNodeAsItWas(t *testing.T) {
 			before := n.take(t)
 			rest := filepath.Join(machine.Dir(), "rest")
 			fill := func(int64) {
-				_, free, err := space(machine.Dir())
+				disk, err := usage(machine.Dir())
 				must(t, err)
-				must(t, os.WriteFile(rest, make([]byte, max(free-(4<<20), 0)), 0o600))
+				must(t, os.WriteFile(rest, make([]byte, max(disk.Free-(4<<20), 0)), 0o600))
 			}
 			_, err := n.Load(t.Context(), b, LoadOptions{OnStart: fill})
 			if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, archive.ErrDamaged) {
@@ -81,10 +81,10 @@ func TestFullDiskIsKnownWithoutACode(t *testing.T) {
 	b := s.bundle(name)
 	session, ctx, err := n.begin(n.namespaced(t), b.Digest())
 	must(t, err)
-	_, free, err := space(machine.Dir())
+	disk, err := usage(machine.Dir())
 	must(t, err)
 	rest := filepath.Join(machine.Dir(), "rest")
-	must(t, os.WriteFile(rest, make([]byte, free-(2<<20)), 0o600))
+	must(t, os.WriteFile(rest, make([]byte, disk.Free-(2<<20)), 0o600))
 	l := n.newLoader(b, LoadOptions{})
 	_, err = l.ingest(ctx, &blobWork{desc: s.manifest(name).Layers[0]})
 	var short *SpaceError
@@ -95,14 +95,14 @@ func TestFullDiskIsKnownWithoutACode(t *testing.T) {
 	must(t, session.end(ctx))
 	// With room enough it is another error, and stays as it is.
 	odd := errors.New("odd")
-	_, free, err = space(machine.Dir())
+	disk, err = usage(machine.Dir())
 	must(t, err)
 	for _, tt := range []struct {
 		need int64
 		same bool
-	}{{0, true}, {free - 1<<20, true}, {free + 1<<20, false}} {
+	}{{0, true}, {disk.Free - 1<<20, true}, {disk.Free + 1<<20, false}} {
 		if got := n.full(odd, machine.Dir(), tt.need); (got == odd) != tt.same || !errors.Is(got, odd) {
-			t.Errorf("%d needed of %d: %v", tt.need, free, got)
+			t.Errorf("%d needed of %d: %v", tt.need, disk.Free, got)
 		}
 	}
 }
@@ -126,9 +126,9 @@ func TestDiskThatIsNearlyFullIsTold(t *testing.T) {
 	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 80<<20)})
 	s := newShelf(t)
 	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
-	_, free, err := space(n.snapshotter.root)
+	disk, err := usage(n.snapshotter.root)
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(n.contentRoot, "rest"), make([]byte, free-(8<<20)), 0o600))
+	must(t, os.WriteFile(filepath.Join(n.contentRoot, "rest"), make([]byte, disk.Free-(8<<20)), 0o600))
 	r := load(t, n, s.bundle(name, s.pause()), LoadOptions{})
 	if d := cmp.Diff([]Kind{WarnDisk}, kinds(r.Warnings)); d != "" {
 		t.Errorf("warnings (-want +got):\n%s", d)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"stowage/internal/fsutil"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -194,27 +195,6 @@ func syncFile(path string) error {
 	return nil
 }
 
-// space gives device and free bytes of the file system on which path lies or
-// will lie: containerd makes some of its folders when it first needs them.
-func space(path string) (device uint64, free int64, err error) {
-	path = nearest(path)
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return 0, 0, err
-	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(path, &fs); err != nil {
-		return 0, 0, err
-	}
-	return uint64(st.Dev), int64(fs.Bavail) * int64(fs.Bsize), nil
-}
-
-// inUse is how much of the file system of path is in use, in percent, as the
-// kubelet counts it (pkg/kubelet/images/image_gc_manager.go); 0 when unknown.
-func inUse(path string) int {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(path, &fs); err != nil || fs.Blocks == 0 {
-		return 0
-	}
-	return 100 - int(fs.Bavail*100/fs.Blocks)
-}
+// usage returns the usage of the file system on which path lies or will lie: containerd
+// creates some of its directories when it first needs them.
+func usage(path string) (fsutil.Usage, error) { return fsutil.Stat(nearest(path)) }

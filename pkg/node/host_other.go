@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"stowage/internal/fsutil"
 
 	"github.com/containerd/containerd/v2/core/mount"
 )
@@ -26,6 +27,4 @@ func syncFile(string) error { return errNotHere }
 
 func daemonConfigs(string) []daemonConfig { return nil }
 
-func space(string) (uint64, int64, error) { return 0, 0, errNotHere }
-
-func inUse(string) int { return 0 }
+func usage(string) (fsutil.Usage, error) { return fsutil.Usage{}, errNotHere }

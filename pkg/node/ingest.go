@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
+	"stowage/internal/iox"
 	"stowage/pkg/archive"
 )
 
@@ -104,7 +105,7 @@ func (l *loader) send(ctx context.Context, ref string, w *blobWork, open func(of
 		buf = chunk[:]
 	}
 	// The struct hides Write's siblings: io.CopyBuffer must use the buffer.
-	sent, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{&counting{in, l.progress}}, buf)
+	sent, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{iox.Report(in, l.progress)}, buf)
 	if err != nil {
 		return sent, resumed, l.node.full(err, l.node.contentRoot, w.desc.Size-st.Offset-sent)
 	}
@@ -148,18 +149,6 @@ func (l *loader) sound(d digest.Digest) error {
 		return fmt.Errorf("blob %s does not match its digest: %w", d, archive.ErrDamaged)
 	}
 	return nil
-}
-
-// counting reports the bytes read through it.
-type counting struct {
-	io.Reader
-	report func(int64)
-}
-
-func (c *counting) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.report(int64(n))
-	return n, err
 }
 
 // lockPoll is the longest pause between two tries for a ref that somebody else writes to.

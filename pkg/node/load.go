@@ -280,14 +280,14 @@ func (l *loader) sync() error {
 	}
 	seen := map[uint64]bool{}
 	for _, root := range []string{l.node.snapshotter.root, l.node.contentRoot} {
-		device, _, err := space(root)
+		disk, err := usage(root)
 		if err != nil {
 			return fmt.Errorf("sync %s: %w", root, err)
 		}
-		if seen[device] {
+		if seen[disk.Device] {
 			continue
 		}
-		seen[device] = true
+		seen[disk.Device] = true
 		if err := syncFile(root); err != nil {
 			return err
 		}

@@ -12,6 +12,8 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"stowage/internal/fsutil"
+	"stowage/internal/iox"
 	"stowage/pkg/archive"
 )
 
@@ -256,37 +258,22 @@ func putFile(ctx context.Context, file, target string, o PlaceOptions, check fun
 		o.OnStart(2 * info.Size())
 	}
 	dir := stagingFolder(filepath.Dir(target))
-	if _, free, err := space(dir); err == nil && info.Size() > free {
-		return 0, &SpaceError{Path: dir, Need: info.Size(), Free: free}
+	if disk, err := usage(dir); err == nil && info.Size() > disk.Free {
+		return 0, &SpaceError{Path: dir, Need: info.Size(), Free: disk.Free}
 	}
-	out, err := os.CreateTemp(dir, ".stowage-*.partial")
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		out.Close() // closed before when all went well
-		if err != nil {
-			os.Remove(out.Name())
-		}
-	}()
 	report := o.OnBytes
 	if report == nil {
 		report = func(int64) {}
 	}
-	size, err = io.Copy(out, &stoppable{ctx, &counting{in, report}})
-	if err == nil {
-		err = errors.Join(out.Chmod(0o644), out.Sync(), out.Close())
-	}
-	if err == nil {
-		err = check(out.Name())
-	}
-	if err == nil {
-		err = os.Rename(out.Name(), target)
-	}
+	opts := fsutil.ReplaceOptions{Dir: dir, Pattern: ".stowage-*.partial", Check: check}
+	err = fsutil.Replace(target, opts, func(out *os.File) error {
+		size, err = io.Copy(out, iox.WithContext(ctx, iox.Report(in, report)))
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
-	return size, syncFolder(filepath.Dir(target))
+	return size, nil
 }
 
 // stagingFolder is where the copy is written: above the folder of images, as k0s
@@ -299,9 +286,9 @@ func stagingFolder(dir string) string {
 		return dir
 	}
 	above := filepath.Dir(real)
-	a, _, errA := space(above)
-	d, _, errD := space(real)
-	if errA != nil || errD != nil || a != d {
+	a, errA := usage(above)
+	d, errD := usage(real)
+	if errA != nil || errD != nil || a.Device != d.Device {
 		return dir
 	}
 	probe, err := os.CreateTemp(above, ".stowage-*.partial")
@@ -311,28 +298,4 @@ func stagingFolder(dir string) string {
 	probe.Close()
 	os.Remove(probe.Name())
 	return above
-}
-
-// syncFolder makes a rename in the folder safe.
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-
-// stoppable ends a copy with its context.
-type stoppable struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-// Read implements [io.Reader].
-func (s *stoppable) Read(p []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return s.r.Read(p)
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/iox"
 )
 
 // fillRemotely lets containerd's diff service write the layer, from its content
@@ -36,7 +38,7 @@ func (u *unpack) measure(ctx context.Context) (digest.Digest, error) {
 		return "", err
 	}
 	defer blob.Close()
-	taken := &tally{r: blob}
+	taken := iox.NewMonitor(blob)
 	tar, err := u.loader.decoder.decode(taken)
 	if err == nil {
 		defer tar.Close()
@@ -44,14 +46,14 @@ func (u *unpack) measure(ctx context.Context) (digest.Digest, error) {
 		limited := &limit{r: tar, left: bound.most}
 		digester := digest.Canonical.Digester()
 		files := bound.files()
-		if err = walk(io.TeeReader(ending(ctx, limited), digester.Hash()), files); err == nil {
+		if err = walk(io.TeeReader(iox.WithContext(ctx, limited), digester.Hash()), files); err == nil {
 			return digester.Digest(), nil
 		}
 		if limited.left < 0 || files.exceeded() {
-			return "", bound.exceeded(limited.read, taken.n.Load(), files)
+			return "", bound.exceeded(limited.read, taken.N(), files)
 		}
 	}
-	if ctx.Err() == nil && !taken.failed.Load() {
+	if ctx.Err() == nil && taken.Err() == nil {
 		err = unsound(err)
 	}
 	return "", err
@@ -74,18 +76,3 @@ func walk(r io.Reader, files *sizes) error {
 		}
 	}
 }
-
-// ending ends a reader with ctx.
-func ending(ctx context.Context, r io.Reader) io.Reader {
-	return readerFunc(func(p []byte) (int, error) {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		return r.Read(p)
-	})
-}
-
-type readerFunc func([]byte) (int, error)
-
-// Read implements [io.Reader].
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"stowage/internal/iox"
 	"stowage/pkg/archive"
 )
 
@@ -115,9 +116,9 @@ func (u *unpack) fill(ctx context.Context, mounts []mount.Mount) (digest.Digest,
 		return "", err
 	}
 	defer blob.Close()
-	taken := &tally{r: blob}
-	tar, err := u.loader.decoder.decode(&counting{taken, u.count()})
-	if err != nil && !taken.failed.Load() {
+	taken := iox.NewMonitor(blob)
+	tar, err := u.loader.decoder.decode(iox.Report(taken, u.count()))
+	if err != nil && taken.Err() == nil {
 		err = unsound(err)
 	}
 	if err != nil {
@@ -133,10 +134,10 @@ func (u *unpack) fill(ctx context.Context, mounts []mount.Mount) (digest.Digest,
 	err = target.extract(ctx, io.TeeReader(limited, digester.Hash()), files)
 	switch {
 	case limited.left < 0 || files.exceeded():
-		return "", bound.exceeded(limited.read, taken.n.Load(), files)
+		return "", bound.exceeded(limited.read, taken.N(), files)
 	case err == nil:
 		u.done(limited.read)
-	case !errors.Is(err, errNeedsParent) && !taken.failed.Load():
+	case !errors.Is(err, errNeedsParent) && taken.Err() == nil:
 		err = unsound(err)
 	}
 	return digester.Digest(), err

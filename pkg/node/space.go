@@ -19,14 +19,14 @@ func (l *loader) preflight(ctx context.Context, p *plan) error {
 	var volumes []*volume
 	byDevice := map[uint64]*volume{}
 	add := func(path string, need int64) error {
-		device, free, err := space(path)
+		disk, err := usage(path)
 		if err != nil {
 			return fmt.Errorf("check the space of %s: %w", path, err)
 		}
-		v := byDevice[device]
+		v := byDevice[disk.Device]
 		if v == nil {
-			v = &volume{path: path, free: free}
-			byDevice[device] = v
+			v = &volume{path: path, free: disk.Free}
+			byDevice[disk.Device] = v
 			volumes = append(volumes, v)
 		}
 		v.need += need
@@ -67,9 +67,9 @@ func (n *Node) full(err error, path string, need int64) error {
 		return err
 	}
 	need = max(need, databaseRoom)
-	_, free, unknown := space(path)
-	if unknown != nil || free >= need {
+	disk, unknown := usage(path)
+	if unknown != nil || disk.Free >= need {
 		return err
 	}
-	return fmt.Errorf("%w: %w", err, &SpaceError{Path: path, Need: need, Free: free})
+	return fmt.Errorf("%w: %w", err, &SpaceError{Path: path, Need: need, Free: disk.Free})
 }

@@ -46,8 +46,8 @@ func TestSparseFileOver8GiB(t *testing.T) {
 	}
 	const size = 8<<30 + 512
 	dir := nodetest.Options{Dir: "/var/tmp"}
-	if _, free, err := space(dir.Dir); err != nil || free < 3*size {
-		t.Skipf("%d bytes free below %s, want %d: %v", free, dir.Dir, int64(3*size), err)
+	if disk, err := usage(dir.Dir); err != nil || disk.Free < 3*size {
+		t.Skipf("%d bytes free below %s, want %d: %v", disk.Free, dir.Dir, int64(3*size), err)
 	}
 	path := handmade{layers: [][]byte{thinLayer(t, size)}}.write(t)
 	b := openBundle(t, path)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"stowage/internal/iox"
 	"stowage/pkg/archive"
 )
 
@@ -104,7 +105,7 @@ func (l *loader) receive(ctx context.Context, w *blobWork) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	failed := &failing{r: in}
+	failed := iox.NewMonitor(in)
 	ref := ingestRef(w.desc.Digest)
 	sent, resumed, err := l.send(ctx, ref, w, func(offset int64) (io.Reader, error) {
 		_, err := io.CopyN(io.Discard, failed, offset)
@@ -113,29 +114,14 @@ func (l *loader) receive(ctx context.Context, w *blobWork) (int64, error) {
 	switch {
 	case err == nil, ctx.Err() != nil:
 		return sent, err
-	case failed.err != nil:
-		return sent, failed.err // the stream's own word, without what the store makes of it
+	case failed.Err() != nil:
+		return sent, failed.Err() // the stream's own word, without what the store makes of it
 	case resumed:
 		// What the store had was not the start of this layer; it must not stop the
 		// next load as well.
 		err = errors.Join(err, l.node.content.Abort(ctx, ref))
 	}
 	return sent, fmt.Errorf("store blob %s: %w", w.desc.Digest, err)
-}
-
-// failing remembers the error of a reader.
-type failing struct {
-	r   io.Reader
-	err error
-}
-
-// Read implements [io.Reader].
-func (f *failing) Read(p []byte) (int, error) {
-	n, err := f.r.Read(p)
-	if err != nil && err != io.EOF {
-		f.err = err
-	}
-	return n, err
 }
 
 // blobWork lists the blobs to bring. Of a stream, the layers come last, in its

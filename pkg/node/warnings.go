@@ -33,8 +33,8 @@ func (n *Node) warn(ctx context.Context, r *Report, inv *inventory, l *loader) {
 	if n.criImages == nil {
 		return
 	}
-	if used := inUse(n.snapshotter.root); l != nil && n.local && used >= gcThreshold {
-		r.warn(WarnDisk, "%d %% of the file system of %s are in use; from %d %% on the kubelet removes images that are not pinned, then it evicts pods", used, n.snapshotter.root, gcThreshold)
+	if disk, err := usage(n.snapshotter.root); err == nil && l != nil && n.local && disk.Used >= gcThreshold {
+		r.warn(WarnDisk, "%d %% of the file system of %s are in use; from %d %% on the kubelet removes images that are not pinned, then it evicts pods", disk.Used, n.snapshotter.root, gcThreshold)
 	}
 	if lost := unpinned(r); pins && keepsPins(n.server.Version) && len(lost) > 0 {
 		r.warn(WarnUnpinned, "the CRI plugin does not show these images as pinned: %s", strings.Join(lost, ", "))

@@ -8,16 +8,14 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/iox"
 )
 
-const (
-	bufferSize  = 256 << 10 // one read from a body, bytes
-	maxRestarts = 2         // times a blob is begun anew because ranges cannot be trusted
-)
+const maxRestarts = 2 // times a blob is begun anew because ranges cannot be trusted
 
 // LocalError is a fault of this side, such as a full disk: no other server helps against
 // it. A [Sink] whose Commit fails for another reason than wrong bytes returns one.
@@ -244,8 +242,8 @@ func rangeStart(s string, size int64) int64 {
 // copy writes the body to the sink up to the end of seg, which comes nearer when a helper
 // takes the far half. What the body has beyond is nobody's business: the digest decides.
 func (d *download) copy(body io.Reader, seg *segment) error {
-	bp := buffers.Get().(*[]byte)
-	defer buffers.Put(bp)
+	bp := iox.Buffer()
+	defer iox.Release(bp)
 	for {
 		d.crew.mu.Lock()
 		off, left := seg.off, seg.left()
@@ -275,8 +273,6 @@ func (d *download) copy(body io.Reader, seg *segment) error {
 		}
 	}
 }
-
-var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
 
 // watched renews a timer with every read, so that a server that falls silent is noticed.
 type watched struct {

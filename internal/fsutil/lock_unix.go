@@ -1,6 +1,6 @@
 //go:build unix && !solaris && !illumos && !aix
 
-package archive
+package fsutil
 
 import (
 	"errors"
@@ -9,33 +9,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile takes f for this process alone, as long as it is open, without waiting.
-// The kernel gives the lock back when the process dies.
-func lockFile(f *os.File) error {
+// Lock locks f for this process without waiting; [ErrLocked] when another process holds
+// the lock. Closing f releases it, as does the kernel when the process dies. On a file
+// system without locks Lock does nothing.
+func Lock(f *os.File) error {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EWOULDBLOCK):
-			return ErrBusy
+			return ErrLocked
 		case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOSYS):
-			return nil // a network file system without locks: the user's own care must do
+			return nil
 		default:
 			return err
 		}
 	}
 }
 
-// writable tells early whether files can be made in a folder.
-func writable(dir string) error {
+// Writable returns an error when this process may not create files in dir.
+func Writable(dir string) error {
 	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
 		return &os.PathError{Op: "write to", Path: dir, Err: err}
 	}
 	return nil
 }
 
-// syncDir makes a rename in dir last.
-func syncDir(dir string) error {
+// SyncDir makes the names in dir survive a power cut. File systems that cannot sync a
+// directory are no error.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -1,0 +1,57 @@
+package fsutil
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// ReplaceOptions are the options of [Replace]. The zero value works.
+type ReplaceOptions struct {
+	// Dir is where the file is written before it is renamed, on the file system of the
+	// target. Empty means the target's directory.
+	Dir string
+	// Pattern names the temporary file (see [os.CreateTemp]). Empty means a hidden name
+	// made of the target's.
+	Pattern string
+	// Check, if not nil, sees the path of the complete, synced file before the rename.
+	Check func(path string) error
+}
+
+// Replace creates or replaces the file at path with what write writes. The file appears
+// at path complete and synced, with mode 0644, or not at all: after an error the file that
+// was there before is unchanged and the temporary one is removed.
+func Replace(path string, opts ReplaceOptions, write func(*os.File) error) (err error) {
+	dir := filepath.Dir(path)
+	if opts.Dir == "" {
+		opts.Dir = dir
+	}
+	if opts.Pattern == "" {
+		opts.Pattern = "." + filepath.Base(path) + ".*"
+	}
+	f, err := os.CreateTemp(opts.Dir, opts.Pattern)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		f.Close() // closed already unless something failed
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if opts.Check != nil {
+		if err := opts.Check(f.Name()); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return SyncDir(dir)
+}
