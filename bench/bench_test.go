@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"stowage/internal/need"
 	"stowage/internal/nodetest"
 )
 
@@ -176,8 +177,8 @@ func quick(t *testing.T, args []string) string {
 func needNode(t *testing.T) {
 	t.Helper()
 	n, err := nodetest.Launch(t.Context(), nodetest.Options{Dir: "/dev/shm"})
-	if missing := (*nodetest.MissingError)(nil); errors.As(err, &missing) && os.Getenv("CI") != "true" {
-		t.Skip(err)
+	if missing := (*nodetest.MissingError)(nil); errors.As(err, &missing) {
+		need.Missing(t, err)
 	}
 	if err != nil {
 		t.Fatal(err)

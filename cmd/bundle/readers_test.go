@@ -19,6 +19,7 @@ import (
 
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/clitest"
+	"stowage/internal/need"
 	"stowage/internal/nodetest"
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
@@ -75,7 +76,7 @@ func tool(t *testing.T, name string) string {
 		}
 	}
 	path, err := exec.LookPath(name)
-	clitest.Need(t, name, err)
+	need.Part(t, name, err)
 	return path
 }
 

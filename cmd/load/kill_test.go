@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"stowage/cmd/internal/clitest"
+	"stowage/internal/need"
 	"stowage/internal/nodetest"
 	"stowage/internal/registrytest"
 )
@@ -87,7 +88,7 @@ type brokenStream struct {
 func brokenStreams(t *testing.T) []brokenStream {
 	t.Helper()
 	skopeo, err := exec.LookPath("skopeo")
-	clitest.Need(t, "skopeo", err)
+	need.Part(t, "skopeo", err)
 	program, err := registrytest.Program(t.Context())
 	if err != nil {
 		t.Fatal(err)

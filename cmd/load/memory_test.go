@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"stowage/cmd/internal/clitest"
+	"stowage/internal/need"
 	"stowage/internal/nodetest"
 	"stowage/internal/registrytest"
 )
@@ -24,7 +25,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 	n := nodetest.Start(t)
 	dir := t.TempDir()
 	// The bundle, and on the node its blobs and what is unpacked of them.
-	clitest.Space(t, dir, 3*2*clitest.GiantLayer+1<<30)
+	need.Space(t, dir, 3*2*clitest.GiantLayer+1<<30)
 	h := registrytest.Start(t, registrytest.Options{})
 	refs := clitest.Giants(t, h, registrytest.None, registrytest.GzipStored)
 	file := filepath.Join(dir, "giant.tar")

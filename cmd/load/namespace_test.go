@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"stowage/cmd/internal/clitest"
+	"stowage/internal/need"
 	"stowage/internal/nodetest"
 )
 
@@ -19,7 +20,7 @@ import (
 func TestInAMountNamespaceOfItsOwn(t *testing.T) {
 	t.Parallel()
 	unshare, err := exec.LookPath("unshare")
-	clitest.Need(t, "unshare", err)
+	need.Part(t, "unshare", err)
 	n := nodetest.Start(t, nodetest.Options{SandboxTar: sandbox(t)})
 	for _, s := range brokenStreams(t)[:2] {
 		for _, from := range []string{"-", s.file} {

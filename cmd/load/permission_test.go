@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"stowage/cmd/internal/clitest"
+	"stowage/internal/need"
 	"stowage/internal/registrytest"
 )
 
@@ -23,7 +24,7 @@ const nobody = 65534
 // TestPermission: who may not use the socket is told to be root.
 func TestPermission(t *testing.T) {
 	if os.Getuid() != 0 {
-		clitest.Need(t, "the right to be somebody else", errors.New("not root"))
+		need.Part(t, "the right to be somebody else", errors.New("not root"))
 	}
 	dir := public(t)
 	h := registrytest.Start(t, registrytest.Options{})

@@ -24,7 +24,8 @@ const (
 // forTests are the packages that tests, the demo and the benchmarks share. No program and
 // no package of pkg links one.
 var forTests = []string{
-	"stowage/internal/registrytest", "stowage/internal/nodetest", "stowage/internal/demo", "stowage/internal/borders",
+	"stowage/internal/registrytest", "stowage/internal/nodetest", "stowage/internal/need", "stowage/internal/demo",
+	"stowage/internal/borders",
 	"stowage/cmd/internal/clitest", "testing",
 }
 

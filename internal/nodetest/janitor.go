@@ -9,11 +9,11 @@ import (
 	"syscall"
 )
 
-// janitorScript waits for the end of its input. A line before the end says that
-// Stop has done everything; an end without one says that the owner of the node
-// was killed, and then the script does it: containerd and its shims with the
-// containers below them, the mounts, the folder. $1 is the folder of the node,
-// which no process of anybody else has in the arguments looked for.
+// janitorScript waits for the end of its input. A line before the end means that Stop has
+// removed everything; an end without one means that the owner of the node was killed. The
+// script then kills containerd and its shims with their containers, and removes the mounts
+// and the directory. $1 is the directory of the node; only its own processes have it in the
+// arguments that the script searches.
 const janitorScript = `
 read -r word && exit 0
 dir=$1
@@ -36,17 +36,18 @@ for point in $points; do umount -l "$point"; done
 rm -rf "$dir"
 `
 
-// janitor cleans up after a node whose owner was killed.
-type janitor struct {
+// Janitor is a shell script that outlives the process that started it. It reads its
+// standard input, which ends when that process exits, even after kill -9, and then cleans
+// up.
+type Janitor struct {
 	cmd   *exec.Cmd
 	input io.WriteCloser
 }
 
-// hireJanitor starts the janitor of a node's folder. Its input ends with this
-// process, however that ends.
-func hireJanitor(dir string) (*janitor, error) {
-	cmd := exec.Command("/bin/sh", "-c", janitorScript, "janitor", dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // out of reach of Ctrl-C
+// StartJanitor starts a script with its arguments, $1 and so on.
+func StartJanitor(script string, args ...string) (*Janitor, error) {
+	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "janitor"}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C must not reach it
 	input, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the janitor: %w", err)
@@ -54,14 +55,17 @@ func hireJanitor(dir string) (*janitor, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the janitor: %w", err)
 	}
-	return &janitor{cmd, input}, nil
+	return &Janitor{cmd, input}, nil
 }
 
-// dismiss ends the janitor: there is nothing left to do, or there is.
-func (j *janitor) dismiss(clean bool) error {
-	if clean {
-		io.WriteString(j.input, "clean\n")
-	}
+// Send writes a line to the script's input.
+func (j *Janitor) Send(line string) error {
+	_, err := io.WriteString(j.input, line+"\n")
+	return err
+}
+
+// Finish ends the script's input and waits for the script.
+func (j *Janitor) Finish() error {
 	j.input.Close()
 	if err := j.cmd.Wait(); err != nil {
 		return fmt.Errorf("janitor: %w", err)

@@ -142,7 +142,10 @@ func (n *Node) Stop() error {
 		err = os.RemoveAll(n.dir)
 	}
 	if n.janitor != nil {
-		err = errors.Join(err, n.janitor.dismiss(err == nil))
+		if err == nil {
+			err = n.janitor.Send("clean")
+		}
+		err = errors.Join(err, n.janitor.Finish())
 		n.janitor = nil
 	}
 	n.dir = ""

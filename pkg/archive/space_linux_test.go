@@ -10,26 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"stowage/internal/fsutil"
+	"stowage/internal/need"
 )
-
-// needed skips a test for want of a part, or fails it where every part is promised.
-func needed(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}
 
 // tinyDisk mounts a file system of that many KiB.
 func tinyDisk(t *testing.T, kib int) string {
 	t.Helper()
-	if os.Getuid() != 0 {
-		needed(t, "mounting a small tmpfs needs root")
-	}
+	need.Root(t, "mount a small tmpfs")
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
-		needed(t, fmt.Sprintf("mount a small tmpfs: %v", err))
+		need.Missing(t, fmt.Sprintf("mount a small tmpfs: %v", err))
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, 0); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"stowage/internal/need"
 	"stowage/internal/nodetest"
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
@@ -22,12 +23,7 @@ import (
 // smallDisk mounts a file system of so many bytes until the test ends.
 func smallDisk(t *testing.T, size int64) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("not running as root (a file system is mounted)")
-		}
-		t.Skip("not running as root (a file system is mounted)")
-	}
+	need.Root(t, "mount a file system")
 	dir, err := os.MkdirTemp("/var/tmp", "sd")
 	must(t, err)
 	t.Cleanup(func() { os.Remove(dir) })

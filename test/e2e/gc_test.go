@@ -58,7 +58,7 @@ var gcRows = []gcRow{
 // and those of running containers stay, all others go; what is unpinned goes the next time.
 func TestGarbageCollection(t *testing.T) {
 	t.Parallel()
-	need(t)
+	requireMachine(t)
 	for _, row := range gcRows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -2,17 +2,11 @@
 
 package e2e
 
-import (
-	"fmt"
-	"io"
-	"os/exec"
-	"syscall"
-)
-
-// janitorScript cleans up after a machine, whether its owner ended in order or was killed:
-// both end the script's input, which tells the pid namespace and the folders. The kernel
-// ends the machine's processes and takes its mounts and loop devices away; what stays are
-// the control groups of containers that had no time to be removed, and the folders.
+// janitorScript cleans up after a machine, whether its owner ended normally or was killed: in
+// both cases the script's input ends, which names the pid namespace and the directories. The
+// kernel ends the processes of the machine and removes its mounts and loop devices; what
+// remains are the control groups of containers that had no time to be removed, and the
+// directories.
 const janitorScript = `
 ns=none dirs= containers=
 while read -r key value; do
@@ -37,38 +31,3 @@ for container in $containers; do
 done
 exit $status
 `
-
-// janitor is the running script.
-type janitor struct {
-	cmd   *exec.Cmd
-	input io.WriteCloser
-}
-
-// hireJanitor starts the script. Its input ends with this process, however that ends.
-func hireJanitor() (*janitor, error) {
-	cmd := exec.Command("/bin/sh", "-c", janitorScript)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // out of reach of Ctrl-C
-	input, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, fmt.Errorf("start the janitor: %w", err)
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the janitor: %w", err)
-	}
-	return &janitor{cmd, input}, nil
-}
-
-// tell gives the janitor one more thing to know.
-func (j *janitor) tell(key, value string) error {
-	_, err := fmt.Fprintln(j.input, key, value)
-	return err
-}
-
-// finish lets the janitor work and waits for its end.
-func (j *janitor) finish() error {
-	j.input.Close()
-	if err := j.cmd.Wait(); err != nil {
-		return fmt.Errorf("janitor: %w", err)
-	}
-	return nil
-}

@@ -23,7 +23,7 @@ const victimVariable = "STOWAGE_E2E_VICTIM"
 // mounts, loop devices and control groups of its machine go away all the same.
 func TestKilledTestLeavesNothing(t *testing.T) {
 	t.Parallel()
-	need(t)
+	requireMachine(t)
 	if os.Getenv(victimVariable) != "" {
 		beVictim(t)
 		return

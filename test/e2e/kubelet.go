@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"stowage/internal/need"
 )
 
 // patience is how long a kubelet may take for anything. It works in steps of seconds, and
@@ -42,7 +44,7 @@ func (n *node) startKubelet(t *testing.T, extra settings) *kubelet {
 	t.Helper()
 	program, err := kubeletProgram()
 	if err != nil {
-		without(t, err)
+		need.Missing(t, err)
 	}
 	k := &kubelet{node: n, program: program, config: n.machine.path("kubelet.json")}
 	k.client = &http.Client{Transport: &http.Transport{DialContext: n.machine.dial}, Timeout: 10 * time.Second}

@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"stowage/internal/nodetest"
 )
 
 // machine is a set of namespaces with a disk of its own: what a node runs in.
@@ -29,7 +31,7 @@ type machine struct {
 	orders  io.WriteCloser
 	answers *bufio.Reader
 	tasks   chan func()
-	janitor *janitor
+	janitor *nodetest.Janitor
 	isCut   bool
 	before  []func() error // what is to be done first when the machine is ended, last one first
 }
@@ -58,13 +60,13 @@ func newMachine(t *testing.T, bytes int64, image string) *machine {
 
 // start makes the disk and the namespaces.
 func (m *machine) start(bytes int64, image string) (err error) {
-	if m.janitor, err = hireJanitor(); err != nil {
+	if m.janitor, err = nodetest.StartJanitor(janitorScript); err != nil {
 		return err
 	}
 	if m.dir, err = os.MkdirTemp("", "e2e"); err != nil {
 		return err
 	}
-	if err := m.janitor.tell("dir", m.dir); err != nil {
+	if err := m.janitor.Send("dir " + m.dir); err != nil {
 		return err
 	}
 	for _, dir := range hidden {
@@ -131,7 +133,7 @@ func (m *machine) boot() error {
 	if err != nil {
 		return err
 	}
-	if err := m.janitor.tell("ns", ns); err != nil {
+	if err := m.janitor.Send("ns " + ns); err != nil {
 		return err
 	}
 	m.loop, err = readWord(m.answers, "ready")
@@ -245,7 +247,7 @@ func (m *machine) end() error {
 		m.init = nil
 	}
 	if m.janitor != nil {
-		errs = append(errs, m.janitor.finish())
+		errs = append(errs, m.janitor.Finish())
 		m.janitor = nil
 	}
 	return errors.Join(errs...)

@@ -16,6 +16,7 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"stowage/internal/need"
 	"stowage/internal/nodetest"
 )
 
@@ -34,19 +35,19 @@ func (m *machine) startNode(t *testing.T, config string) *node {
 	t.Helper()
 	runc, err := runcProgram()
 	if err != nil {
-		without(t, err)
+		need.Missing(t, err)
 	}
 	config = runcConfig(runc) + config
 	var n *nodetest.Node
 	m.do(func() { n, err = nodetest.Launch(t.Context(), nodetest.Options{Root: m.root(), Config: config}) })
 	if lacks := (*nodetest.MissingError)(nil); errors.As(err, &lacks) {
-		without(t, lacks)
+		need.Missing(t, lacks)
 	}
 	if err != nil {
 		t.Fatalf("start containerd: %v", err)
 	}
 	m.before = append(m.before, func() error { return m.stopNode(n) })
-	if err := m.janitor.tell("dir", n.Dir()); err != nil {
+	if err := m.janitor.Send("dir " + n.Dir()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -83,7 +84,7 @@ BinaryName = %q
 func (m *machine) stopNode(n *nodetest.Node) error {
 	containers, err := filepath.Glob(filepath.Join(n.Dir(), "state", "io.containerd.runtime.v2.task", "k8s.io", "*"))
 	for _, dir := range containers {
-		err = errors.Join(err, m.janitor.tell("container", filepath.Base(dir)))
+		err = errors.Join(err, m.janitor.Send("container "+filepath.Base(dir)))
 	}
 	return errors.Join(err, n.Stop())
 }

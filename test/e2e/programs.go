@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"stowage/internal/nodetest"
 )
 
 // paths are the programs under test and the one that images of these tests hold.
@@ -21,7 +23,7 @@ type paths struct {
 var built struct {
 	once    sync.Once
 	dir     string
-	janitor *janitor // removes dir, however this process ends
+	janitor *nodetest.Janitor // removes dir, however this process ends
 	paths   paths
 	err     error
 }
@@ -42,17 +44,17 @@ func clean() error {
 	if built.janitor == nil {
 		return nil
 	}
-	return built.janitor.finish()
+	return built.janitor.Finish()
 }
 
 func build() (err error) {
-	if built.janitor, err = hireJanitor(); err != nil {
+	if built.janitor, err = nodetest.StartJanitor(janitorScript); err != nil {
 		return err
 	}
 	if built.dir, err = os.MkdirTemp("", "stowage-programs-"); err != nil {
 		return err
 	}
-	if err := built.janitor.tell("dir", built.dir); err != nil {
+	if err := built.janitor.Send("dir " + built.dir); err != nil {
 		return err
 	}
 	in := func(name string) string { return filepath.Join(built.dir, name) }

@@ -20,7 +20,7 @@ import (
 // not asked again.
 func TestRateLimitedNode(t *testing.T) {
 	t.Parallel()
-	need(t)
+	requireMachine(t)
 	const allowed = 1 // anonymous pulls: fewer than one image takes, which is two
 	account := registrytest.Account{User: "operator", Password: "secret-of-the-operator", Quota: 100}
 	m := newMachine(t, defaultDisk, "")

@@ -45,7 +45,7 @@ func bundleOfChecked(t *testing.T) string {
 // promised is on the disk.
 func TestPowerCutAfterLoad(t *testing.T) {
 	t.Parallel()
-	need(t)
+	requireMachine(t)
 	tarball := bundleOfChecked(t)
 	m := newMachine(t, rebootDisk, "")
 	m.startNode(t, "").load(t, tarball)
@@ -61,7 +61,7 @@ func TestPowerCutAfterLoad(t *testing.T) {
 // afterwards is whole, and the same load makes the rest.
 func TestPowerCutDuringLoad(t *testing.T) {
 	t.Parallel()
-	need(t)
+	requireMachine(t)
 	const rounds = 6
 	tarball := bundleOfChecked(t)
 	seed := rand.Uint64()
@@ -98,7 +98,7 @@ func TestPowerCutDuringLoad(t *testing.T) {
 // must not take for whole what lost its files.
 func TestPowerCutWithinLoad(t *testing.T) {
 	t.Parallel()
-	need(t)
+	requireMachine(t)
 	tarball := bundleOfChecked(t)
 	m := newMachine(t, rebootDisk, "")
 	n := m.startNode(t, "")

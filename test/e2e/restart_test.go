@@ -17,7 +17,7 @@ import (
 // lost: the containers are the same ones, the images are there, and new pods start.
 func TestRestarts(t *testing.T) {
 	t.Parallel()
-	need(t)
+	requireMachine(t)
 	h := startRegistry(t, registrytest.Policy{})
 	addCalico(t, h)
 	tarball := filepath.Join(t.TempDir(), "calico.tar")

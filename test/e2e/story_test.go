@@ -50,7 +50,7 @@ func assertCutOff(t *testing.T, m *machine, h *registrytest.Registry) {
 // brought over is all that a kubelet needs.
 func TestPodsRunWithoutNetwork(t *testing.T) {
 	t.Parallel()
-	need(t)
+	requireMachine(t)
 	m := newMachine(t, defaultDisk, "")
 	h := startRegistry(t, registrytest.Policy{Auth: registrytest.AuthBearer, AnonymousQuota: 100})
 	set := addCalico(t, h)

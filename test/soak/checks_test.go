@@ -20,6 +20,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/bench/meter"
+	"stowage/internal/need"
 	"stowage/internal/registrytest"
 )
 
@@ -296,9 +297,7 @@ func TestDice(t *testing.T) {
 }
 
 func TestMemDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("not running as root, which mounting needs")
-	}
+	need.Root(t, "mount a file system")
 	d, err := mountDisk(filepath.Join(t.TempDir(), "disk"), 1<<20)
 	if err != nil {
 		t.Fatal(err)

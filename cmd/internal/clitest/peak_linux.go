@@ -4,11 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
-	"testing"
 	"time"
 )
 
@@ -55,17 +52,4 @@ func highWater(pid int) (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("process %d: no VmHWM", pid)
-}
-
-// Space skips the test (fails it with CI=true) unless the disk of dir has so many bytes
-// free.
-func Space(t testing.TB, dir string, bytes int64) {
-	t.Helper()
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(dir, &st); err != nil {
-		t.Fatal(err)
-	}
-	if free := int64(st.Bavail) * int64(st.Bsize); free < bytes {
-		Need(t, "space on disk", &spaceError{dir: filepath.Clean(dir), free: free, want: bytes})
-	}
 }

@@ -9,14 +9,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"stowage/cmd/internal/clitest"
+	"stowage/internal/need"
 )
 
 // terminal is a pseudo terminal: what is written to the second end comes out of the first.
 func terminal(t *testing.T) (screen, tty *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	clitest.Need(t, "a pseudo terminal", err)
+	need.Part(t, "a pseudo terminal", err)
 	t.Cleanup(func() { screen.Close() })
 	fd := int(screen.Fd())
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
@@ -27,7 +27,7 @@ func terminal(t *testing.T) (screen, tty *os.File) {
 		t.Fatal(err)
 	}
 	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	clitest.Need(t, "a pseudo terminal", err)
+	need.Part(t, "a pseudo terminal", err)
 	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
 		t.Fatal(err)
 	}

@@ -11,25 +11,16 @@ import (
 	"strings"
 	"testing"
 
+	"stowage/internal/need"
 	"stowage/internal/nodetest"
 )
 
-// need skips the test, and says why, where this machine cannot run one. With CI=true the
-// test fails instead.
-func need(t *testing.T) {
+// requireMachine ends the test where this machine cannot run one.
+func requireMachine(t *testing.T) {
 	t.Helper()
 	if err := missing(); err != nil {
-		without(t, err)
+		need.Missing(t, err)
 	}
-}
-
-// without ends a test that cannot be made for want of something.
-func without(t *testing.T, err error) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(err)
-	}
-	t.Skip(err)
 }
 
 // missing names the first thing that is not there.
