@@ -1,3 +1,3 @@
-// Package borders holds the test that keeps the packages apart: what each may import, and
-// what the programs may link. It has no code of its own.
+// Package borders contains the tests of the borders between packages: what each may import,
+// and what the programs may link. It has no other code.
 package borders

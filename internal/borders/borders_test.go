@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// rule says what a package may reach. own and direct look at its own imports, deep at
+// rule is what a package may import. own and direct apply to its own imports, deep to
 // everything it links.
 type rule struct {
 	pkg    string
-	own    []string // packages of this module it may import, beside those below pkg
-	direct []string // other prefixes of import paths it must not import
-	deep   []string // prefixes it must not link, beside those of forTests
+	own    []string // packages of this module that it may import, besides those below pkg
+	direct []string // other prefixes of import paths that it must not import
+	deep   []string // prefixes that it must not link, besides those of forTests
 }
 
 const (
@@ -21,8 +21,8 @@ const (
 	ggcr       = "github.com/google/go-containerregistry"
 )
 
-// forTests are the packages that tests, the demo and the benchmarks share. No program and
-// no package of pkg links one.
+// forTests are the packages for tests, the demo and the benchmarks. No program and no
+// package of pkg links one.
 var forTests = []string{
 	"stowage/internal/registrytest", "stowage/internal/nodetest", "stowage/internal/need", "stowage/internal/demo",
 	"stowage/internal/borders",
@@ -32,7 +32,7 @@ var forTests = []string{
 // tools are the small packages that programs and packages share.
 var tools = []string{"stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/redact"}
 
-// rules are the borders of the house as CONTRIBUTING.md draws them.
+// rules are the borders that CONTRIBUTING.md describes.
 var rules = []rule{
 	{
 		pkg:    "stowage/pkg/scan",
@@ -102,7 +102,8 @@ func TestBorders(t *testing.T) {
 	}
 }
 
-// TestOnlyLoadImportsNode: whatever else imports pkg/node links half of containerd.
+// TestOnlyLoadImportsNode checks that no other package imports pkg/node, because it would
+// link half of containerd.
 func TestOnlyLoadImportsNode(t *testing.T) {
 	for _, line := range list(t, "{{.ImportPath}} {{join .Imports \" \"}}", "stowage/...") {
 		pkg, imports, _ := strings.Cut(line, " ")
@@ -115,19 +116,19 @@ func TestOnlyLoadImportsNode(t *testing.T) {
 	}
 }
 
-// check fails for every path at or below a forbidden one.
+// check reports every path at or below a forbidden one.
 func check(t *testing.T, pkg, verb string, paths, forbidden []string) {
 	t.Helper()
 	for _, p := range paths {
 		for _, f := range forbidden {
 			if below(p, f) && !below(p, pkg) {
-				t.Errorf("%s %s %s, which lies behind the border %q", pkg, verb, p, f)
+				t.Errorf("%s %s %s, which is forbidden by %q", pkg, verb, p, f)
 			}
 		}
 	}
 }
 
-// below reports whether an import path is prefix or lies below it.
+// below reports whether an import path is prefix or below it.
 func below(path, prefix string) bool {
 	return path == prefix || strings.HasPrefix(path, prefix+"/")
 }

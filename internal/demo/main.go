@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command demo shows the main job, live and without any network: a registry that demands a
-// login and counts pulls, a real containerd, and the two programs as they are built.
+// Command demo shows the main use of the programs without any network: with a registry that
+// requires a login and counts pulls, a real containerd, and the built programs.
 //
 //	go run ./internal/demo --bin bin --manifest examples/calico.yaml
 package main
@@ -32,7 +32,7 @@ func main() {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	bin := pflag.String("bin", "bin", "folder of the built programs")
+	bin := pflag.String("bin", "bin", "directory of the built programs")
 	manifest := pflag.String("manifest", "examples/calico.yaml", "manifest to bundle")
 	pflag.Parse()
 	if err := demo(ctx, *bin, *manifest); err != nil {
@@ -41,7 +41,7 @@ func main() {
 	}
 }
 
-// limit of the whole demo; it takes a few seconds.
+// limit is the time limit of the demo, which takes a few seconds.
 const limit = 5 * time.Minute
 
 const (
@@ -49,9 +49,9 @@ const (
 	password = "demo-password"
 )
 
-// stage is what the demo runs on.
+// stage is the state of the demo.
 type stage struct {
-	dir      string // scratch
+	dir      string // temporary
 	bin      string
 	manifest string
 	registry *registrytest.Registry
@@ -66,12 +66,12 @@ func demo(ctx context.Context, bin, manifest string) (err error) {
 	if s.dir, err = os.MkdirTemp("", "stowage-demo-"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(s.dir) // scratch
+	defer os.RemoveAll(s.dir) // temporary
 	if err := s.startRegistry(ctx); err != nil {
 		return err
 	}
-	defer s.registry.Close() // nothing of it is kept
-	say("A real containerd starts, with the part the kubelet talks to (CRI).")
+	defer s.registry.Close() // its data is temporary
+	say("Start a real containerd with its CRI plugin, which the kubelet uses.")
 	if s.node, err = nodetest.Launch(ctx, nodetest.Options{}); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func demo(ctx context.Context, bin, manifest string) (err error) {
 			return err
 		}
 	}
-	say("Done: %d pulls were counted, and the node asked no registry.", s.registry.Used(user))
+	say("Done: the registry counted %d pulls, and the node contacted no registry.", s.registry.Used(user))
 	return nil
 }
 
@@ -107,28 +107,28 @@ func (s *stage) startRegistry(ctx context.Context) (err error) {
 	if _, err := s.registry.AddPause(programs); err != nil {
 		return err
 	}
-	say("A registry at %s demands a login and allows %s 100 pulls.", s.registry.Host(), user)
+	say("The registry at %s requires a login and allows %s 100 pulls.", s.registry.Host(), user)
 	return nil
 }
 
-// refused shows that nothing goes without the account.
+// refused shows that nothing works without an account.
 func (s *stage) refused(ctx context.Context) error {
-	say("Without an account it refuses, and nothing is written:")
+	say("Without an account the registry refuses, and nothing is written:")
 	code, err := s.command(ctx, "bundle", s.bundleArgs()...)
 	if err != nil {
 		return err
 	}
 	if code != 5 {
-		return fmt.Errorf("bundle without an account ended with %d, want 5", code)
+		return fmt.Errorf("bundle without an account exited with %d, want 5", code)
 	}
 	if left, err := filepath.Glob(filepath.Join(s.dir, "calico.tar*")); err != nil || len(left) > 0 {
-		return fmt.Errorf("left behind: %v %v", left, err)
+		return fmt.Errorf("files remain: %v %v", left, err)
 	}
 	config, err := json.Marshal(map[string]any{"auths": map[string]any{s.registry.Host(): map[string]string{"username": user, "password": password}}})
 	if err != nil {
 		return err
 	}
-	say("\"docker login\" leaves an account in ~/.docker/config.json.")
+	say("\"docker login\" writes the account to ~/.docker/config.json.")
 	return os.WriteFile(filepath.Join(s.dir, "config.json"), config, 0o600)
 }
 
@@ -139,24 +139,24 @@ func (s *stage) bundleArgs() []string {
 }
 
 func (s *stage) bundle(ctx context.Context) error {
-	say("The connected side: every image of %s, and the sandbox image of pods, into one file.", s.manifest)
+	say("On the connected side: write every image of %s and the sandbox image to one file.", s.manifest)
 	return s.must(ctx, "bundle", s.bundleArgs()...)
 }
 
 func (s *stage) again(ctx context.Context) error {
 	before := s.registry.Used(user)
-	say("The same again: nothing changed, so nothing is pulled.")
+	say("Again: nothing has changed, so nothing is pulled.")
 	if err := s.must(ctx, "bundle", s.bundleArgs()...); err != nil {
 		return err
 	}
 	if now := s.registry.Used(user); now != before {
-		return fmt.Errorf("%d pulls for nothing", now-before)
+		return fmt.Errorf("%d unnecessary pulls", now-before)
 	}
 	return nil
 }
 
 func (s *stage) load(ctx context.Context) error {
-	say("The other side of the gap: the file goes into the node's containerd.")
+	say("On the other side of the gap: load the file into the node's containerd.")
 	if err := s.must(ctx, "load", "--address", s.node.Address(), s.tar()); err != nil {
 		return err
 	}
@@ -166,13 +166,13 @@ func (s *stage) load(ctx context.Context) error {
 }
 
 func (s *stage) loadAgain(ctx context.Context) error {
-	say("Once more: all is there.")
+	say("Again: the node has everything.")
 	return s.must(ctx, "load", "--address", s.node.Address(), s.tar())
 }
 
-// ask does what the kubelet does before it would pull.
+// ask calls ImageStatus, as the kubelet does before it pulls.
 func (s *stage) ask(ctx context.Context) error {
-	say("What CRI answers for each reference of the manifest (ImageStatus):")
+	say("CRI's answer for each reference of the manifest (ImageStatus):")
 	for _, repo := range registrytest.CalicoRepos {
 		name := "docker.io/" + repo + ":" + registrytest.CalicoTag
 		resp, err := s.node.Images().ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: name}})
@@ -189,7 +189,7 @@ func (s *stage) ask(ctx context.Context) error {
 
 func (s *stage) run(ctx context.Context) error {
 	name := "docker.io/calico/cni:" + registrytest.CalicoTag
-	say("A pod of %s, made through CRI, prints:", name)
+	say("A pod of %s, created through CRI, prints:", name)
 	out, err := s.node.RunContainer(ctx, name)
 	fmt.Print(out)
 	return err
@@ -198,12 +198,12 @@ func (s *stage) run(ctx context.Context) error {
 func (s *stage) must(ctx context.Context, program string, args ...string) error {
 	code, err := s.command(ctx, program, args...)
 	if err == nil && code != 0 {
-		err = fmt.Errorf("%s ended with %d", program, code)
+		err = fmt.Errorf("%s exited with %d", program, code)
 	}
 	return err
 }
 
-// command runs a program as a person would and shows what it prints.
+// command runs a program as a user would and shows its output.
 func (s *stage) command(ctx context.Context, program string, args ...string) (int, error) {
 	fmt.Printf("$ %s %s\n", program, strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, program), args...)

@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// configV3 serves containerd 2.x (docs/cri/config.md of containerd, version 3),
-// configV2 serves 1.6 and 1.7. What is global on a machine is switched off or
-// moved into the folder of the node: NRI's socket, /opt/containerd, CNI.
+// configV3 is for containerd 2.x (docs/cri/config.md of containerd, version 3), configV2
+// for 1.6 and 1.7. What is shared on a machine is disabled or moved into the directory of
+// the node: NRI's socket, /opt/containerd, CNI.
 const (
 	configV3 = `version = 3
 root = "ROOT"
@@ -58,11 +58,11 @@ conf_dir = "DIR/cni/net.d"
 
 var versionNumber = regexp.MustCompile(`v?(\d+)\.\d+\.\d+`)
 
-// writeConfig asks containerd for its version and writes the file it reads.
+// writeConfig writes the configuration file for the version of containerd.
 func (n *Node) writeConfig(ctx context.Context) error {
 	out, err := exec.CommandContext(ctx, n.tools.containerd, "--version").Output()
 	if err != nil {
-		return fmt.Errorf("ask %s for its version: %w", n.tools.containerd, err)
+		return fmt.Errorf("run %s --version: %w", n.tools.containerd, err)
 	}
 	text, err := n.configText(string(out))
 	if err != nil {
@@ -74,11 +74,11 @@ func (n *Node) writeConfig(ctx context.Context) error {
 	return os.WriteFile(n.ConfigPath(), []byte(text), 0o600)
 }
 
-// configText gives the configuration for the containerd that printed version.
+// configText returns the configuration for the containerd that printed version.
 func (n *Node) configText(version string) (string, error) {
 	m := versionNumber.FindStringSubmatch(version)
 	if m == nil {
-		return "", fmt.Errorf("version of %s: %q has no number", n.tools.containerd, version)
+		return "", fmt.Errorf("version of %s: no number in %q", n.tools.containerd, version)
 	}
 	text, criText := configV3, criV3
 	if m[1] == "1" {

@@ -14,19 +14,18 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// RunContainer does what a kubelet does for a pod with one container whose
-// image is already there: ImageStatus, sandbox, container, start. It waits
-// until the program has ended and returns what it printed on both streams; an
-// exit status other than zero is an error. The pod uses the network of the
-// machine and is removed before RunContainer returns. args replace the command
-// of the image when given.
+// RunContainer does what a kubelet does for a pod with one container whose image is on the
+// node: ImageStatus, sandbox, container, start. It waits for the program to exit and
+// returns what it printed on both streams; an exit status other than zero is an error. The
+// pod uses the network of the machine and is removed before RunContainer returns. If args
+// are given they replace the command of the image.
 func (n *Node) RunContainer(ctx context.Context, ref string, args ...string) (string, error) {
 	status, err := n.Images().ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: ref}})
 	if err != nil {
 		return "", fmt.Errorf("image status %s: %w", ref, err)
 	}
 	if status.Image == nil {
-		return "", fmt.Errorf("image status %s: the CRI plugin does not know it", ref)
+		return "", fmt.Errorf("image status %s: not found by the CRI plugin", ref)
 	}
 	sandbox := n.sandboxConfig()
 	pod, err := n.Runtime().RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: sandbox})
@@ -60,7 +59,7 @@ func (n *Node) RunContainer(ctx context.Context, ref string, args ...string) (st
 	return out, err
 }
 
-// sandboxConfig describes a pod of its own in the network of the machine.
+// sandboxConfig returns the config of a new pod in the network of the machine.
 func (n *Node) sandboxConfig() *cri.PodSandboxConfig {
 	uid := fmt.Sprint(time.Now().UnixNano())
 	return &cri.PodSandboxConfig{
@@ -72,7 +71,7 @@ func (n *Node) sandboxConfig() *cri.PodSandboxConfig {
 	}
 }
 
-// waitContainer polls until the container has ended and gives its exit status.
+// waitContainer waits until the container has exited and returns its exit status.
 func (n *Node) waitContainer(ctx context.Context, id string) (int32, error) {
 	for {
 		st, err := n.Runtime().ContainerStatus(ctx, &cri.ContainerStatusRequest{ContainerId: id})
@@ -90,8 +89,8 @@ func (n *Node) waitContainer(ctx context.Context, id string) (int32, error) {
 	}
 }
 
-// readLog takes the text out of a log in the format of the CRI: each line is
-// "time stream tag text", where the tag P marks a line that goes on.
+// readLog returns the text of a log in the format of the CRI: each line is "time stream tag
+// text", where the tag P marks an incomplete line.
 func readLog(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -101,7 +100,7 @@ func readLog(path string) (string, error) {
 	for line := range strings.Lines(string(b)) {
 		parts := strings.SplitN(line, " ", 4)
 		if len(parts) < 4 {
-			return "", fmt.Errorf("read %s: %q is not a line of a CRI log", path, line)
+			return "", fmt.Errorf("read %s: %q not a line of a CRI log", path, line)
 		}
 		text := parts[3]
 		if parts[2] == "P" {

@@ -18,9 +18,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Leftovers lists, after a garbage collection, what no image accounts for in the
-// namespace of Kubernetes: snapshots that are open, leases, unfinished ingests, and
-// blobs that no image leads to. It is for a time when no pod runs.
+// Leftovers runs a garbage collection and lists what no image needs in the namespace of
+// Kubernetes: active snapshots, leases, unfinished ingests and unreferenced blobs. No pod
+// may be running.
 func (n *Node) Leftovers(ctx context.Context) ([]string, error) {
 	c, ctx, err := n.connect(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func (n *Node) Leftovers(ctx context.Context) ([]string, error) {
 	}
 	if err := c.SnapshotService("overlayfs").Walk(ctx, func(_ context.Context, i snapshots.Info) error {
 		if i.Kind == snapshots.KindActive {
-			left = append(left, "open snapshot "+i.Name)
+			left = append(left, "active snapshot "+i.Name)
 		}
 		return nil
 	}); err != nil {
@@ -66,7 +66,7 @@ func (n *Node) Leftovers(ctx context.Context) ([]string, error) {
 	return left, err
 }
 
-// reachable are the blobs to which the images lead, there or not.
+// reachable returns the blobs that the images reference, present or not.
 func reachable(ctx context.Context, c *client.Client) (map[digest.Digest]bool, error) {
 	all, err := c.ImageService().List(ctx)
 	if err != nil {
@@ -89,8 +89,8 @@ func reachable(ctx context.Context, c *client.Client) (map[digest.Digest]bool, e
 	return needed, nil
 }
 
-// Wipe takes every image off the node but those of the names that are kept, and the
-// leases, and collects what nothing holds then: tests that share a node begin anew.
+// Wipe removes every image except those of the names in keep, and all leases, and collects
+// the garbage, so that tests can share a node.
 func (n *Node) Wipe(ctx context.Context, keep ...string) error {
 	c, ctx, err := n.connect(ctx)
 	if err != nil {
@@ -127,7 +127,7 @@ func (n *Node) Wipe(ctx context.Context, keep ...string) error {
 	return collect(ctx, c)
 }
 
-// collect runs containerd's garbage collection to its end.
+// collect runs containerd's garbage collection and waits for it.
 func collect(ctx context.Context, c *client.Client) error {
 	l, err := c.LeasesService().Create(ctx, leases.WithRandomID())
 	if err == nil {
@@ -139,7 +139,7 @@ func collect(ctx context.Context, c *client.Client) error {
 	return nil
 }
 
-// connect gives a client and the context of the namespace of Kubernetes.
+// connect returns a client and a context with the namespace of Kubernetes.
 func (n *Node) connect(ctx context.Context) (*client.Client, context.Context, error) {
 	c, err := client.New(n.Address())
 	if err != nil {

@@ -1,18 +1,17 @@
 //go:build linux
 
-// Package nodetest runs a real containerd for tests and for demonstrations: its
-// own root, state directory and socket, the CRI plugin switched on, no CNI (pods
-// use the network of the machine), and nothing left behind when it stops, nor when
-// the process that owns it is killed.
+// Package nodetest runs a real containerd for tests and for demonstrations: with its own
+// root, state directory and socket, with the CRI plugin and without CNI (pods use the
+// network of the machine). Nothing remains after it stops, nor after the process that owns
+// it is killed.
 //
 //	n := nodetest.Start(t)
 //	out, err := n.Ctr("images", "ls")
 //
-// The programs containerd, ctr, containerd-shim-runc-v2 and runc are taken from
-// the folder that the environment variable STOWAGE_TOOLS names, else from
-// stowage/tools below [os.UserCacheDir]. [Start] skips the test, and says what is
-// missing, when the machine cannot run a node; with CI=true it fails instead, so
-// that a build machine never passes by skipping.
+// The programs containerd, ctr, containerd-shim-runc-v2 and runc come from the directory in
+// the environment variable STOWAGE_TOOLS, or from stowage/tools below [os.UserCacheDir].
+// [Start] skips the test with a reason if the machine cannot run a node; with CI=true it
+// fails instead (see package need).
 package nodetest
 
 import (
@@ -33,40 +32,39 @@ import (
 	"stowage/internal/need"
 )
 
-// DefaultSandboxImage is the name under which the CRI plugin looks for the image
-// of pod sandboxes unless [Options] says otherwise.
+// DefaultSandboxImage is the sandbox image of pods unless [Options] names another.
 const DefaultSandboxImage = "registry.k8s.io/pause:3.10.2"
 
-// Options say which containerd is started and how it is set up. The zero value
-// is a containerd of the default version with the CRI plugin.
+// Options are the settings of a containerd. The zero value is a containerd of the default
+// version with the CRI plugin.
 type Options struct {
-	// Version picks the programs of the folder containerd-VERSION inside the
-	// folder of tools, for example "1.7.35"; runc may stay in the folder of tools.
-	// Empty: what the environment variable STOWAGE_CONTAINERD says, else the
-	// containerd that lies in the folder of tools itself.
+	// Version selects the programs in the directory containerd-VERSION inside the directory
+	// of tools, for example "1.7.35"; runc may be in the directory of tools. Empty: the
+	// value of the environment variable STOWAGE_CONTAINERD, or else the containerd in the
+	// directory of tools itself.
 	Version string
 	// SandboxImage is the name of the sandbox image. Empty: DefaultSandboxImage.
 	SandboxImage string
-	// SandboxTar, an image tarball that holds SandboxImage, is imported by ctr
-	// when the node has started. Empty: the caller loads the image if it needs it.
+	// SandboxTar is an image tarball with SandboxImage that ctr imports after the start.
+	// Empty: the caller loads the image if it needs it.
 	SandboxTar string
 	// DisableCRI starts containerd without its CRI plugin, as Docker does.
 	DisableCRI bool
 	// Config is appended to the configuration file as it is (TOML).
 	Config string
-	// Imports is what stands in the list of files that the configuration file of a
-	// containerd 2 imports (TOML: quoted, separated by commas).
+	// Imports is the list of files that the configuration file of a containerd 2 imports
+	// (TOML: quoted, separated by commas).
 	Imports string
-	// Dir is the folder below which the node keeps everything. Empty: the first of
-	// the usual temporary folders whose file system can carry an overlay.
+	// Dir is the directory below which the node keeps everything. Empty: the first of the
+	// usual temporary directories whose file system supports an overlay.
 	Dir string
-	// Root is containerd's root directory, which Stop leaves where it is, so that another
-	// node can take it over. Empty: inside the folder of the node.
+	// Root is containerd's root directory, which Stop keeps, so that another node can use
+	// it. Empty: inside the directory of the node.
 	Root string
 }
 
-// Node is a running containerd. Its methods may be called from many goroutines,
-// except Restart, Kill and Stop, which the owner calls one at a time.
+// Node is a running containerd. Its methods are safe for concurrent use, except Restart,
+// Kill and Stop, which the owner calls one at a time.
 type Node struct {
 	opts    Options
 	dir     string
@@ -79,18 +77,17 @@ type Node struct {
 	conn    *grpc.ClientConn
 }
 
-// MissingError says what this machine lacks to run a node: the right to mount,
-// a program, a file system.
+// MissingError reports what this machine lacks to run a node: the right to mount, a
+// program, a file system.
 type MissingError struct {
-	What string // what is missing and where it was looked for
+	What string // what is missing and where it was searched
 }
 
-// Error gives the text shown when a test is skipped.
+// Error returns the reason for skipping a test.
 func (e *MissingError) Error() string { return "no test node: " + e.What }
 
-// Start runs a node until the test ends. It skips the test when the machine
-// cannot run one (fails it when the environment has CI=true) and prints the
-// end of containerd's log when the test has failed.
+// Start runs a node until the test ends. It skips the test if the machine cannot run one
+// (see package need), and prints the end of containerd's log if the test fails.
 func Start(t testing.TB, opts ...Options) *Node {
 	t.Helper()
 	var o Options
@@ -115,8 +112,8 @@ func Start(t testing.TB, opts ...Options) *Node {
 	return n
 }
 
-// Launch runs a node and returns when its services answer. The caller calls
-// Stop. It returns a [*MissingError] when the machine cannot run a node.
+// Launch runs a node and returns when its services answer. The caller calls Stop. It
+// returns a [*MissingError] if the machine cannot run a node.
 func Launch(ctx context.Context, o Options) (_ *Node, err error) {
 	if o.SandboxImage == "" {
 		o.SandboxImage = DefaultSandboxImage
@@ -159,10 +156,10 @@ func Launch(ctx context.Context, o Options) (_ *Node, err error) {
 	return n, nil
 }
 
-// Address is the path of containerd's socket.
+// Address returns the path of containerd's socket.
 func (n *Node) Address() string { return filepath.Join(n.dir, "c.sock") }
 
-// Root is containerd's root directory: content, snapshots, metadata.
+// Root returns containerd's root directory: content, snapshots, metadata.
 func (n *Node) Root() string {
 	if n.opts.Root != "" {
 		return n.opts.Root
@@ -170,13 +167,13 @@ func (n *Node) Root() string {
 	return filepath.Join(n.dir, "root")
 }
 
-// Dir is the folder that holds everything of the node; Stop removes it.
+// Dir returns the directory with everything of the node; Stop removes it.
 func (n *Node) Dir() string { return n.dir }
 
-// ConfigPath is the path of containerd's configuration file.
+// ConfigPath returns the path of containerd's configuration file.
 func (n *Node) ConfigPath() string { return filepath.Join(n.dir, "config.toml") }
 
-// Pid is the process id of the running containerd, 0 when there is none.
+// Pid returns the process id of the running containerd, or 0.
 func (n *Node) Pid() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -201,10 +198,10 @@ func (n *Node) Ctr(args ...string) (string, error) {
 	return string(out), err
 }
 
-// Images is the CRI image service of the node.
+// Images returns the CRI image service of the node.
 func (n *Node) Images() cri.ImageServiceClient { return cri.NewImageServiceClient(n.conn) }
 
-// Runtime is the CRI runtime service of the node.
+// Runtime returns the CRI runtime service of the node.
 func (n *Node) Runtime() cri.RuntimeServiceClient { return cri.NewRuntimeServiceClient(n.conn) }
 
 // dial opens the connection that Images and Runtime share.

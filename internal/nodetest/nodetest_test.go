@@ -18,7 +18,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-func TestNodeLivesAndLeavesNothing(t *testing.T) {
+func TestNode(t *testing.T) {
 	n := Start(t)
 	out, err := n.Ctr("version")
 	if err != nil || !strings.Contains(out, "Server:") {
@@ -48,7 +48,7 @@ func TestNodeLivesAndLeavesNothing(t *testing.T) {
 	}
 }
 
-// ownerVariable makes this binary own a node until it is killed.
+// ownerVariable makes this binary run a node until it is killed.
 const ownerVariable = "STOWAGE_TEST_OWNER"
 
 func TestMain(m *testing.M) {
@@ -65,7 +65,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestNodeOfAKilledOwner(t *testing.T) {
-	Start(t).Stop() // skips where there can be no node
+	Start(t).Stop() // skips if this machine cannot run a node
 	owner := exec.Command(os.Args[0])
 	owner.Env = append(os.Environ(), ownerVariable+"=1")
 	out, err := owner.StdoutPipe()
@@ -98,7 +98,7 @@ func TestNodeOfAKilledOwner(t *testing.T) {
 	}
 }
 
-func TestMissingToolsAreNamed(t *testing.T) {
+func TestMissingTools(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(ToolsVariable, dir)
 	for _, name := range []string{"containerd", "runc"} {
@@ -107,12 +107,12 @@ func TestMissingToolsAreNamed(t *testing.T) {
 		}
 	}
 	_, err := findTools("")
-	want := "no test node: ctr, containerd-shim-runc-v2 not found in " + dir + " (set STOWAGE_TOOLS to the folder of these programs)"
+	want := "no test node: ctr, containerd-shim-runc-v2 not found in " + dir + " (set STOWAGE_TOOLS to the directory of these programs)"
 	if err == nil || err.Error() != want {
 		t.Errorf("error: got %v, want %s", err, want)
 	}
 	if _, err := findTools("1.7.35"); err == nil || !strings.Contains(err.Error(), "containerd, ctr") {
-		t.Errorf("a version without programs: got %v", err)
+		t.Errorf("version without programs: got %v", err)
 	}
 }
 
@@ -134,7 +134,7 @@ func TestConfigOfEachVersion(t *testing.T) {
 			}
 		}
 	}
-	if _, err := n.configText("who knows"); err == nil {
+	if _, err := n.configText("unknown"); err == nil {
 		t.Error("a version without a number: no error")
 	}
 }
@@ -155,7 +155,7 @@ func TestReadLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := readLog(path); err == nil {
-		t.Error("a file that is no log: no error")
+		t.Error("not a log: no error")
 	}
 }
 

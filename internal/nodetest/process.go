@@ -17,8 +17,8 @@ import (
 	"github.com/containerd/containerd/v2/client"
 )
 
-// How long containerd may take to answer after it was started, and to end
-// after it was asked to. Machines that build and test at once are slow.
+// How long containerd may take to answer after its start, and to exit after a signal. A
+// machine that builds and tests at the same time is slow.
 const (
 	startTimeout = 60 * time.Second
 	stopTimeout  = 20 * time.Second
@@ -29,15 +29,15 @@ func (n *Node) start(ctx context.Context) error {
 	cmd := exec.Command(n.tools.containerd, "-c", n.ConfigPath())
 	cmd.Env = n.environ()
 	cmd.Stdout, cmd.Stderr = n.logfile, n.logfile
-	// A group of its own: Ctrl-C in a terminal must reach the owner only, which
-	// then stops the node in order.
+	// A new process group: Ctrl-C in a terminal must reach only the owner, which then stops
+	// the node in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start containerd: %w", err)
 	}
 	exited := make(chan struct{})
 	go func() {
-		cmd.Wait() // the exit status of a daemon we kill says nothing
+		cmd.Wait() // the exit status of a killed daemon does not matter
 		close(exited)
 	}()
 	n.mu.Lock()
@@ -49,7 +49,7 @@ func (n *Node) start(ctx context.Context) error {
 	return n.wait(ctx)
 }
 
-// wait returns when containerd answers or has ended.
+// wait waits until containerd answers or exits.
 func (n *Node) wait(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -65,15 +65,15 @@ func (n *Node) wait(ctx context.Context) error {
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-n.exited:
-			return fmt.Errorf("containerd ended at once:\n%s", n.Log(20))
+			return fmt.Errorf("containerd exited during its start:\n%s", n.Log(20))
 		case <-ctx.Done():
 			return fmt.Errorf("containerd does not answer: %w\n%s", ctx.Err(), n.Log(20))
 		}
 	}
 }
 
-// environ is the environment of containerd and ctr. The variables that would
-// lead ctr or a shim to another containerd are taken out.
+// environ returns the environment of containerd and ctr, without the variables that would
+// lead ctr or a shim to another containerd.
 func (n *Node) environ() []string {
 	env := []string{"PATH=" + n.tools.path}
 	for _, kv := range os.Environ() {
@@ -85,14 +85,14 @@ func (n *Node) environ() []string {
 	return env
 }
 
-// Kill ends containerd as kill -9 does. Its shims and containers live on;
-// Restart takes them up again, Stop removes them.
+// Kill kills containerd with SIGKILL. Its shims and containers keep running; Restart
+// reconnects to them, Stop removes them.
 func (n *Node) Kill() error {
 	return n.end(syscall.SIGKILL)
 }
 
-// Restart ends containerd in order, unless it is dead already, and starts it
-// again on the same state.
+// Restart stops containerd with SIGTERM if it is running, and starts it again with the same
+// state.
 func (n *Node) Restart(ctx context.Context) error {
 	if err := n.end(syscall.SIGTERM); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (n *Node) Restart(ctx context.Context) error {
 	return n.start(ctx)
 }
 
-// end signals containerd and waits for it; after stopTimeout it is killed.
+// end signals containerd and waits for it; after stopTimeout it kills containerd.
 func (n *Node) end(signal syscall.Signal) error {
 	n.mu.Lock()
 	cmd, exited := n.process, n.exited
@@ -113,7 +113,7 @@ func (n *Node) end(signal syscall.Signal) error {
 	if cmd == nil {
 		return nil
 	}
-	cmd.Process.Signal(signal) // already ended: the channel tells
+	cmd.Process.Signal(signal) // if it has exited, the channel is closed
 	select {
 	case <-exited:
 		return nil
@@ -121,17 +121,17 @@ func (n *Node) end(signal syscall.Signal) error {
 	}
 	cmd.Process.Kill()
 	<-exited
-	return fmt.Errorf("containerd (pid %d) did not end within %v and was killed", cmd.Process.Pid, stopTimeout)
+	return fmt.Errorf("containerd (pid %d) did not exit within %v and was killed", cmd.Process.Pid, stopTimeout)
 }
 
-// Stop removes the pods, ends containerd and everything it started, takes the
-// mounts away and deletes the folder of the node. It may be called twice.
+// Stop removes the pods, stops containerd and everything it started, removes the mounts and
+// deletes the directory of the node. It may be called twice.
 func (n *Node) Stop() error {
 	if n.dir == "" {
 		return nil
 	}
 	if n.Pid() != 0 && n.conn != nil && !n.opts.DisableCRI {
-		// Best effort: what stays is killed below.
+		// Best effort: the remaining pods are killed below.
 		n.removePods()
 	}
 	err := errors.Join(n.end(syscall.SIGTERM), n.reap(), n.unmount())
@@ -152,8 +152,8 @@ func (n *Node) Stop() error {
 	return err
 }
 
-// Log gives the last lines of containerd's log, without the many in which it
-// only tells that it starts.
+// Log returns the last lines of containerd's log, without the messages about loading
+// plugins.
 func (n *Node) Log(lines int) string {
 	if n.logfile == nil {
 		return ""

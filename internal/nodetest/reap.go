@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reap kills the shims of this node and the containers below them. A shim
-// carries the address of its containerd in its arguments, and no other node has
-// this address: nobody else's process is touched.
+// reap kills the shims of this node and their containers. A shim has the address of its
+// containerd in its arguments, and no other node has this address, so no other processes
+// are affected.
 func (n *Node) reap() error {
 	shims := n.shims()
 	for _, shim := range shims {
@@ -31,15 +31,15 @@ func (n *Node) reap() error {
 	deadline := time.Now().Add(stopTimeout)
 	for len(n.shims()) > 0 {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("shims %v of the node do not end", n.shims())
+			return fmt.Errorf("shims %v of the node do not exit", n.shims())
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	return n.removeSockets()
 }
 
-// shims lists the processes that have the node's address as the argument after
-// -address (core/runtime/v2 of containerd starts them so).
+// shims returns the processes that have the node's address as the argument after -address
+// (core/runtime/v2 of containerd starts them so).
 func (n *Node) shims() []int {
 	var pids []int
 	for pid, args := range processes() {
@@ -51,7 +51,7 @@ func (n *Node) shims() []int {
 	return pids
 }
 
-// processes gives the arguments of every process that has some.
+// processes returns the arguments of every process that has some.
 func processes() map[int][]string {
 	all := map[int][]string{}
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -62,14 +62,14 @@ func processes() map[int][]string {
 		}
 		b, err := os.ReadFile(f)
 		if err != nil || len(b) == 0 {
-			continue // ended, or a zombie
+			continue // exited, or a zombie
 		}
 		all[pid] = strings.Split(string(bytes.TrimRight(b, "\x00")), "\x00")
 	}
 	return all
 }
 
-// children lists the direct children of a process, in all its threads.
+// children returns the direct children of a process, in all its threads.
 func children(pid int) []int {
 	var pids []int
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
@@ -84,8 +84,8 @@ func children(pid int) []int {
 	return pids
 }
 
-// removeSockets deletes the sockets of killed shims, which lie in a folder that
-// all containerds of a machine share. Each shim noted its own beside its state.
+// removeSockets deletes the sockets of killed shims, which are in a directory that all
+// containerds of a machine share. Each shim wrote the path of its own beside its state.
 func (n *Node) removeSockets() error {
 	files, _ := filepath.Glob(filepath.Join(n.dir, "state", "io.containerd.runtime.v2.task", "*", "*", "address"))
 	var errs []error
@@ -104,7 +104,7 @@ func (n *Node) removeSockets() error {
 	return errors.Join(errs...)
 }
 
-// unmount takes away every mount below the node's folder, the last one first.
+// unmount unmounts everything below the node's directory, the last mount first.
 func (n *Node) unmount() error {
 	points, err := mountsBelow(n.dir)
 	if err != nil {
@@ -119,8 +119,8 @@ func (n *Node) unmount() error {
 	return errors.Join(errs...)
 }
 
-// mountsBelow lists the mount points below dir in the order they were made
-// (proc(5), /proc/PID/mountinfo: the fifth field, spaces as \040).
+// mountsBelow returns the mount points below dir in the order of mounting (proc(5),
+// /proc/PID/mountinfo: the fifth field, spaces as \040).
 func mountsBelow(dir string) ([]string, error) {
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

@@ -12,37 +12,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ToolsVariable is the environment variable that names the folder of programs.
+// ToolsVariable is the environment variable that names the directory of programs.
 const ToolsVariable = "STOWAGE_TOOLS"
 
-// VersionVariable is the environment variable that names the version of
-// containerd where [Options] do not: the same tests run against all of them.
+// VersionVariable is the environment variable that names the version of containerd if
+// [Options] do not, so that the same tests run with all versions.
 const VersionVariable = "STOWAGE_CONTAINERD"
 
 // maxSocketPath is the longest path a unix socket can have (unix(7): 108 bytes
-// with the closing zero).
+// with the terminating zero).
 const maxSocketPath = 107
 
 // tools are the paths of the programs of a node.
 type tools struct {
 	containerd, ctr string
-	path            string // PATH for containerd: shim and runc are found here
+	path            string // PATH for containerd, with the shim and runc
 }
 
-// Tools is the folder where the programs of test nodes are looked for.
+// Tools returns the directory with the programs of test nodes.
 func Tools() (string, error) {
 	if dir := os.Getenv(ToolsVariable); dir != "" {
 		return dir, nil
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("find the folder of tools: %w", err)
+		return "", fmt.Errorf("find the directory of tools: %w", err)
 	}
 	return filepath.Join(cache, "stowage", "tools"), nil
 }
 
-// findTools looks for the four programs, first in the folder of the version,
-// then in the folder of tools. Everything missing is named at once.
+// findTools finds the four programs, first in the directory of the version, then in the
+// directory of tools. The error names all missing programs.
 func findTools(version string) (tools, error) {
 	dir, err := Tools()
 	if err != nil {
@@ -63,20 +63,20 @@ func findTools(version string) (tools, error) {
 		missing = append(missing, name)
 		return ""
 	}
-	// Only runc may come from elsewhere: the other three belong to one version.
+	// Only runc may come from the second directory: the other three belong to one version.
 	t := tools{containerd: find("containerd", dirs[:1]), ctr: find("ctr", dirs[:1])}
 	find("containerd-shim-runc-v2", dirs[:1])
 	find("runc", dirs)
 	if len(missing) > 0 {
-		return tools{}, &MissingError{fmt.Sprintf("%s not found in %s (set %s to the folder of these programs)",
+		return tools{}, &MissingError{fmt.Sprintf("%s not found in %s (set %s to the directory of these programs)",
 			strings.Join(missing, ", "), strings.Join(dirs, " or "), ToolsVariable)}
 	}
 	t.path = strings.Join(append(dirs, os.Getenv("PATH")), ":")
 	return t, nil
 }
 
-// makeDir makes the folder of a node: short enough for sockets, on a file
-// system that can be the upper side of an overlay.
+// makeDir creates the directory of a node: with a path short enough for sockets, on a file
+// system that can be the upper layer of an overlay.
 func makeDir(base string) (string, error) {
 	bases := []string{base}
 	if base == "" {
@@ -94,10 +94,10 @@ func makeDir(base string) (string, error) {
 		}
 		errs = append(errs, err, os.RemoveAll(dir))
 	}
-	return "", &MissingError{"no folder for containerd: " + errors.Join(errs...).Error()}
+	return "", &MissingError{"no directory for containerd: " + errors.Join(errs...).Error()}
 }
 
-// checkDir mounts an overlay inside dir, the only sure way to know.
+// checkDir checks a directory by mounting an overlay in it.
 func checkDir(dir string) error {
 	if socket := filepath.Join(dir, "c.sock.ttrpc"); len(socket) > maxSocketPath {
 		return fmt.Errorf("%s: longer than the %d bytes a socket's path may have", socket, maxSocketPath)

@@ -17,9 +17,9 @@ var built struct {
 	err  error
 }
 
-// Programs is a folder with bundle and load as the Makefile builds them: static, and
-// without the race detector, which takes memory and time of its own. It is made at the
-// first call; [Clean] removes it.
+// Programs returns a directory with bundle and load as the Makefile builds them: static,
+// and without the race detector, which changes memory use and time. It builds them at the
+// first call; [Clean] removes them.
 func Programs(t testing.TB) string {
 	t.Helper()
 	built.once.Do(func() { built.dir, built.err = build() })
@@ -29,10 +29,10 @@ func Programs(t testing.TB) string {
 	return built.dir
 }
 
-// Clean removes what [Programs] built. It is for the end of TestMain.
+// Clean removes what [Programs] built. TestMain calls it at the end.
 func Clean() {
 	if built.dir != "" {
-		os.RemoveAll(built.dir) // scratch
+		os.RemoveAll(built.dir) // temporary
 	}
 }
 
@@ -44,9 +44,9 @@ func build() (string, error) {
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir+string(filepath.Separator), "stowage/cmd/bundle", "stowage/cmd/load")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		os.RemoveAll(dir) // scratch
+		os.RemoveAll(dir) // temporary
 		return "", fmt.Errorf("go build: %w\n%s", err, strings.TrimSpace(string(out)))
 	}
-	// Tests also run them as somebody who is not the owner.
+	// Some tests run them as another user.
 	return dir, os.Chmod(dir, 0o755)
 }

@@ -11,9 +11,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// canary wants a secret to stand in none of these places, neither plain nor in one of the
-// forms it travels in: base64 at any alignment, percent encoding. A folder means every
-// file below it.
+// canary fails if a secret occurs in one of these places, plain or in a form in which it is
+// sent: base64 at any alignment, percent encoding. A directory means every file below it.
 //
 //	canary SECRET FILE|DIR|stdout|stderr...
 func canary(ts *testscript.TestScript, neg bool, args []string) {
@@ -37,16 +36,16 @@ func canary(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func clean(ts *testscript.TestScript, secret, place, text string) {
-	for _, form := range disguises(secret) {
+	for _, form := range encodings(secret) {
 		if strings.Contains(text, form) {
-			ts.Fatalf("%s holds the secret as %q", place, form)
+			ts.Fatalf("%s contains the secret as %q", place, form)
 		}
 	}
 }
 
-// disguises are the forms of a secret. Of its base64 those characters are left out that
-// depend on what stands before and behind it.
-func disguises(secret string) []string {
+// encodings returns the encodings of a secret. Its base64 omits the characters that depend
+// on the bytes before and after it.
+func encodings(secret string) []string {
 	out := []string{secret, url.QueryEscape(secret)}
 	for before := range 3 {
 		enc := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", before) + secret))

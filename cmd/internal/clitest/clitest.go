@@ -1,7 +1,7 @@
-// Package clitest is what the tests of the two commands share: the parts that their
-// scripts are made of, the programs as they are built, and the measuring of a process.
+// Package clitest is shared by the tests of the two commands: the commands of their
+// scripts, the built programs, and the measurement of a process.
 //
-// A script is a story in a file of testdata (see the package testscript of go-internal):
+// A script is a file in testdata (see the package testscript of go-internal):
 //
 //	registry start auth=bearer anonymous=refuse account=ann:s3cret
 //	registry calico
@@ -9,8 +9,8 @@
 //	exec bundle -f calico.yaml -o calico.tar --mirror docker.io=$REGISTRY
 //	registry counts heads=3 counted>=3
 //
-// Beside the commands of testscript a script has those of [Cmds]. It sees no account, no
-// setting and no network of the machine it runs on: only the loopback interface answers.
+// A script has the commands of testscript and those of [Cmds]. It sees no account, setting
+// or network of the machine: only the loopback interface answers.
 package clitest
 
 import (
@@ -26,16 +26,16 @@ import (
 	"stowage/internal/registrytest"
 )
 
-var update = flag.Bool("update", false, "write what the commands print into the scripts' golden parts")
+var update = flag.Bool("update", false, "write the output of the commands to the golden files of the scripts")
 
-// nowhere is the discard port of this machine: nobody answers there.
+// nowhere is the discard port of this machine, which has no listener.
 const nowhere = "http://127.0.0.1:9"
 
 // Cmd is a command of scripts.
 type Cmd = func(ts *testscript.TestScript, neg bool, args []string)
 
-// Run runs every script of a folder as a subtest, in parallel. Further commands and
-// variables may be added to those of all scripts.
+// Run runs every script of a directory as a subtest, in parallel, with further commands and
+// variables.
 func Run(t *testing.T, dir string, more map[string]Cmd, env map[string]string) {
 	t.Helper()
 	cmds := Cmds()
@@ -58,7 +58,7 @@ func Run(t *testing.T, dir string, more map[string]Cmd, env map[string]string) {
 	})
 }
 
-// Cmds are the commands that every script has.
+// Cmds returns the commands that every script has.
 func Cmds() map[string]Cmd {
 	return map[string]Cmd{
 		"exits":     exits,
@@ -77,8 +77,8 @@ func Cmds() map[string]Cmd {
 	}
 }
 
-// isolate gives a script an environment of its own. What testscript starts from has no
-// account in it already; the proxy makes sure that a request to the outside fails at once.
+// isolate sets up the environment of a script. The environment of testscript contains no
+// accounts; the proxy makes requests to other machines fail at once.
 func isolate(e *testscript.Env) error {
 	home := filepath.Join(e.WorkDir, ".home")
 	if err := os.Mkdir(home, 0o700); err != nil {
@@ -89,13 +89,13 @@ func isolate(e *testscript.Env) error {
 	}
 	t, ok := e.T().(testing.TB)
 	if !ok {
-		return errors.New("not run by go test")
+		return errors.New("not running under go test")
 	}
 	e.Values[stateKey{}] = &state{t: t, kept: map[string]fingerprint{}}
 	return nil
 }
 
-// state is what the commands of one script remember.
+// state is the state of one script.
 type state struct {
 	t        testing.TB
 	registry *registrytest.Registry // nil before registry start
@@ -106,8 +106,8 @@ type stateKey struct{}
 
 func stateOf(ts *testscript.TestScript) *state { return ts.Value(stateKey{}).(*state) }
 
-// Environ is an environment for programs that a test starts by itself, as isolated as
-// that of a script, with home as the user's folder.
+// Environ returns an environment for programs that a test starts itself, as isolated as
+// that of a script, with home as the user's home directory.
 func Environ(home string, more ...string) []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "HTTP_PROXY=" + nowhere, "HTTPS_PROXY=" + nowhere}
 	return append(env, more...)

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// TestDisguises: a secret is found in whatever stands around it in the encoded text.
-func TestDisguises(t *testing.T) {
+// TestEncodings checks that a secret is found whatever surrounds it in the encoded text.
+func TestEncodings(t *testing.T) {
 	for _, secret := range []string{"s3cret-canary", "abcdef", "seven77", "pass word+&"} {
 		hidden := map[string]string{"plain": "user:" + secret + "!", "query": "p=" + url.QueryEscape(secret) + "&x=1"}
 		for before := range 4 {
@@ -24,11 +24,11 @@ func TestDisguises(t *testing.T) {
 		}
 		for name, text := range hidden {
 			found := false
-			for _, form := range disguises(secret) {
+			for _, form := range encodings(secret) {
 				found = found || strings.Contains(text, form)
 			}
 			if !found {
-				t.Errorf("%s: %q is not seen in %q", name, secret, text)
+				t.Errorf("%s: %q is not found in %q", name, secret, text)
 			}
 		}
 	}
@@ -48,13 +48,14 @@ func TestLargest(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// a header and a block of the first, a header of the second, half of it
+	// The header and the block of the first entry, the header of the second and half of its
+	// data.
 	if got, want := largest(b.Bytes()), 512+512+512+2500; got != want {
 		t.Errorf("got %d, want %d", got, want)
 	}
 }
 
-// complaints takes what Help finds wrong.
+// complaints is a testing.TB that records the errors of Help.
 type complaints struct {
 	testing.TB
 	list []string
@@ -66,7 +67,7 @@ func (c *complaints) Errorf(format string, args ...any) {
 	c.list = append(c.list, fmt.Sprintf(format, args...))
 }
 
-func TestHelpComplains(t *testing.T) {
+func TestHelp(t *testing.T) {
 	flags := pflag.NewFlagSet("p", pflag.ContinueOnError)
 	flags.StringP("output", "o", "text", "")
 	flags.Int("jobs", 8, "")

@@ -14,11 +14,11 @@ import (
 // comparison is KEY=N, KEY>=N or KEY<=N.
 var comparison = regexp.MustCompile(`^([a-z.:A-Z0-9]+)(=|>=|<=)(\d+)$`)
 
-// wantCounts wants what the registry counted since its start or the last registry reset:
+// wantCounts checks what the registry counted since its start or the last registry reset:
 //
 //	requests pings tokens badlogins heads gets counted blobheads blobgets blobbytes
 //	redirects unauthorized toomany        see registrytest.Counts; heads and gets are of manifests
-//	used:USER used:anonymous              pulls an account has used up
+//	used:USER used:anonymous              pulls that an account has used
 func wantCounts(ts *testscript.TestScript, h *registrytest.Registry, args []string) error {
 	var wrong []string
 	for _, a := range args {

@@ -9,12 +9,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// exits runs a program and wants a certain exit code, which exec cannot tell apart:
+// exits runs a program and checks its exit code:
 //
 //	exits 5 bundle -f calico.yaml -o calico.tar
 //
-// With a number of at least one it also wants what every refusal of the commands owes:
-// nothing on standard output that looks like help, and a line "PROGRAM: error: …".
+// For a code other than 0 it also checks that standard error has a line "PROGRAM: error:
+// …", and for code 0 that it has none.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE PROGRAM [ARG...]")
@@ -30,10 +30,10 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		got = exit.ExitCode()
 	}
 	if got != want {
-		ts.Fatalf("%s ended with code %d, want %d", args[1], got, want)
+		ts.Fatalf("%s exited with code %d, want %d", args[1], got, want)
 	}
-	told := regexp.MustCompile(`(?m)^` + args[1] + `: error: .`).MatchString(ts.ReadFile("stderr"))
-	if told != (want != 0) {
-		ts.Fatalf("code %d, and an error told: %v", want, told)
+	reported := regexp.MustCompile(`(?m)^` + args[1] + `: error: .`).MatchString(ts.ReadFile("stderr"))
+	if reported != (want != 0) {
+		ts.Fatalf("exit code %d, error message: %v", want, reported)
 	}
 }

@@ -9,16 +9,16 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// setFaults changes the faults of a script's registry and leaves the others as they are.
+// setFaults changes faults of a script's registry and keeps the others.
 //
-//	fail=STATUS:TIMES   answers a status       toomany=TIMES     the abuse limit's 429
-//	corrupt=TIMES       flips a bit            cut=BYTES:TIMES   ends the connection
-//	stall=BYTES:TIMES   sends no more          headstatus=CODE   answers HEADs of manifests
-//	rate=BYTES          a second, each         linkrate=BYTES    a second, all together
-//	latency=DURATION    before each answer     ranges=ignored|refused|wrong
+//	fail=STATUS:TIMES   answers with a status  toomany=TIMES     429 of the abuse limit
+//	corrupt=TIMES       flips a bit            cut=BYTES:TIMES   closes the connection
+//	stall=BYTES:TIMES   stops sending          headstatus=CODE   answers HEADs of manifests
+//	rate=BYTES          per second, each       linkrate=BYTES    per second, all connections
+//	latency=DURATION    before each response   ranges=ignored|refused|wrong
 //	retryafter=TEXT     of every 429 and 5xx   nodigest=true     no Docker-Content-Digest
 //	noreferrers=true    no referrers API
-//	kind=blob|manifest  concerned alone        path=PIECE        of the addresses concerned
+//	kind=blob|manifest  of the requests        path=TEXT         substring of their paths
 //
 // TIMES is a number or "always".
 func setFaults(ts *testscript.TestScript, h *registrytest.Registry, args []string) error {
@@ -72,7 +72,7 @@ func setFault(ts *testscript.TestScript, f *registrytest.Faults, key, value stri
 	}
 }
 
-// atTimes reads N:TIMES.
+// atTimes parses N:TIMES.
 func atTimes(ts *testscript.TestScript, text string) (int64, registrytest.Times) {
 	n, times, ok := strings.Cut(text, ":")
 	if !ok {

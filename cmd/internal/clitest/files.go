@@ -15,11 +15,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// fingerprint is what tells whether a file was touched.
+// fingerprint identifies a file and its content.
 type fingerprint struct {
 	sum   [sha256.Size]byte
 	mtime time.Time
-	info  os.FileInfo // tells a replaced file from the old one
+	info  os.FileInfo // to detect a replaced file
 }
 
 func (f fingerprint) equal(o fingerprint) bool {
@@ -31,7 +31,7 @@ func takeFingerprint(path string) (fingerprint, error) {
 	if err != nil {
 		return fingerprint{}, err
 	}
-	defer f.Close() // only read from
+	defer f.Close() // opened for reading
 	info, err := f.Stat()
 	if err != nil {
 		return fingerprint{}, err
@@ -43,7 +43,7 @@ func takeFingerprint(path string) (fingerprint, error) {
 	return fingerprint{sum: [sha256.Size]byte(h.Sum(nil)), mtime: info.ModTime(), info: info}, nil
 }
 
-// keep remembers what a file is now; see untouched.
+// keep records the state of files for untouched.
 //
 //	keep FILE...
 func keep(ts *testscript.TestScript, neg bool, args []string) {
@@ -58,8 +58,8 @@ func keep(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// untouched wants files as keep saw them: the same content, time and inode. With ! they
-// must have been replaced or changed.
+// untouched checks that files are as keep recorded them: with the same content, time and
+// inode. With ! they must have been replaced or changed.
 //
 //	[!] untouched FILE...
 func untouched(ts *testscript.TestScript, neg bool, args []string) {
@@ -77,7 +77,7 @@ func untouched(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// same compares the bytes of files, of any kind and size.
+// same compares the bytes of files.
 //
 //	[!] same FILE FILE...
 func same(ts *testscript.TestScript, neg bool, args []string) {
@@ -95,7 +95,8 @@ func same(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cut writes the first part of a file: a number of bytes, per cent, or -N less than all.
+// cut writes the first part of a file: a number of bytes, a percentage, or all except the
+// last N bytes (-N).
 //
 //	cut FILE OUT 1000|50%|-512
 func cut(ts *testscript.TestScript, neg bool, args []string) {
@@ -116,8 +117,8 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), raw[:n], 0o644))
 }
 
-// flip changes one bit of a file: in the middle of the first place of a text, or in the
-// middle of the largest entry of a tar.
+// flip changes one bit of a file: in the middle of the first occurrence of a text, or in
+// the middle of the largest entry of a tar.
 //
 //	flip FILE OUT TEXT|@largest
 func flip(ts *testscript.TestScript, neg bool, args []string) {
@@ -130,13 +131,13 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	if args[2] == "@largest" {
 		at = largest(raw)
 	} else if !bytes.Contains(raw, []byte(args[2])) {
-		ts.Fatalf("%s: no %q in it", args[0], args[2])
+		ts.Fatalf("%s does not contain %q", args[0], args[2])
 	}
 	raw[at] ^= 0x04
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), raw, 0o644))
 }
 
-// largest is the middle of the largest run of bytes between the headers of a tar.
+// largest returns the offset of the middle of the largest entry of a tar.
 func largest(raw []byte) int {
 	const block = 512
 	best, at := int64(0), 0
@@ -153,7 +154,8 @@ func largest(raw []byte) int {
 	return at
 }
 
-// jsonLines wants a JSON object on every line of a file, and at least one.
+// jsonLines checks that every line of a file is a JSON object, and that there is at least
+// one.
 //
 //	jsonlines FILE|stdout|stderr
 func jsonLines(ts *testscript.TestScript, neg bool, args []string) {
@@ -169,7 +171,7 @@ func jsonLines(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// only wants a folder to hold these names and no others.
+// only checks that a directory contains these names and no others.
 //
 //	only DIR [NAME...]
 func only(ts *testscript.TestScript, neg bool, args []string) {
@@ -184,6 +186,6 @@ func only(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want := slices.Sorted(slices.Values(args[1:]))
 	if !slices.Equal(got, want) {
-		ts.Fatalf("%s holds %q, want %q", args[0], got, want)
+		ts.Fatalf("%s contains %q, want %q", args[0], got, want)
 	}
 }

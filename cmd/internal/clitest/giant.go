@@ -7,15 +7,15 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// The sizes of the tests that hold memory flat.
+// The sizes of the tests of constant memory.
 const (
 	GiantLayer = 2 << 30  // bytes of content in one layer
-	MaxRSS     = 64 << 20 // bytes a program may have resident
+	MaxRSS     = 64 << 20 // limit of a program's resident memory in bytes
 )
 
-// Giants puts an image with a layer of [GiantLayer] into a registry for each of the
-// compressions and gives their references. Nothing of them is kept where the registry can make
-// every byte when it is asked for: registrytest.None and registrytest.GzipStored.
+// Giants adds an image with a layer of [GiantLayer] bytes to a registry for each
+// compression and returns their references. With registrytest.None and
+// registrytest.GzipStored the registry generates the bytes on demand and stores nothing.
 func Giants(t testing.TB, h *registrytest.Registry, compressions ...registrytest.Compression) []string {
 	t.Helper()
 	var refs []string

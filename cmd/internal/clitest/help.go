@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// option is what a help text says of a flag.
+// option is what a help text says about a flag.
 type option struct {
 	short string
 	text  string
@@ -18,14 +18,14 @@ type option struct {
 var (
 	optionLine  = regexp.MustCompile(`^ {2,6}(?:-([a-zA-Z]), )?--([a-z][a-z-]+)\b(.*)`)
 	mention     = regexp.MustCompile(`--([a-z][a-z-]+)`)
-	defaultTold = regexp.MustCompile(`\(default ([^),]+)`)
+	defaultText = regexp.MustCompile(`\(default ([^),]+)`)
 )
 
-// Help holds a help text and the flags behind it together: every flag stands in the text,
-// every option of the text exists, letters and defaults are those of the flags.
+// Help checks a help text against the flags: every flag is in the text, every option of the
+// text exists, and shorthands and defaults are those of the flags.
 func Help(t testing.TB, text string, flags *pflag.FlagSet) {
 	t.Helper()
-	told := options(text)
+	described := options(text)
 	var mentioned []string
 	for _, m := range mention.FindAllStringSubmatch(text, -1) {
 		mentioned = append(mentioned, m[1])
@@ -34,25 +34,25 @@ func Help(t testing.TB, text string, flags *pflag.FlagSet) {
 		if !slices.Contains(mentioned, f.Name) {
 			t.Errorf("--%s is not in the help text", f.Name)
 		}
-		o, ok := told[f.Name]
+		o, ok := described[f.Name]
 		if !ok {
-			return // named in the line of usage alone
+			return // only in the usage line
 		}
 		if o.short != f.Shorthand {
 			t.Errorf("--%s: the help text has -%s, the flag -%s", f.Name, o.short, f.Shorthand)
 		}
-		if m := defaultTold.FindStringSubmatch(o.text); m != nil && m[1] != f.DefValue {
+		if m := defaultText.FindStringSubmatch(o.text); m != nil && m[1] != f.DefValue {
 			t.Errorf("--%s: the help text has the default %q, the flag %q", f.Name, m[1], f.DefValue)
 		}
 	})
-	for name := range told {
+	for name := range described {
 		if name != "help" && flags.Lookup(name) == nil {
 			t.Errorf("--%s of the help text does not exist", name)
 		}
 	}
 }
 
-// options reads the options of a help text, each with the lines that belong to it.
+// options parses the options of a help text, each with its continuation lines.
 func options(text string) map[string]option {
 	out := map[string]option{}
 	last := ""

@@ -13,16 +13,16 @@ import (
 	"stowage/internal/nodetest"
 )
 
-// NodeCommand is the node of scripts, a real containerd that all scripts of a folder may
-// share as long as each has image names of its own.
+// NodeCommand returns the command "node" of scripts: a real containerd. All scripts of a
+// directory may share it as long as they use different image names.
 //
 //	node ctr ARG...          runs ctr in the namespace of Kubernetes
-//	node run IMAGE [ARG...]  a pod with one container of it, made as a kubelet makes it
-//	[!] node has IMAGE...    what CRI answers; an image that it has must be pinned
-//	node listed NAME...      wants the names in ctr images ls
-//	node unlisted TEXT...    wants no name there that holds one of these
+//	node run IMAGE [ARG...]  runs a pod with one container, created as a kubelet does
+//	[!] node has IMAGE...    checks that CRI has the images and that they are pinned
+//	node listed NAME...      checks that ctr images ls has the names
+//	node unlisted TEXT...    checks that no name there contains one of the texts
 //
-// What ctr and run print can be looked at with stdout.
+// The output of ctr and run can be checked with stdout.
 func NodeCommand(n *nodetest.Node) Cmd {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if len(args) < 2 || neg && args[0] != "has" {
@@ -33,7 +33,7 @@ func NodeCommand(n *nodetest.Node) Cmd {
 			out, err := n.Ctr(args[1:]...)
 			printed(ts, out, err)
 		case "run":
-			ctx, cancel := context.WithTimeout(stateOf(ts).t.Context(), time.Minute) // some programs stay
+			ctx, cancel := context.WithTimeout(stateOf(ts).t.Context(), time.Minute) // some programs do not exit
 			defer cancel()
 			out, err := n.RunContainer(ctx, args[1], args[2:]...)
 			printed(ts, out, err)
@@ -57,7 +57,7 @@ func printed(ts *testscript.TestScript, out string, err error) {
 	}
 }
 
-// has asks CRI as a kubelet does before it would pull.
+// has calls ImageStatus of CRI, as a kubelet does before it pulls.
 func has(ts *testscript.TestScript, n *nodetest.Node, name string, want bool) {
 	resp, err := n.Images().ImageStatus(stateOf(ts).t.Context(), &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: name}})
 	ts.Check(err)
@@ -69,7 +69,7 @@ func has(ts *testscript.TestScript, n *nodetest.Node, name string, want bool) {
 	}
 }
 
-// list looks for names in what ctr lists.
+// list checks for names in the output of ctr.
 func list(ts *testscript.TestScript, n *nodetest.Node, want bool, names []string) {
 	out, err := n.Ctr("images", "ls", "-q")
 	ts.Check(err)

@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// Peak runs a command and gives the largest amount of memory in bytes that it had
-// resident (VmHWM of proc(5)). The kernel's count for a process that has ended
-// (ru_maxrss of getrusage(2)) would not do: it begins with the memory of whoever started
-// the process, and a test with a registry in it is larger than the programs.
+// Peak runs a command and returns its peak resident memory in bytes (VmHWM of proc(5)). The
+// kernel's count for an exited process (ru_maxrss of getrusage(2)) includes the memory of
+// the process that started it, and a test with a registry is larger than the programs.
 func Peak(cmd *exec.Cmd) (int64, error) {
 	if err := cmd.Start(); err != nil {
 		return 0, err
@@ -23,15 +22,15 @@ func Peak(cmd *exec.Cmd) (int64, error) {
 	defer tick.Stop()
 	peak := int64(-1)
 	for {
-		// The mark only ever rises, so the last look counts, and nothing of a program's
-		// last two milliseconds is large.
+		// VmHWM only grows, so the last reading counts, and a program allocates nothing
+		// large in its last two milliseconds.
 		if n, err := highWater(cmd.Process.Pid); err == nil {
 			peak = n
 		}
 		select {
 		case err := <-ended:
 			if err == nil && peak < 0 {
-				err = fmt.Errorf("%s: ended before it could be measured", cmd.Path)
+				err = fmt.Errorf("%s: exited before it could be measured", cmd.Path)
 			}
 			return peak, err
 		case <-tick.C:
@@ -39,7 +38,7 @@ func Peak(cmd *exec.Cmd) (int64, error) {
 	}
 }
 
-// highWater reads VmHWM of a process that runs.
+// highWater returns VmHWM of a running process.
 func highWater(pid int) (int64, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

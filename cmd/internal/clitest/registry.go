@@ -18,26 +18,27 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// registryCommand is the registry of a script: a real one, see the package internal/registrytest.
+// registryCommand is the command "registry" of scripts: a real registry, see the package
+// registrytest.
 //
 //	registry start [auth=none|basic|bearer] [account=USER:PASSWORD[:QUOTA]]... [anonymous=refuse|QUOTA]
 //	          [origin=HOST,...] [redirect=true] [hidemissing=true] [public=PATTERN,...]
-//	registry calico [scale=N] [run=true]       the three images of calico.yaml
+//	registry calico [scale=N] [run=true]       adds the three images of calico.yaml
 //	registry image REPO:TAG [size=BYTES] [layers=N] [platforms=A,B] [seed=N] [run=true]
-//	registry sign REPO:TAG                     a signature as cosign 2 keeps it, under a tag
-//	registry refer REPO:TAG                    one as cosign 3 does, with a subject
-//	registry rm REPO REF                       a tag, manifest or blob is gone
-//	registry move REPO TAG OTHER               TAG means from now on what OTHER means
-//	registry set KEY=VALUE...                  faults, see faults.go
+//	registry sign REPO:TAG                     adds a signature as cosign 2 does, under a tag
+//	registry refer REPO:TAG                    adds one as cosign 3 does, with a subject
+//	registry rm REPO REF                       deletes a tag, manifest or blob
+//	registry move REPO TAG OTHER               points TAG at the manifest of the tag OTHER
+//	registry set KEY=VALUE...                  sets faults, see faults.go
 //	registry heal                              ends all faults
-//	registry wait stalled                      until an answer is stalled (see the fault "stall")
-//	registry release                           lets stalled answers go on
-//	registry used USER N                       sets what an account (or "anonymous") has used up
-//	registry reset                             the counters begin anew
-//	registry counts KEY=N KEY>=N...            wants counters, see counts.go
+//	registry wait stalled                      waits until a response is stalled (see the fault "stall")
+//	registry release                           continues stalled responses
+//	registry used USER N                       sets the used pulls of an account (or "anonymous")
+//	registry reset                             resets the counters
+//	registry counts KEY=N KEY>=N...            checks counters, see counts.go
 //
-// start sets $REGISTRY to its host. With origin it also stands in for registries of the real
-// world, over TLS and through a proxy: the script may then say docker.io and mean it.
+// start sets $REGISTRY to the registry's host. With origin it also replaces real
+// registries, over TLS and through a proxy: the script can then use docker.io.
 func registryCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: registry start|%s ...", strings.Join(slices.Sorted(maps.Keys(registryCommands)), "|"))
@@ -52,7 +53,7 @@ func registryCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	h := stateOf(ts).registry
 	if h == nil {
-		ts.Fatalf("registry %s: registry start comes first", args[0])
+		ts.Fatalf("registry %s: run registry start first", args[0])
 	}
 	ts.Check(do(ts, h, args[1:]))
 }
@@ -96,7 +97,7 @@ func init() {
 	}
 }
 
-// pairs splits KEY=VALUE arguments; the last value of a key is kept, all of them by each.
+// pairs splits KEY=VALUE arguments and calls each in order.
 func pairs(ts *testscript.TestScript, args []string, each func(key, value string)) {
 	for _, a := range args {
 		key, value, ok := strings.Cut(a, "=")
@@ -107,7 +108,7 @@ func pairs(ts *testscript.TestScript, args []string, each func(key, value string
 	}
 }
 
-// number reads an integer or ends the script.
+// number parses an integer; an error ends the script.
 func number(ts *testscript.TestScript, text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	ts.Check(err)
@@ -116,7 +117,7 @@ func number(ts *testscript.TestScript, text string) int64 {
 
 func startRegistry(ts *testscript.TestScript, args []string) {
 	if stateOf(ts).registry != nil {
-		ts.Fatalf("registry start: there is one already")
+		ts.Fatalf("registry start: already started")
 	}
 	var opts registrytest.Options
 	p := &opts.Policy
@@ -157,7 +158,7 @@ func startRegistry(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// parseAccount reads USER:PASSWORD[:QUOTA].
+// parseAccount parses USER:PASSWORD[:QUOTA].
 func parseAccount(ts *testscript.TestScript, text string) registrytest.Account {
 	parts := strings.Split(text, ":")
 	if len(parts) < 2 || len(parts) > 3 {
@@ -171,7 +172,7 @@ func parseAccount(ts *testscript.TestScript, text string) registrytest.Account {
 }
 
 func addCalico(ts *testscript.TestScript, h *registrytest.Registry, args []string) error {
-	opts := registrytest.CalicoOptions{Compression: registrytest.GzipStored} // nothing to deflate, which the race detector slows down
+	opts := registrytest.CalicoOptions{Compression: registrytest.GzipStored} // compression is slow under the race detector
 	var err error
 	pairs(ts, args, func(key, value string) {
 		switch {
@@ -192,7 +193,7 @@ func addCalico(ts *testscript.TestScript, h *registrytest.Registry, args []strin
 	return err
 }
 
-// imageSpec is what a script says of an image.
+// imageSpec is an image as a script describes it.
 type imageSpec struct {
 	size      int64
 	layers    int
@@ -242,7 +243,7 @@ func addImage(ts *testscript.TestScript, h *registrytest.Registry, args []string
 	return err
 }
 
-// image is one platform of it. Repositories and platforms have layers of their own.
+// image returns the image of one platform. No two repositories or platforms share layers.
 func (s imageSpec) image(ts *testscript.TestScript, repo, platform string) (registrytest.Image, error) {
 	img := registrytest.Image{Platform: platform}
 	if s.run && platform == "linux/"+runtime.GOARCH {
@@ -262,7 +263,7 @@ func (s imageSpec) image(ts *testscript.TestScript, repo, platform string) (regi
 	return img, nil
 }
 
-// sign adds something about what a tag means.
+// sign adds a signature of the manifest of a tag.
 func sign(h *registrytest.Registry, ref string, add func(string, ocispec.Descriptor) (registrytest.Added, error)) error {
 	repo, tag, _ := strings.Cut(ref, ":")
 	raw, err := h.Manifest(repo, tag)
@@ -281,8 +282,7 @@ func moveTag(_ *testscript.TestScript, h *registrytest.Registry, args []string) 
 	return h.Move(args[0], args[1], digestOf(raw))
 }
 
-// waitStalled returns when the registry has an answer under way that it does not go on with.
-// It ends with the test at the latest.
+// waitStalled waits until a response of the registry is stalled, or until the test ends.
 func waitStalled(ts *testscript.TestScript, h *registrytest.Registry, args []string) error {
 	if len(args) != 1 || args[0] != "stalled" {
 		return errors.New("usage: registry wait stalled")
@@ -311,7 +311,8 @@ func setUsed(ts *testscript.TestScript, h *registrytest.Registry, args []string)
 	return nil
 }
 
-// login does what docker login does: it writes an account for $REGISTRY, or for another host.
+// login does what docker login does: it writes an account for $REGISTRY or for another host
+// to a file.
 //
 //	login FILE USER PASSWORD [HOST]
 func login(ts *testscript.TestScript, neg bool, args []string) {

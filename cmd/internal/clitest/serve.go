@@ -9,9 +9,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// serve makes the files of a folder available over HTTP until the script ends, and sets
-// a variable to the address. A path below /status/CODE answers with that status, one
-// below /login only to ann with the password s3cret.
+// serve serves the files of a directory over HTTP until the script ends, and sets a
+// variable to the URL. Paths below /status/CODE answer with that status; paths below /login
+// require the user ann with the password s3cret.
 //
 //	serve VARIABLE DIR
 func serve(ts *testscript.TestScript, neg bool, args []string) {
@@ -31,7 +31,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	mux.Handle("/login/", http.StripPrefix("/login", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
 		if user != "ann" || password != "s3cret" {
-			http.Error(w, "who are you?", http.StatusUnauthorized)
+			http.Error(w, "unauthorized", http.StatusUnauthorized)
 			return
 		}
 		files.ServeHTTP(w, r)

@@ -6,8 +6,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// socket makes the socket of a server that has died, or of one that answers with
-// something else than what is asked for.
+// socket creates the socket of a server that has died, or of one that speaks another
+// protocol.
 //
 //	socket stale|other PATH
 func socket(ts *testscript.TestScript, neg bool, args []string) {
@@ -21,14 +21,14 @@ func socket(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(l.Close())
 		return
 	}
-	ts.Defer(func() { l.Close() }) // its file goes with the script's folder
+	ts.Defer(func() { l.Close() }) // the socket is removed with the script's directory
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return // closed
 			}
-			_, _ = c.Write([]byte("220 mail.example ready\r\n")) // whether it is heard is the client's business
+			_, _ = c.Write([]byte("220 mail.example ready\r\n")) // the client may have closed the connection
 			c.Close()
 		}
 	}()
