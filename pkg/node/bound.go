@@ -221,9 +221,9 @@ var (
 	errOldSparse = errors.New("a sparse file in the form of old GNU tar, which containerd does not unpack")
 )
 
-// unsound makes an error of reading a layer's tar, whose bytes are what their digest
+// asDamaged makes an error of reading a layer's tar, whose bytes are what their digest
 // says, one of the bundle: unless the system is at fault, the layer is no layer.
-func unsound(err error) error {
+func asDamaged(err error) error {
 	var no syscall.Errno
 	var link *os.LinkError
 	if errors.As(err, &no) && (no != syscall.EPERM || !errors.As(err, &link)) { // EPERM: a link to a folder

@@ -196,9 +196,9 @@ func TestBlobLeftOutIsReadFromTheNode(t *testing.T) {
 	full := s.bundle(name)
 	left := s.manifest(name).Layers[0]
 	diff := s.pack(archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left.Digest }}, wanted{name: name})
-	sess, ctx, err := n.begin(n.namespaced(t), full.Digest())
+	tx, ctx, err := n.begin(n.namespaced(t), full.Digest())
 	must(t, err)
-	defer sess.end(ctx)
+	defer tx.end(ctx)
 	l := n.newLoader(full, LoadOptions{})
 	_, err = l.ingest(ctx, &blobWork{desc: left})
 	must(t, err)

@@ -17,13 +17,13 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// Connect finds containerd, checks that the kubelet's part of it works and
-// learns what a load must know. It returns an [*UnavailableError] when there is
-// no usable containerd, or more than one.
+// Connect finds containerd, checks that its CRI plugin works, and reads what a load needs
+// to know of it. It returns an [*UnavailableError] when no containerd is usable, or more
+// than one.
 //
-// With a given address (option or environment) a containerd without CRI plugin
-// is accepted and the reports say that nothing could be proved; a search takes
-// only one that serves the kubelet.
+// At a given address (option or environment) it accepts a containerd without CRI plugin;
+// reports then say that nothing could be verified. A search accepts only a containerd
+// that serves the kubelet.
 func Connect(ctx context.Context, o Options) (*Node, error) {
 	if o.Namespace == "" {
 		o.Namespace = KubernetesNamespace
@@ -36,20 +36,20 @@ func Connect(ctx context.Context, o Options) (*Node, error) {
 		address = os.Getenv(AddressVariable)
 	}
 	if address = strings.TrimPrefix(address, "unix://"); address != "" {
-		d, attempt := dial(ctx, address)
+		d, attempt := probe(ctx, address)
 		if d == nil {
 			return nil, &UnavailableError{attempt.Reason, address, []Attempt{attempt}, attempt.Err}
 		}
 		return newNode(ctx, d, o)
 	}
-	d, err := search(ctx, Sockets())
+	d, err := search(ctx, sockets)
 	if err != nil {
 		return nil, err
 	}
 	return newNode(ctx, d, o)
 }
 
-// newNode takes the connection over and fills in what a load needs.
+// newNode takes over the connection of d and fills in what a load needs.
 func newNode(ctx context.Context, d *daemon, o Options) (_ *Node, err error) {
 	n := &Node{client: d.client, content: d.client.ContentStore(), images: d.client.ImageService()}
 	defer func() {
@@ -80,20 +80,18 @@ func newNode(ctx context.Context, d *daemon, o Options) (_ *Node, err error) {
 	return n, nil
 }
 
-// Sockets lists the places where containerd listens, in the order in which
-// Connect tries them: k3s and RKE2, k0s, microk8s, then the place of a
-// containerd of its own (kubeadm, kind inside its node, Docker's).
-func Sockets() []string {
-	return []string{
-		"/run/k3s/containerd/containerd.sock",
-		"/run/k0s/containerd.sock",
-		"/var/snap/microk8s/common/run/containerd.sock",
-		"/run/containerd/containerd.sock",
-	}
+// sockets lists where containerd listens, in the order in which Connect tries them: k3s
+// and RKE2, k0s, microk8s, then a separate containerd (kubeadm, kind inside its node,
+// Docker's).
+var sockets = []string{
+	"/run/k3s/containerd/containerd.sock",
+	"/run/k0s/containerd.sock",
+	"/var/snap/microk8s/common/run/containerd.sock",
+	"/run/containerd/containerd.sock",
 }
 
-// answerTimeout is how long a daemon may take for its first answer. A node that
-// boots or swaps is slow; one that stays silent this long serves nobody.
+// answerTimeout is how long a daemon may take to answer. A node that boots or swaps is
+// slow; after this time the daemon counts as dead.
 const answerTimeout = 10 * time.Second
 
 // daemon is a containerd that answered.
@@ -102,14 +100,14 @@ type daemon struct {
 	client  *client.Client
 	version string
 	plugins []plugin
-	cri     bool  // the CRI plugin is there
-	criErr  error // and this is why it does not work
+	cri     bool  // it has a CRI plugin
+	criErr  error // why the CRI plugin does not work
 }
 
-// dial connects to the containerd at address and asks what it is. A nil daemon
-// comes with an attempt that says why.
-func dial(ctx context.Context, address string) (*daemon, Attempt) {
-	if reason, err := knock(ctx, address); err != nil {
+// probe connects to the containerd at address and asks what it is. On failure the daemon
+// is nil and the attempt says why.
+func probe(ctx context.Context, address string) (*daemon, Attempt) {
+	if reason, err := dial(ctx, address); err != nil {
 		return nil, Attempt{address, reason, err}
 	}
 	c, err := client.New(address)
@@ -124,9 +122,9 @@ func dial(ctx context.Context, address string) (*daemon, Attempt) {
 	return d, Attempt{Address: address}
 }
 
-// knock opens and closes the socket: the error of the system call tells the
-// cases apart that gRPC folds into one.
-func knock(ctx context.Context, address string) (Reason, error) {
+// dial opens and closes the socket: the system call has different errors for cases that
+// gRPC reports as one.
+func dial(ctx context.Context, address string) (Reason, error) {
 	conn, err := (&net.Dialer{Timeout: answerTimeout}).DialContext(ctx, "unix", address)
 	switch {
 	case err == nil:
@@ -142,9 +140,9 @@ func knock(ctx context.Context, address string) (Reason, error) {
 	return NotContainerd, err
 }
 
-// ask fills the daemon from its version and introspection services. The id of the server is
-// not among it: a power cut can leave its file empty, which containerd answers with an error
-// for ever, and nothing here needs it.
+// ask fills in d from the version and introspection services. It does not ask for the
+// server's ID: a power cut can leave its file empty, after which containerd always answers
+// with an error.
 func (d *daemon) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -160,13 +158,13 @@ func (d *daemon) ask(ctx context.Context) error {
 	return nil
 }
 
-// search tries the sockets in order and returns the one containerd that serves
-// a kubelet. Sockets of the same daemon (links) count once.
+// search tries the sockets in order and returns the only containerd that serves a kubelet.
+// Sockets of the same daemon (links) count once.
 func search(ctx context.Context, sockets []string) (*daemon, error) {
 	var found []*daemon
 	var attempts []Attempt
 	for _, address := range sockets {
-		d, attempt := dial(ctx, address)
+		d, attempt := probe(ctx, address)
 		if d != nil {
 			attempt = d.judge(found)
 		}
@@ -188,8 +186,8 @@ func search(ctx context.Context, sockets []string) (*daemon, error) {
 	return nil, choose(attempts)
 }
 
-// judge says whether the daemon would do: Ambiguous means yes, as every one
-// that would do stays a candidate until the search is over.
+// judge reports whether the daemon is a candidate, with Ambiguous as the reason: the
+// search ends only after all sockets were tried.
 func (d *daemon) judge(found []*daemon) Attempt {
 	for _, f := range found {
 		if sameFile(f.address, d.address) {
@@ -205,7 +203,7 @@ func (d *daemon) judge(found []*daemon) Attempt {
 	return Attempt{Address: d.address, Reason: Ambiguous}
 }
 
-// sameFile tells whether two paths lead to one socket.
+// sameFile reports whether two paths lead to the same socket.
 func sameFile(a, b string) bool {
 	x, err := os.Stat(a)
 	if err != nil {
@@ -215,8 +213,8 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(x, y)
 }
 
-// choose makes one error of all attempts: the case nearest to working is the
-// one the user can do something about.
+// choose combines all attempts into one error about the socket that came nearest to
+// working: that is the one the user can act on.
 func choose(attempts []Attempt) *UnavailableError {
 	for _, reason := range []Reason{Ambiguous, CRIFailed, Permission, NoCRI, Refused, NotContainerd} {
 		for _, a := range attempts {
@@ -232,7 +230,7 @@ func choose(attempts []Attempt) *UnavailableError {
 	return &UnavailableError{Reason: NotRunning, Attempts: attempts}
 }
 
-// withReason keeps the attempts of one reason.
+// withReason returns the attempts with the given reason.
 func withReason(attempts []Attempt, reason Reason) []Attempt {
 	var kept []Attempt
 	for _, a := range attempts {
@@ -243,12 +241,12 @@ func withReason(attempts []Attempt, reason Reason) []Attempt {
 	return kept
 }
 
-// answers asks containerd for something that it always has.
+// answers reports whether containerd answers at all, by asking for its version.
 func (n *Node) answers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	if _, err := n.client.Version(ctx); err != nil {
-		return fmt.Errorf("ask containerd whether it is there: %w", err)
+		return fmt.Errorf("containerd does not answer: %w", err)
 	}
 	return nil
 }

@@ -156,20 +156,20 @@ func (e *SpaceError) Error() string {
 	return fmt.Sprintf("check the space below %s: about %d MiB needed, %d MiB free", e.Path, (e.Need+1<<20-1)>>20, e.Free>>20)
 }
 
-// gone makes an error an [*UnavailableError] when containerd has ended since Connect. What
-// an API says then is a matter of the moment: Unavailable, EOF, or that a stream broke.
-func (n *Node) gone(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() != nil || isGone(err) || errors.Is(err, archive.ErrDamaged) || errors.Is(err, ErrIncomplete) {
+// asUnavailable returns err as an [*UnavailableError] if containerd has ended since Connect:
+// gRPC reports that as Unavailable, EOF or a broken stream, depending on timing.
+func (n *Node) asUnavailable(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || hasEnded(err) || errors.Is(err, archive.ErrDamaged) || errors.Is(err, ErrIncomplete) {
 		return err
 	}
-	if _, refused := knock(ctx, n.server.Address); refused == nil {
+	if _, refused := dial(ctx, n.server.Address); refused == nil {
 		return err
 	}
 	return &UnavailableError{Reason: Gone, Address: n.server.Address, Err: err}
 }
 
-// isGone tells whether gone has found containerd to be so.
-func isGone(err error) bool {
+// hasEnded reports whether asUnavailable found that containerd has ended.
+func hasEnded(err error) bool {
 	e, ok := errors.AsType[*UnavailableError](err)
 	return ok && e.Reason == Gone
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -30,12 +29,12 @@ import (
 // the same stream has used it. So it is when ctx ends.
 func (n *Node) LoadForeign(ctx context.Context, s *archive.ForeignStream, o LoadOptions) (_ *Report, err error) {
 	ctx = n.in(ctx)
-	session, lctx, err := n.begin(ctx, s.ID())
+	tx, lctx, err := n.begin(ctx, s.ID())
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
-		err = session.finish(ctx, err, err != nil && (ctx.Err() != nil || cutShort(err)))
+		err = tx.finish(ctx, err, err != nil && (ctx.Err() != nil || cutShort(err)))
 	}()
 	in := &intake{node: n, stream: s, opts: o, came: map[digest.Digest]int64{}, buf: make([]byte, ingestChunk)}
 	if err := in.all(lctx); err != nil {
@@ -149,7 +148,7 @@ func (in *intake) send(ctx context.Context, b *archive.ForeignBlob) (there bool,
 		in.came[b.Sum()] = sent
 		return false, nil
 	case failed.Err() == nil:
-		err = in.node.full(err, in.node.contentRoot, b.Size-st.Offset-sent)
+		err = in.node.asNoSpace(err, in.node.contentRoot, b.Size-st.Offset-sent)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -191,38 +190,4 @@ func (in *intake) room(b *archive.ForeignBlob, there int64) error {
 		return &SpaceError{Path: in.node.contentRoot, Need: need, Free: free}
 	}
 	return nil
-}
-
-// forgetTimeout is how long forget waits for a lock: containerd may not have heard yet that
-// the process which held it is dead.
-const forgetTimeout = time.Second
-
-// forget ends what a killed load of a bundle, or of a tarball that came as a stream, has
-// left, unless another one is at work on it: its lease, its lock, or what is there of both.
-func (n *Node) forget(ctx context.Context, id digest.Digest) error {
-	if id == "" {
-		return nil
-	}
-	s := n.newSession(id)
-	found, err := n.client.LeasesService().List(ctx, "id=="+s.lease.ID)
-	if err != nil {
-		return fmt.Errorf("look for lease %s: %w", s.lease.ID, err)
-	}
-	if len(found) == 0 {
-		if _, err := n.content.Status(ctx, s.ref); errdefs.IsNotFound(err) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("look for lock %s: %w", s.ref, err)
-		}
-	}
-	short, cancel := context.WithTimeout(ctx, forgetTimeout)
-	defer cancel()
-	switch err := s.acquire(short); {
-	case err == nil:
-		return s.end(ctx)
-	case short.Err() != nil:
-		return ctx.Err()
-	default:
-		return err
-	}
 }

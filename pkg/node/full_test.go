@@ -75,7 +75,7 @@ func TestFullDiskIsKnownWithoutACode(t *testing.T) {
 	s := newShelf(t)
 	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 6 << 20}}}}})
 	b := s.bundle(name)
-	session, ctx, err := n.begin(n.namespaced(t), b.Digest())
+	tx, ctx, err := n.begin(n.namespaced(t), b.Digest())
 	must(t, err)
 	disk, err := usage(machine.Dir())
 	must(t, err)
@@ -88,7 +88,7 @@ func TestFullDiskIsKnownWithoutACode(t *testing.T) {
 		t.Errorf("error: %v, want a SpaceError about %s", err, n.contentRoot)
 	}
 	must(t, os.Remove(rest))
-	must(t, session.end(ctx))
+	must(t, tx.end(ctx))
 	// With room enough it is another error, and stays as it is.
 	odd := errors.New("odd")
 	disk, err = usage(machine.Dir())
@@ -97,7 +97,7 @@ func TestFullDiskIsKnownWithoutACode(t *testing.T) {
 		need int64
 		same bool
 	}{{0, true}, {disk.Free - 1<<20, true}, {disk.Free + 1<<20, false}} {
-		if got := n.full(odd, machine.Dir(), tt.need); (got == odd) != tt.same || !errors.Is(got, odd) {
+		if got := n.asNoSpace(odd, machine.Dir(), tt.need); (got == odd) != tt.same || !errors.Is(got, odd) {
 			t.Errorf("%d needed of %d: %v", tt.need, disk.Free, got)
 		}
 	}

@@ -43,7 +43,7 @@ func (l *loader) ingest(ctx context.Context, w *blobWork) (int64, error) {
 		return in, err
 	}
 	sent, resumed, err := l.send(ctx, ref, w, open)
-	if err != nil && resumed && ctx.Err() == nil && l.sound(w.desc.Digest) == nil {
+	if err != nil && resumed && ctx.Err() == nil && l.verifyBlob(w.desc.Digest) == nil {
 		if err := l.node.content.Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
 			return sent, fmt.Errorf("store blob %s: drop what an earlier load left: %w", w.desc.Digest, err)
 		}
@@ -57,7 +57,7 @@ func (l *loader) ingest(ctx context.Context, w *blobWork) (int64, error) {
 	if ctx.Err() != nil { // a stream that was ended says EOF and worse
 		return sent, ctx.Err()
 	}
-	if damage := l.sound(w.desc.Digest); damage != nil {
+	if damage := l.verifyBlob(w.desc.Digest); damage != nil {
 		return sent, damage
 	}
 	return sent, fmt.Errorf("store blob %s: %w", w.desc.Digest, err)
@@ -80,7 +80,7 @@ func (l *loader) send(ctx context.Context, ref string, w *blobWork, open func(of
 		return 0, false, l.relabel(ctx, w)
 	}
 	if err != nil {
-		return 0, false, l.node.full(err, l.node.contentRoot, w.desc.Size)
+		return 0, false, l.node.asNoSpace(err, l.node.contentRoot, w.desc.Size)
 	}
 	defer out.Close()
 	st, err := out.Status()
@@ -107,13 +107,13 @@ func (l *loader) send(ctx context.Context, ref string, w *blobWork, open func(of
 	// The struct hides Write's siblings: io.CopyBuffer must use the buffer.
 	sent, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{iox.Report(in, l.progress)}, buf)
 	if err != nil {
-		return sent, resumed, l.node.full(err, l.node.contentRoot, w.desc.Size-st.Offset-sent)
+		return sent, resumed, l.node.asNoSpace(err, l.node.contentRoot, w.desc.Size-st.Offset-sent)
 	}
 	err = out.Commit(ctx, w.desc.Size, w.desc.Digest, content.WithLabels(w.labels))
 	if errdefs.IsAlreadyExists(err) {
 		err = l.relabel(ctx, w)
 	}
-	return sent, resumed, l.node.full(err, l.node.contentRoot, 0)
+	return sent, resumed, l.node.asNoSpace(err, l.node.contentRoot, 0)
 }
 
 // relabel sets labels of a blob that is there.
@@ -131,9 +131,9 @@ func (l *loader) relabel(ctx context.Context, w *blobWork) error {
 	return nil
 }
 
-// sound re-hashes a blob of the bundle. After a failure it tells a damaged
+// verifyBlob hashes a blob of the bundle again. After a failure that tells a damaged
 // bundle from a broken node, which no error text does.
-func (l *loader) sound(d digest.Digest) error {
+func (l *loader) verifyBlob(d digest.Digest) error {
 	in, err := l.bundle.Open(d)
 	if errors.Is(err, archive.ErrNotFound) {
 		return nil

@@ -24,18 +24,18 @@ func TestLeftoversOfALoadThatWasDone(t *testing.T) {
 	b := s.bundle(name)
 	load(t, n, b, LoadOptions{})
 	clean := n.take(t)
-	begin := func(id digest.Digest) (*session, context.Context) {
+	begin := func(id digest.Digest) (*transaction, context.Context) {
 		s, ctx, err := n.begin(n.namespaced(t), id)
 		must(t, err)
 		return s, ctx
 	}
 	for _, tt := range []struct {
 		name  string
-		leave func(*session, context.Context)
+		leave func(*transaction, context.Context)
 	}{
-		{"lease and lock", func(s *session, _ context.Context) { must(t, s.lock.Close()) }},
-		{"lease", func(s *session, ctx context.Context) { must(t, s.release(ctx)) }},
-		{"lock", func(s *session, ctx context.Context) {
+		{"lease and lock", func(s *transaction, _ context.Context) { must(t, s.lock.Close()) }},
+		{"lease", func(s *transaction, ctx context.Context) { must(t, s.unlock(ctx)) }},
+		{"lock", func(s *transaction, ctx context.Context) {
 			must(t, s.node.client.LeasesService().Delete(ctx, s.lease, leases.SynchronousDelete))
 			must(t, s.lock.Close())
 		}},

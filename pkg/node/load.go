@@ -53,7 +53,7 @@ func (n *Node) Load(ctx context.Context, b *archive.Reader, o LoadOptions) (*Rep
 	if err == nil && !b.Ours() {
 		var stream digest.Digest
 		if stream, err = b.StreamID(); err == nil {
-			err = n.forget(ctx, stream)
+			err = n.dropLeftovers(ctx, stream)
 		}
 	}
 	return r, n.withBase(ctx, err, b)
@@ -88,7 +88,7 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 	}
 	p, inv, err := l.plan(ctx, imgs)
 	if err != nil {
-		return nil, n.gone(ctx, err)
+		return nil, n.asUnavailable(ctx, err)
 	}
 	l.unkept = len(p.unkept)
 	report := l.newReport(p, inv)
@@ -100,7 +100,7 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 	if err == nil && !l.opts.NoPin {
 		report.Released, err = n.release(ctx, b, imgs, inv)
 	}
-	if err = n.gone(ctx, err); err != nil && l.visible {
+	if err = n.asUnavailable(ctx, err); err != nil && l.visible {
 		err = fmt.Errorf("%w (%w)", err, ErrVisible)
 	}
 	if err != nil {
@@ -118,7 +118,7 @@ func (l *loader) confirm(ctx context.Context, imgs []*image, report *Report) err
 	if err := l.arrived(); err != nil {
 		return err
 	}
-	if err := l.node.forget(ctx, l.bundle.Digest()); err != nil {
+	if err := l.node.dropLeftovers(ctx, l.bundle.Digest()); err != nil {
 		return err
 	}
 	return l.node.prove(ctx, imgs, report, true, l.pins())

@@ -11,51 +11,52 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// KubernetesNamespace is the containerd namespace in which the CRI plugin, and
-// so the kubelet, keeps its images.
+// KubernetesNamespace is the containerd namespace of the CRI plugin's, and so of the
+// kubelet's, images.
 const KubernetesNamespace = "k8s.io"
 
-// AddressVariable is the environment variable that names containerd's socket
-// when [Options] do not; ctr and nerdctl read the same one.
+// AddressVariable is the environment variable that names containerd's socket if
+// [Options] do not. ctr and nerdctl read the same variable.
 const AddressVariable = "CONTAINERD_ADDRESS"
 
-// Options say which containerd to connect to. The zero value looks for the one
-// that serves the kubelet.
+// Options select the containerd to connect to. The zero value searches for the one that
+// serves the kubelet.
 type Options struct {
 	// Address is the path of containerd's socket, with or without "unix://".
-	// Empty: $CONTAINERD_ADDRESS, else the known places are tried (see Sockets).
+	// Empty: $CONTAINERD_ADDRESS, else the sockets of k3s, RKE2, k0s, microk8s and of a
+	// separate containerd are tried.
 	Address string
 	// Namespace is the containerd namespace. Empty: KubernetesNamespace.
 	Namespace string
-	// Snapshotter is the plugin that unpacked layers go to. Empty: the one the
-	// CRI plugin uses, else overlayfs.
+	// Snapshotter is the plugin that stores unpacked layers. Empty: the one the CRI
+	// plugin uses, else overlayfs.
 	Snapshotter string
 }
 
-// Node is a connection to a node's containerd. Its methods may be called from
-// many goroutines; loads of the same bundle wait for each other.
+// Node is a connection to a node's containerd. It is safe for concurrent use; loads of
+// the same bundle wait for each other.
 type Node struct {
 	client      *client.Client
 	content     content.Store
 	images      images.Store
 	snapshots   snapshots.Snapshotter
-	criImages   cri.ImageServiceClient   // nil when there is no CRI to ask
+	criImages   cri.ImageServiceClient   // nil without a CRI plugin to ask
 	criRuntime  cri.RuntimeServiceClient // nil with criImages
 	server      Server
 	snapshotter snapshotter
 	contentRoot string
-	// local: this process sees the snapshotter's files where containerd sees
-	// them, so it can unpack by itself.
+	// local says that this process sees the snapshotter's files at the same paths as
+	// containerd, so it can unpack layers itself.
 	local bool
 }
 
-// Close ends the connection.
+// Close closes the connection.
 func (n *Node) Close() error { return n.client.Close() }
 
-// Server tells what Connect found out.
+// Server returns what Connect learned about containerd.
 func (n *Node) Server() Server { return n.server }
 
-// in gives ctx the containerd namespace of the node.
+// in returns ctx with the containerd namespace of the node.
 func (n *Node) in(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, n.server.Namespace)
 }

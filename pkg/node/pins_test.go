@@ -184,9 +184,9 @@ func TestHoldings(t *testing.T) {
 	b := s.bundle(name)
 	load(t, n, b, LoadOptions{})
 	// An ingest that did not come to its end is none.
-	sess, ctx, err := n.begin(n.namespaced(t), dg("other"))
+	tx, ctx, err := n.begin(n.namespaced(t), dg("other"))
 	must(t, err)
-	defer sess.end(ctx)
+	defer tx.end(ctx)
 	var want []digest.Digest
 	for _, blob := range b.Blobs() {
 		want = append(want, blob.Digest)

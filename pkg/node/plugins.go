@@ -17,8 +17,8 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// The plugin types a load looks at (plugins/types.go of containerd). Before
-// 2.0 the CRI plugin was one, afterwards criPart are its parts.
+// The plugin types that matter to a load (plugins/types.go of containerd). Until 1.7 the
+// CRI plugin is one plugin; since 2.0 its parts have the type criPart.
 const (
 	criPlugin         = "io.containerd.grpc.v1" // with the ID "cri"
 	criPart           = "io.containerd.cri.v1"
@@ -36,7 +36,7 @@ type plugin struct {
 	err          error // why it did not start
 }
 
-// listPlugins asks containerd for its plugins.
+// listPlugins returns containerd's plugins.
 func listPlugins(ctx context.Context, c *client.Client) ([]plugin, error) {
 	resp, err := c.IntrospectionService().Plugins(ctx)
 	if err != nil {
@@ -56,8 +56,8 @@ func listPlugins(ctx context.Context, c *client.Client) ([]plugin, error) {
 	return all, nil
 }
 
-// criState tells whether there is a CRI plugin and why it does not work. The
-// parts are named first: they hold the cause when the whole fails.
+// criState reports whether there is a CRI plugin, and why it does not work. Its parts are
+// reported like the plugin itself: they hold the cause when it fails.
 func criState(plugins []plugin) (bool, error) {
 	there := false
 	var errs []error
@@ -71,7 +71,7 @@ func criState(plugins []plugin) (bool, error) {
 	return there || len(errs) > 0, errors.Join(errs...)
 }
 
-// platform is what the runtime of the node runs; the CRI plugin uses the same.
+// platform returns the platform of the node's runtime, which the CRI plugin uses as well.
 func (d *daemon) platform() string {
 	for _, p := range d.plugins {
 		if p.kind == runtimePlugin && len(p.platforms) > 0 {
@@ -81,7 +81,7 @@ func (d *daemon) platform() string {
 	return platforms.FormatAll(platforms.DefaultSpec())
 }
 
-// contentRoot is the folder of the content store as containerd sees it.
+// contentRoot returns the directory of the content store as containerd sees it.
 func (d *daemon) contentRoot() string {
 	for _, p := range d.plugins {
 		if p.kind == contentPlugin {
@@ -91,23 +91,23 @@ func (d *daemon) contentRoot() string {
 	return ""
 }
 
-// snapshotter is the plugin that unpacked layers go to.
+// snapshotter is the plugin that stores unpacked layers.
 type snapshotter struct {
 	name string
-	root string // its folder as containerd sees it, empty for a remote one
-	// rebase: a snapshot may get its parent when it is committed, so that the
-	// layers of one image unpack side by side. Servers that do not announce it
-	// ignore the parent in silence and keep a root file system with one layer.
+	root string // its directory as containerd sees it, empty for a remote one
+	// rebase says that a snapshot may get its parent when it is committed, so that the
+	// layers of one image can be unpacked in parallel. Servers without this capability
+	// silently ignore the parent and keep a root file system of one layer.
 	rebase bool
 }
 
-// extractable tells whether the package knows the layout of the snapshotter's
-// files well enough to write into them.
+// extractable reports whether this package knows the snapshotter's files well enough to
+// write into them.
 func (s snapshotter) extractable() bool {
 	return s.root != "" && (s.name == "overlayfs" || s.name == "native")
 }
 
-// findSnapshotter looks the snapshotter up, by default the CRI plugin's own.
+// findSnapshotter looks up the snapshotter, by default the one of the CRI plugin.
 func (n *Node) findSnapshotter(ctx context.Context, d *daemon, name string) (snapshotter, error) {
 	if name == "" {
 		name = n.criSnapshotter(ctx, d.plugins)
@@ -126,17 +126,17 @@ func (n *Node) findSnapshotter(ctx context.Context, d *daemon, name string) (sna
 	return snapshotter{}, &UnavailableError{NoSnapshotter, d.address, nil, fmt.Errorf("%s: %w", name, errdefs.ErrNotFound)}
 }
 
-// criSnapshotter gives the name of the snapshotter the CRI plugin unpacks with.
-// ImageFsInfo puts its folder first, "so that the kubelet sees the default"
-// (internal/cri/server/images/imagefs_info.go), in every version.
+// criSnapshotter returns the name of the snapshotter that the CRI plugin uses. In every
+// version, ImageFsInfo lists its directory first, "so that the kubelet sees the default"
+// (internal/cri/server/images/imagefs_info.go).
 func (n *Node) criSnapshotter(ctx context.Context, plugins []plugin) string {
-	const usual = "overlayfs"
+	const fallback = "overlayfs"
 	if n.criImages == nil {
-		return usual
+		return fallback
 	}
 	resp, err := n.criImages.ImageFsInfo(ctx, &cri.ImageFsInfoRequest{})
 	if err != nil || len(resp.ImageFilesystems) == 0 {
-		return usual
+		return fallback
 	}
 	root := resp.ImageFilesystems[0].GetFsId().GetMountpoint()
 	for _, p := range plugins {
@@ -147,15 +147,15 @@ func (n *Node) criSnapshotter(ctx context.Context, plugins []plugin) string {
 	if name, ok := strings.CutPrefix(path.Base(root), snapshotterPlugin+"."); ok {
 		return name
 	}
-	return usual
+	return fallback
 }
 
-// criConfig is the part of the CRI plugin's configuration that a load reads.
+// criConfig is what a load reads of the CRI plugin's configuration.
 type criConfig struct {
 	SandboxImage string `json:"sandboxImage"` // until containerd 1.7
 }
 
-// criConfig asks the CRI plugin for its configuration.
+// criConfig returns the configuration that the CRI plugin reports.
 func (n *Node) criConfig(ctx context.Context) (criConfig, error) {
 	var c criConfig
 	resp, err := n.criRuntime.Status(ctx, &cri.StatusRequest{Verbose: true})

@@ -54,7 +54,7 @@ func (u *unpack) measure(ctx context.Context) (digest.Digest, error) {
 		}
 	}
 	if ctx.Err() == nil && taken.Err() == nil {
-		err = unsound(err)
+		err = asDamaged(err)
 	}
 	return "", err
 }

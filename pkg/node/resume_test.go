@@ -150,9 +150,9 @@ func TestWrongPartIsSentAgain(t *testing.T) {
 	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "f", Size: 1 << 20}}}}})
 	b := s.bundle(name)
 	desc := s.manifest(name).Layers[0]
-	sess, ctx, err := n.begin(n.namespaced(t), b.Digest())
+	tx, ctx, err := n.begin(n.namespaced(t), b.Digest())
 	must(t, err)
-	must(t, sess.release(ctx)) // the lease stays, as after a kill
+	must(t, tx.unlock(ctx)) // the lease stays, as after a kill
 	w, err := n.content.Writer(ctx, content.WithRef("stowage-"+desc.Digest.String()), content.WithDescriptor(desc))
 	must(t, err)
 	_, err = w.Write(make([]byte, 1000))

@@ -44,7 +44,7 @@ func (u *unpack) make(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		err = u.loader.node.full(err, u.loader.node.snapshotter.root, 0)
+		err = u.loader.node.asNoSpace(err, u.loader.node.snapshotter.root, 0)
 		return fmt.Errorf("unpack layer %s of %s: prepare a snapshot: %w", u.Digest, u.image, err)
 	}
 	if u.key == "" {
@@ -65,7 +65,7 @@ func (u *unpack) make(ctx context.Context) error {
 	}
 	u.discard(ctx)
 	if ctx.Err() == nil {
-		if damage := u.loader.sound(u.Digest); damage != nil {
+		if damage := u.loader.verifyBlob(u.Digest); damage != nil {
 			return fmt.Errorf("unpack layer of %s: %w", u.image, damage)
 		}
 	}
@@ -119,7 +119,7 @@ func (u *unpack) fill(ctx context.Context, mounts []mount.Mount) (digest.Digest,
 	taken := iox.NewMonitor(blob)
 	tar, err := u.loader.decoder.decode(iox.Report(taken, u.count()))
 	if err != nil && taken.Err() == nil {
-		err = unsound(err)
+		err = asDamaged(err)
 	}
 	if err != nil {
 		return "", err
@@ -138,7 +138,7 @@ func (u *unpack) fill(ctx context.Context, mounts []mount.Mount) (digest.Digest,
 	case err == nil:
 		u.done(limited.read)
 	case !errors.Is(err, errNeedsParent) && taken.Err() == nil:
-		err = unsound(err)
+		err = asDamaged(err)
 	}
 	return digester.Digest(), err
 }
@@ -180,7 +180,7 @@ func (u *unpack) commit(ctx context.Context) error {
 		u.key = ""
 		return nil
 	}
-	err = u.loader.node.full(err, u.loader.node.snapshotter.root, 0)
+	err = u.loader.node.asNoSpace(err, u.loader.node.snapshotter.root, 0)
 	u.discard(ctx)
 	if errdefs.IsAlreadyExists(err) {
 		return nil // another loader was faster

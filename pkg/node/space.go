@@ -60,9 +60,9 @@ func (l *loader) preflight(ctx context.Context, p *plan) error {
 // written besides.
 const databaseRoom = 1 << 20
 
-// full adds a [*SpaceError] to an error of containerd's when the disk at path has less free
+// asNoSpace adds a [*SpaceError] to an error of containerd's when the disk at path has less free
 // than what was still to be written: its API has no code for that, only the system's words.
-func (n *Node) full(err error, path string, need int64) error {
+func (n *Node) asNoSpace(err error, path string, need int64) error {
 	if _, known := errors.AsType[*SpaceError](err); err == nil || known || !n.local {
 		return err
 	}

@@ -15,50 +15,63 @@ import (
 )
 
 const (
-	// leaseTime is how long containerd keeps what a killed load has brought, for
-	// the next load of the same bundle to go on with.
+	// leaseTime is how long containerd keeps what a killed load has written, so that the
+	// next load of the same bundle can resume.
 	leaseTime = 24 * time.Hour
-	// labelBoot says on a lease during which boot of the machine it was taken.
+	// labelBoot records on a lease during which boot of the machine it was created.
 	labelBoot = "dev.stowage.boot"
-	// cleanTimeout bounds what is done after a failure or a cancelled context.
+	// cleanTimeout limits the cleaning after an error or a cancelled context.
 	cleanTimeout = 2 * time.Minute
+	// leftoverTimeout is how long dropLeftovers waits for a lock: containerd may not have
+	// noticed yet that the process which held it is dead.
+	leftoverTimeout = time.Second
 )
 
-// session is one load at work: the lock of its bundle, and the lease that keeps
-// what it brings until image records do.
-type session struct {
+// transaction is what a load holds on the node while it writes: the lock of its bundle,
+// and the lease that keeps blobs and snapshots until image records do.
+type transaction struct {
 	node  *Node
 	lock  content.Writer
 	ref   string
 	lease leases.Lease
 }
 
-// begin waits for the lock of the bundle and takes the lease, an old one of a
-// killed load if there is one. The context returned is the one to write with.
-func (n *Node) begin(ctx context.Context, bundle digest.Digest) (*session, context.Context, error) {
-	s := n.newSession(bundle)
-	if err := s.acquire(ctx); err != nil {
+// newTransaction names the lock and the lease.
+func (n *Node) newTransaction(bundle digest.Digest) *transaction {
+	return &transaction{
+		node:  n,
+		ref:   "stowage-lock-" + bundle.Encoded(),
+		lease: leases.Lease{ID: "stowage-" + bundle.Encoded()},
+	}
+}
+
+// begin waits for the lock of the bundle and creates the lease, or continues that of a
+// killed load. Blobs and snapshots must be written with the context it returns.
+func (n *Node) begin(ctx context.Context, bundle digest.Digest) (*transaction, context.Context, error) {
+	t := n.newTransaction(bundle)
+	if err := t.acquire(ctx); err != nil {
 		return nil, nil, err
 	}
 	boot := bootID()
-	if err := n.dropUnsynced(ctx, boot); err != nil {
-		return nil, nil, errors.Join(err, s.release(ctx))
+	if err := t.dropUnsynced(ctx, boot); err != nil {
+		return nil, nil, errors.Join(err, t.unlock(ctx))
 	}
-	_, err := n.client.LeasesService().Create(ctx, leases.WithID(s.lease.ID), leases.WithExpiration(leaseTime),
+	_, err := n.client.LeasesService().Create(ctx, leases.WithID(t.lease.ID), leases.WithExpiration(leaseTime),
 		leases.WithLabels(map[string]string{LabelBundle: bundle.String(), labelBoot: boot}))
 	if err != nil && !errdefs.IsAlreadyExists(err) {
-		return nil, nil, errors.Join(fmt.Errorf("create lease %s: %w", s.lease.ID, err), s.release(ctx))
+		return nil, nil, errors.Join(fmt.Errorf("create lease %s: %w", t.lease.ID, err), t.unlock(ctx))
 	}
-	return s, leases.WithLease(ctx, s.lease.ID), nil
+	return t, leases.WithLease(ctx, t.lease.ID), nil
 }
 
-// dropUnsynced deletes the leases of loads that were under way when the machine went down,
-// whatever their bundle, and with them the snapshots they had committed: containerd has
-// these in its database, but nothing had synced their files yet, and a layer whose files
-// are empty cannot be told from one that is there. A load that was only killed is
-// continued: what it wrote is still in the kernel's memory, if not on disk.
-func (n *Node) dropUnsynced(ctx context.Context, boot string) error {
-	old, err := n.client.LeasesService().List(ctx, fmt.Sprintf("labels.%q", LabelBundle))
+// dropUnsynced deletes the leases of all loads that were running when the machine last
+// went down, and with them the snapshots they had committed. containerd has these
+// snapshots in its database, but their files were never synced, and a layer with empty
+// files cannot be told from a complete one. A load that was only killed is resumed: the
+// kernel still has what it wrote.
+func (t *transaction) dropUnsynced(ctx context.Context, boot string) error {
+	service := t.node.client.LeasesService()
+	old, err := service.List(ctx, fmt.Sprintf("labels.%q", LabelBundle))
 	if err != nil {
 		return fmt.Errorf("list the leases of earlier loads: %w", err)
 	}
@@ -66,7 +79,7 @@ func (n *Node) dropUnsynced(ctx context.Context, boot string) error {
 		if lease.Labels[labelBoot] == boot {
 			continue
 		}
-		err := n.client.LeasesService().Delete(ctx, lease, leases.SynchronousDelete)
+		err := service.Delete(ctx, lease, leases.SynchronousDelete)
 		if err != nil && !errdefs.IsNotFound(err) {
 			return fmt.Errorf("delete lease %s of a load before the last boot: %w", lease.ID, err)
 		}
@@ -74,8 +87,8 @@ func (n *Node) dropUnsynced(ctx context.Context, boot string) error {
 	return nil
 }
 
-// bootID tells one boot of this machine from another (proc_sys_kernel(5)); empty where that
-// cannot be known.
+// bootID identifies this boot of the machine (proc_sys_kernel(5)). It is empty where the
+// kernel does not say.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -84,32 +97,26 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// newSession names lock and lease.
-func (n *Node) newSession(bundle digest.Digest) *session {
-	return &session{node: n, ref: "stowage-lock-" + bundle.Encoded(), lease: leases.Lease{ID: "stowage-" + bundle.Encoded()}}
-}
-
-// acquire takes the lock. It is an open, empty ingest of the content store: only
-// one writer may hold a name, and the daemon frees it when the writer's process
-// dies, however it dies.
-func (s *session) acquire(ctx context.Context) error {
-	// A cancelled load must hold the lock until it has cleaned up, or the next
-	// one would lose its lease to that: the writer's stream outlives ctx.
+// acquire waits for the lock, an open and empty ingest of the content store: a ref has one
+// writer at a time, and the daemon releases it when the process of the writer dies.
+func (t *transaction) acquire(ctx context.Context) error {
+	// A cancelled load must hold the lock until it has cleaned up, or it would delete the
+	// lease of the next one. So the writer's stream outlives ctx.
 	lasting := context.WithoutCancel(ctx)
-	w, err := s.node.writer(ctx, lasting, content.WithRef(s.ref))
+	w, err := t.node.writer(ctx, lasting, content.WithRef(t.ref))
 	if err != nil {
 		return fmt.Errorf("lock the bundle on the node: %w", err)
 	}
-	s.lock = w
+	t.lock = w
 	return nil
 }
 
-// release gives the lock back.
-func (s *session) release(ctx context.Context) error {
-	s.lock.Close()
-	// Close tells the server in passing; until it has heard, the ref is busy.
+// unlock releases the lock.
+func (t *transaction) unlock(ctx context.Context) error {
+	t.lock.Close()
+	// Close is asynchronous: the ref stays locked until containerd has processed it.
 	for pause := time.Millisecond; ; pause *= 2 {
-		err := s.node.content.Abort(ctx, s.ref)
+		err := t.node.content.Abort(ctx, t.ref)
 		if err == nil || errdefs.IsNotFound(err) {
 			return nil
 		}
@@ -120,69 +127,105 @@ func (s *session) release(ctx context.Context) error {
 	}
 }
 
-// finish ends the session of a load that ended with err, and joins what goes wrong with
-// that. keep leaves what was brought to the next load.
-func (s *session) finish(ctx context.Context, err error, keep bool) error {
-	err = s.node.gone(ctx, s.node.full(err, s.node.contentRoot, 0)) // before there is room again
+// finish ends the transaction of a load that returns err, and joins its own errors to
+// that. With keep, what was written stays for the next load.
+func (t *transaction) finish(ctx context.Context, err error, keep bool) error {
+	// The free space is looked at first: cleaning makes room.
+	err = t.node.asUnavailable(ctx, t.node.asNoSpace(err, t.node.contentRoot, 0))
 	switch {
-	case isGone(err):
-		s.lock.Close() // there is nobody to end the lease; the next load will
+	case hasEnded(err):
+		t.lock.Close() // the daemon that held the lease is gone; the next load deletes it
 		return err
 	case keep:
-		return errors.Join(err, s.pause(ctx))
+		return errors.Join(err, t.suspend(ctx))
 	}
-	return errors.Join(err, s.end(ctx))
+	return errors.Join(err, t.end(ctx))
 }
 
-// pause unlocks the bundle and leaves the lease to the next load, or to its time.
-func (s *session) pause(ctx context.Context) error {
+// suspend unlocks the bundle and leaves the lease to the next load, or until it expires.
+func (t *transaction) suspend(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
-	return s.release(ctx)
+	return t.unlock(ctx)
 }
 
-// end deletes the lease, whatever became of ctx, and waits for the garbage
-// collection that frees what no image record holds; then it unlocks the bundle.
-func (s *session) end(ctx context.Context) error {
+// end deletes the lease, even if ctx has ended, and waits for the garbage collection that
+// frees whatever no image record refers to. Then it unlocks the bundle.
+func (t *transaction) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
-	err := s.node.client.LeasesService().Delete(ctx, s.lease, leases.SynchronousDelete)
+	err := t.node.client.LeasesService().Delete(ctx, t.lease, leases.SynchronousDelete)
 	if errdefs.IsNotFound(err) {
 		err = nil
 	}
 	if err != nil {
-		err = fmt.Errorf("delete lease %s: %w", s.lease.ID, err)
+		err = fmt.Errorf("delete lease %s: %w", t.lease.ID, err)
 	}
-	return errors.Join(err, s.release(ctx))
+	return errors.Join(err, t.unlock(ctx))
 }
 
-// protect puts what is there already, and what the new images will need, under
-// the lease: a record that held it until now may be deleted any moment.
-func (s *session) protect(ctx context.Context, p *plan, inv *inventory) error {
+// protect adds to the lease what is on the node already and what the new images need: an
+// image record that refers to it now may be deleted at any moment.
+func (t *transaction) protect(ctx context.Context, p *plan, inv *inventory) error {
 	done := map[leases.Resource]bool{}
 	for _, ip := range p.images {
 		if !ip.lacks() {
 			continue
 		}
-		var resources []leases.Resource
-		for _, d := range ip.retained {
-			resources = append(resources, leases.Resource{ID: d.String(), Type: "content"})
-		}
-		for i := len(ip.layers) - 1; i >= 0; i-- {
-			if chain := ip.layers[i].chain; inv.chains[chain] { // holds those below, too
-				resources = append(resources, leases.Resource{ID: chain.String(), Type: "snapshots/" + s.node.snapshotter.name})
-				break
-			}
-		}
-		for _, r := range resources {
+		for _, r := range t.resources(ip, inv) {
 			if done[r] {
 				continue
 			}
 			done[r] = true
-			if err := s.node.client.LeasesService().AddResource(ctx, s.lease, r); err != nil {
-				return fmt.Errorf("add %s to lease %s: %w", r.ID, s.lease.ID, err)
+			if err := t.node.client.LeasesService().AddResource(ctx, t.lease, r); err != nil {
+				return fmt.Errorf("add %s to lease %s: %w", r.ID, t.lease.ID, err)
 			}
 		}
 	}
 	return nil
+}
+
+// resources lists what an image needs and the node has.
+func (t *transaction) resources(ip *imagePlan, inv *inventory) []leases.Resource {
+	var all []leases.Resource
+	for _, d := range ip.retained {
+		all = append(all, leases.Resource{ID: d.String(), Type: "content"})
+	}
+	for i := len(ip.layers) - 1; i >= 0; i-- {
+		if chain := ip.layers[i].chain; inv.chains[chain] { // keeps those below, too
+			return append(all, leases.Resource{ID: chain.String(), Type: "snapshots/" + t.node.snapshotter.name})
+		}
+	}
+	return all
+}
+
+// dropLeftovers deletes the lease and the lock, or whichever of them exists, that a killed
+// load left of a bundle or of a tarball read as a stream. It does nothing while another
+// load of the same bundle runs.
+func (n *Node) dropLeftovers(ctx context.Context, id digest.Digest) error {
+	if id == "" {
+		return nil
+	}
+	t := n.newTransaction(id)
+	found, err := n.client.LeasesService().List(ctx, "id=="+t.lease.ID)
+	if err != nil {
+		return fmt.Errorf("look for lease %s: %w", t.lease.ID, err)
+	}
+	if len(found) == 0 {
+		if _, err := n.content.Status(ctx, t.ref); errdefs.IsNotFound(err) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("look for lock %s: %w", t.ref, err)
+		}
+	}
+	short, cancel := context.WithTimeout(ctx, leftoverTimeout)
+	defer cancel()
+	switch err := t.acquire(short); {
+	case err == nil:
+		return t.end(ctx)
+	case short.Err() != nil:
+		return ctx.Err()
+	default:
+		return err
+	}
 }
