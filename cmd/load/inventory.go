@@ -42,7 +42,7 @@ func runInventory(ctx context.Context, args []string, streams cli.Streams) error
 		return err
 	}
 	defer n.Close() // only asked
-	digests, err := n.Holdings(ctx)
+	digests, err := n.Blobs(ctx)
 	if err != nil {
 		return outcome(err)
 	}

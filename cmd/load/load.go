@@ -220,7 +220,7 @@ func (s *settings) print(w io.Writer, r *node.Report) error {
 		if img.Pinned {
 			pinned = "yes"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", img.Name, status, img.Verdict, pinned, short(img.Image.String()))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", img.Name, status, img.CRI, pinned, short(img.Image.String()))
 	}
 	return t.Flush()
 }

@@ -8,11 +8,10 @@ import (
 	"stowage/pkg/archive"
 )
 
-// Check tells whether a kubelet would find every image of the bundle. It writes
-// nothing. A name is Present when its record means the bundle's target and the
-// root file system is there, unpacked or as layers that CRI can unpack; the CRI
-// plugin is asked once. The error is an [ErrIncomplete], with the report, when
-// something is missing.
+// Check reports whether the kubelet would find every image of the bundle. It writes
+// nothing. A name is [Present] when its record has the bundle's target and the root file
+// system is there, unpacked or as layers that the CRI plugin can unpack. Check asks the
+// CRI plugin once. When something is missing it returns the report with [ErrIncomplete].
 func (n *Node) Check(ctx context.Context, b *archive.Reader) (*Report, error) {
 	ctx = n.in(ctx)
 	r, err := n.check(ctx, b)
@@ -47,16 +46,16 @@ func (n *Node) check(ctx context.Context, b bundle) (*Report, error) {
 			out.Status = Missing
 		}
 	}
-	if err := n.prove(ctx, imgs, report, false, false); err != nil {
+	if err := n.verify(ctx, imgs, report, verifyOptions{}); err != nil {
 		return nil, err
 	}
 	n.warn(ctx, report, inv, nil)
-	return report, report.verdict()
+	return report, report.err()
 }
 
-// holds tells whether the node has everything to run the image.
+// holds reports whether the node has everything it needs to run the image.
 func (inv *inventory) holds(img *image) bool {
-	for _, d := range img.documents {
+	for _, d := range img.manifests {
 		if !inv.has(d.Digest) {
 			return false
 		}

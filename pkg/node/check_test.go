@@ -37,7 +37,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("after the load: %v, %+v", err, r)
 	}
 	for _, i := range r.Images {
-		if i.Pinned || i.Verdict != Ready {
+		if i.Pinned || i.CRI != Ready {
 			t.Errorf("after a load without pins: %+v", i)
 		}
 	}
@@ -89,7 +89,7 @@ func TestOnePlatformOfMany(t *testing.T) {
 			_, n := connect(t)
 			r := load(t, n, b, LoadOptions{})
 			m := s.manifest(name)
-			want := ImageReport{Name: name, Target: s.added[name].Digest, Image: m.Config.Digest, Status: Loaded, Verdict: Ready, Pinned: true}
+			want := ImageReport{Name: name, Target: s.added[name].Digest, Image: m.Config.Digest, Status: Loaded, CRI: Ready, Pinned: true}
 			blobs := 4 // index, manifest, config, layer
 			if kind == "flat" {
 				want.Target, blobs = m.Digest, 3
@@ -214,7 +214,7 @@ func TestArtifactIsStored(t *testing.T) {
 	name := s.keep(a, err)
 	b := s.bundle(name)
 	r := load(t, n, b, LoadOptions{DiscardLayers: true})
-	if i := r.Images[0]; i.Status != Loaded || i.Verdict != NotAsked {
+	if i := r.Images[0]; i.Status != Loaded || i.CRI != NotAsked {
 		t.Errorf("report: %+v", i)
 	}
 	n.collect(t)
@@ -233,7 +233,7 @@ func TestWithoutCRI(t *testing.T) {
 	s := newShelf(t)
 	b := s.bundle(s.calico(0)...)
 	r := load(t, n, b, LoadOptions{})
-	if r.Server.CRI != CRIAbsent || len(r.Warnings) != 1 || r.Warnings[0].Kind != WarnUnverified || r.Images[0].Verdict != NotAsked {
+	if r.Server.CRI != CRIAbsent || len(r.Warnings) != 1 || r.Warnings[0].Kind != WarnUnverified || r.Images[0].CRI != NotAsked {
 		t.Errorf("report: %+v", r)
 	}
 	n.collect(t)

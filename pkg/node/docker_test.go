@@ -61,7 +61,7 @@ func TestDockerArchiveRuns(t *testing.T) {
 	defer b.Close()
 	load(t, n, s.bundle(s.pause()), LoadOptions{})
 	r := load(t, n, b, LoadOptions{})
-	if i := r.Images[0]; i.Name != name || i.Status != Loaded || i.Verdict != Ready || i.Image != s.manifest(name).Config.Digest {
+	if i := r.Images[0]; i.Name != name || i.Status != Loaded || i.CRI != Ready || i.Image != s.manifest(name).Config.Digest {
 		t.Errorf("report: %+v", i)
 	}
 	if r := load(t, n, b, LoadOptions{}); !r.UpToDate() {

@@ -36,7 +36,7 @@ func (n *Node) LoadForeign(ctx context.Context, s *archive.ForeignStream, o Load
 	defer func() {
 		err = tx.finish(ctx, err, err != nil && (ctx.Err() != nil || cutShort(err)))
 	}()
-	in := &intake{node: n, stream: s, opts: o, came: map[digest.Digest]int64{}, buf: make([]byte, ingestChunk)}
+	in := &intake{node: n, stream: s, opts: o, sent: map[digest.Digest]int64{}, buf: make([]byte, ingestChunk)}
 	if err := in.all(lctx); err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (n *Node) LoadForeign(ctx context.Context, s *archive.ForeignStream, o Load
 		return nil, err
 	}
 	l := n.newLoader(foreignBundle{streamBundle{b}}, o)
-	l.came = in.came
+	l.sent = in.sent
 	r, err := l.load(ctx)
 	return r, n.withBase(ctx, err, b)
 }
@@ -64,7 +64,7 @@ type intake struct {
 	node   *Node
 	stream *archive.ForeignStream
 	opts   LoadOptions
-	came   map[digest.Digest]int64 // bytes sent of each blob
+	sent   map[digest.Digest]int64 // bytes sent of each blob
 	buf    []byte
 }
 
@@ -145,7 +145,7 @@ func (in *intake) send(ctx context.Context, b *archive.ForeignBlob) (there bool,
 	}
 	switch {
 	case err == nil || errdefs.IsAlreadyExists(err):
-		in.came[b.Sum()] = sent
+		in.sent[b.Sum()] = sent
 		return false, nil
 	case failed.Err() == nil:
 		err = in.node.asNoSpace(err, in.node.contentRoot, b.Size-st.Offset-sent)

@@ -36,7 +36,7 @@ func TestForeignStreamRuns(t *testing.T) {
 				o := LoadOptions{DiscardLayers: discard}
 				r, err := loadAny(t.Context(), t, n, bytes.NewReader(raw), o)
 				must(t, err)
-				if i := r.Images[0]; i.Name != name || i.Status != Loaded || i.Verdict != Ready || !i.Pinned || i.Image != s.manifest(name).Config.Digest {
+				if i := r.Images[0]; i.Name != name || i.Status != Loaded || i.CRI != Ready || !i.Pinned || i.Image != s.manifest(name).Config.Digest {
 					t.Errorf("report: %+v", i)
 				}
 				if r.Ingested == 0 || r.Skipped != 0 || r.Layers == 0 {

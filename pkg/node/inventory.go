@@ -11,21 +11,21 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// inventory is what a node holds of the things a bundle asks for.
+// inventory is what a node has of the images of a bundle.
 type inventory struct {
 	records map[string]images.Image
-	labels  map[digest.Digest]map[string]string // of each blob there; the key alone says it is there
+	labels  map[digest.Digest]map[string]string // of each blob that is there
 	chains  map[digest.Digest]bool              // committed snapshots
-	came    map[digest.Digest]int64             // sent by this load before it looked
+	sent    map[digest.Digest]int64             // bytes of blobs that this load sent before
 }
 
-// has tells whether the node holds the blob.
+// has reports whether the node has the blob.
 func (inv *inventory) has(d digest.Digest) bool {
 	_, ok := inv.labels[d]
 	return ok
 }
 
-// takeInventory asks containerd in three calls, however many images there are.
+// takeInventory reads the inventory with three calls, whatever the number of images.
 func (n *Node) takeInventory(ctx context.Context, imgs []*image) (*inventory, error) {
 	wanted, chains := wants(imgs)
 	inv := &inventory{
@@ -59,11 +59,11 @@ func (n *Node) takeInventory(ctx context.Context, imgs []*image) (*inventory, er
 	return inv, nil
 }
 
-// wants collects the blobs and the chains of the images.
+// wants returns the blobs and the chains of the images.
 func wants(imgs []*image) (blobs, chains map[digest.Digest]bool) {
 	blobs, chains = map[digest.Digest]bool{}, map[digest.Digest]bool{}
 	for _, img := range imgs {
-		for _, d := range img.documents {
+		for _, d := range img.manifests {
 			blobs[d.Digest] = true
 		}
 		blobs[img.config.Digest] = true
@@ -75,11 +75,10 @@ func wants(imgs []*image) (blobs, chains map[digest.Digest]bool) {
 	return blobs, chains
 }
 
-// Holdings lists the digests of the blobs in the node's content store, sorted:
-// those that the namespace of the node can use, complete ones only. A bundle made
-// against the list leaves them out. Layers that are there only unpacked are not
-// in it, as another image may need them on top of another layer.
-func (n *Node) Holdings(ctx context.Context) ([]digest.Digest, error) {
+// Blobs lists the digests of the complete blobs that the node's content store has in its
+// namespace, sorted. A bundle made against the list omits them. Layers that are there only
+// unpacked are not listed, as another image may need them on top of other layers.
+func (n *Node) Blobs(ctx context.Context) ([]digest.Digest, error) {
 	var all []digest.Digest
 	if err := n.content.Walk(n.in(ctx), func(info content.Info) error {
 		all = append(all, info.Digest)

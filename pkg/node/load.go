@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"strings"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
@@ -66,7 +65,7 @@ type loader struct {
 	decoder decoder
 	opts    LoadOptions
 	stream  *arrivals               // nil for a bundle that can be read anywhere
-	came    map[digest.Digest]int64 // bytes that a foreign stream has brought, of each blob
+	sent    map[digest.Digest]int64 // bytes of each blob that a foreign stream has brought
 	local   bool                    // unpack in this process
 	rebase  bool                    // and the layers of one image side by side
 	visible bool                    // names are there, or are being made
@@ -107,7 +106,7 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	n.warn(ctx, report, inv, l)
-	return report, report.verdict()
+	return report, report.err()
 }
 
 // confirm is a load with nothing to do. A load that was killed when its names were there
@@ -121,7 +120,7 @@ func (l *loader) confirm(ctx context.Context, imgs []*image, report *Report) err
 	if err := l.node.dropLeftovers(ctx, l.bundle.Digest()); err != nil {
 		return err
 	}
-	return l.node.prove(ctx, imgs, report, true, l.pins())
+	return l.node.verify(ctx, imgs, report, verifyOptions{wait: true, pinned: l.pins()})
 }
 
 // newLoader decides how layers are unpacked.
@@ -152,7 +151,7 @@ func (l *loader) plan(ctx context.Context, imgs []*image) (*plan, *inventory, er
 
 // newReport counts what a stream has brought as sent, and not as found.
 func (l *loader) newReport(p *plan, inv *inventory) *Report {
-	inv.came = l.came
+	inv.sent = l.sent
 	return l.node.newReport(l.bundle.Digest(), p, inv)
 }
 
@@ -188,7 +187,7 @@ func (l *loader) bring(ctx context.Context, imgs []*image) (_ *Report, err error
 	if err := l.node.writeRecords(lctx, p.images); err != nil {
 		return nil, err
 	}
-	return report, l.node.prove(ctx, imgs, report, true, l.pins())
+	return report, l.node.verify(ctx, imgs, report, verifyOptions{wait: true, pinned: l.pins()})
 }
 
 // work brings blobs and snapshots and makes them safe on disk.
@@ -311,13 +310,4 @@ func (l *loader) progress(n int64) {
 // pins tells whether the CRI plugin will show the images as pinned.
 func (l *loader) pins() bool {
 	return !l.opts.NoPin && keepsPins(l.node.server.Version)
-}
-
-// verdict is the error of a finished load or check.
-func (r *Report) verdict() error {
-	missing := r.Missing()
-	if len(missing) == 0 {
-		return nil
-	}
-	return fmt.Errorf("the kubelet would not find %s: %w", strings.Join(missing, ", "), ErrIncomplete)
 }

@@ -69,7 +69,7 @@ func TestLoadedImageRuns(t *testing.T) {
 			way.set(n)
 			r := load(t, n, b, LoadOptions{})
 			for _, i := range r.Images {
-				if i.Status != Loaded || i.Verdict != Ready || !i.Pinned {
+				if i.Status != Loaded || i.CRI != Ready || !i.Pinned {
 					t.Errorf("report: %+v", i)
 				}
 			}
@@ -132,7 +132,7 @@ func TestSharedLayersAreUnpackedOnce(t *testing.T) {
 			blobs[l.Digest] = l.Size
 		}
 		img := image{config: m.Config}
-		raw, err := readDocument(s.bundle(names...), m.Config.Digest)
+		raw, err := readMetadata(s.bundle(names...), m.Config.Digest)
 		must(t, err)
 		must(t, img.addLayers(raw, m.Layers))
 		for _, l := range img.layers {
@@ -261,7 +261,7 @@ func TestMovedTagIsReported(t *testing.T) {
 	r := load(t, n, second, LoadOptions{})
 	got := r.Images[0]
 	want := ImageReport{Name: name, Target: s.added[name].Digest, Image: s.manifest(name).Config.Digest,
-		Status: Moved, Was: was, Verdict: Ready, Pinned: true}
+		Status: Moved, Was: was, CRI: Ready, Pinned: true}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("report (-want +got):\n%s", d)
 	}

@@ -42,7 +42,7 @@ func (n *Node) pinnedNames(t *testing.T) (names []string) {
 // shown waits until the CRI plugin shows the image as pinned or not.
 func shown(t *testing.T, machine *nodetest.Node, name string, want bool) {
 	t.Helper()
-	for deadline := time.Now().Add(proveTimeout); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(verifyTimeout); ; time.Sleep(10 * time.Millisecond) {
 		resp, err := machine.Images().ImageStatus(t.Context(), &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: name}})
 		must(t, err)
 		if resp.Image != nil && resp.Image.Pinned == want {
@@ -177,7 +177,7 @@ func TestSucceeded(t *testing.T) {
 	}
 }
 
-func TestHoldings(t *testing.T) {
+func TestBlobs(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
 	name := s.simple("acme/a", "v1", 1)
@@ -192,7 +192,7 @@ func TestHoldings(t *testing.T) {
 		want = append(want, blob.Digest)
 	}
 	slices.Sort(want)
-	got, err := n.Holdings(t.Context())
+	got, err := n.Blobs(t.Context())
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("holdings, %v (-want +got):\n%s", err, d)
 	}

@@ -12,8 +12,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Labels of containerd that keep things from its garbage collection
-// (docs/garbage-collection.md) and tell where a blob came from.
+// Labels by which containerd's garbage collection follows references
+// (docs/garbage-collection.md), and which record where a blob came from.
 const (
 	labelConfigRef    = "containerd.io/gc.ref.content.config"
 	labelLayerRef     = "containerd.io/gc.ref.content.l."
@@ -23,36 +23,36 @@ const (
 	labelSource       = "containerd.io/distribution.source."
 )
 
-// maxLabel is what containerd takes for one label, key and value (pkg/labels).
+// maxLabel limits one label, key and value together (pkg/labels of containerd).
 const maxLabel = 4096
 
-// planOptions are the wishes a plan depends on.
+// planOptions are the options of a load that its plan depends on.
 type planOptions struct {
 	snapshotter string
-	discard     bool              // keep no layer blobs
+	discard     bool              // do not keep the blobs of layers
 	labels      map[string]string // of every image record
 }
 
 // plan is what the node lacks of a bundle.
 type plan struct {
 	blobs   []*blobWork     // to write or to label
-	unpacks []*unpackWork   // to unpack; parents before children
-	images  []*imagePlan    // one for each image, in the bundle's order
-	unkept  []digest.Digest // layers that should be kept, but are nowhere except unpacked
+	unpacks []*unpackWork   // snapshots to create; parents before children
+	images  []*imagePlan    // one per image, in the bundle's order
+	unkept  []digest.Digest // layers to keep that neither side has, except unpacked
 }
 
-// blobWork is one blob to bring into the content store.
+// blobWork is one blob to write into the content store, or to label there.
 type blobWork struct {
 	desc   ocispec.Descriptor
-	labels map[string]string // to set; for a blob that is there only the missing ones
-	there  bool
+	labels map[string]string // to set; only the missing ones of a blob that is there
+	there  bool              // the node has the blob
 }
 
-// unpackWork is one snapshot to make.
+// unpackWork is one snapshot to create.
 type unpackWork struct {
 	layer
-	parent *unpackWork // nil when the parent is there already, or there is none
-	image  string      // a name for messages
+	parent *unpackWork // nil when the parent exists already, or there is none
+	image  string      // a name of the image, for messages
 }
 
 // imagePlan is what one image lacks.
@@ -61,38 +61,38 @@ type imagePlan struct {
 	records  []record
 	content  bool            // blobs or labels are missing
 	rootfs   bool            // snapshots are missing
-	retained []digest.Digest // blobs that are there and that the image needs
+	retained []digest.Digest // blobs that the image needs and the node has
 }
 
-// record is one image record to make or to change.
+// record is one image record and what to do with it.
 type record struct {
-	image   images.Image
-	verdict recordVerdict
-	was     digest.Digest // the target before, when it moves
+	image  images.Image
+	action recordAction
+	was    digest.Digest // the target before, for recordMove
 }
 
-// recordVerdict says what a record needs.
-type recordVerdict int
+// recordAction is what to do with a record.
+type recordAction int
 
 const (
-	recordRight   recordVerdict = iota // nothing
-	recordRelabel                      // labels only
-	recordCreate                       // it is not there
-	recordMove                         // it means something else
+	recordKeep    recordAction = iota // nothing
+	recordRelabel                     // set labels
+	recordCreate                      // it does not exist
+	recordMove                        // change the target
 )
 
-// empty tells whether there is nothing to do.
+// empty reports whether there is nothing to do.
 func (p *plan) empty() bool {
 	return !slices.ContainsFunc(p.images, (*imagePlan).lacks)
 }
 
-// lacks tells whether anything of the image is to be done.
+// lacks reports whether there is anything to do for the image.
 func (ip *imagePlan) lacks() bool {
 	return ip.content || ip.rootfs ||
-		slices.ContainsFunc(ip.records, func(r record) bool { return r.verdict != recordRight })
+		slices.ContainsFunc(ip.records, func(r record) bool { return r.action != recordKeep })
 }
 
-// planner collects the work of all images; each blob and chain once.
+// planner collects the work for all images, each blob and chain once.
 type planner struct {
 	inv      *inventory
 	inBundle func(digest.Digest) bool
@@ -100,12 +100,12 @@ type planner struct {
 	blobs    map[digest.Digest]*blobWork
 	unpacks  map[digest.Digest]*unpackWork
 	sources  map[digest.Digest]map[string][]string // blob → host → repositories
-	lacking  []digest.Digest
+	missing  []digest.Digest                       // neither in the bundle nor on the node
 	plan     plan
 }
 
-// newPlan compares the images with the inventory. It is a pure function. The
-// blobs that neither side has come together in a [*MissingError].
+// newPlan compares the images with the inventory. It is a pure function. Blobs that
+// neither side has are returned in one [*MissingError].
 func newPlan(imgs []*image, inv *inventory, inBundle func(digest.Digest) bool, o planOptions) (*plan, error) {
 	p := &planner{
 		inv: inv, inBundle: inBundle, opts: o,
@@ -116,8 +116,8 @@ func newPlan(imgs []*image, inv *inventory, inBundle func(digest.Digest) bool, o
 	for _, img := range imgs {
 		p.addImage(img)
 	}
-	if len(p.lacking) > 0 {
-		return nil, &MissingError{Digests: p.lacking}
+	if len(p.missing) > 0 {
+		return nil, &MissingError{Digests: p.missing}
 	}
 	for _, w := range p.plan.blobs {
 		if !w.there {
@@ -136,14 +136,14 @@ func (p *planner) addImage(img *image) {
 		config[labelSnapshotRef+p.opts.snapshotter] = top.String()
 	}
 	p.addBlob(ip, img.config, config)
-	for i, d := range slices.Backward(img.documents) {
+	for i, d := range slices.Backward(img.manifests) {
 		have := p.inv.labels[d.Digest]
 		want := map[string]string{}
-		if i == len(img.documents)-1 {
+		if i == len(img.manifests)-1 {
 			want[labelConfigRef] = img.config.Digest.String()
 			addRefs(want, have, labelLayerRef, layers)
 		} else {
-			addRefs(want, have, labelManifestRef, []digest.Digest{img.documents[i+1].Digest})
+			addRefs(want, have, labelManifestRef, []digest.Digest{img.manifests[i+1].Digest})
 		}
 		p.addBlob(ip, d, want)
 	}
@@ -151,8 +151,8 @@ func (p *planner) addImage(img *image) {
 	p.plan.images = append(p.plan.images, ip)
 }
 
-// addLayers plans blobs and snapshots of the layers and returns the digests
-// that the manifest shall keep alive.
+// addLayers plans the blobs and snapshots of the layers and returns the digests that the
+// manifest has to refer to.
 func (p *planner) addLayers(ip *imagePlan) []digest.Digest {
 	var kept []digest.Digest
 	for i, l := range ip.layers {
@@ -166,17 +166,17 @@ func (p *planner) addLayers(ip *imagePlan) []digest.Digest {
 		}
 		if keep {
 			labels := map[string]string{}
-			if l.diff != "" {
-				labels[labelUncompressed] = l.diff.String()
+			if l.diffID != "" {
+				labels[labelUncompressed] = l.diffID.String()
 			}
 			p.addBlob(ip, l.Descriptor, labels)
 			kept = append(kept, l.Digest)
 		}
 		if p.inv.chains[l.chain] || p.inv.chains[ip.top()] {
-			continue // a snapshot without its blob runs, too
+			continue // a pod needs only the snapshot, not the blob
 		}
 		if !here && !there {
-			p.lack(l.Digest)
+			p.addMissing(l.Digest)
 			continue
 		}
 		if ip.artifact {
@@ -204,7 +204,7 @@ func (p *planner) addBlob(ip *imagePlan, d ocispec.Descriptor, labels map[string
 	p.addSource(d.Digest, ip.names)
 	have, there := p.inv.labels[d.Digest]
 	if !there && !p.inBundle(d.Digest) {
-		p.lack(d.Digest)
+		p.addMissing(d.Digest)
 		return
 	}
 	if there {
@@ -224,15 +224,15 @@ func (p *planner) addBlob(ip *imagePlan, d ocispec.Descriptor, labels map[string
 	maps.Copy(w.labels, labels)
 }
 
-// lack notes a blob that nobody has.
-func (p *planner) lack(d digest.Digest) {
-	if !slices.Contains(p.lacking, d) {
-		p.lacking = append(p.lacking, d)
+// addMissing records a blob that neither side has.
+func (p *planner) addMissing(d digest.Digest) {
+	if !slices.Contains(p.missing, d) {
+		p.missing = append(p.missing, d)
 	}
 }
 
-// addRefs adds to want the labels by which a parent keeps its children. Numbers
-// that the blob uses already for other children are left to them.
+// addRefs adds to want the labels that refer from a parent to its children. It skips
+// numbers under which the parent already refers to other children.
 func addRefs(want, have map[string]string, prefix string, children []digest.Digest) {
 	kept := map[string]bool{}
 	for k, v := range have {
@@ -255,7 +255,7 @@ func addRefs(want, have map[string]string, prefix string, children []digest.Dige
 	}
 }
 
-// addSource notes the repositories a blob belongs to.
+// addSource records the repositories of a blob.
 func (p *planner) addSource(d digest.Digest, names []string) {
 	hosts := p.sources[d]
 	if hosts == nil {
@@ -274,8 +274,8 @@ func (p *planner) addSource(d digest.Digest, names []string) {
 	}
 }
 
-// sourceLabels writes the repositories as the CRI plugin's pull does, one label
-// a host; what does not fit into a label is left out.
+// sourceLabels returns the repositories as the CRI plugin's pull records them, one label
+// per host. Repositories that do not fit into the label are dropped.
 func sourceLabels(hosts map[string][]string) map[string]string {
 	labels := map[string]string{}
 	for host, repos := range hosts {

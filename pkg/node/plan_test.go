@@ -25,10 +25,10 @@ func descOf(name string) ocispec.Descriptor {
 func twoLayers(names ...string) *image {
 	return &image{
 		names: names, target: descOf("index"), config: descOf("config"),
-		documents: []ocispec.Descriptor{descOf("index"), descOf("manifest")},
+		manifests: []ocispec.Descriptor{descOf("index"), descOf("manifest")},
 		layers: []layer{
-			{Descriptor: descOf("a"), diff: dg("diff a"), chain: dg("chain a")},
-			{Descriptor: descOf("b"), diff: dg("diff b"), chain: dg("chain b"), parent: dg("chain a")},
+			{Descriptor: descOf("a"), diffID: dg("diff a"), chain: dg("chain a")},
+			{Descriptor: descOf("b"), diffID: dg("diff b"), chain: dg("chain b"), parent: dg("chain a")},
 		},
 	}
 }
@@ -75,8 +75,8 @@ func (p *plan) summary() []string {
 	}
 	for _, ip := range p.images {
 		for _, r := range ip.records {
-			if r.verdict != recordRight {
-				lines = append(lines, fmt.Sprintf("record %d %.20s", r.verdict, r.image.Name))
+			if r.action != recordKeep {
+				lines = append(lines, fmt.Sprintf("record %d %.20s", r.action, r.image.Name))
 			}
 		}
 	}

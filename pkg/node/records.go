@@ -13,22 +13,21 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Labels of an image record. The first two are the CRI plugin's: without the
-// second the kubelet's garbage collection may remove the image when the disk
-// fills up. The third is ours: the bundle that last pinned the record.
+// LabelBundle is the label of image records that a load created or confirmed. Its value is
+// the digest of the bundle that did so last.
+const LabelBundle = "dev.stowage.bundle"
+
+// Labels of the CRI plugin on image records. Without labelPinned the kubelet's garbage
+// collection may remove the image when the disk fills up.
 const (
 	labelManaged = "io.cri-containerd.image"
 	labelPinned  = "io.cri-containerd.pinned"
 
 	managed = "managed"
 	pinned  = "pinned"
-
-	// LabelBundle marks the image records of a load; its value is the digest of
-	// the bundle that brought or confirmed them last.
-	LabelBundle = "dev.stowage.bundle"
 )
 
-// recordLabels are the labels that a load wants on every record.
+// recordLabels returns the labels that a load sets on every record.
 func recordLabels(bundle digest.Digest, pin bool) map[string]string {
 	labels := map[string]string{labelManaged: managed, LabelBundle: bundle.String()}
 	if pin {
@@ -37,16 +36,16 @@ func recordLabels(bundle digest.Digest, pin bool) map[string]string {
 	return labels
 }
 
-// addRecords plans the records of an image in the order in which they are made:
-// the image id, which CRI links the names to, then digests, then tags.
+// addRecords plans the records of an image in the order in which they are created: the
+// image ID, to which the CRI plugin links the names, then digests, then tags.
 func (p *planner) addRecords(ip *imagePlan) {
 	for _, name := range ip.recordNames() {
 		ip.records = append(ip.records, p.planRecord(ip, name))
 	}
 }
 
-// recordNames are the names of the records of an image, in the order in which
-// they are made.
+// recordNames returns the names of the records of an image, in the order in which they
+// are created.
 func (img *image) recordNames() []string {
 	var names []string
 	if !img.artifact {
@@ -65,7 +64,7 @@ func (img *image) recordNames() []string {
 	return names
 }
 
-// byDigest is the name under which a reference by digest finds the image.
+// byDigest returns the name under which a reference by digest finds the image.
 func byDigest(name string, target digest.Digest) string {
 	ref, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
@@ -74,9 +73,9 @@ func byDigest(name string, target digest.Digest) string {
 	return reference.TrimNamed(ref).String() + "@" + target.String()
 }
 
-// planRecord compares one record with what is there. The record of an image id
-// may keep another target: several indexes can lead to one config. A pin that
-// something else has set stays its own: without our label no unpin takes it away.
+// planRecord compares one record with what is there. The record of an image ID may keep
+// another target: several indexes can lead to the same config. A record that something
+// else has pinned does not get LabelBundle, so that [Node.Unpin] leaves its pin alone.
 func (p *planner) planRecord(ip *imagePlan, name string) record {
 	r := record{image: images.Image{Name: name, Target: ip.target, Labels: p.opts.labels}}
 	old, there := p.inv.records[name]
@@ -86,16 +85,16 @@ func (p *planner) planRecord(ip *imagePlan, name string) record {
 	}
 	switch {
 	case !there:
-		r.verdict = recordCreate
+		r.action = recordCreate
 	case old.Target.Digest != ip.target.Digest && name != ip.config.Digest.String():
-		r.verdict, r.was = recordMove, old.Target.Digest
+		r.action, r.was = recordMove, old.Target.Digest
 	case !includes(old.Labels, r.image.Labels):
-		r.verdict = recordRelabel
+		r.action = recordRelabel
 	}
 	return r
 }
 
-// includes tells whether all pairs of want are in have.
+// includes reports whether have contains all pairs of want.
 func includes(have, want map[string]string) bool {
 	for k, v := range want {
 		if have[k] != v {
@@ -105,11 +104,10 @@ func includes(have, want map[string]string) bool {
 	return true
 }
 
-// recordJobs is how many images get their records at once.
+// recordJobs is for how many images records are written at once.
 const recordJobs = 4
 
-// writeRecords brings the records of images into containerd, those of each image in
-// their order.
+// writeRecords writes the records of images into containerd, those of each image in order.
 func (n *Node) writeRecords(ctx context.Context, images []*imagePlan) error {
 	eg, ctx := errgroup.WithContext(ctx)
 	eg.SetLimit(recordJobs)
@@ -126,14 +124,14 @@ func (n *Node) writeRecords(ctx context.Context, images []*imagePlan) error {
 	return eg.Wait()
 }
 
-// writeRecord brings one record into containerd. Another loader or the kubelet
-// may have made or removed it in the meantime; both are taken as they are.
+// writeRecord writes one record into containerd. Another loader or the kubelet may have
+// created or deleted it meanwhile; neither is an error.
 func (n *Node) writeRecord(ctx context.Context, r record) error {
-	if r.verdict == recordRight {
+	if r.action == recordKeep {
 		return nil
 	}
 	var err error
-	if r.verdict == recordCreate {
+	if r.action == recordCreate {
 		if _, err = n.images.Create(ctx, r.image); err == nil {
 			return nil
 		}
@@ -145,7 +143,7 @@ func (n *Node) writeRecord(ctx context.Context, r record) error {
 	for _, k := range slices.Sorted(maps.Keys(r.image.Labels)) {
 		fields = append(fields, "labels."+k)
 	}
-	if r.verdict != recordRelabel {
+	if r.action != recordRelabel {
 		fields = append(fields, "target")
 	}
 	if _, err = n.images.Update(ctx, r.image, fields...); errdefs.IsNotFound(err) {

@@ -18,7 +18,7 @@ import (
 // not what the config says never gets there.
 func (u *unpack) fillRemotely(ctx context.Context, mounts []mount.Mount) (digest.Digest, error) {
 	measured, err := u.measure(ctx)
-	if err != nil || measured != u.diff {
+	if err != nil || measured != u.diffID {
 		return measured, err
 	}
 	desc := ocispec.Descriptor{MediaType: u.MediaType, Digest: u.Digest, Size: u.Size}

@@ -1,22 +1,24 @@
 package node
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// CRI says how far a node can prove what it has to the kubelet.
+// CRI says whether there is a CRI plugin that can verify a load.
 type CRI string
 
-// The answers to "is there a CRI plugin to ask?".
+// The states of the CRI plugin.
 const (
-	CRIReady     CRI = "ready"     // yes
+	CRIReady     CRI = "ready"     // it serves the namespace
 	CRIAbsent    CRI = "absent"    // containerd runs without it, as Docker's does
-	CRIElsewhere CRI = "elsewhere" // the namespace is not the kubelet's
+	CRIElsewhere CRI = "elsewhere" // it serves another namespace than the one used
 )
 
-// Server is what is known of the containerd at the other end.
+// Server describes the containerd that a [Node] is connected to.
 type Server struct {
 	Address     string `json:"address"`
 	Version     string `json:"version"`
@@ -31,91 +33,100 @@ type Status string
 
 // The states of a name.
 const (
-	Loaded  Status = "loaded"  // made or completed by this load
-	Present Status = "present" // there already, at the right target
-	Moved   Status = "moved"   // was there with another target (Was)
-	Missing Status = "missing" // not there, or not complete (check only)
+	Loaded  Status = "loaded"  // created or completed by this load
+	Present Status = "present" // already there, with the right target
+	Moved   Status = "moved"   // already there, with another target (Was)
+	Missing Status = "missing" // not there, or not complete (only from a check)
 )
 
-// Verdict is what the CRI plugin says about a name.
-type Verdict string
+// CRIStatus is what the CRI plugin reports about a name.
+type CRIStatus string
 
-// The verdicts. Only Ready lets a pod start without a pull.
+// The answers of the CRI plugin. Only Ready lets a pod start without a pull.
 const (
-	Ready    Verdict = "ready"         // known, with the image id of the bundle
-	Unknown  Verdict = "unknown"       // not known
-	Differs  Verdict = "another image" // known, with another image id
-	NotAsked Verdict = "not asked"     // no CRI plugin, or nothing a pod could run
+	Ready    CRIStatus = "ready"         // known, with the image ID of the bundle
+	Unknown  CRIStatus = "unknown"       // not known
+	Differs  CRIStatus = "another image" // known, with another image ID
+	NotAsked CRIStatus = "not asked"     // no CRI plugin, or an artifact, which no pod can run
 )
 
-// Warning is something the user should know although the load went well.
+// Warning is something the user should know although the operation succeeded.
 type Warning struct {
 	Kind Kind   `json:"kind"`
-	Text string `json:"text"` // one sentence without the final stop
+	Text string `json:"text"` // one sentence without a full stop
 }
 
-// Kind tells warnings apart.
+// Kind is the kind of a [Warning].
 type Kind string
 
 // The kinds of warnings.
 const (
-	WarnNoPin      Kind = "no-pin"   // this containerd does not keep pinned images from the kubelet
-	WarnNoSandbox  Kind = "no-pause" // the sandbox image is nowhere
-	WarnUnverified Kind = "unproved" // there was no CRI plugin to ask
+	WarnNoPin      Kind = "no-pin"   // this containerd does not protect pinned images from the kubelet
+	WarnNoSandbox  Kind = "no-pause" // the sandbox image is neither on the node nor in the bundle
+	WarnUnverified Kind = "unproved" // there is no CRI plugin to ask
 	WarnRemote     Kind = "remote"   // containerd had to unpack
-	WarnUnpinned   Kind = "unpinned" // loaded with a pin that CRI does not show
-	WarnNoBlob     Kind = "no-blob"  // layers that are there only unpacked, and that the bundle leaves out
-	WarnAdvisory   Kind = "defect"   // this version of containerd has a known hole
-	WarnDisk       Kind = "disk"     // the kubelet will soon collect images
+	WarnUnpinned   Kind = "unpinned" // the CRI plugin does not show the pin of a loaded image
+	WarnNoBlob     Kind = "no-blob"  // the node has layers only unpacked, and the bundle omits them
+	WarnAdvisory   Kind = "defect"   // this version of containerd has a known vulnerability
+	WarnDisk       Kind = "disk"     // the kubelet will soon remove images
 	WarnSparse     Kind = "sparse"   // placed: old versions of the distribution do not import the index
 	WarnRestart    Kind = "restart"  // placed: old versions of the distribution import when they start
 )
 
-// Report is the outcome of a Load or a Check.
+// Report is the result of [Node.Load], [Node.LoadStream] or [Node.Check].
 type Report struct {
 	Bundle   digest.Digest `json:"bundle"`
 	Server   Server        `json:"server"`
-	Images   []ImageReport `json:"images"` // one for each name, in the bundle's order
+	Images   []ImageReport `json:"images"` // one per name, in the bundle's order
 	Warnings []Warning     `json:"warnings,omitempty"`
-	// Released are the names of earlier bundles of the same images that this load
-	// has unpinned: the kubelet may remove them when it needs the space.
+	// Released are the names of earlier bundles of the same images that this load has
+	// unpinned: the kubelet may remove them when it needs space.
 	Released []UnpinnedName `json:"released,omitempty"`
 
 	Ingested int64 `json:"bytesIngested"` // bytes sent to the content store
-	Skipped  int64 `json:"bytesSkipped"`  // bytes of blobs that were there already
+	Skipped  int64 `json:"bytesSkipped"`  // bytes of blobs that were already there
 	Unpacked int64 `json:"bytesUnpacked"` // bytes of layers, uncompressed
 	Layers   int   `json:"layersUnpacked"`
-	Shared   int   `json:"layersPresent"` // unpacked layers that were there already
+	Shared   int   `json:"layersPresent"` // unpacked layers that were already there
 }
 
-// ImageReport is the outcome for one name.
+// ImageReport is the result for one name.
 type ImageReport struct {
-	Name    string        `json:"name"`
-	Target  digest.Digest `json:"target"` // of the index or manifest
-	Image   digest.Digest `json:"image"`  // of the config: the image id of CRI
-	Status  Status        `json:"status"`
-	Was     digest.Digest `json:"was,omitempty"` // the target before, when it moved
-	Verdict Verdict       `json:"cri"`
-	Pinned  bool          `json:"pinned"` // as CRI shows it
+	Name   string        `json:"name"`
+	Target digest.Digest `json:"target"` // of the index or manifest
+	Image  digest.Digest `json:"image"`  // of the config: the image ID in CRI
+	Status Status        `json:"status"`
+	Was    digest.Digest `json:"was,omitempty"` // the target before, when it moved
+	CRI    CRIStatus     `json:"cri"`
+	Pinned bool          `json:"pinned"` // as the CRI plugin shows it
 }
 
-// UpToDate tells whether everything was there before.
+// UpToDate reports whether everything was there before.
 func (r *Report) UpToDate() bool {
 	return !slices.ContainsFunc(r.Images, func(i ImageReport) bool { return i.Status != Present })
 }
 
-// Missing lists the names a kubelet would not find.
+// Missing lists the names that the kubelet would not find.
 func (r *Report) Missing() []string {
 	var names []string
 	for _, i := range r.Images {
-		if i.Status == Missing || i.Verdict == Unknown || i.Verdict == Differs {
+		if i.Status == Missing || i.CRI == Unknown || i.CRI == Differs {
 			names = append(names, i.Name)
 		}
 	}
 	return names
 }
 
-// newReport opens the report of a plan: what was there and what will be made.
+// err returns an [ErrIncomplete] when the kubelet would not find every image.
+func (r *Report) err() error {
+	missing := r.Missing()
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the kubelet would not find %s: %w", strings.Join(missing, ", "), ErrIncomplete)
+}
+
+// newReport returns the report of a plan: what was there and what it will create.
 func (n *Node) newReport(bundle digest.Digest, p *plan, inv *inventory) *Report {
 	r := &Report{Bundle: bundle, Server: n.server}
 	blobs, chains := map[digest.Digest]bool{}, map[digest.Digest]bool{}
@@ -126,11 +137,11 @@ func (n *Node) newReport(bundle digest.Digest, p *plan, inv *inventory) *Report 
 		count := func(d digest.Digest, size int64) {
 			if inv.has(d) && !blobs[d] {
 				blobs[d] = true
-				r.Ingested += inv.came[d]
-				r.Skipped += size - inv.came[d]
+				r.Ingested += inv.sent[d]
+				r.Skipped += size - inv.sent[d]
 			}
 		}
-		for _, d := range ip.documents {
+		for _, d := range ip.manifests {
 			count(d.Digest, d.Size)
 		}
 		count(ip.config.Digest, ip.config.Size)
@@ -145,15 +156,15 @@ func (n *Node) newReport(bundle digest.Digest, p *plan, inv *inventory) *Report 
 	return r
 }
 
-// report tells what the plan means for one name. Labels alone do not count: an
-// image that a kubelet pulled and that is now pinned was there all the same.
+// report returns what the plan means for one name. Labels alone do not count: an image
+// that the kubelet had pulled was there, even if only this load pins it.
 func (ip *imagePlan) report(name string) ImageReport {
-	out := ImageReport{Name: name, Target: ip.target.Digest, Image: ip.config.Digest, Status: Present, Verdict: NotAsked}
+	out := ImageReport{Name: name, Target: ip.target.Digest, Image: ip.config.Digest, Status: Present, CRI: NotAsked}
 	if ip.content || ip.rootfs {
 		out.Status = Loaded
 	}
 	i := slices.IndexFunc(ip.records, func(r record) bool { return r.image.Name == name })
-	switch r := ip.records[i]; r.verdict {
+	switch r := ip.records[i]; r.action {
 	case recordCreate:
 		out.Status = Loaded
 	case recordMove:

@@ -20,7 +20,7 @@ import (
 	"stowage/pkg/archive"
 )
 
-// bundle is what a load needs of an [archive.Reader].
+// bundle is the part of [archive.Reader] that a load uses.
 type bundle interface {
 	Images() []archive.Image
 	Digest() digest.Digest
@@ -28,52 +28,52 @@ type bundle interface {
 	Open(digest.Digest) (*io.SectionReader, error)
 }
 
-// maxDocument bounds what is held of one index, manifest or config, in bytes.
-const maxDocument = 8 << 20
+// maxMetadata limits one index, manifest or config, which are held in memory, in bytes.
+const maxMetadata = 8 << 20
 
-// readDocument reads a small blob whole and checks it against its digest.
-func readDocument(b bundle, d digest.Digest) ([]byte, error) {
+// readMetadata reads an index, manifest or config and checks its digest.
+func readMetadata(b bundle, d digest.Digest) ([]byte, error) {
 	r, err := b.Open(d)
 	if err != nil {
 		return nil, err
 	}
-	if r.Size() > maxDocument {
-		return nil, fmt.Errorf("document %s has %d bytes, the limit is %d: %w", d, r.Size(), maxDocument, archive.ErrDamaged)
+	if r.Size() > maxMetadata {
+		return nil, fmt.Errorf("blob %s has %d bytes, the limit is %d: %w", d, r.Size(), maxMetadata, archive.ErrDamaged)
 	}
 	raw, err := io.ReadAll(r)
 	if err != nil {
-		return nil, fmt.Errorf("read document %s: %w", d, err)
+		return nil, fmt.Errorf("read blob %s: %w", d, err)
 	}
 	if got := d.Algorithm().FromBytes(raw); got != d {
-		return nil, fmt.Errorf("document %s has digest %s: %w", d, got, archive.ErrDamaged)
+		return nil, fmt.Errorf("blob %s has digest %s: %w", d, got, archive.ErrDamaged)
 	}
 	return raw, nil
 }
 
-// image is one target of a bundle as a node of one platform needs it.
+// image is one target of a bundle, as selected for the platform of a node.
 type image struct {
 	names     []string             // in the bundle's order
-	target    ocispec.Descriptor   // what the names mean
-	documents []ocispec.Descriptor // from the target down to the manifest
+	target    ocispec.Descriptor   // of the names
+	manifests []ocispec.Descriptor // from the target down: indexes, then the manifest
 	config    ocispec.Descriptor
 	layers    []layer // lowest first
-	artifact  bool    // no root file system: stored, never unpacked
+	artifact  bool    // has no root file system: stored, never unpacked
 }
 
 // layer is one layer of an image.
 type layer struct {
 	ocispec.Descriptor
-	diff   digest.Digest // of the uncompressed tar (OCI image spec, config.md, DiffID)
-	chain  digest.Digest // of this layer on top of those below (ChainID); the snapshot's name
-	parent digest.Digest // chain of the layer below, empty for the lowest
+	diffID digest.Digest // of the uncompressed tar (OCI image spec, config.md)
+	chain  digest.Digest // chain ID of this layer and those below; the name of the snapshot
+	parent digest.Digest // chain ID of the layer below, empty for the lowest
 }
 
-// selectImages resolves every name of the bundle for one platform. Nothing but
-// the bundle is read. Images come in the order of their first name; names of the
-// same target are one image. A flat bundle, where a name stands once for each
-// platform, gives the one that fits.
+// selectImages resolves every name of the bundle for one platform. It reads only the
+// bundle. Images are returned in the order of their first name; names with the same target
+// are one image. In a flat bundle, which has a name once per platform, it selects the one
+// that matches.
 //
-// All names without anything for the platform come in one [*PlatformError].
+// All names without an image for the platform are returned in one [*PlatformError].
 func selectImages(ctx context.Context, b bundle, platform string) ([]*image, error) {
 	spec, err := platforms.Parse(platform)
 	if err != nil {
@@ -110,23 +110,24 @@ func selectImages(ctx context.Context, b bundle, platform string) ([]*image, err
 	return order, nil
 }
 
-// resolve finds the manifest that containerd will take for the platform, with
-// containerd's own function: what CRI picks later must be what was loaded, also
-// from a sparse index. errdefs.ErrNotFound: the bundle has none that fits.
+// resolve finds the manifest that containerd will choose for the platform, with
+// containerd's own function: the CRI plugin must later choose the manifest that was
+// loaded, also from a sparse index. It returns errdefs.ErrNotFound when the bundle has
+// none for the platform.
 func resolve(ctx context.Context, b bundle, target ocispec.Descriptor, match platforms.MatchComparer) (*image, error) {
-	docs := &documents{bundle: b}
+	provider := &metadataProvider{bundle: b}
 	target = ocispec.Descriptor{MediaType: target.MediaType, Digest: target.Digest, Size: target.Size}
-	manifest, err := images.Manifest(ctx, docs, target, match)
+	manifest, err := images.Manifest(ctx, provider, target, match)
 	if err != nil {
 		return nil, err
 	}
 	img := &image{target: target, config: manifest.Config}
-	for _, d := range docs.read {
+	for _, d := range provider.read {
 		if images.IsIndexType(d.MediaType) || images.IsManifestType(d.MediaType) {
-			img.documents = append(img.documents, d)
+			img.manifests = append(img.manifests, d)
 		}
 	}
-	raw, err := readDocument(b, manifest.Config.Digest)
+	raw, err := readMetadata(b, manifest.Config.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +141,7 @@ func resolve(ctx context.Context, b bundle, target ocispec.Descriptor, match pla
 	return img, nil
 }
 
-// addLayers joins the layers of the manifest with the diffIDs of the config.
+// addLayers combines the layers of the manifest with the diffIDs of the config.
 func (img *image) addLayers(config []byte, layers []ocispec.Descriptor) error {
 	var parsed struct {
 		RootFS ocispec.RootFS `json:"rootfs"`
@@ -157,7 +158,7 @@ func (img *image) addLayers(config []byte, layers []ocispec.Descriptor) error {
 		return fmt.Errorf("config %s: %w: %w", img.config.Digest, err, archive.ErrDamaged)
 	}
 	if len(layers) != len(parsed.RootFS.DiffIDs) {
-		return fmt.Errorf("config %s names %d layers, the manifest %d: %w",
+		return fmt.Errorf("config %s lists %d layers, the manifest %d: %w",
 			img.config.Digest, len(parsed.RootFS.DiffIDs), len(layers), archive.ErrDamaged)
 	}
 	chains := identity.ChainIDs(slices.Clone(parsed.RootFS.DiffIDs))
@@ -168,7 +169,7 @@ func (img *image) addLayers(config []byte, layers []ocispec.Descriptor) error {
 		if strings.HasSuffix(d.MediaType, "+encrypted") {
 			return fmt.Errorf("layer %s: encrypted layers cannot be unpacked", d.Digest)
 		}
-		l := layer{Descriptor: d, diff: parsed.RootFS.DiffIDs[i], chain: chains[i]}
+		l := layer{Descriptor: d, diffID: parsed.RootFS.DiffIDs[i], chain: chains[i]}
 		if i > 0 {
 			l.parent = chains[i-1]
 		}
@@ -177,7 +178,7 @@ func (img *image) addLayers(config []byte, layers []ocispec.Descriptor) error {
 	return nil
 }
 
-// top is the chain of the whole root file system, empty when there is none.
+// top returns the chain ID of the complete root file system, "" if the image has none.
 func (img *image) top() digest.Digest {
 	if img.artifact || len(img.layers) == 0 {
 		return ""
@@ -185,28 +186,28 @@ func (img *image) top() digest.Digest {
 	return img.layers[len(img.layers)-1].chain
 }
 
-// documents shows a bundle to containerd's image functions, so that the choice
-// of a platform is containerd's own, and notes which documents they read.
-type documents struct {
+// metadataProvider lets containerd's image functions read the metadata of a bundle, and
+// records what they read.
+type metadataProvider struct {
 	bundle bundle
 	read   []ocispec.Descriptor
 }
 
 // ReaderAt implements [content.Provider].
-func (d *documents) ReaderAt(_ context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
-	if !d.bundle.Has(desc.Digest) {
+func (p *metadataProvider) ReaderAt(_ context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+	if !p.bundle.Has(desc.Digest) {
 		return nil, fmt.Errorf("blob %s: %w", desc.Digest, errdefs.ErrNotFound)
 	}
-	raw, err := readDocument(d.bundle, desc.Digest)
+	raw, err := readMetadata(p.bundle, desc.Digest)
 	if err != nil {
 		return nil, err
 	}
-	d.read = append(d.read, desc)
-	return document{bytes.NewReader(raw)}, nil
+	p.read = append(p.read, desc)
+	return memoryBlob{bytes.NewReader(raw)}, nil
 }
 
-// document is a blob in memory.
-type document struct{ *bytes.Reader }
+// memoryBlob is a blob in memory.
+type memoryBlob struct{ *bytes.Reader }
 
 // Close implements [content.ReaderAt].
-func (document) Close() error { return nil }
+func (memoryBlob) Close() error { return nil }

@@ -52,10 +52,10 @@ func (u *unpack) make(ctx context.Context) error {
 	}
 	got, err := u.fill(ctx, mounts)
 	switch {
-	case err == nil && got == u.diff:
+	case err == nil && got == u.diffID:
 		return nil
 	case err == nil:
-		err = fmt.Errorf("its uncompressed digest is %s, the config says %s: %w", got, u.diff, archive.ErrDamaged)
+		err = fmt.Errorf("its uncompressed digest is %s, the config says %s: %w", got, u.diffID, archive.ErrDamaged)
 	case errors.Is(err, errNeedsParent):
 		u.discard(ctx)
 		u.rebase, u.again = false, true

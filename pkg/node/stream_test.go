@@ -56,7 +56,7 @@ func TestStreamedImageRuns(t *testing.T) {
 					r, err := loadStream(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{DiscardLayers: discard})
 					must(t, err)
 					for _, i := range r.Images {
-						if i.Status != Loaded || i.Verdict != Ready || !i.Pinned {
+						if i.Status != Loaded || i.CRI != Ready || !i.Pinned {
 							t.Errorf("report: %+v", i)
 						}
 					}

@@ -14,20 +14,24 @@ import (
 )
 
 const (
-	// proveTimeout is how long the CRI plugin may take to hear of the new
-	// records: it follows containerd's events, one after the other.
-	proveTimeout = 30 * time.Second
-	// provePoll is the longest pause between two questions for one name.
-	provePoll = 200 * time.Millisecond
-	// proveJobs is how many names are asked for at once.
-	proveJobs = 4
+	// verifyTimeout is how long the CRI plugin may take to see the new records: it
+	// processes containerd's events one after the other.
+	verifyTimeout = 30 * time.Second
+	// verifyPoll is the longest pause between two requests for one name.
+	verifyPoll = 200 * time.Millisecond
+	// verifyJobs is how many names are requested at once.
+	verifyJobs = 4
 )
 
-// prove asks the CRI plugin for each name and, for tags, for the reference by
-// digest, as the kubelet does before it decides to pull. With wait it asks again
-// until the plugin knows the image under the right id, pinned if that is wanted,
-// or proveTimeout has passed. The answers go into the report.
-func (n *Node) prove(ctx context.Context, imgs []*image, r *Report, wait, pin bool) error {
+// verifyOptions say what [Node.verify] waits for. The zero value asks once.
+type verifyOptions struct {
+	wait   bool // until the CRI plugin has each image, at most verifyTimeout
+	pinned bool // and shows it as pinned
+}
+
+// verify asks the CRI plugin for each name and, for tags, for the reference by digest, as
+// the kubelet does before it decides to pull. The answers go into the report.
+func (n *Node) verify(ctx context.Context, imgs []*image, r *Report, o verifyOptions) error {
 	if n.criImages == nil {
 		return nil
 	}
@@ -38,10 +42,10 @@ func (n *Node) prove(ctx context.Context, imgs []*image, r *Report, wait, pin bo
 		}
 	}
 	eg, ctx := errgroup.WithContext(ctx)
-	eg.SetLimit(proveJobs)
+	eg.SetLimit(verifyJobs)
 	deadline := time.Now()
-	if wait {
-		deadline = deadline.Add(proveTimeout)
+	if o.wait {
+		deadline = deadline.Add(verifyTimeout)
 	}
 	for i := range r.Images {
 		out := &r.Images[i]
@@ -54,13 +58,13 @@ func (n *Node) prove(ctx context.Context, imgs []*image, r *Report, wait, pin bo
 			if d := byDigest(out.Name, img.target.Digest); d != out.Name {
 				refs = append(refs, d)
 			}
-			for _, ref := range slices.Backward(refs) { // the name's own answer stays
-				verdict, pinned, err := n.ask(ctx, ref, img.config.Digest, deadline, pin)
+			for _, ref := range slices.Backward(refs) { // the name last: its Pinned stays
+				status, pinned, err := n.imageStatus(ctx, ref, img.config.Digest, deadline, o.pinned)
 				if err != nil {
 					return err
 				}
-				if out.Verdict == NotAsked || verdict != Ready {
-					out.Verdict = verdict
+				if out.CRI == NotAsked || status != Ready {
+					out.CRI = status
 				}
 				out.Pinned = pinned
 			}
@@ -70,33 +74,35 @@ func (n *Node) prove(ctx context.Context, imgs []*image, r *Report, wait, pin bo
 	return eg.Wait()
 }
 
-// ask asks for one reference until the answer is good or the deadline passes.
-func (n *Node) ask(ctx context.Context, ref string, id digest.Digest, deadline time.Time, pin bool) (Verdict, bool, error) {
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, provePoll) {
+// imageStatus asks for one reference until the CRI plugin has it with the image ID, pinned
+// if that is wanted, or the deadline has passed.
+func (n *Node) imageStatus(ctx context.Context, ref string, id digest.Digest, deadline time.Time, wantPin bool) (CRIStatus, bool, error) {
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, verifyPoll) {
 		resp, err := n.criImages.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: ref}})
-		// A containerd that has just started says for a while that it is not ready: 2.x
-		// by a code of its own, 1.x without any (internal/cri/instrument/instrumented_service.go
-		// and pkg/cri/server/instrumented_service.go there).
+		// A CRI plugin that has just started reports for a while that it is not ready:
+		// 2.x as Unavailable, 1.x without a code, so as Unknown
+		// (internal/cri/instrument/instrumented_service.go, before that
+		// pkg/cri/server/instrumented_service.go).
 		code := status.Code(err)
 		early := (code == codes.Unavailable || code == codes.Unknown) && time.Now().Before(deadline)
 		if err != nil && !early {
 			return Unknown, false, fmt.Errorf("ask the CRI plugin for %s: %w", ref, err)
 		}
-		verdict := Unknown
+		found := Unknown
 		switch {
 		case resp.GetImage() == nil:
 		case resp.Image.Id != id.String():
-			verdict = Differs
+			found = Differs
 		default:
-			verdict = Ready
+			found = Ready
 		}
 		pinned := resp.GetImage().GetPinned()
-		if verdict == Ready && (pinned || !pin) || !time.Now().Before(deadline) {
-			return verdict, pinned, nil
+		if found == Ready && (pinned || !wantPin) || !time.Now().Before(deadline) {
+			return found, pinned, nil
 		}
 		select {
 		case <-ctx.Done():
-			return verdict, pinned, ctx.Err()
+			return found, pinned, ctx.Err()
 		case <-time.After(pause):
 		}
 	}

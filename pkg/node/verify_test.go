@@ -36,20 +36,20 @@ func TestProveWaitsForThePlugin(t *testing.T) {
 		code  codes.Code
 		early int
 		wait  time.Duration
-		want  Verdict
+		want  CRIStatus
 		fails bool
 	}{
 		{"ready", codes.Unavailable, 0, 0, Ready, false},
-		{"not yet", codes.Unavailable, 3, proveTimeout, Ready, false},
-		{"not yet, in the words of 1.x", codes.Unknown, 3, proveTimeout, Ready, false},
-		{"never", codes.Unavailable, 1 << 30, proveTimeout, Unknown, true},
+		{"not yet", codes.Unavailable, 3, verifyTimeout, Ready, false},
+		{"not yet, in the words of 1.x", codes.Unknown, 3, verifyTimeout, Ready, false},
+		{"never", codes.Unavailable, 1 << 30, verifyTimeout, Unknown, true},
 		{"not yet, not waited for", codes.Unavailable, 1, 0, Unknown, true},
-		{"broken", codes.Internal, 1, proveTimeout, Unknown, true},
+		{"broken", codes.Internal, 1, verifyTimeout, Unknown, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := &Node{criImages: &slowCRI{code: tt.code, early: tt.early}}
-				got, _, err := n.ask(t.Context(), "a:1", dg("id"), time.Now().Add(tt.wait), false)
+				got, _, err := n.imageStatus(t.Context(), "a:1", dg("id"), time.Now().Add(tt.wait), false)
 				if got != tt.want || (err != nil) != tt.fails {
 					t.Errorf("got %s, %v", got, err)
 				}

@@ -82,7 +82,7 @@ func life(t *testing.T, machine *nodetest.Node, n *Node, s *shelf, pause string)
 	must(t, err)
 	pins := keepsPins(n.server.Version)
 	for _, i := range r.Images {
-		if i.Status != Loaded || i.Verdict != Ready || i.Pinned != pins {
+		if i.Status != Loaded || i.CRI != Ready || i.Pinned != pins {
 			t.Errorf("report: %+v", i)
 		}
 	}

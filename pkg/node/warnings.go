@@ -65,7 +65,7 @@ func (r *Report) warn(k Kind, format string, args ...any) {
 func unpinned(r *Report) []string {
 	var names []string
 	for _, i := range r.Images {
-		if i.Verdict == Ready && !i.Pinned {
+		if i.CRI == Ready && !i.Pinned {
 			names = append(names, i.Name)
 		}
 	}
