@@ -1,95 +1,67 @@
 package scan
 
-import (
-	"strings"
+import "strings"
 
-	"gopkg.in/yaml.v3"
-)
-
-// isArgs knows the keys of command lines.
+// isArgs reports whether a key holds a command line.
 func isArgs(key string) bool {
 	return key == "args" || key == "command" || key == "extraArgs" || key == "entrypoint"
 }
 
-// flagState is the flag that the next word may belong to.
-type flagState struct{ flag string }
-
-// args goes through a command line. A word with white space in it is a shell script or a sentence and is read word by
-// word.
-func (w *walker) args(n *yaml.Node, s scope) {
-	if !w.enter(&s) {
-		return
-	}
-	var state flagState
-	for i, e := range n.Content {
-		at := s.element(i)
-		e = resolve(e)
-		switch {
-		case e == nil || !w.enter(&at):
-		case e.Kind != yaml.ScalarNode:
-			w.node(e, at)
-			state = flagState{}
-		case !isText(e):
-			state = flagState{}
-		case strings.ContainsAny(e.Value, " \t\n"):
-			w.script(e, at, &state)
-		default:
-			w.word(e.Value, 0, lazyInner(s.src, e), at, &state)
-		}
-	}
+// opensCollection reports whether an argument begins as JSON does, and not as a template.
+func opensCollection(v string) bool {
+	v = strings.TrimSpace(v)
+	return strings.HasPrefix(v, "[") || strings.HasPrefix(v, "{") && !strings.HasPrefix(v, "{{")
 }
 
-// lazyInner makes the text of a scalar when it is first asked for: most words are no images.
-func lazyInner(t *text, n *yaml.Node) func() *text {
-	var inner *text
-	return func() *text {
-		if inner == nil {
-			inner = t.inner(n)
-		}
-		return inner
-	}
+// command judges a command line word by word.
+type command struct {
+	vars  map[string]bool // environment variables of the container
+	flag  string          // a flag without a value, to which the next word may belong
+	found []candidate     // in the current argument
 }
 
-// script reads a word that is a text: JSON, or lines of a shell.
-func (w *walker) script(n *yaml.Node, s scope, state *flagState) {
-	if v := strings.TrimSpace(n.Value); v != "" && (v[0] == '{' || v[0] == '[') && !strings.HasPrefix(v, "{{") {
-		w.embedded(n, s)
-		return
+// argument judges the next argument. One with white space in it is a shell script or a
+// sentence. The candidates are valid until the next call.
+func (c *command) argument(value string) []candidate {
+	if strings.ContainsAny(value, " \t\n") {
+		return c.script(value)
 	}
-	if strings.Contains(n.Value, "\n") {
-		s.path = &path{up: s.path, inner: true}
-	}
-	w.shell(n.Value, lazyInner(s.src, n), s, state)
+	c.found = c.found[:0]
+	c.word(value, 0, 0)
+	return c.found
 }
 
-// shell reads a shell script word by word.
-func (w *walker) shell(script string, inner func() *text, s scope, state *flagState) {
-	up, number, seen := s.path, 1, 0
-	for start, line := range words(script, "\n") {
-		number += strings.Count(script[seen:start], "\n")
+// script judges each word of a shell script.
+func (c *command) script(text string) []candidate {
+	c.found = c.found[:0]
+	number, seen := 1, 0
+	for start, line := range words(text, "\n") {
+		number += strings.Count(text[seen:start], "\n")
 		seen = start
-		if number > 1 || start+len(line) < len(script) {
-			s.path = &path{up: up, line: number}
+		at := 0 // no line in the path of a text of one line
+		if number > 1 || start+len(line) < len(text) {
+			at = number
 		}
 		for off, word := range words(line, " \t\r\"'`;()|&<>,") {
 			if word[0] == '#' {
 				break
 			}
-			w.word(word, start+off, inner, s, state)
+			c.word(word, start+off, at)
 		}
-		*state = flagState{}
+		c.flag = ""
 	}
+	return c.found
 }
 
-// word judges one word of a command line: --x-image=REF, REF after --x-image, NAME_IMAGE=REF, and a complete reference
-// behind any flag or alone. What a flag of a build tool names as its target does not exist yet.
-func (w *walker) word(word string, off int, inner func() *text, s scope, state *flagState) {
-	flag := state.flag
-	state.flag = ""
+// word judges one word: --x-image=REF, REF after --x-image, NAME_IMAGE=REF, and a complete
+// reference behind any flag or alone.
+func (c *command) word(word string, off, line int) {
+	flag := c.flag
+	c.flag = ""
 	key, value, assigned := strings.Cut(word, "=")
 	switch {
 	case strings.HasPrefix(word, "-") && !assigned:
-		state.flag = word
+		c.flag = word
 		return
 	case strings.HasPrefix(word, "-"):
 		flag = key
@@ -101,48 +73,57 @@ func (w *walker) word(word string, off int, inner func() *text, s scope, state *
 	if assigned {
 		off += len(word) - len(value)
 	}
-	w.admission(flag, value, off, inner, s)
+	if i := admissionPlugin(flag, value); i >= 0 {
+		c.add(alwaysPull, alwaysPullImages, off+i, line)
+	}
 	for i, part := range words(value, ",") {
-		w.flagValue(flag, part, off+i, inner, s)
+		at, text := afterEquals(off+i, part)
+		if verdict := c.value(flag, text); verdict != ignore {
+			c.add(verdict, text, at, line)
+		}
 	}
 }
 
-func (w *walker) flagValue(flag, value string, off int, inner func() *text, s scope) {
-	off, value = afterEquals(off, value)
+// value judges a value of a flag, which may be "". What a flag of a build tool names as its
+// target does not exist yet.
+func (c *command) value(flag, value string) verdict {
 	switch {
 	case targetFlag(flag):
 		if strong(value) {
-			w.doubt(inner(), off, value, FormArg, nil, s)
+			return unclear
 		}
+		return ignore
 	case strong(value):
-		w.take(inner(), off, value, FormArg, nil, s)
-	case !imageFlag(flag):
-	case isPlaceholder(value) && s.defined(value):
-	default:
-		w.decide(judgeVariable(strings.TrimLeft(flag, "-"), value), inner(), off, value, FormArg, nil, s)
+		return take
+	case !imageFlag(flag), isPlaceholder(value) && c.defines(value):
+		return ignore
 	}
+	return judgeVariable(strings.TrimLeft(flag, "-"), value)
 }
 
-// defined reports whether a value refers to a variable of the same container, which was judged there.
-func (s scope) defined(value string) bool {
+// defines reports whether a value refers to a variable of the same container, which is
+// judged where it is defined.
+func (c *command) defines(value string) bool {
 	name, is := strings.CutPrefix(value, "$(")
 	if !is {
 		return false
 	}
 	name, _, is = strings.Cut(name, ")")
-	return is && s.vars[name]
+	return is && c.vars[name]
 }
 
-// admission warns of an API server that makes every pod pull always.
-func (w *walker) admission(flag, value string, off int, inner func() *text, s scope) {
+func (c *command) add(v verdict, text string, off, line int) {
+	c.found = append(c.found, candidate{verdict: v, form: FormArg, text: text, off: off, length: len(text), line: line})
+}
+
+// alwaysPullImages is an admission plugin that sets the pull policy of every pod to Always.
+const alwaysPullImages = "AlwaysPullImages"
+
+// admissionPlugin returns the offset of [alwaysPullImages] in the value of a flag of the API
+// server, or -1.
+func admissionPlugin(flag, value string) int {
 	if flag != "--enable-admission-plugins" && flag != "--admission-control" {
-		return
+		return -1
 	}
-	const plugin = "AlwaysPullImages"
-	if i := strings.Index(value, plugin); i >= 0 {
-		w.warn(inner(), off+i, len(plugin), s, Warning{
-			Code: CodeAlwaysPullImages, Message: "the admission plugin AlwaysPullImages makes every pod of the cluster ask the registry",
-			Advice: "do not enable it on nodes without a way to the registries",
-		})
-	}
+	return strings.Index(value, alwaysPullImages)
 }

@@ -1,44 +1,9 @@
 package scan
 
 import (
+	"slices"
 	"strings"
-
-	"gopkg.in/yaml.v3"
 )
-
-// embedded reads a text value: as YAML or JSON with the same rules when it is a mapping or a list, line by line when it
-// is anything else (templates, properties, scripts).
-func (w *walker) embedded(n *yaml.Node, s scope) {
-	if s.level >= maxLevel || !mentionsImage(n.Value) {
-		return
-	}
-	t := s.src.inner(n)
-	s.level++
-	s.path = &path{up: s.path, inner: true}
-	s.key, s.item, s.src = "", "", t
-	roots, bad := decode(t, w.limits)
-	switch {
-	case bad == nil && isStructure(roots):
-	case strings.HasPrefix(n.Value, "#!"):
-		w.shell(n.Value, func() *text { return t }, s, &flagState{})
-		return
-	default:
-		w.lines(t, s)
-		return
-	}
-	for _, r := range roots {
-		w.node(r, s)
-	}
-}
-
-func isStructure(roots []*yaml.Node) bool {
-	for _, r := range roots {
-		if r.Kind == yaml.MappingNode || r.Kind == yaml.SequenceNode {
-			return true
-		}
-	}
-	return false
-}
 
 // mentionsImage spares the parser texts without any image in them: dashboards, rules, certificates, most scripts.
 func mentionsImage(v string) bool {
@@ -62,67 +27,73 @@ func mentionsImage(v string) bool {
 	return false
 }
 
-// lines reads a text that is no structure. A line counts when it assigns to a name that promises an image (image: REF,
-// fooImage = "REF", FOO_IMAGE=REF, --foo-image=REF) or is nothing but a complete reference.
-func (w *walker) lines(t *text, s scope) {
-	if list, ok := imageList(t.raw); ok && w.innerList(t, list, s) {
-		return
+// judgeText judges a text that is neither YAML nor JSON. A line counts when it assigns to a
+// name that promises an image (image: REF, fooImage = "REF", FOO_IMAGE=REF,
+// --foo-image=REF) or is nothing but a complete reference.
+func judgeText(raw []byte) []candidate {
+	if list, ok := imageList(raw); ok && hasStrong(list) {
+		return judgeInnerList(list)
 	}
-	number := 0
-	v := string(t.raw)
-	for start := 0; start < len(v); number++ {
-		end := len(v)
-		if i := strings.IndexByte(v[start:], '\n'); i >= 0 {
-			end = start + i
+	var found []candidate
+	v := string(raw)
+	for start, number := 0, 1; start < len(v); number++ {
+		end := until(v, start, "\n")
+		if c := judgeLine(v[start:end]); c.verdict != ignore {
+			c.off, c.line = c.off+start, number
+			found = append(found, c)
 		}
-		at := s
-		at.path = &path{up: s.path, line: number + 1}
-		w.visits++
-		w.line(t, start, v[start:end], at)
 		start = end + 1
 	}
+	return found
 }
 
-// innerList takes the lines of a text that is an image list itself, which at least one complete reference has to show.
-func (w *walker) innerList(t *text, list []listLine, s scope) bool {
-	for i, l := range list {
-		if strong(l.text) {
-			break
-		}
-		if i == len(list)-1 {
-			return false
-		}
+// lineCount returns the number of lines of a text.
+func lineCount(v string) int {
+	n := strings.Count(v, "\n")
+	if v != "" && v[len(v)-1] != '\n' {
+		n++
 	}
+	return n
+}
+
+// hasStrong reports whether a line of a list is a complete reference. Inside of another
+// document, only that tells an image list from other lists of words.
+func hasStrong(list []listLine) bool {
+	return slices.ContainsFunc(list, func(l listLine) bool { return strong(l.text) })
+}
+
+// judgeInnerList judges the lines of an image list inside of another document.
+func judgeInnerList(list []listLine) []candidate {
+	var found []candidate
 	for _, l := range list {
-		at := s
-		at.path = &path{up: s.path, line: l.number + 1}
 		if n, ok := parseName(l.text); ok && (n.tag != "" || n.digest != "" || hasHost(l.text)) {
-			w.take(t, l.off, l.text, FormText, nil, at)
+			found = append(found, candidate{verdict: take, form: FormText, text: l.text, off: l.off, length: len(l.text), line: l.number + 1})
 		}
 	}
-	return true
+	return found
 }
 
-// line judges one line, which begins at start of t.
-func (w *walker) line(t *text, start int, line string, s scope) {
+// judgeLine judges a line of a text.
+func judgeLine(line string) candidate {
 	const quotes = "\"'` \t\r,"
 	from := skip(line, 0, " \t-\"'")
 	if from == len(line) || line[from] == '#' || strings.HasPrefix(line[from:], "//") {
-		return
+		return candidate{}
+	}
+	text := func(v verdict, off int, text string) candidate {
+		return candidate{verdict: v, form: FormText, text: text, off: off, length: len(text)}
 	}
 	keyEnd := until(line, from, ":= \t")
 	valueAt := skip(line, keyEnd, ":= \t")
 	key := strings.TrimRight(line[from:keyEnd], quotes)
 	if strings.ContainsAny(line[keyEnd:valueAt], ":=") && imageKey(key) {
 		if v := templateValue(line[valueAt:]); isPlaceholder(v) {
-			w.unfilled(t, start+valueAt+strings.Index(line[valueAt:], v), v, FormText, s)
-			return
+			return text(placeholder, valueAt+strings.Index(line[valueAt:], v), v)
 		}
 		a := skip(line, valueAt, quotes)
 		v := line[a:until(line, a, quotes+";")]
 		if judgeVariable(key, v) == take {
-			w.decide(take, t, start+a, v, FormText, nil, s)
-			return
+			return text(take, a, v)
 		}
 	}
 	whole := strings.TrimRight(line, quotes)
@@ -130,8 +101,9 @@ func (w *walker) line(t *text, start int, line string, s scope) {
 		from = i + 1
 	}
 	if from = skip(whole, from, quotes); from < len(whole) && strong(whole[from:]) {
-		w.take(t, start+from, whole[from:], FormText, nil, s)
+		return text(take, from, whole[from:])
 	}
+	return candidate{}
 }
 
 // skip gives the first index from i on at which s has a byte that is not in set.

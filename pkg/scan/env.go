@@ -6,45 +6,46 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// env applies the rule for {name: FOO_IMAGE, value: REF}, wherever such a pair stands. It returns the keys it has dealt
-// with, each between zero bytes.
-func (w *walker) env(f fields, s scope) (used string) {
-	name, value := f.text("name"), f.get("value")
-	if !imageVariable(name) || strings.ContainsAny(name, "/: ") || !isText(value) {
-		return ""
-	}
-	w.variable(name, value, s.at("value"))
-	return "\x00name\x00value\x00"
+// envKeys are the keys of an environment variable.
+var envKeys = map[string]bool{"name": true, "value": true}
+
+// envVariable returns the name and the value of {name: FOO_IMAGE, value: REF}, wherever such
+// a pair stands. ok is false when the name promises no image.
+func envVariable(f fields) (name string, value *yaml.Node, ok bool) {
+	name, value = f.text("name"), f.get("value")
+	return name, value, imageVariable(name) && !strings.ContainsAny(name, "/: ") && isText(value)
 }
 
-// variable judges the value of a variable that promises images: one reference, or several separated by white space or
-// commas, each perhaps with a key and an equals sign before it.
-func (w *walker) variable(name string, n *yaml.Node, s scope) {
-	v := n.Value
-	if trimmed := strings.TrimSpace(v); strings.HasPrefix(trimmed, "{") && !isPlaceholder(trimmed) || strings.HasPrefix(trimmed, "[") {
-		w.embedded(n, s)
-		return
-	}
+// judgeVariableText judges the value of a variable that promises images: one reference, or
+// several separated by white space or commas, each perhaps with a key and an equals sign
+// before it.
+func judgeVariableText(name, v string) []candidate {
 	if isPlaceholder(v) && !strings.Contains(v, "\n") {
-		w.decide(placeholder, s.src.inner(n), 0, v, FormEnv, nil, s)
-		return
+		return []candidate{whole(placeholder, FormEnv, v)}
 	}
-	t := s.src.inner(n)
+	var found []candidate
 	for off, word := range words(v, " \t\r\n,;\"'") {
 		off, word = afterEquals(off, word)
-		w.decide(judgeVariable(name, word), t, off, word, FormEnv, nil, s)
+		if verdict := judgeVariable(name, word); verdict != ignore {
+			found = append(found, candidate{verdict: verdict, form: FormEnv, text: word, off: off, length: len(word)})
+		}
 	}
+	return found
 }
 
-// afterEquals drops a key before a reference: 3.2.0=quay.io/a/b:1.
+// isStructure reports whether the value of a variable is JSON, or YAML in flow style.
+func isStructure(v string) bool {
+	v = strings.TrimSpace(v)
+	return strings.HasPrefix(v, "{") && !isPlaceholder(v) || strings.HasPrefix(v, "[")
+}
+
+// afterEquals drops the key before a reference: 3.2.0=quay.io/a/b:1.
 func afterEquals(off int, word string) (int, string) {
-	if i := strings.LastIndexByte(word, '='); i >= 0 {
-		return off + i + 1, word[i+1:]
-	}
-	return off, word
+	i := strings.LastIndexByte(word, '=') + 1
+	return off + i, word[i:]
 }
 
-// words goes over the parts of s between the bytes of sep, with their offsets.
+// words iterates over the parts of s between the bytes of sep, with their offsets.
 func words(s, sep string) func(yield func(int, string) bool) {
 	return func(yield func(int, string) bool) {
 		for i := 0; i < len(s); {
@@ -52,10 +53,7 @@ func words(s, sep string) func(yield func(int, string) bool) {
 				i++
 				continue
 			}
-			end := i
-			for end < len(s) && strings.IndexByte(sep, s[end]) < 0 {
-				end++
-			}
+			end := until(s, i, sep)
 			if !yield(i, s[i:end]) {
 				return
 			}
@@ -64,7 +62,8 @@ func words(s, sep string) func(yield func(int, string) bool) {
 	}
 }
 
-// variables lists the names of a container's environment, which $(NAME) in its arguments refers to.
+// variables returns the names in a container's environment, which $(NAME) in its arguments
+// refers to.
 func variables(env *yaml.Node) map[string]bool {
 	if env == nil || env.Kind != yaml.SequenceNode {
 		return nil

@@ -6,61 +6,72 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// parts are the fields of a reference that is written in several.
-type parts struct {
+// group is a reference that is written in several fields of a mapping.
+type group struct {
 	registry, repository, tag, digest pair
-	candidates                        [len(repositoryKeys)]pair
 	version                           pair
+	candidates                        [len(repositoryKeys)]pair
+	prefixed                          bool // the keys share a beginning: scanner.repository, scanner.tag
 }
 
-// repositoryKeys are the keys a repository may stand under, in the order in which they are tried, without separators.
+// repositoryKeys are the keys that may hold the repository, in the order in which they are
+// tried, without separators.
 var repositoryKeys = [...]string{"repository", "imagerepository", "repo", "image", "imagename", "newname", "name"}
 
-// group applies the rule for references in several fields: {registry, repository, tag, digest} and its relatives. It is
-// applied where nothing else can be meant, and returns the keys it has dealt with, each between zero bytes.
-func (w *walker) group(f fields, s scope) (used string) {
-	if p, ok := groupParts(f, s.key); ok {
-		w.joined(p, f, s)
-		used = p.used()
+// groups returns the references in several fields, {registry, repository, tag, digest} and
+// its relatives, that a mapping below the key above holds, and the keys they use. It
+// returns those only that can mean nothing else.
+func groups(f fields, above string) (found []group, used map[string]bool) {
+	if g, ok := plainGroup(f, above); ok {
+		found, used = append(found, g), g.use(used)
 	}
 	for _, e := range f {
-		if len(e.key) > len("repository") && strings.HasSuffix(squash(e.key), "repository") && !strings.Contains(used, "\x00"+e.key+"\x00") {
-			if p, ok := prefixParts(e, f); ok {
-				w.joined(p, f, s.at(e.key))
-				used += p.used()
-			}
+		if len(e.key) <= len("repository") || !strings.HasSuffix(squash(e.key), "repository") || used[e.key] {
+			continue
+		}
+		if g, ok := prefixedGroup(e, f); ok {
+			found, used = append(found, g), g.use(used)
+		}
+	}
+	return found, used
+}
+
+// use adds the keys of the group to a set, which it makes when used is nil.
+func (g *group) use(used map[string]bool) map[string]bool {
+	if used == nil {
+		used = map[string]bool{}
+	}
+	for _, e := range [...]pair{g.registry, g.repository, g.tag, g.digest} {
+		if e.value != nil {
+			used[e.key] = true
 		}
 	}
 	return used
 }
 
-// joined records the reference that the fields make.
-func (w *walker) joined(p parts, f fields, s scope) {
-	ref, filled := p.join(f)
-	t := s.src.inner(p.repository.value)
-	n, ok := parseName(ref)
+// judge judges the reference that the fields make.
+func (g *group) judge(f fields) candidate {
+	ref, filled := g.join(f)
+	c := candidate{form: FormGroup, text: ref, length: len(g.repository.value.Value), policy: pullPolicy(f)}
+	_, ok := parseName(ref)
 	switch {
 	case isPlaceholder(ref):
-		w.unfilled(t, 0, ref, FormGroup, s)
+		c.verdict, c.length = placeholder, len(ref)
+	case !filled && ok && strings.Contains(ref, "/"):
+		c.verdict = untagged
 	case !filled:
-		if ok && strings.Contains(ref, "/") {
-			w.warn(t, 0, len(t.raw), s, Warning{Code: CodeUnclear, Class: Indirect, Name: n.full,
-				Message: "the image " + quote(ref) + " is written without tag and digest; who reads this chooses one",
-				Advice:  "find out which, and add the image by hand"})
-		}
 	case !ok:
-		w.warn(t, 0, len(t.raw), s, Warning{Code: CodeUnclear, Class: Indirect, Message: "the fields of an image make no reference: " + quote(ref),
-			Advice: "add the image by hand"})
-	case !w.opts.excluded(n.full, ref):
-		at, _ := t.place(0, len(t.raw))
-		w.record(t, at, false, n, ref, FormGroup, f, s)
+		c.verdict = malformed
+	default:
+		c.verdict = take
 	}
+	return c
 }
 
-// prefixParts finds a group whose keys share a beginning: scanner.repository and scanner.tag, fooImageRegistry,
+// prefixedGroup finds a group whose keys share a beginning: scanner.repository and scanner.tag, fooImageRegistry,
 // fooImageRepository and fooImageTag. The beginning has to speak of an image, or the repository to have a host.
-func prefixParts(repository pair, f fields) (parts, bool) {
-	p := parts{repository: repository}
+func prefixedGroup(repository pair, f fields) (group, bool) {
+	g := group{repository: repository, prefixed: true}
 	squashed := squash(repository.key)
 	prefix := squashed[:len(squashed)-len("repository")]
 	for _, e := range f {
@@ -70,96 +81,85 @@ func prefixParts(repository pair, f fields) (parts, bool) {
 		}
 		switch k[len(prefix):] {
 		case "registry":
-			p.registry = e
+			g.registry = e
 		case "tag":
-			p.tag = e
+			g.tag = e
 		case "digest":
-			p.digest = e
+			g.digest = e
 		}
 	}
-	if !isText(repository.value) || !written(p.tag) && !written(p.digest) {
-		return parts{}, false
+	if !isText(repository.value) || !written(g.tag) && !written(g.digest) {
+		return group{}, false
 	}
-	ref, _ := p.join(f)
+	ref, _ := g.join(f)
 	if !hasHost(ref) && !strings.Contains(prefix, "image") && !strings.Contains(prefix, "container") {
-		return parts{}, false
+		return group{}, false
 	}
 	n, ok := parseName(repository.value.Value)
-	return p, ok && n.tag == "" && n.digest == ""
+	return g, ok && n.tag == "" && n.digest == ""
 }
 
-// groupParts finds the fields of a group. Words like repository and tag also belong to git, so something has to say
+// plainGroup finds the fields of a group. Words like repository and tag also belong to git, so something has to say
 // that an image is meant: the key above, a registry, a pull policy, or a repository that begins with a host.
-func groupParts(f fields, above string) (parts, bool) {
-	var p parts
+func plainGroup(f fields, above string) (group, bool) {
+	var g group
 	for _, e := range f {
 		if e.value.Kind == yaml.ScalarNode && len(e.key) <= len("imageRepository")+2 {
-			p.sort(e)
+			g.assign(e)
 		}
 	}
 	imageAbove := strings.Contains(above, "mage") && (strings.HasSuffix(squash(above), "image") || strings.HasSuffix(squash(above), "images"))
-	if p.tag.value == nil && p.digest.value == nil && !imageAbove {
-		return parts{}, false
+	if g.tag.value == nil && g.digest.value == nil && !imageAbove {
+		return group{}, false
 	}
 	for i, key := range repositoryKeys {
-		if c := p.candidates[i]; isText(c.value) && c.value.Value != "" {
-			p.repository = c
-			return p, p.means(key, f, imageAbove)
+		if c := g.candidates[i]; isText(c.value) && c.value.Value != "" {
+			g.repository = c
+			return g, g.means(key, f, imageAbove)
 		}
 	}
-	return parts{}, false
+	return group{}, false
 }
 
-// sort puts a field where it belongs.
-func (p *parts) sort(e pair) {
+// assign stores a field of the mapping under what its key stands for.
+func (g *group) assign(e pair) {
 	k := squash(e.key)
 	switch k {
 	case "registry", "imageregistry":
-		p.registry = e
+		g.registry = e
 	case "tag", "imagetag", "newtag", "imageversion":
-		p.tag = e
+		g.tag = e
 	case "digest", "sha", "imagedigest":
-		p.digest = e
+		g.digest = e
 	case "version":
-		p.version = e
+		g.version = e
 	default:
 		for i := range repositoryKeys {
 			if repositoryKeys[i] == k {
-				p.candidates[i] = e
+				g.candidates[i] = e
 			}
 		}
 	}
 }
 
-// used lists the keys of the group, each between zero bytes.
-func (p *parts) used() string {
-	used := "\x00"
-	for _, e := range [...]pair{p.registry, p.repository, p.tag, p.digest} {
-		if e.value != nil {
-			used += e.key + "\x00"
-		}
-	}
-	return used
-}
-
 // means decides whether the repository found under a kind of key is that of an image in several fields.
-func (p *parts) means(k string, f fields, imageAbove bool) bool {
-	repo := p.repository.value.Value
-	split := p.tag.value != nil || p.digest.value != nil
-	if !split && p.version.value != nil && imageAbove && k == "name" && hasHost(repo) {
-		p.tag, split = p.version, true
+func (g *group) means(k string, f fields, imageAbove bool) bool {
+	repo := g.repository.value.Value
+	split := g.tag.value != nil || g.digest.value != nil
+	if !split && g.version.value != nil && imageAbove && k == "name" && hasHost(repo) {
+		g.tag, split = g.version, true
 	}
 	meant := false
 	switch k {
 	case "repository", "imagerepository", "repo":
-		meant = (split || imageAbove) && (imageAbove || k == "imagerepository" || p.registry.value != nil || hasHost(repo) ||
+		meant = (split || imageAbove) && (imageAbove || k == "imagerepository" || g.registry.value != nil || hasHost(repo) ||
 			pullPolicy(f) != "")
 	case "image", "imagename":
-		meant = written(p.tag) || written(p.digest)
+		meant = written(g.tag) || written(g.digest)
 	case "newname":
 		meant = split
 	case "name":
-		meant = split && imageAbove && (strings.Contains(repo, "/") || p.registry.value != nil || p.tag.key == "newTag")
+		meant = split && imageAbove && (strings.Contains(repo, "/") || g.registry.value != nil || g.tag.key == "newTag")
 	}
 	if !meant {
 		return false
@@ -174,18 +174,18 @@ func written(e pair) bool {
 }
 
 // join puts the reference together. filled is false when neither tag nor digest has a value.
-func (p *parts) join(f fields) (ref string, filled bool) {
-	ref = p.repository.value.Value
-	if isText(p.registry.value) && p.registry.value.Value != "" && !hasHost(ref) {
-		ref = strings.TrimSuffix(p.registry.value.Value, "/") + "/" + ref
+func (g *group) join(f fields) (ref string, filled bool) {
+	ref = g.repository.value.Value
+	if isText(g.registry.value) && g.registry.value.Value != "" && !hasHost(ref) {
+		ref = strings.TrimSuffix(g.registry.value.Value, "/") + "/" + ref
 	}
-	if written(p.tag) {
-		ref += ":" + p.tag.value.Value
+	if written(g.tag) {
+		ref += ":" + g.tag.value.Value
 		filled = true
 	}
 	use := f.get("useDigest")
-	if written(p.digest) && strings.Contains(p.digest.value.Value, ":") && (use == nil || use.Value != "false") {
-		ref += "@" + p.digest.value.Value
+	if written(g.digest) && strings.Contains(g.digest.value.Value, ":") && (use == nil || use.Value != "false") {
+		ref += "@" + g.digest.value.Value
 		filled = true
 	}
 	return ref, filled

@@ -2,14 +2,18 @@ package scan
 
 import "strings"
 
-// verdict is what a rule makes of a value.
+// verdict is what a rule makes of a text.
 type verdict int
 
 const (
-	ignore      verdict = iota // no image, and nothing to say about it
+	ignore      verdict = iota // not an image
 	take                       // an image
-	unclear                    // perhaps an image: a warning, and taken when the user includes it
+	unclear                    // possibly an image: a warning, and an image when the user includes it
 	placeholder                // to be filled in first: a warning
+	invalid                    // not a reference where a pod spec needs one: a warning
+	untagged                   // an image in several fields without tag and digest: a warning
+	malformed                  // fields that do not join to a reference: a warning
+	alwaysPull                 // not an image but the plugin AlwaysPullImages: a warning
 )
 
 // judgeField judges the value of a key that promises an image, outside of pod specs. There, keys named image also hold
@@ -72,13 +76,17 @@ func judgeURL(v string) verdict {
 	if strings.HasPrefix(v, dockerScheme) && strong(v[len(dockerScheme):]) {
 		return take
 	}
-	if rest, is := strings.CutPrefix(v, "oci://"); is && strong(rest) {
+	if rest, is := strings.CutPrefix(v, ociScheme); is && strong(rest) {
 		return unclear
 	}
 	return ignore
 }
 
-const dockerScheme = "docker://"
+// Schemes that stand before a reference.
+const (
+	dockerScheme = "docker://"
+	ociScheme    = "oci://"
+)
 
 // isChecksum knows bare digests, which parse as a name with a tag.
 func isChecksum(v string) bool {
@@ -93,4 +101,101 @@ func isPlainWord(v string) bool {
 		return false
 	}
 	return strings.ContainsAny(v, "abcdefghijklmnopqrstuvwxyz") && !strings.Contains(v, ".")
+}
+
+// judgeReference judges a value that is to be one reference: the value of a key that
+// promises an image. Forms of pod specs take every valid reference, the others what
+// [judgeField] takes.
+func judgeReference(value string, form Form) candidate {
+	v := strings.TrimSpace(value)
+	off := strings.Index(value, v)
+	if i := strings.LastIndexByte(v, '='); i > 0 && isReferenceText(v[:i]) && strong(v[i+1:]) {
+		off, v = off+i+1, v[i+1:] // old=new, as lists of overrides have it
+	}
+	c := candidate{verdict: judgeField(v), form: form, text: v, off: off, length: len(v)}
+	if form == FormField || form == FormRelated || c.verdict == placeholder {
+		return c
+	}
+	switch _, ok := parseName(v); {
+	case ok:
+		c.verdict = take
+	case v != "" || form != FormVolume:
+		return whole(invalid, form, value)
+	}
+	return c
+}
+
+// judgeScalar judges a value under a key that promises nothing: only a complete reference is
+// an image.
+func judgeScalar(v string) candidate {
+	switch {
+	case strong(v):
+		return whole(take, FormScalar, v)
+	case strings.Contains(v, "://"):
+		return whole(judgeURL(v), FormScalar, v)
+	}
+	if i := strings.LastIndexByte(v, '='); i >= 0 && strong(v[i+1:]) && isReferenceText(v[:i]) {
+		return candidate{verdict: take, form: FormScalar, text: v[i+1:], off: i + 1, length: len(v) - i - 1}
+	}
+	return candidate{}
+}
+
+// isPlaceholder reports whether a value in the place of an image has to be filled in first: by a template, a shell, an
+// operator or a human.
+func isPlaceholder(v string) bool {
+	v = strings.TrimSpace(v)
+	switch {
+	case v == "auto", strings.HasPrefix(v, "ko://"):
+		return true
+	case strings.Contains(v, "{{"), strings.Contains(v, "{%"), strings.Contains(v, "%{"):
+		return true
+	case strings.IndexByte(v, '<') >= 0 && strings.IndexByte(v, '>') > 0:
+		return true
+	case strings.Contains(v, "@@"), strings.Contains(v, "%s"), strings.HasPrefix(v, "__"), strings.Contains(v, "/__"), strings.Contains(v, ":__"):
+		return true
+	case hasVariable(v), isWords(v):
+		return true
+	}
+	tag := v[strings.LastIndexAny(v, ":/")+1:]
+	return strings.Contains(v, ":") && isFillIn(tag) || isFillIn(v)
+}
+
+// hasVariable knows $X, ${X} and $(X).
+func hasVariable(v string) bool {
+	for i := 0; i+1 < len(v); i++ {
+		c := v[i+1]
+		if v[i] == '$' && (c == '{' || c == '(' || c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') {
+			return true
+		}
+	}
+	return false
+}
+
+// isWords knows a sentence of capitals, the way people mark a gap: FILLED BY THE OPERATOR.
+func isWords(v string) bool {
+	if !strings.Contains(v, " ") {
+		return false
+	}
+	for i := range len(v) {
+		if c := v[i]; c != ' ' && c != '_' && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return true
+}
+
+// isFillIn knows one word of capitals that asks to be replaced: VERSION, IMAGE_TAG, REPLACE_ME. Such a word is a valid
+// tag; tags with digits (RELEASE.2022-02-01T18-00-14Z) are not meant.
+func isFillIn(word string) bool {
+	for i := range len(word) {
+		if c := word[i]; c != '_' && c != '-' && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	for _, w := range [...]string{"VERSION", "TAG", "IMAGE", "REPLACE", "PLACEHOLDER", "CHANGE", "YOUR", "TBD"} {
+		if strings.Contains(word, w) {
+			return true
+		}
+	}
+	return false
 }

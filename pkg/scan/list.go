@@ -58,21 +58,16 @@ func listWord(line string) (word string, off int, single bool) {
 	return word, off, rest == len(line) || line[rest] == '#'
 }
 
-// list records the lines of an image list. A line that is no reference is an error of its own: a list has no other
-// purpose than to be complete.
-func (w *walker) list(t *text, lines []listLine) {
-	w.out.documents++
-	for _, l := range lines {
-		s := scope{src: t}
-		if _, ok := parseName(l.text); ok {
-			w.take(t, l.off, l.text, FormList, nil, s)
-			continue
-		}
-		if isPlaceholder(l.text) {
-			w.unfilled(t, l.off, l.text, FormList, s)
-			continue
-		}
-		pos := w.position(t, l.off)
-		w.out.errs = append(w.out.errs, &SyntaxError{File: w.file, Line: pos.Line, Column: pos.Column, Err: errNoReference})
+// judgeListLine judges a line of an image list. Anything else than a reference or a
+// placeholder is an error: a list has no other purpose than to be complete.
+func judgeListLine(l listLine) (candidate, error) {
+	c := candidate{verdict: take, form: FormList, text: l.text, off: l.off, length: len(l.text)}
+	if _, ok := parseName(l.text); ok {
+		return c, nil
 	}
+	c.verdict = placeholder
+	if !isPlaceholder(l.text) {
+		return c, errNoReference
+	}
+	return c, nil
 }

@@ -1,79 +1,36 @@
 package scan
 
 import (
+	_ "embed"
 	"strings"
+	"sync"
 
 	"gopkg.in/yaml.v3"
 )
 
-// root walks the root of a document: an object, a list of objects, or anything else.
-func (w *walker) root(n *yaml.Node, s scope) {
-	n = resolve(n)
-	if n == nil || w.exceeded != "" || n.Tag == "!!null" {
-		return
-	}
-	if n.Kind != yaml.MappingNode {
-		w.out.documents++
-		w.object = object{}
-		w.node(n, s)
-		return
-	}
-	f := w.fields(n, 0)
-	kind, items := f.text("kind"), f.get("items")
-	if items != nil && items.Kind == yaml.SequenceNode && strings.HasSuffix(kind, "List") {
-		s.depth++
-		for _, e := range items.Content {
-			item := s.top()
-			if !w.enter(&item) {
-				return
-			}
-			w.root(e, item)
-		}
-		return
-	}
-	w.out.documents++
-	w.object = objectOf(f, w)
-	s.path = nil
-	switch {
-	case kind == "Secret" && apiGroup(w.object.APIVersion) == "":
-		w.secret(f, s)
-	case ignoredKind(f):
-	case kind == "ServiceAccount" && apiGroup(w.object.APIVersion) == "":
-		w.account(f)
-	default:
-		before := len(w.out.images)
-		w.node(n, s)
-		w.operatorResource(n, len(w.out.images) > before, s)
-	}
+// object is what is known of the object being walked.
+type object struct {
+	Object
+	builtin bool     // a kind of Kubernetes with a pod spec
+	paths   []string // of a custom resource: where its images are required
 }
 
-// top is the scope of an item of a list: paths begin anew at each object.
-func (s scope) top() scope {
-	s.path, s.key, s.item = nil, "", ""
-	return s
-}
-
-func objectOf(f fields, w *walker) object {
+// objectOf returns the object whose fields are f.
+func objectOf(f fields, b *budget) object {
 	var o object
 	o.APIVersion, o.Kind = f.text("apiVersion"), f.text("kind")
 	if o.Kind == "" {
 		o.APIVersion = ""
 		return o
 	}
-	o.Namespace, o.Name = scalarText(w.dig(f.get("metadata"), "namespace")), scalarText(w.dig(f.get("metadata"), "name"))
+	text := func(key string) string { return strings.Clone(scalarText(b.dig(f.get("metadata"), key))) }
+	o.Namespace, o.Name = text("namespace"), text("name")
 	if o.Name == "" {
-		o.Name = scalarText(w.dig(f.get("metadata"), "generateName"))
+		o.Name = text("generateName")
 	}
 	o.builtin = builtin(o.APIVersion, o.Kind)
 	o.paths = kinds().pulled[kindKey{apiGroup(o.APIVersion), o.Kind}]
 	return o
-}
-
-func scalarText(n *yaml.Node) string {
-	if n == nil || n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
-		return ""
-	}
-	return strings.Clone(n.Value)
 }
 
 // ignoredKind knows objects that name images without anything being pulled, also inside of other objects. The values of
@@ -87,13 +44,90 @@ func ignoredKind(f fields) bool {
 	return kinds().ignored[kindKey{group, kind}] || kind == "Secret" && group == ""
 }
 
-// account remembers the pull secrets of a service account.
-func (w *walker) account(f fields) {
-	key := namespaceOf(w.object.Namespace) + "/" + w.object.Name
-	for _, name := range w.names(f.get("imagePullSecrets")) {
-		w.out.accounts = append(w.out.accounts, accountSecret{account: key, secret: namespaceOf(w.object.Namespace) + "/" + name})
-	}
-}
-
 // accountSecret is a pull secret of a service account, both as namespace/name.
 type accountSecret struct{ account, secret string }
+
+// accountSecrets returns the pull secrets of the service account o with the fields f.
+func accountSecrets(o object, f fields, b *budget) []accountSecret {
+	namespace := namespaceOf(o.Namespace) + "/"
+	var out []accountSecret
+	for _, name := range b.names(f.get("imagePullSecrets")) {
+		out = append(out, accountSecret{account: namespace + o.Name, secret: namespace + name})
+	}
+	return out
+}
+
+//go:embed data/kinds.yaml
+var kindsData []byte
+
+// kindRow is a row of data/kinds.yaml.
+type kindRow struct {
+	Group string
+	Kind  string
+	Paths []string
+}
+
+type kindKey struct{ group, kind string }
+
+// kindTable is data/kinds.yaml, by group and kind.
+type kindTable struct {
+	pulled  map[kindKey][]string
+	ignored map[kindKey]bool
+}
+
+var kinds = sync.OnceValue(func() kindTable {
+	var file struct{ Pulled, Ignored []kindRow }
+	if err := yaml.Unmarshal(kindsData, &file); err != nil {
+		panic("scan: data/kinds.yaml: " + err.Error())
+	}
+	t := kindTable{pulled: map[kindKey][]string{}, ignored: map[kindKey]bool{}}
+	for _, r := range file.Pulled {
+		t.pulled[kindKey{r.Group, r.Kind}] = r.Paths
+	}
+	for _, r := range file.Ignored {
+		t.ignored[kindKey{r.Group, r.Kind}] = true
+	}
+	return t
+})
+
+// builtin reports whether a kind of Kubernetes itself holds a pod spec. A document that names no version is taken at
+// the word of its kind.
+func builtin(apiVersion, kind string) bool {
+	switch apiGroup(apiVersion) {
+	case "", "apps", "batch", "extensions":
+	default:
+		return false
+	}
+	switch kind {
+	case "Pod", "PodTemplate", "ReplicationController", "ReplicaSet", "Deployment", "DaemonSet", "StatefulSet", "Job", "CronJob":
+		return true
+	}
+	return false
+}
+
+// apiGroup cuts the version off: "apps" of apps/v1, "" of v1.
+func apiGroup(apiVersion string) string {
+	group, _, is := strings.Cut(apiVersion, "/")
+	if !is {
+		return ""
+	}
+	return group
+}
+
+// below reports whether a path is at or below a pattern: segments are compared, indexes left out.
+func below(p *path, pattern string) bool {
+	var segments []string
+	for ; p != nil; p = p.up {
+		if p.key != "" {
+			segments = append(segments, p.key)
+		}
+	}
+	for i := len(segments) - 1; pattern != ""; i-- {
+		var want string
+		want, pattern, _ = strings.Cut(pattern, ".")
+		if i < 0 || segments[i] != want {
+			return false
+		}
+	}
+	return true
+}

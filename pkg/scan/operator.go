@@ -31,53 +31,43 @@ var operators = sync.OnceValue(func() []operatorRow {
 	return file.Operators
 })
 
-// operandsOf warns of a container that runs an operator whose images are not written. For operators the table does not
-// know, the form decides: the repository calls itself an operator, and neither environment nor arguments of the
-// container name a single image. before is the number of images found before the container.
-func (w *walker) operandsOf(before int, f fields, s scope) {
-	image := f.get("image")
-	if s.level > 0 || !isText(image) {
-		return
-	}
-	n, ok := parseName(image.Value)
+// operandsOf returns the warning about a container with the given image when it runs an
+// operator whose images are not written. For operators that the table does not know, the
+// form decides: the repository is called an operator, and neither environment nor arguments
+// of the container name an image. named is set when they name one.
+func operandsOf(image string, named bool) (Warning, bool) {
+	n, ok := parseName(image)
 	if !ok {
-		return
-	}
-	named := false
-	for _, img := range w.out.images[before:] {
-		named = named || img.Form == FormEnv || img.Form == FormArg
+		return Warning{}, false
 	}
 	row, known := operatorByRepository(n.path)
 	if !known {
 		last := n.path[strings.LastIndexByte(n.path, '/')+1:]
 		if named || last != "operator" && !strings.HasSuffix(last, "-operator") && !strings.HasPrefix(last, "operator-") {
-			return
+			return Warning{}, false
 		}
 		row = operatorRow{Operands: "the images it starts",
 			Advice: "look into its documentation for a list of images, and add them by hand"}
 	}
 	if row.Complete || named && row.UnlessNamed {
-		return
+		return Warning{}, false
 	}
-	s = s.at("image")
-	w.warn(s.src.inner(image), 0, len(image.Value), s, operandsWarning("the operator "+image.Value, row, n.full))
+	return operandsWarning("the operator "+image, row, n.full), true
 }
 
-// operatorResource warns of a custom resource that makes an operator start images the resource does not name. named is
-// set when it names some.
-func (w *walker) operatorResource(n *yaml.Node, named bool, s scope) {
-	group := apiGroup(w.object.APIVersion)
+// operandsOfResource returns the warning about a custom resource that makes an operator start
+// images the resource does not name. named is set when it names some.
+func operandsOfResource(o Object, named bool) (Warning, bool) {
+	group := apiGroup(o.APIVersion)
 	if !strings.Contains(group, ".") {
-		return
+		return Warning{}, false
 	}
 	for _, row := range operators() {
-		for _, g := range row.Groups {
-			if g == group && (len(row.Kinds) == 0 || slices.Contains(row.Kinds, w.object.Kind)) && !(named && row.UnlessNamed) {
-				w.warn(s.src, s.src.start(n), 0, s, operandsWarning(w.object.String()+" ("+group+")", row, ""))
-				return
-			}
+		if slices.Contains(row.Groups, group) && (len(row.Kinds) == 0 || slices.Contains(row.Kinds, o.Kind)) && !(named && row.UnlessNamed) {
+			return operandsWarning(o.String()+" ("+group+")", row, ""), true
 		}
 	}
+	return Warning{}, false
 }
 
 func operandsWarning(who string, row operatorRow, image string) Warning {

@@ -1,6 +1,10 @@
 package scan
 
-import "gopkg.in/yaml.v3"
+import (
+	"slices"
+
+	"gopkg.in/yaml.v3"
+)
 
 // pod is what the images of a pod spec share.
 type pod struct {
@@ -12,7 +16,7 @@ type pod struct {
 
 // podOf tells a pod spec by its containers and gives what its images share, or nil. The spec of another resource that
 // names image pull secrets counts as well.
-func (w *walker) podOf(f fields) *pod {
+func podOf(f fields, namespace string, b *budget) *pod {
 	secrets := f.get("imagePullSecrets")
 	isPod := false
 	for _, key := range [...]string{"containers", "initContainers", "ephemeralContainers"} {
@@ -23,7 +27,7 @@ func (w *walker) podOf(f fields) *pod {
 	if !isPod && (secrets == nil || secrets.Kind != yaml.SequenceNode) {
 		return nil
 	}
-	p := &pod{namespace: namespaceOf(w.object.Namespace), secrets: w.names(secrets), windows: w.windows(f)}
+	p := &pod{namespace: namespaceOf(namespace), secrets: b.names(secrets), windows: windows(f, b)}
 	for _, key := range [...]string{"serviceAccount", "serviceAccountName"} {
 		if v := f.text(key); v != "" {
 			p.account = v
@@ -43,59 +47,28 @@ func namespaceOf(written string) string {
 	return written
 }
 
-// names lists the names of a sequence of {name: x}, or of plain strings.
-func (w *walker) names(n *yaml.Node) []string {
-	if n == nil || n.Kind != yaml.SequenceNode {
-		return nil
-	}
-	var out []string
-	for _, e := range n.Content {
-		e = resolve(e)
-		switch {
-		case e == nil || !w.enter(&scope{}):
-		case isText(e):
-			out = append(out, e.Value)
-		case e.Kind == yaml.MappingNode:
-			if name := w.fields(e, 0).text("name"); name != "" {
-				out = append(out, name)
-			}
-		}
-	}
-	return out
-}
-
-// dig goes down mappings key by key, or gives nil.
-func (w *walker) dig(n *yaml.Node, keys ...string) *yaml.Node {
-	for _, k := range keys {
-		if n = resolve(n); n == nil || n.Kind != yaml.MappingNode || !w.enter(&scope{}) {
-			return nil
-		}
-		n = w.fields(n, 0).get(k)
-	}
-	return n
-}
-
 func isOSLabel(key string) bool { return key == "kubernetes.io/os" || key == "beta.kubernetes.io/os" }
 
 // windows reports whether a pod spec only runs on Windows nodes: by spec.os, its node selector, or every term of its
 // required node affinity.
-func (w *walker) windows(f fields) bool {
-	if n := w.dig(f.get("os"), "name"); isText(n) && n.Value == "windows" {
+func windows(f fields, b *budget) bool {
+	if n := b.dig(f.get("os"), "name"); isText(n) && n.Value == "windows" {
 		return true
 	}
 	if n := f.get("nodeSelector"); n != nil && n.Kind == yaml.MappingNode {
-		for _, p := range w.fields(n, 0) {
+		labels, _ := b.fields(n, 0)
+		for _, p := range labels {
 			if isOSLabel(p.key) && p.value.Value == "windows" {
 				return true
 			}
 		}
 	}
-	terms := w.dig(f.get("affinity"), "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+	terms := b.dig(f.get("affinity"), "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
 	if terms == nil || terms.Kind != yaml.SequenceNode || len(terms.Content) == 0 {
 		return false
 	}
 	for _, t := range terms.Content {
-		if !w.windowsTerm(w.dig(t, "matchExpressions")) {
+		if !windowsTerm(b.dig(t, "matchExpressions"), b) {
 			return false
 		}
 	}
@@ -103,7 +76,7 @@ func (w *walker) windows(f fields) bool {
 }
 
 // windowsTerm reports whether one of the expressions, which all have to hold, is "os In [windows]".
-func (w *walker) windowsTerm(expressions *yaml.Node) bool {
+func windowsTerm(expressions *yaml.Node, b *budget) bool {
 	if expressions == nil || expressions.Kind != yaml.SequenceNode {
 		return false
 	}
@@ -111,8 +84,8 @@ func (w *walker) windowsTerm(expressions *yaml.Node) bool {
 		if e = resolve(e); e == nil || e.Kind != yaml.MappingNode {
 			continue
 		}
-		f := w.fields(e, 0)
-		values := w.names(f.get("values"))
+		f, _ := b.fields(e, 0)
+		values := b.names(f.get("values"))
 		if isOSLabel(f.text("key")) && f.text("operator") == "In" && len(values) == 1 && values[0] == "windows" {
 			return true
 		}
@@ -120,23 +93,15 @@ func (w *walker) windowsTerm(expressions *yaml.Node) bool {
 	return false
 }
 
-// policy warns of imagePullPolicy: Always and remembers where it stands.
-func (w *walker) policy(f fields, s scope) {
-	n := f.get("imagePullPolicy")
-	if !isText(n) || n.Value != "Always" {
-		return
+// alwaysPolicy returns the value of imagePullPolicy: Always, or nil.
+func alwaysPolicy(f fields) *yaml.Node {
+	if n := f.get("imagePullPolicy"); isText(n) && n.Value == "Always" {
+		return n
 	}
-	s = s.at("imagePullPolicy")
-	t := s.src.inner(n)
-	at, exact := t.place(0, len(t.raw))
-	w.out.always = append(w.out.always, edit{offset: at, base: t.top().offset, exact: exact,
-		Edit: Edit{Position: w.position(t, at), Field: s.path.String(), Old: n.Value, New: "IfNotPresent"}})
-	w.warn(t, 0, len(t.raw), s, Warning{Code: CodePullPolicyAlways,
-		Message: "imagePullPolicy Always makes the kubelet ask the registry even when the image is on the node",
-		Advice:  "change it to IfNotPresent (the rewrite does that)"})
+	return nil
 }
 
-// pullPolicy gives the policy written beside an image.
+// pullPolicy returns the policy written beside an image, or "".
 func pullPolicy(f fields) string {
 	if p := f.text("imagePullPolicy"); p != "" {
 		return p
@@ -144,37 +109,24 @@ func pullPolicy(f fields) string {
 	return f.text("pullPolicy")
 }
 
-// warnImage adds the warnings that follow from an image itself.
-func (w *walker) warnImage(img found, n name) {
-	add := func(code Code, message, advice string) {
-		w.out.warnings = append(w.out.warnings, Warning{Code: code, Message: message, Advice: advice, Position: img.Position,
-			Object: img.Object, Field: img.Field, Container: img.Container, Name: img.Name})
-		w.counted()
-	}
-	if n.digest == "" && (n.tag == "" || n.tag == "latest") {
-		what := img.Text + " without a tag"
-		if n.tag != "" {
-			what = img.Text
-		}
-		add(CodeMutableTag, what+" is another image after every release", "name a version, or pin the digest")
-		if img.PullPolicy == "" && img.container() {
-			add(CodeDefaultAlways, "without a tag or with :latest, and without imagePullPolicy, the kubelet asks the registry at every start",
-				"write imagePullPolicy: IfNotPresent beside "+img.Text+", name a version, or pin the digest")
-		}
-	}
+// pullSecrets returns the pull secrets of a pod as namespace/name. The API server gives a pod those of its service account
+// only when it has none itself (admission plugin ServiceAccount).
+func (p *pod) pullSecrets(accounts map[string][]string) []string {
 	switch {
-	case img.ClusterInternal:
-		add(CodeClusterInternal, "the registry "+n.domain+" is a service of the cluster and cannot be reached from outside",
-			"the image has to be in that registry before the manifest is applied")
-	case localRegistry(n.domain):
-		add(CodeLocalRegistry, "the registry "+n.domain+" is another one on every machine", "make sure that it is reachable where images are pulled")
+	case p == nil:
+		return nil
+	case len(p.secrets) > 0:
+		out := make([]string, len(p.secrets))
+		for i, s := range p.secrets {
+			out[i] = p.namespace + "/" + s
+		}
+		return out
 	}
-	if img.OS == "windows" {
-		add(CodeWindows, "the image "+img.Text+" is for Windows nodes", "a bundle for Linux nodes does without it")
-	}
+	return slices.Clone(accounts[p.namespace+"/"+p.account])
 }
 
-// container reports whether the image is that of a container, whose pull policy has a default.
-func (f found) container() bool {
+// ofContainer reports whether a reference is that of a container, whose pull policy has a
+// default.
+func (f *found) ofContainer() bool {
 	return f.Form == FormContainer || f.Form == FormInit || f.Form == FormEphemeral
 }

@@ -70,22 +70,6 @@ func (d *docResult) byPlace() []found {
 	return d.images
 }
 
-// pullSecrets gives the pull secrets of a pod as namespace/name. The API server gives a pod those of its service account
-// only when it has none itself (admission plugin ServiceAccount).
-func (p *pod) pullSecrets(accounts map[string][]string) []string {
-	switch {
-	case p == nil:
-		return nil
-	case len(p.secrets) > 0:
-		out := make([]string, len(p.secrets))
-		for i, s := range p.secrets {
-			out[i] = p.namespace + "/" + s
-		}
-		return out
-	}
-	return slices.Clone(accounts[p.namespace+"/"+p.account])
-}
-
 // Names gives every image once, normalised, in the order of first appearance.
 func (r *Result) Names() []string {
 	names := make([]string, 0, len(r.References))

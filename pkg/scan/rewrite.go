@@ -139,7 +139,7 @@ func pinEdit(img found, opts RewriteOptions) (edit, bool) {
 			e.Skipped = skipGroup
 		}
 		return e, true
-	case opts.PullPolicy && img.container() && img.PullPolicy == "" && strings.HasSuffix(img.Name, ":latest"):
+	case opts.PullPolicy && img.ofContainer() && img.PullPolicy == "" && strings.HasSuffix(img.Name, ":latest"):
 		e.Skipped = skipDefault
 		return e, true
 	}

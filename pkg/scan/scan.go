@@ -113,27 +113,16 @@ func (s *Scanner) document(file string, c chunk) *docResult {
 		out.documents = 1
 		return out
 	}
-	w := &walker{file: file, opts: &s.opts, limits: s.limits, out: out}
+	w := &walker{recorder: recorder{file: file, opts: &s.opts, out: out, budget: &budget{limits: s.limits}}}
 	t := newText(c)
-	var roots []*yaml.Node
 	var bad *badText
 	if lines, ok := imageList(c.data); ok {
 		w.list(t, lines)
 	} else {
-		roots, bad = decode(t, s.limits)
+		bad = w.manifest(t)
 	}
-	for _, n := range roots {
-		if n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
-			if bad != nil {
-				break
-			}
-			bad = &badText{offset: t.start(n), cause: errNoManifest}
-			continue
-		}
-		w.root(n, scope{src: t})
-	}
-	if w.exceeded != "" {
-		bad = &badText{limit: w.exceeded}
+	if w.budget.exceeded != "" {
+		bad = &badText{limit: w.budget.exceeded}
 	}
 	if bad != nil {
 		return w.failed(t, c, bad)
@@ -141,17 +130,44 @@ func (s *Scanner) document(file string, c chunk) *docResult {
 	return out
 }
 
+// list records the lines of an image list.
+func (w *walker) list(t *text, lines []listLine) {
+	w.out.documents++
+	for _, l := range lines {
+		if c, err := judgeListLine(l); err != nil {
+			w.fail(t, l.off, err)
+		} else {
+			w.add(c, t, scope{src: t})
+		}
+	}
+}
+
+// manifest walks the roots of a document.
+func (w *walker) manifest(t *text) *badText {
+	roots, bad := decode(t, w.budget.limits)
+	for _, n := range roots {
+		if n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
+			if bad == nil {
+				bad = &badText{offset: t.start(n), cause: errNoManifest}
+			}
+			continue
+		}
+		w.root(n, scope{src: t})
+	}
+	return bad
+}
+
 // failed is the result of a document that could not be read: the error alone, so that nothing half read passes for
 // the whole.
-func (w *walker) failed(t *text, c chunk, bad *badText) *docResult {
+func (r *recorder) failed(t *text, c chunk, bad *badText) *docResult {
 	if bad.limit != "" {
-		limit := map[Limit]int{LimitDepth: w.limits.depth, LimitNodes: w.limits.nodes, LimitFindings: w.limits.findings}[bad.limit]
-		return &docResult{errs: []error{&LimitError{File: w.file, Line: c.line, Limit: bad.limit, Max: limit}}}
+		limit := map[Limit]int{LimitDepth: r.budget.depth, LimitNodes: r.budget.nodes, LimitFindings: r.budget.findings}[bad.limit]
+		return &docResult{errs: []error{&LimitError{File: r.file, Line: c.line, Limit: bad.limit, Max: limit}}}
 	}
 	at := bad.offset
 	for at < len(t.raw) && isSpace(t.raw[at]) && t.raw[at] != '\n' {
 		at++
 	}
-	pos := w.position(t, at)
-	return &docResult{errs: []error{&SyntaxError{File: w.file, Line: pos.Line, Column: pos.Column, Err: bad.cause}}}
+	pos := r.position(t, at)
+	return &docResult{errs: []error{&SyntaxError{File: r.file, Line: pos.Line, Column: pos.Column, Err: bad.cause}}}
 }

@@ -27,36 +27,42 @@ const (
 	typeDockerCfg    = "kubernetes.io/dockercfg"
 )
 
-// secret takes the registry accounts out of a Secret. stringData hides data, as in the API server.
-func (w *walker) secret(f fields, s scope) {
-	kind := f.text("type")
-	key := ""
+// payloadKey returns the key of a Secret's type that holds registry accounts, or "".
+func payloadKey(kind string) string {
 	switch kind {
 	case typeDockerConfig:
-		key = ".dockerconfigjson"
+		return ".dockerconfigjson"
 	case typeDockerCfg:
-		key = ".dockercfg"
-	default:
+		return ".dockercfg"
+	}
+	return ""
+}
+
+// secret records the registry accounts of a Secret. stringData hides data, as in the API
+// server. A Secret without either is filled in later.
+func (r *recorder) secret(f fields, s scope) {
+	kind := f.text("type")
+	key := payloadKey(kind)
+	if key == "" {
 		return
 	}
-	plain, coded := w.dig(f.get("stringData"), key), w.dig(f.get("data"), key)
-	n := plain
-	if n == nil {
-		n = coded
+	n := r.budget.dig(f.get("stringData"), key)
+	coded := n == nil
+	if coded {
+		n = r.budget.dig(f.get("data"), key)
 	}
 	if n == nil {
-		return // a Secret to be filled in by somebody else
+		return
 	}
-	payload, err := payloadOf(n, plain == nil)
+	payload, err := payloadOf(n, coded)
 	at := s.src.start(n)
+	namespace, name := namespaceOf(r.object.Namespace), r.object.Name
 	if err != nil {
-		pos := w.position(s.src, at)
-		w.out.errs = append(w.out.errs, &SyntaxError{File: w.file, Line: pos.Line, Column: pos.Column,
-			Err: fmt.Errorf("secret %s/%s: %s %w", namespaceOf(w.object.Namespace), w.object.Name, key, err)})
+		r.fail(s.src, at, fmt.Errorf("secret %s/%s: %s %w", namespace, name, key, err))
 		return
 	}
-	w.out.secrets = append(w.out.secrets, Secret{Namespace: namespaceOf(w.object.Namespace), Name: w.object.Name, Type: kind,
-		Position: w.position(s.src, at), Payload: redact.New(string(payload))})
+	r.out.secrets = append(r.out.secrets, Secret{Namespace: namespace, Name: name, Type: kind,
+		Position: r.position(s.src, at), Payload: redact.New(string(payload))})
 }
 
 // The errors of payloadOf say nothing about the value but what is wrong with it.

@@ -1,80 +1,68 @@
 package scan
 
 import (
+	"bytes"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 )
 
-// maxLevel is how deep texts inside of texts are read: a manifest in a ConfigMap, and a template in that manifest.
+// maxLevel is how deep texts inside of texts are read: a manifest in a ConfigMap, and a
+// template in that manifest.
 const maxLevel = 2
 
-// walker goes over the nodes of one document and collects what it finds. Each scalar is judged once, by the first rule
-// that applies to the place where it stands.
-type walker struct {
-	file   string
-	opts   *Options
-	limits limits
-	out    *docResult
+// walker walks the nodes of one document. Rules answer what stands in a node, the recorder
+// keeps it. Each scalar is judged once, by the first rule that applies to its place.
+type walker struct{ recorder }
 
-	object   object // the one being walked
-	visits   int    // nodes seen, aliases followed
-	repeated int    // keys seen twice
-	exceeded Limit  // a limit was hit: stop walking
-}
-
-// object is what is known of the object being walked.
-type object struct {
-	Object
-	builtin bool     // a kind of Kubernetes with a pod spec
-	paths   []string // of a custom resource: where its images are required
-}
-
-// scope is what is known of the place where a node stands. It goes down by value.
-type scope struct {
-	src       *text
-	path      *path
-	key       string // the nearest key above, through sequences
-	item      string // the key of the sequence this node is an element of, else empty
-	depth     int
-	level     int // texts inside of texts
-	container string
-	pod       *pod
-	vars      map[string]bool // environment variables of the container
-}
-
-// at is the scope of a mapping's value.
-func (s scope) at(key string) scope {
-	s.path = &path{up: s.path, key: key}
-	s.key, s.item = key, ""
-	return s
-}
-
-// element is the scope of a sequence's element.
-func (s scope) element(i int) scope {
-	s.path = &path{up: s.path, index: i}
-	s.item = s.key
-	return s
-}
-
-// enter counts a node and reports whether to go on with it.
-func (w *walker) enter(s *scope) bool {
-	w.visits++
-	s.depth++
-	switch {
-	case w.exceeded != "":
-	case s.depth > w.limits.depth:
-		w.exceeded = LimitDepth
-	case w.visits > w.limits.nodes:
-		w.exceeded = LimitNodes
+// root walks the root of a document: an object, a list of objects, or anything else.
+func (w *walker) root(n *yaml.Node, s scope) {
+	n = resolve(n)
+	if n == nil || w.budget.exceeded != "" || n.Tag == "!!null" {
+		return
 	}
-	return w.exceeded == ""
+	if n.Kind != yaml.MappingNode {
+		w.out.documents++
+		w.object = object{}
+		w.node(n, s)
+		return
+	}
+	f, _ := w.budget.fields(n, 0)
+	kind, items := f.text("kind"), f.get("items")
+	if items != nil && items.Kind == yaml.SequenceNode && strings.HasSuffix(kind, "List") {
+		for _, e := range items.Content {
+			item := s.top()
+			item.depth += 2
+			if !w.budget.visit(item.depth) {
+				return
+			}
+			w.root(e, item)
+		}
+		return
+	}
+	w.out.documents++
+	w.object = objectOf(f, w.budget)
+	s.path = nil
+	switch {
+	case kind == "Secret" && apiGroup(w.object.APIVersion) == "":
+		w.secret(f, s)
+	case ignoredKind(f):
+	case kind == "ServiceAccount" && apiGroup(w.object.APIVersion) == "":
+		w.out.accounts = append(w.out.accounts, accountSecrets(w.object, f, w.budget)...)
+	default:
+		before := len(w.out.images)
+		w.node(n, s)
+		if warning, is := operandsOfResource(w.object.Object, len(w.out.images) > before); is {
+			w.warn(warning, s.src, s.src.start(n), 0, s)
+		}
+	}
 }
 
-// node walks a node of which nothing is known but its place.
+// node walks a node of which only the place is known.
 func (w *walker) node(n *yaml.Node, s scope) {
 	n = resolve(n)
-	if n == nil || !w.enter(&s) {
+	s.depth++
+	if n == nil || !w.budget.visit(s.depth) {
 		return
 	}
 	switch n.Kind {
@@ -89,158 +77,86 @@ func (w *walker) node(n *yaml.Node, s scope) {
 	}
 }
 
-// pair is an entry of a mapping.
-type pair struct {
-	key   string
-	value *yaml.Node // aliases resolved
-}
-
-type fields []pair
-
-// get gives the value under a key, or nil.
-func (f fields) get(key string) *yaml.Node {
-	for i := range f {
-		if f[i].key == key {
-			return f[i].value
-		}
-	}
-	return nil
-}
-
-// text gives the string under a key, or "".
-func (f fields) text(key string) string {
-	if n := f.get(key); isText(n) {
-		return n.Value
-	}
-	return ""
-}
-
-// fields lists the entries of a mapping, those merged with "<<" last; an entry of its own hides a merged one. Of a key
-// that is written twice the last entry counts, as it does for kubectl.
-func (w *walker) fields(n *yaml.Node, depth int) fields {
-	out := make(fields, 0, len(n.Content)/2)
-	var merged []*yaml.Node
-	index := keyIndex{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, v := resolve(n.Content[i]), resolve(n.Content[i+1])
-		switch {
-		case k == nil || v == nil:
-		case k.Tag == "!!merge":
-			merged = append(merged, v)
-		case k.Kind == yaml.ScalarNode:
-			if at := index.find(out, k.Value); at >= 0 {
-				w.repeated++
-				out[at].value = v
-			} else {
-				out = append(out, pair{k.Value, v})
-			}
-		}
-	}
-	if len(merged) > 0 && depth > w.limits.depth {
-		w.exceeded = LimitDepth
-		return out
-	}
-	for _, m := range merged {
-		sources := []*yaml.Node{m}
-		if m.Kind == yaml.SequenceNode {
-			sources = m.Content
-		}
-		for _, src := range sources {
-			if src = resolve(src); src == nil || src.Kind != yaml.MappingNode || !w.enter(&scope{}) {
-				continue
-			}
-			for _, p := range w.fields(src, depth+1) {
-				if index.find(out, p.key) < 0 {
-					out = append(out, p)
-				}
-			}
-		}
-	}
-	return out
-}
-
-// keyIndex finds keys of a growing list of fields: by looking at each while there are few, by a table when there are many.
-type keyIndex struct {
-	table map[string]int
-	known int // fields in the table
-}
-
-func (x *keyIndex) find(f fields, key string) int {
-	if len(f) <= 16 {
-		for i := range f {
-			if f[i].key == key {
-				return i
-			}
-		}
-		return -1
-	}
-	if x.table == nil {
-		x.table = make(map[string]int, 2*len(f))
-	}
-	for ; x.known < len(f); x.known++ {
-		x.table[f[x.known].key] = x.known
-	}
-	if i, is := x.table[key]; is {
-		return i
-	}
-	return -1
-}
-
-// mapping applies the rules that need several fields at once, then goes through the rest key by key.
+// mapping applies the rules that need several fields at once, then walks the other fields.
 func (w *walker) mapping(n *yaml.Node, s scope) {
-	repeated := w.repeated
-	f := w.fields(n, s.depth)
+	f, repeated := w.budget.fields(n, s.depth)
 	if s.path != nil && ignoredKind(f) {
 		return
 	}
-	if w.repeated > repeated {
-		w.duplicates(n, s)
+	if repeated {
+		w.repeated(n, s)
 	}
 	role := containerRole(f, s.item)
 	if role != "" {
 		s.container = f.text("name")
 		s.vars = variables(f.get("env"))
 	}
-	if p := w.podOf(f); p != nil {
+	if p := podOf(f, w.object.Namespace, w.budget); p != nil {
 		s.pod = p
 	}
-	w.policy(f, s)
-	used := w.group(f, s)
-	if used == "" {
-		used = w.env(f, s)
+	if policy := alwaysPolicy(f); policy != nil {
+		w.always(policy, s.at("imagePullPolicy"))
 	}
+	used := w.together(f, s)
 	before := len(w.out.images)
 	for _, p := range f {
-		if strings.Contains(used, "\x00"+p.key+"\x00") {
-			continue
+		if !used[p.key] {
+			w.entry(p, f, role, s)
 		}
-		w.entry(p, f, role, s)
 	}
 	if role == FormContainer || role == FormInit {
-		w.operandsOf(before, f, s)
+		w.operands(before, f, s)
 	}
 }
 
-// duplicates warns of keys that are written twice: most often, a marker between two documents is missing.
-func (w *walker) duplicates(n *yaml.Node, s scope) {
-	index, seen := keyIndex{}, make(fields, 0, len(n.Content)/2)
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k := n.Content[i]
-		if k.Kind != yaml.ScalarNode || k.Tag == "!!merge" {
-			continue
+// together applies the rules that judge several fields as one and returns the keys they used.
+func (w *walker) together(f fields, s scope) map[string]bool {
+	found, used := groups(f, s.key)
+	for i := range found {
+		g, at := &found[i], s
+		if g.prefixed {
+			at = s.at(g.repository.key)
 		}
-		if index.find(seen, k.Value) < 0 {
-			seen = append(seen, pair{key: k.Value})
-			continue
-		}
-		w.warn(s.src, s.src.start(k), 0, s.at(k.Value), Warning{
+		w.record(g.repository.value, at, g.judge(f))
+	}
+	if used != nil {
+		return used
+	}
+	if name, value, is := envVariable(f); is {
+		w.variable(name, value, s.at("value"))
+		return envKeys
+	}
+	return nil
+}
+
+// repeated warns of keys that are written twice: most often, a marker between two documents
+// is missing.
+func (w *walker) repeated(n *yaml.Node, s scope) {
+	for _, k := range repeatedKeys(n) {
+		w.warn(Warning{
 			Code: CodeDuplicateKey, Message: "the key " + quote(k.Value) + " is written twice in one mapping; only the last one counts",
 			Advice: "remove one, or separate two documents by a line with three dashes",
-		})
+		}, s.src, s.src.start(k), 0, s.at(k.Value))
 	}
 }
 
-// entry judges one entry of a mapping by its key.
+// operands warns of a container that runs an operator. before is the number of references
+// found before those of the container.
+func (w *walker) operands(before int, f fields, s scope) {
+	image := f.get("image")
+	if s.level > 0 || !isText(image) {
+		return
+	}
+	named := false
+	for _, ref := range w.out.images[before:] {
+		named = named || ref.Form == FormEnv || ref.Form == FormArg
+	}
+	if warning, is := operandsOf(image.Value, named); is {
+		w.warn(warning, s.src.inner(image), 0, len(image.Value), s.at("image"))
+	}
+}
+
+// entry chooses the rule for a field by its key.
 func (w *walker) entry(p pair, f fields, role Form, s scope) {
 	at := s.at(p.key)
 	switch {
@@ -250,9 +166,9 @@ func (w *walker) entry(p pair, f fields, role Form, s scope) {
 	case p.key == "annotations" && s.key == "metadata":
 		w.annotations(p.value, at)
 	case (p.key == "tag" || p.key == "tags") && !hasMappings(p.value):
-		w.target(p.value, at)
+		w.targets(p.value, at)
 	case isArgs(p.key) && p.value.Kind == yaml.SequenceNode:
-		w.args(p.value, at)
+		w.command(p.value, at)
 	case p.key == "image" && role != "":
 		w.image(p.value, role, f, at)
 	case s.item == "relatedImages" && p.key == "image":
@@ -264,6 +180,191 @@ func (w *walker) entry(p pair, f fields, role Form, s scope) {
 	default:
 		w.node(p.value, at)
 	}
+}
+
+// image walks what stands under a key that promises an image. f are the fields beside it.
+func (w *walker) image(n *yaml.Node, form Form, f fields, s scope) {
+	if n = resolve(n); n == nil {
+		return
+	}
+	if n.Kind == yaml.MappingNode {
+		if v, off, is := templateAt(n, s.src); is && w.budget.visit(s.depth+1) {
+			w.add(candidate{verdict: placeholder, form: form, text: v, off: off, length: len(v)}, s.src, s)
+		} else {
+			w.node(n, s)
+		}
+		return
+	}
+	if !w.budget.visit(s.depth + 1) {
+		return
+	}
+	switch {
+	case n.Kind == yaml.SequenceNode:
+		s.depth++
+		for i, e := range n.Content {
+			w.image(e, form, f, s.element(i))
+		}
+	case !isText(n):
+		if form != FormField {
+			w.record(n, s, whole(invalid, form, n.Value))
+		}
+	case isUpperName(s.key):
+		w.variable(s.key, n, s)
+	case strings.ContainsAny(n.Value, "\n{[") && !isPlaceholder(n.Value):
+		w.scalar(n, s)
+	default:
+		c := judgeReference(n.Value, form)
+		c.policy = pullPolicy(f)
+		w.record(n, s, c)
+	}
+}
+
+// scalar walks a value under a key that promises nothing. A text may hold YAML or JSON.
+func (w *walker) scalar(n *yaml.Node, s scope) {
+	v := n.Value
+	switch {
+	case len(v) < 5 || !isText(n):
+	case strings.IndexByte(v, '\n') >= 0, v[0] == '{', v[0] == '[':
+		w.embedded(n, s)
+	default:
+		w.record(n, s, judgeScalar(v))
+	}
+}
+
+// variable walks the value of a variable whose name promises images.
+func (w *walker) variable(name string, n *yaml.Node, s scope) {
+	if isStructure(n.Value) {
+		w.embedded(n, s)
+		return
+	}
+	w.record(n, s, judgeVariableText(name, n.Value)...)
+}
+
+// command walks the arguments of a command line.
+func (w *walker) command(n *yaml.Node, s scope) {
+	s.depth++
+	if !w.budget.visit(s.depth) {
+		return
+	}
+	line := command{vars: s.vars}
+	for i, e := range n.Content {
+		at := s.element(i)
+		at.depth++
+		e = resolve(e)
+		switch {
+		case e == nil || !w.budget.visit(at.depth):
+		case e.Kind != yaml.ScalarNode:
+			w.node(e, at)
+			line.flag = ""
+		case !isText(e):
+			line.flag = ""
+		case opensCollection(e.Value) && strings.ContainsAny(e.Value, " \t\n"):
+			w.embedded(e, at)
+		default:
+			if strings.Contains(e.Value, "\n") {
+				at.path = &path{up: at.path, inner: true}
+			}
+			w.record(e, at, line.argument(e.Value)...)
+		}
+	}
+}
+
+// targets walks keys named tag: a complete reference there is what a build is to make.
+func (w *walker) targets(n *yaml.Node, s scope) {
+	switch n.Kind {
+	case yaml.SequenceNode:
+		for i, e := range n.Content {
+			if e = resolve(e); e != nil && w.budget.visit(0) && e.Kind == yaml.ScalarNode {
+				w.targets(e, s.element(i))
+			}
+		}
+	case yaml.ScalarNode:
+		if isText(n) && strong(n.Value) {
+			w.record(n, s, whole(unclear, FormField, n.Value))
+		}
+	}
+}
+
+// annotations walks annotations. Sidecar injectors look for images in those of pod
+// templates. All others document; those that look like images are named in a warning.
+func (w *walker) annotations(n *yaml.Node, s scope) {
+	s.depth++
+	if n.Kind != yaml.MappingNode || !w.budget.visit(s.depth) {
+		return
+	}
+	meta := s.path.up // .metadata
+	inTemplate := meta.up == nil && w.object.Kind == "Pod" || meta.up != nil && meta.up.key == "template"
+	f, _ := w.budget.fields(n, s.depth)
+	for _, p := range f {
+		if !isText(p.value) || !imageKey(p.key) || judgeField(p.value.Value) != take {
+			continue
+		}
+		switch at := s.at(p.key); {
+		case inTemplate:
+			w.record(p.value, at, whole(take, FormAnnotation, p.value.Value))
+		case strings.Contains(p.key, "/"):
+			w.record(p.value, at, whole(unclear, FormAnnotation, p.value.Value))
+		}
+	}
+}
+
+// embedded walks a text value: as YAML or JSON with the same rules when it is a mapping or a
+// list, else as a script or line by line (templates, properties).
+func (w *walker) embedded(n *yaml.Node, s scope) {
+	if s.level >= maxLevel || !mentionsImage(n.Value) {
+		return
+	}
+	t := s.src.inner(n)
+	s = s.embedded(t)
+	roots, bad := decode(t, w.budget.limits)
+	var found []candidate
+	switch {
+	case bad == nil && hasCollection(roots):
+		for _, r := range roots {
+			w.node(r, s)
+		}
+		return
+	case strings.HasPrefix(n.Value, "#!"):
+		script := command{vars: s.vars}
+		found = script.script(n.Value)
+	default:
+		w.budget.visits += lineCount(n.Value)
+		found = judgeText(t.raw)
+	}
+	for _, c := range found {
+		w.add(c, t, s)
+	}
+}
+
+// record adds what a rule answered about a scalar.
+func (w *walker) record(n *yaml.Node, s scope, found ...candidate) {
+	var t *text
+	for _, c := range found {
+		if c.verdict == ignore {
+			continue
+		}
+		if t == nil {
+			t = s.src.inner(n)
+		}
+		w.add(c, t, s)
+	}
+}
+
+// templateAt knows a value like {{ .Values.image }} without quotes, which YAML reads as a mapping whose key is a mapping,
+// and gives it as written.
+func templateAt(n *yaml.Node, t *text) (v string, off int, is bool) {
+	if n.Style&yaml.FlowStyle == 0 || t.json {
+		return "", 0, false
+	}
+	off = t.start(n)
+	line := t.raw[min(off, len(t.raw)):]
+	if !bytes.HasPrefix(line, []byte("{{")) {
+		return "", 0, false
+	}
+	if i := bytes.IndexByte(line, '\n'); i >= 0 {
+		line = line[:i]
+	}
+	return string(bytes.TrimSpace(line)), off, true
 }
 
 // containerRole tells a mapping that describes a container: by the list it stands in, or, in the resources of
@@ -294,27 +395,10 @@ func containerRole(f fields, item string) Form {
 	return ""
 }
 
-// resolve follows an alias to its anchor.
-func resolve(n *yaml.Node) *yaml.Node {
-	for i := 0; n != nil && n.Kind == yaml.AliasNode; i++ {
-		if i > 8 {
-			return nil
-		}
-		n = n.Alias
-	}
-	return n
-}
-
-func isText(n *yaml.Node) bool {
-	return n != nil && n.Kind == yaml.ScalarNode && n.Tag == "!!str"
-}
-
-func hasMappings(n *yaml.Node) bool {
-	if n.Kind != yaml.SequenceNode {
-		return n.Kind == yaml.MappingNode
-	}
-	for _, e := range n.Content {
-		if e = resolve(e); e != nil && e.Kind == yaml.MappingNode {
+// hasCollection reports whether one of the roots is a mapping or a sequence.
+func hasCollection(roots []*yaml.Node) bool {
+	for _, r := range roots {
+		if r.Kind == yaml.MappingNode || r.Kind == yaml.SequenceNode {
 			return true
 		}
 	}

@@ -1,5 +1,7 @@
 package scan
 
+import "strings"
+
 // Code tells warnings apart. The values are stable.
 type Code string
 
@@ -46,4 +48,69 @@ type Warning struct {
 	Class Class `json:"class,omitempty"`
 	// Name is the normalised image the warning is about, where there is one.
 	Name string `json:"name,omitempty"`
+}
+
+// warning returns the warning that a candidate is, without its place and class.
+func (c candidate) warning() Warning {
+	switch c.verdict {
+	case placeholder:
+		return Warning{Code: CodePlaceholder, Message: quote(c.text) + " is a placeholder, not an image",
+			Advice: "fill it in (render the template) and scan the result, or name the image by hand"}
+	case untagged:
+		n, _ := parseName(c.text)
+		return Warning{Code: CodeUnclear, Name: n.full,
+			Message: "the image " + quote(c.text) + " is written without tag and digest; who reads this chooses one",
+			Advice:  "find out which, and add the image by hand"}
+	case malformed:
+		return Warning{Code: CodeUnclear, Message: "the fields of an image make no reference: " + quote(c.text),
+			Advice: "add the image by hand"}
+	case alwaysPull:
+		return Warning{Code: CodeAlwaysPullImages, Message: "the admission plugin AlwaysPullImages makes every pod of the cluster ask the registry",
+			Advice: "do not enable it on nodes without a way to the registries"}
+	}
+	message := quote(c.text) + " is no image reference"
+	if c.text == "" {
+		message = "the image is empty"
+	}
+	return Warning{Code: CodeInvalid, Message: message,
+		Advice: "write registry/repository:tag in lower case, or add the image by hand if something else fills it in"}
+}
+
+// warnings returns what a user should know about a reference, n being its name.
+func (f *found) warnings(n name) []Warning {
+	var out []Warning
+	add := func(code Code, message, advice string) {
+		out = append(out, Warning{Code: code, Message: message, Advice: advice})
+	}
+	if n.digest == "" && (n.tag == "" || n.tag == "latest") {
+		what := f.Text + " without a tag"
+		if n.tag != "" {
+			what = f.Text
+		}
+		add(CodeMutableTag, what+" is another image after every release", "name a version, or pin the digest")
+		if f.PullPolicy == "" && f.ofContainer() {
+			add(CodeDefaultAlways, "without a tag or with :latest, and without imagePullPolicy, the kubelet asks the registry at every start",
+				"write imagePullPolicy: IfNotPresent beside "+f.Text+", name a version, or pin the digest")
+		}
+	}
+	switch {
+	case f.ClusterInternal:
+		add(CodeClusterInternal, "the registry "+n.domain+" is a service of the cluster and cannot be reached from outside",
+			"the image has to be in that registry before the manifest is applied")
+	case localRegistry(n.domain):
+		add(CodeLocalRegistry, "the registry "+n.domain+" is another one on every machine", "make sure that it is reachable where images are pulled")
+	}
+	if f.OS == "windows" {
+		add(CodeWindows, "the image "+f.Text+" is for Windows nodes", "a bundle for Linux nodes does without it")
+	}
+	return out
+}
+
+// quote returns a value of a manifest for a message: on one line, and at most 100 bytes.
+func quote(v string) string {
+	v = strings.Join(strings.Fields(v), " ")
+	if len(v) > 100 {
+		v = strings.ToValidUTF8(v[:97], "") + "..."
+	}
+	return `"` + v + `"`
 }

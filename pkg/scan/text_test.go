@@ -41,8 +41,9 @@ func TestPlace(t *testing.T) {
 			if bad != nil {
 				t.Fatal(bad)
 			}
-			w := walker{limits: limits{depth: 10, nodes: 1000}}
-			n := w.fields(roots[0], 0).get("a")
+			b := budget{limits: limits{depth: 10, nodes: 1000}}
+			f, _ := b.fields(roots[0], 0)
+			n := f.get("a")
 			inner := tx.inner(n)
 			at, exact := inner.place(strings.Index(n.Value, ref), len(ref))
 			if exact != tc.exact {

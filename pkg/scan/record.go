@@ -1,0 +1,172 @@
+package scan
+
+import (
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// candidate is the answer of a rule about a piece of text: what it is, and where in the
+// judged value it stands.
+type candidate struct {
+	verdict     verdict
+	form        Form
+	text        string // as written; for FormGroup joined from several fields
+	off, length int    // of the range of the value that holds text
+	line        int    // of the value, from 1, when it was read line by line, else 0
+	policy      string // the pull policy written beside the text
+}
+
+// whole returns the candidate that a value makes from its first to its last byte.
+func whole(v verdict, form Form, value string) candidate {
+	return candidate{verdict: v, form: form, text: value, length: len(value)}
+}
+
+// found is a reference together with what users do not see: the pod, whose pull secrets
+// other documents may complete, and the place that a rewrite edits.
+type found struct {
+	Reference
+	pod    *pod
+	offset int   // in the document
+	base   int64 // of the document in the input
+	exact  bool  // the text stands at offset, byte for byte
+	tag    string
+	digest string
+}
+
+// recorder turns candidates into references and warnings.
+type recorder struct {
+	file   string
+	opts   *Options
+	budget *budget
+	object object // the one being walked
+	out    *docResult
+}
+
+// add records what a rule answered about t, the text of a value.
+func (r *recorder) add(c candidate, t *text, s scope) {
+	if c.line > 0 {
+		s.path = &path{up: s.path, line: c.line}
+	}
+	switch {
+	case c.verdict == take:
+		if rest, is := strings.CutPrefix(c.text, dockerScheme); is {
+			c.off, c.length, c.text = c.off+len(dockerScheme), len(rest), rest
+		}
+		r.reference(c, t, s)
+	case c.verdict == unclear:
+		r.unclear(c, t, s)
+	case c.verdict == invalid && (!r.object.builtin || s.level > 0):
+		// In a custom resource the value may be a pattern.
+	default:
+		w := c.warning()
+		if c.verdict != alwaysPull {
+			w.Class = r.class(c.form, s)
+		}
+		r.warn(w, t, c.off, c.length, s)
+	}
+}
+
+// reference records a reference, unless the options exclude it.
+func (r *recorder) reference(c candidate, t *text, s scope) {
+	n, ok := parseName(c.text)
+	class := r.class(c.form, s)
+	if !ok || r.opts.excluded(n.full, c.text) || r.opts.Only != "" && r.opts.Only != class {
+		return
+	}
+	at, exact := t.place(c.off, c.length)
+	f := found{pod: s.pod, offset: at, base: t.top().offset, exact: exact && c.form != FormGroup, tag: n.tag, digest: n.digest}
+	f.Reference = Reference{
+		Name: strings.Clone(n.full), Text: strings.Clone(c.text), Form: c.form, Class: class,
+		Position: r.position(t, at), Object: r.object.Object, Field: s.path.String(), Container: s.container,
+		PullPolicy: c.policy, ClusterInternal: clusterInternal(n.domain),
+	}
+	if s.pod != nil && s.pod.windows {
+		f.OS = "windows"
+	}
+	r.out.images = append(r.out.images, f)
+	for _, w := range f.warnings(n) {
+		w.Position, w.Object, w.Field, w.Container, w.Name = f.Position, f.Object, f.Field, f.Container, f.Name
+		r.out.warnings = append(r.out.warnings, w)
+		r.budget.finding()
+	}
+	r.budget.finding()
+}
+
+// unclear records a value that may be an image: as a reference when Options.Include names
+// it, else as a warning.
+func (r *recorder) unclear(c candidate, t *text, s scope) {
+	written := c.text
+	c.text = strings.TrimPrefix(strings.TrimPrefix(written, dockerScheme), ociScheme)
+	n, ok := parseName(c.text)
+	if !ok || r.opts.excluded(n.full, written) {
+		return
+	}
+	c.off, c.length = c.off+len(written)-len(c.text), len(c.text)
+	if r.opts.included(n.full, c.text) {
+		r.reference(c, t, s)
+		return
+	}
+	r.warn(Warning{
+		Code: CodeUnclear, Class: r.class(c.form, s), Name: n.full,
+		Message: quote(written) + " may be an image, but could as well be something else; it is not taken",
+		Advice:  "if it is one, include it: " + n.full,
+	}, t, c.off, c.length, s)
+}
+
+// warn completes a warning with the place of a range of t and records it.
+func (r *recorder) warn(w Warning, t *text, off, length int, s scope) {
+	at, _ := t.place(off, length)
+	w.Position = r.position(t, at)
+	w.Object, w.Field, w.Container = r.object.Object, s.path.String(), s.container
+	r.out.warnings = append(r.out.warnings, w)
+	r.budget.finding()
+}
+
+// fail records an error at an offset of the document; the rest of the document counts.
+func (r *recorder) fail(t *text, off int, err error) {
+	pos := r.position(t, off)
+	r.out.errs = append(r.out.errs, &SyntaxError{File: r.file, Line: pos.Line, Column: pos.Column, Err: err})
+}
+
+// class reports whether a kubelet pulls what stands here as soon as the object is applied.
+func (r *recorder) class(form Form, s scope) Class {
+	if form == FormList {
+		return Required
+	}
+	if s.level > 0 {
+		return Indirect
+	}
+	switch form {
+	case FormContainer, FormInit, FormEphemeral, FormVolume:
+		if r.object.builtin && s.pod != nil {
+			return Required
+		}
+	case FormField:
+	default:
+		return Indirect
+	}
+	for _, p := range r.object.paths {
+		if below(s.path, p) {
+			return Required
+		}
+	}
+	return Indirect
+}
+
+// position returns the position of an offset that [text.place] returned.
+func (r *recorder) position(t *text, at int) Position {
+	line, column := t.position(at)
+	return Position{File: r.file, Line: line, Column: column}
+}
+
+// always records imagePullPolicy: Always, which n holds.
+func (r *recorder) always(n *yaml.Node, s scope) {
+	t := s.src.inner(n)
+	at, exact := t.place(0, len(t.raw))
+	r.out.always = append(r.out.always, edit{offset: at, base: t.top().offset, exact: exact,
+		Edit: Edit{Position: r.position(t, at), Field: s.path.String(), Old: n.Value, New: "IfNotPresent"}})
+	r.warn(Warning{Code: CodePullPolicyAlways,
+		Message: "imagePullPolicy Always makes the kubelet ask the registry even when the image is on the node",
+		Advice:  "change it to IfNotPresent (the rewrite does that)"}, t, 0, len(t.raw), s)
+}
