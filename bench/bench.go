@@ -27,29 +27,29 @@ const (
 	password = "bench-password"
 )
 
-// The registry's set becomes as large as the real one, about 250 MB, with as many files, about
-// 10,800 in all.
+// The registry's images are as large as the real ones, about 250 MB, with as many files,
+// about 10,800 in all.
 const (
 	scaleOfCalico = 600
 	filesOfCalico = 2700
 )
 
-// stepTime is how long one command may take before it is killed.
+// stepTime is the time limit of one command.
 const stepTime = 10 * time.Minute
 
-// bench is what all measurements share.
+// bench is the state shared by all measurements.
 type bench struct {
 	*settings
 	log      io.Writer
-	memDir   string // scratch on the tmpfs
-	dskDir   string // scratch on the disk
-	tools    string // folder of the peers
+	memDir   string // temporary, on the tmpfs
+	dskDir   string // temporary, on the disk
+	tools    string // directory of the peers
 	helper   string // the measuring program
 	registry *registrytest.Registry
 	calico   []registrytest.Added
 }
 
-// newBench prepares the folders, the measuring program and the registry. The caller
+// newBench creates the directories, the measuring program and the registry. The caller
 // closes it.
 func newBench(ctx context.Context, s *settings, log io.Writer) (_ *bench, err error) {
 	b := &bench{settings: s, log: log}
@@ -77,7 +77,7 @@ func newBench(ctx context.Context, s *settings, log io.Writer) (_ *bench, err er
 	if err != nil {
 		return nil, err
 	}
-	b.say("making the images")
+	b.logf("making the images")
 	opts := registrytest.CalicoOptions{Archs: []string{runtime.GOARCH}, Scale: scaleOfCalico, Files: filesOfCalico}
 	if s.quick {
 		opts.Scale, opts.Files = 1, 20
@@ -86,7 +86,7 @@ func newBench(ctx context.Context, s *settings, log io.Writer) (_ *bench, err er
 	return b, err
 }
 
-// close ends the registry and removes everything.
+// close closes the registry and removes all files.
 func (b *bench) close() error {
 	var errs []error
 	if b.registry != nil {
@@ -100,30 +100,31 @@ func (b *bench) close() error {
 	return errors.Join(errs...)
 }
 
-// say tells whoever waits what is going on.
-func (b *bench) say(format string, args ...any) {
+// logf logs the progress.
+func (b *bench) logf(format string, args ...any) {
 	fmt.Fprintf(b.log, "%s "+format+"\n", append([]any{time.Now().Format(time.TimeOnly)}, args...)...)
 }
 
-// scratch makes an empty folder below parent and gives the function that removes it.
-func scratch(parent string) (string, func(), error) {
+// tempDir creates an empty directory below parent and returns it with a function that
+// removes it.
+func tempDir(parent string) (string, func(), error) {
 	dir, err := os.MkdirTemp(parent, "run")
-	// What cannot be removed here is removed with its parent, and reported there.
+	// An error here is reported when the parent is removed.
 	return dir, func() { _ = os.RemoveAll(dir) }, err
 }
 
-// settle waits until what was written below dir has reached the disk, so that one
-// measurement does not pay for the one before it.
-func settle(dir string) error {
+// syncFS writes everything below dir to the disk, so that a measurement does not include
+// the writes of the previous one.
+func syncFS(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	defer f.Close() // only opened to name a file system
+	defer f.Close() // opened to identify the file system
 	return unix.Syncfs(int(f.Fd()))
 }
 
-// measure runs commands one after the other and sums up what they cost.
+// measure runs commands one after the other and returns their total cost.
 func (b *bench) measure(ctx context.Context, env []string, commands ...[]string) (meter.Report, error) {
 	var total meter.Report
 	for i, args := range commands {
@@ -142,8 +143,8 @@ func (b *bench) measure(ctx context.Context, env []string, commands ...[]string)
 	return total, nil
 }
 
-// home writes the login into dir and gives the environment in which every tool finds it
-// there, and nothing of the person who runs the benchmark.
+// home writes the login to dir and returns an environment in which every tool finds it
+// there, without the settings of the user.
 func (b *bench) home(dir string) ([]string, error) {
 	login := map[string]any{"auths": map[string]any{
 		b.registry.Host(): map[string]string{"username": user, "password": password, "auth": basic(user, password)},
@@ -161,7 +162,7 @@ func (b *bench) home(dir string) ([]string, error) {
 	}, nil
 }
 
-// refs are the references of the Calico set at the registry.
+// refs returns the references of the Calico images on the registry.
 func (b *bench) refs() []string {
 	var refs []string
 	for _, repo := range registrytest.CalicoRepos {
@@ -170,7 +171,7 @@ func (b *bench) refs() []string {
 	return refs
 }
 
-// manifest is a pod that uses the images.
+// manifest returns a pod that uses the images.
 func manifest(refs []string) string {
 	var b strings.Builder
 	b.WriteString("apiVersion: v1\nkind: Pod\nmetadata: {name: bench}\nspec:\n  containers:\n")

@@ -54,7 +54,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// orNil makes no list out of an empty one.
+// orNil returns nil for an empty list.
 func orNil(list []string) []string {
 	if len(list) == 0 {
 		return nil
@@ -79,7 +79,7 @@ func TestUsage(t *testing.T) {
 				t.Errorf("exit code %d, want 2", code)
 			}
 			if !strings.Contains(log.String(), c.want) || out.Len() > 0 {
-				t.Errorf("said %q and printed %q, want %q", log.String(), out.String(), c.want)
+				t.Errorf("stderr %q, stdout %q, want %q", log.String(), out.String(), c.want)
 			}
 		})
 	}
@@ -121,8 +121,8 @@ func TestFindProgram(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "crane v0.22.1 is not in") {
 		t.Errorf("not built: got %v", err)
 	}
-	nobody := program{name: "no-such-program-anywhere"}
-	if _, err := nobody.find(t.Context(), "", true); err == nil || !strings.Contains(err.Error(), "is not installed") {
+	absent := program{name: "no-such-program-anywhere"}
+	if _, err := absent.find(t.Context(), "", true); err == nil || !strings.Contains(err.Error(), "is not installed") {
 		t.Errorf("not installed: got %v", err)
 	}
 	echo := program{name: "echo", ask: []string{"echo version 7"}}
@@ -131,8 +131,7 @@ func TestFindProgram(t *testing.T) {
 	}
 }
 
-// TestQuick runs everything on small images, so that it is known to work. What it
-// measures is not looked at.
+// TestQuick runs everything with small images and checks only that it works.
 func TestQuick(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs both programs")
@@ -163,7 +162,7 @@ func TestQuick(t *testing.T) {
 	})
 }
 
-// quick runs the program and gives what it printed.
+// quick runs the program and returns its output.
 func quick(t *testing.T, args []string) string {
 	t.Helper()
 	var out, log strings.Builder
@@ -188,13 +187,13 @@ func needNode(t *testing.T) {
 	}
 }
 
-func TestRest(t *testing.T) {
+func TestWaitIdle(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := rest(ctx, os.Getpid()); !errors.Is(err, context.Canceled) {
+	if _, err := waitIdle(ctx, os.Getpid()); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the end of the context", err)
 	}
-	if _, err := rest(t.Context(), -1); err == nil {
+	if _, err := waitIdle(t.Context(), -1); err == nil {
 		t.Error("no such process is no error")
 	}
 }

@@ -25,14 +25,14 @@ const (
 	cappedConnection = "connection"
 )
 
-// The links: 100 Mbit/s for all connections together, or 50 MB/s for each of them.
+// The networks: 100 Mbit/s for all connections together, or 50 MB/s for each of them.
 const (
 	linkRate = 100e6 / 8
 	connRate = 50e6
 	latency  = 30 * time.Millisecond
 )
 
-// condition is where and through what bundles are made.
+// condition is where bundles are written and over which network.
 type condition struct {
 	key, title string
 	faults     registrytest.Faults
@@ -51,20 +51,20 @@ type bundled struct {
 	size   int64  // of the tarball
 	sum    string // sha256 of the tarball
 	counts registrytest.Counts
-	others float64 // cores that others used meanwhile
+	others float64 // cores that other processes used meanwhile
 }
 
 func (s bundled) noise() float64 { return s.others }
 
-// bundleRow is one way and its measurements.
+// bundleRow is one command and its measurements.
 type bundleRow struct {
 	bundler
 	program string
 	samples []bundled
-	trouble string // why it was not run, or not to the end
+	trouble string // why it was not run or failed
 }
 
-// bundle compares the ways to make a tarball, under every condition.
+// bundle compares the commands that make a tarball, under every condition.
 func (b *bench) bundle(ctx context.Context, w io.Writer) error {
 	rows, err := b.bundleRows(ctx)
 	if err != nil {
@@ -85,13 +85,13 @@ func (b *bench) bundle(ctx context.Context, w io.Writer) error {
 			}
 		}
 		results[c.key] = run
-		fmt.Fprint(w, heading("bundle: %s", c.title), bundleTable(c.key, run), "\n", company(bundleNoise(run)))
+		fmt.Fprint(w, heading("bundle: %s", c.title), bundleTable(c.key, run), "\n", noiseNote(bundleNoise(run)))
 	}
-	fmt.Fprint(w, heading("bundle: marks"), marksTable(bundleMarks(results)))
+	fmt.Fprint(w, heading("bundle: targets"), targetsTable(bundleTargets(results)))
 	return nil
 }
 
-// bundleRows finds the programs. Without ours there is nothing to compare.
+// bundleRows finds the programs. It fails without ours.
 func (b *bench) bundleRows(ctx context.Context) ([]*bundleRow, error) {
 	var rows []*bundleRow
 	for _, p := range bundlers {
@@ -113,43 +113,43 @@ func (b *bench) bundleRows(ctx context.Context) ([]*bundleRow, error) {
 	return rows, nil
 }
 
-// clone gives rows without measurements.
-func clone(rows []*bundleRow) []*bundleRow {
-	fresh := make([]*bundleRow, len(rows))
+// clone returns a shallow copy of each row.
+func clone[T any](rows []*T) []*T {
+	copies := make([]*T, len(rows))
 	for i, r := range rows {
 		c := *r
-		fresh[i] = &c
+		copies[i] = &c
 	}
-	return fresh
+	return copies
 }
 
-// bundleOnce adds a measurement to a row. A peer that fails is left out from then on; our
-// own failure ends everything.
+// bundleOnce adds a measurement to a row. A peer that fails is skipped from then on; a
+// failure of ours is an error.
 func (b *bench) bundleOnce(ctx context.Context, c condition, row *bundleRow) error {
 	if row.trouble != "" {
 		return nil
 	}
 	sample, err := calmest(ctx, b.calm, func() (bundled, error) { return b.bundleSample(ctx, c, row) })
 	if err == nil {
-		b.say("%s: %s: %.2f s", c.title, row.name, sample.Wall.Seconds())
+		b.logf("%s: %s: %.2f s", c.title, row.name, sample.Wall.Seconds())
 		row.samples = append(row.samples, sample)
 		return nil
 	}
 	if row.needs == nil || ctx.Err() != nil {
 		return err
 	}
-	b.say("%s: %v", row.name, err)
+	b.logf("%s: %v", row.name, err)
 	row.trouble = "failed: " + lastLine(err.Error())
 	return nil
 }
 
-// bundleSample makes one tarball in a fresh folder.
+// bundleSample measures making one tarball in a new directory.
 func (b *bench) bundleSample(ctx context.Context, c condition, row *bundleRow) (bundled, error) {
 	parent := b.memDir
 	if c.key == onDisk {
 		parent = b.dskDir
 	}
-	dir, remove, err := scratch(parent)
+	dir, remove, err := tempDir(parent)
 	if err != nil {
 		return bundled{}, err
 	}
@@ -167,33 +167,33 @@ func (b *bench) bundleSample(ctx context.Context, c condition, row *bundleRow) (
 			return bundled{}, err
 		}
 	}
-	if err := settle(parent); err != nil {
+	if err := syncFS(parent); err != nil {
 		return bundled{}, err
 	}
 	b.registry.Reset()
-	l := listen()
+	m := startMonitor()
 	report, err := b.measure(ctx, env, row.commands(j)...)
 	if err != nil {
 		return bundled{}, err
 	}
-	s := bundled{Report: report, counts: b.registry.Counts(), others: l.others(0)}
+	s := bundled{Report: report, counts: b.registry.Counts(), others: m.others(0)}
 	s.size, s.sum, err = sumOf(j.out)
 	return s, err
 }
 
-// sumOf is the size of a file and the start of its sha256.
+// sumOf returns the size of a file and the start of its sha256.
 func sumOf(file string) (int64, string, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return 0, "", err
 	}
-	defer f.Close() // only read from
+	defer f.Close() // opened for reading
 	h := sha256.New()
 	n, err := io.Copy(h, f)
 	return n, hex.EncodeToString(h.Sum(nil))[:16], err
 }
 
-// same says whether all tarballs of a row were the same.
+// same returns "yes" if all tarballs of a row were equal.
 func same(samples []bundled) string {
 	if len(samples) < 2 {
 		return "-"
@@ -206,7 +206,8 @@ func same(samples []bundled) string {
 	return "yes"
 }
 
-// bundleNoise is what others did during each measurement of a table.
+// bundleNoise returns the cores that other processes used during each measurement of a
+// table.
 func bundleNoise(rows []*bundleRow) []float64 {
 	var cores []float64
 	for _, r := range rows {
@@ -215,8 +216,8 @@ func bundleNoise(rows []*bundleRow) []float64 {
 	return cores
 }
 
-// theRow finds a row by name; one without samples if it is not there.
-func theRow(rows []*bundleRow, name string) *bundleRow {
+// findRow returns a row by name; without samples if there is none.
+func findRow(rows []*bundleRow, name string) *bundleRow {
 	for _, r := range rows {
 		if r.name == name {
 			return r
@@ -225,29 +226,29 @@ func theRow(rows []*bundleRow, name string) *bundleRow {
 	return &bundleRow{bundler: bundler{name: name}}
 }
 
-// wall is the median of a row's seconds; 0 when it was not run.
+// wall returns the median of a row's seconds; 0 if it was not run.
 func (r *bundleRow) wall() float64 {
 	return median(collect(r.samples, func(s bundled) float64 { return s.Wall.Seconds() }))
 }
 
-// figure is the median of something of a row's samples.
+// figure returns the median of a value of a row's samples.
 func (r *bundleRow) figure(pick func(bundled) int64) float64 {
 	return median(collect(r.samples, pick))
 }
 
-// mib and megabytes are the units of memory and of files.
+// mib and megabytes format bytes in the units of memory and of files.
 func mib(bytes float64) string       { return digits(bytes / (1 << 20)) }
 func megabytes(bytes float64) string { return digits(bytes / 1e6) }
 
-// bundleTable shows one condition.
+// bundleTable returns the table of one condition.
 func bundleTable(key string, rows []*bundleRow) string {
-	t := table{head: []string{"way", "wall s", "x crane pull", "CPU s", "peak MiB", "tarball MB"}}
+	t := table{head: []string{"command", "wall s", "x crane pull", "CPU s", "peak MiB", "tarball MB"}}
 	if key == onDisk {
 		t.head = append(t.head, "written MB", "written / tarball")
 	} else {
 		t.head = append(t.head, "manifest HEAD", "manifest GET", "counted", "blob GET", "blob MB", "pings", "tokens", "same bytes twice")
 	}
-	theirs := theRow(rows, cranePull).wall()
+	theirs := findRow(rows, cranePull).wall()
 	for _, r := range rows {
 		if len(r.samples) == 0 {
 			t.add(r.name, "not run")
@@ -259,7 +260,7 @@ func bundleTable(key string, rows []*bundleRow) string {
 	return t.String()
 }
 
-// cells are a row of the table behind its name.
+// cells returns the cells of a row after its name.
 func (r *bundleRow) cells(key string, crane float64) []string {
 	times := "-"
 	if x, ok := ratio(r.wall(), crane); ok {
@@ -283,7 +284,7 @@ func (r *bundleRow) cells(key string, crane float64) []string {
 	} {
 		cells = append(cells, fmt.Sprint(r.figure(func(s bundled) int64 { return int64(pick(s.counts)) })))
 	}
-	// What was sent, whether it was read or not, belongs beside the number of requests.
+	// Bytes sent, whether read or not, follow the number of requests.
 	cells = slices.Insert(cells, len(cells)-2, megabytes(r.figure(func(s bundled) int64 { return s.counts.BlobBytes })))
 	return append(cells, same(r.samples))
 }

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// calmTries is how often a measurement is taken while others disturb it.
+// calmTries is how often a disturbed measurement is tried.
 const calmTries = 6
 
-// noisy is a measurement that knows how many cores others used meanwhile.
+// noisy is a measurement that knows how many cores other processes used meanwhile.
 type noisy interface{ noise() float64 }
 
-// calmest takes a measurement, and takes it again while others used more than limit
-// cores meanwhile; the least disturbed one counts. A limit of 0 takes the first.
+// calmest takes a measurement, and repeats it while other processes use more than limit
+// cores; it returns the least disturbed one. With a limit of 0 it takes only one.
 func calmest[S noisy](ctx context.Context, limit float64, take func() (S, error)) (S, error) {
 	best, err := take()
 	for range calmTries - 1 {
@@ -29,18 +29,18 @@ func calmest[S noisy](ctx context.Context, limit float64, take func() (S, error)
 	return best, err
 }
 
-// listener tells what others do with the processors.
-type listener struct {
+// monitor measures the processor time of other processes.
+type monitor struct {
 	start     time.Time
 	busy, own time.Duration
 }
 
-// listen begins to count.
-func listen() listener { return listener{time.Now(), machineTime(), ownTime()} }
+// startMonitor starts a monitor.
+func startMonitor() monitor { return monitor{time.Now(), machineTime(), ownTime()} }
 
-// others is how many cores others have used since then; more is the processor time of
-// what is ours but not yet waited for.
-func (l listener) others(more time.Duration) float64 {
-	used := (machineTime() - l.busy) - (ownTime() - l.own) - more
-	return max(0, used.Seconds()) / time.Since(l.start).Seconds()
+// others returns how many cores other processes have used since the start; more is the
+// processor time of our own processes that are not yet waited for.
+func (m monitor) others(more time.Duration) float64 {
+	used := (machineTime() - m.busy) - (ownTime() - m.own) - more
+	return max(0, used.Seconds()) / time.Since(m.start).Seconds()
 }

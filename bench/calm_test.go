@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// quiet is a measurement that was disturbed by so many cores.
+// quiet is a measurement during which other processes used that many cores.
 type quiet float64
 
 func (q quiet) noise() float64 { return float64(q) }
@@ -54,8 +54,8 @@ func TestCalmestFails(t *testing.T) {
 	}
 }
 
-func TestListener(t *testing.T) {
-	l := listener{start: time.Now().Add(-time.Second), busy: machineTime(), own: ownTime()}
+func TestMonitor(t *testing.T) {
+	l := monitor{start: time.Now().Add(-time.Second), busy: machineTime(), own: ownTime()}
 	if got := l.others(time.Hour); got != 0 {
 		t.Errorf("an hour of our own leaves %v cores to others, want 0", got)
 	}

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// daemonTime is the processor time a process has used, with the children it waited for
-// (proc(5), /proc/PID/stat: utime, stime, cutime, cstime).
+// daemonTime returns the processor time of a process, including the children that it waited
+// for (proc(5), /proc/PID/stat: utime, stime, cutime, cstime).
 func daemonTime(pid int) (time.Duration, error) {
 	path := fmt.Sprintf("/proc/%d/stat", pid)
 	text, err := os.ReadFile(path)
@@ -26,9 +26,9 @@ func daemonTime(pid int) (time.Duration, error) {
 	return parseTimes(string(text))
 }
 
-// parseTimes reads the four times. The name of the program may hold anything, so the
-// fields are counted from its closing parenthesis: utime is the 14th of all, the 12th
-// behind it.
+// parseTimes parses the four times. The name of the program may contain anything, so it
+// counts the fields after the closing parenthesis: utime is the 14th of all, the 12th after
+// it.
 func parseTimes(stat string) (time.Duration, error) {
 	const first, last = 11, 14
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
@@ -46,13 +46,13 @@ func parseTimes(stat string) (time.Duration, error) {
 	return time.Duration(ticks) * tick, nil
 }
 
-// forgetPeak lets the peak of a process's memory start again from what it has now
-// (proc(5), /proc/PID/clear_refs).
-func forgetPeak(pid int) error {
+// resetPeak resets the peak memory of a process to its current memory (proc(5),
+// /proc/PID/clear_refs).
+func resetPeak(pid int) error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
 }
 
-// daemonPeak is the peak of a process's memory in bytes.
+// daemonPeak returns the peak memory of a process in bytes.
 func daemonPeak(pid int) (int64, error) {
 	value := procValue(fmt.Sprintf("/proc/%d/status", pid), "VmHWM")
 	kib, err := strconv.ParseInt(strings.TrimSuffix(value, " kB"), 10, 64)
@@ -62,15 +62,15 @@ func daemonPeak(pid int) (int64, error) {
 	return kib << 10, nil
 }
 
-// How a daemon that has come to rest is told: no tick of processor time in restTime.
+// A process is idle if it uses no tick of processor time in restTime.
 const (
 	restTime = 300 * time.Millisecond
 	restWait = 10 * time.Second
 )
 
-// rest waits until the process has nothing to do, and gives the processor time it has
-// used up to then.
-func rest(ctx context.Context, pid int) (time.Duration, error) {
+// waitIdle waits until the process is idle and returns the processor time that it used
+// until then.
+func waitIdle(ctx context.Context, pid int) (time.Duration, error) {
 	last, err := daemonTime(pid)
 	for end := time.Now().Add(restWait); err == nil && time.Now().Before(end); {
 		select {
@@ -87,8 +87,8 @@ func rest(ctx context.Context, pid int) (time.Duration, error) {
 	return last, err
 }
 
-// diskUsage is the space that the files below dir take, in bytes. Mounted file systems
-// are left out, hard links counted once.
+// diskUsage returns the space in bytes that the files below dir use, without other file
+// systems; hard links count once.
 func diskUsage(dir string) (int64, error) {
 	var root, st syscall.Stat_t
 	if err := syscall.Stat(dir, &root); err != nil {

@@ -16,7 +16,7 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// Names of the rows that the marks speak of.
+// Names of the rows of the targets.
 const (
 	ourLoad    = "load"
 	ourDiscard = "load --discard-layers"
@@ -24,14 +24,14 @@ const (
 	ctrLocal   = "ctr images import --local"
 )
 
-// loader is one way from a tarball into containerd.
+// loader is a command that loads a tarball into containerd.
 type loader struct {
 	name string
 	ours bool
 	args []string // between the address and the tarball
 }
 
-// loaders are compared in this order.
+// loaders is the order of comparison.
 var loaders = []loader{
 	{name: ourLoad, ours: true},
 	{name: ourDiscard, ours: true, args: []string{"--discard-layers"}},
@@ -39,7 +39,7 @@ var loaders = []loader{
 	{name: ctrLocal, args: []string{"-n", "k8s.io", "images", "import", "--local"}},
 }
 
-// command is the loader's command line.
+// command returns the loader's command line.
 func (l loader) command(program, address, tarball string) []string {
 	return append(append([]string{program, "--address", address}, l.args...), tarball)
 }
@@ -47,29 +47,29 @@ func (l loader) command(program, address, tarball string) []string {
 // loaded is one measurement.
 type loaded struct {
 	meter.Report               // of the client
-	daemonCPU    time.Duration // of containerd, until it had nothing more to do
+	daemonCPU    time.Duration // of containerd, until it was idle
 	daemonPeak   int64
 	root         int64   // bytes below containerd's root
 	visible      int     // names of images that CRI lists
-	others       float64 // cores that others used meanwhile
+	others       float64 // cores that other processes used meanwhile
 }
 
-// loadPair is a load into a new containerd and the same once more.
+// loadPair is a load into a new containerd and its repetition.
 type loadPair struct{ first, again loaded }
 
 func (p loadPair) noise() float64 { return p.first.others }
 
-// loadRow is one way and its measurements, into a new containerd and once more.
+// loadRow is one command and its measurements, with a new containerd and repeated.
 type loadRow struct {
 	loader
 	program string
 	first   []loaded
 	again   []loaded
-	syncs   string // calls of one load; see countSyncs
+	syncs   string // sync calls of one load; see countSyncs
 	trouble string
 }
 
-// load compares the ways into containerd, on a tmpfs and on a disk.
+// load compares the commands on a tmpfs and on a disk.
 func (b *bench) load(ctx context.Context, w io.Writer) error {
 	rows, err := b.loadRows(ctx)
 	if err != nil {
@@ -85,7 +85,7 @@ func (b *bench) load(ctx context.Context, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		run := cloneLoads(rows)
+		run := clone(rows)
 		for round := range b.rounds {
 			for _, i := range rotate(len(run), round) {
 				if err := b.loadOnce(ctx, key, parent, tarball, run[i]); err != nil {
@@ -94,7 +94,7 @@ func (b *bench) load(ctx context.Context, w io.Writer) error {
 			}
 		}
 		fmt.Fprint(w, heading("load: containerd's root on a %s", map[string]string{inMemory: "tmpfs", onDisk: "disk"}[key]))
-		note := company(loadNoise(run))
+		note := noiseNote(loadNoise(run))
 		if key == onDisk && b.syncs {
 			b.countSyncs(ctx, parent, tarball, run)
 		}
@@ -105,7 +105,7 @@ func (b *bench) load(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(w, heading("load: marks"), marksTable(loadMarks(results, many)))
+	fmt.Fprint(w, heading("load: targets"), targetsTable(loadTargets(results, many)))
 	return nil
 }
 
@@ -133,17 +133,7 @@ func (b *bench) loadRows(ctx context.Context) ([]*loadRow, error) {
 	return rows, nil
 }
 
-// cloneLoads gives rows without measurements.
-func cloneLoads(rows []*loadRow) []*loadRow {
-	fresh := make([]*loadRow, len(rows))
-	for i, r := range rows {
-		c := *r
-		fresh[i] = &c
-	}
-	return fresh
-}
-
-// tarball bundles images into dir, unmeasured.
+// tarball bundles images to a file in dir, without measuring.
 func (b *bench) tarball(ctx context.Context, dir, name string, refs []string) (string, error) {
 	program, err := ours(b.bin, "bundle")
 	if err != nil {
@@ -158,7 +148,7 @@ func (b *bench) tarball(ctx context.Context, dir, name string, refs []string) (s
 	return out, err
 }
 
-// loadOnce adds a measurement to a row, or says there why that cannot be had.
+// loadOnce adds a measurement to a row, or the reason for its failure.
 func (b *bench) loadOnce(ctx context.Context, key, parent, tarball string, row *loadRow) error {
 	if row.trouble != "" {
 		return nil
@@ -167,24 +157,24 @@ func (b *bench) loadOnce(ctx context.Context, key, parent, tarball string, row *
 		return b.loadTwice(ctx, parent, tarball, len(registrytest.CalicoRepos), row)
 	})
 	if err == nil {
-		b.say("%s: %s: %.2f s, again %.2f s", key, row.name, p.first.Wall.Seconds(), p.again.Wall.Seconds())
+		b.logf("%s: %s: %.2f s, again %.2f s", key, row.name, p.first.Wall.Seconds(), p.again.Wall.Seconds())
 		row.first, row.again = append(row.first, p.first), append(row.again, p.again)
 		return nil
 	}
 	if row.ours || ctx.Err() != nil {
 		return err
 	}
-	b.say("%s: %v", row.name, err)
+	b.logf("%s: %v", row.name, err)
 	row.trouble = "failed: " + lastLine(err.Error())
 	return nil
 }
 
-// loadTwice measures a load into a new containerd, and the same once more.
+// loadTwice measures a load into a new containerd and its repetition.
 func (b *bench) loadTwice(ctx context.Context, parent, tarball string, images int, row *loadRow) (p loadPair, err error) {
 	err = b.withNode(ctx, parent, func(node *nodetest.Node) error {
 		args := row.command(row.program, node.Address(), tarball)
 		for _, sample := range []*loaded{&p.first, &p.again} {
-			if err := settle(parent); err != nil {
+			if err := syncFS(parent); err != nil {
 				return err
 			}
 			if *sample, err = b.loadSample(ctx, node, args); err != nil {
@@ -192,16 +182,16 @@ func (b *bench) loadTwice(ctx context.Context, parent, tarball string, images in
 			}
 		}
 		if row.ours && p.first.visible < images {
-			return fmt.Errorf("%s: CRI knows %d of %d images", row.name, p.first.visible, images)
+			return fmt.Errorf("%s: CRI lists %d of %d images", row.name, p.first.visible, images)
 		}
 		return nil
 	})
 	return p, err
 }
 
-// withNode gives f a containerd of its own.
+// withNode calls f with a new containerd.
 func (b *bench) withNode(ctx context.Context, parent string, f func(*nodetest.Node) error) (err error) {
-	// A pod has to be possible only with a sandbox image, and none is started here.
+	// No sandbox image is needed: no pod is started.
 	node, err := nodetest.Launch(ctx, nodetest.Options{Dir: parent})
 	if err != nil {
 		return err
@@ -211,7 +201,7 @@ func (b *bench) withNode(ctx context.Context, parent string, f func(*nodetest.No
 			err = stopErr
 		}
 	}()
-	if _, err := rest(ctx, node.Pid()); err != nil { // the end of its start
+	if _, err := waitIdle(ctx, node.Pid()); err != nil { // its start is complete
 		return err
 	}
 	return f(node)
@@ -223,10 +213,10 @@ func (b *bench) loadSample(ctx context.Context, node *nodetest.Node, args []stri
 	if err != nil {
 		return loaded{}, err
 	}
-	if err := forgetPeak(node.Pid()); err != nil {
+	if err := resetPeak(node.Pid()); err != nil {
 		return loaded{}, err
 	}
-	l := listen()
+	m := startMonitor()
 	report, err := b.measure(ctx, nil, args)
 	if err != nil {
 		return loaded{}, err
@@ -235,8 +225,8 @@ func (b *bench) loadSample(ctx context.Context, node *nodetest.Node, args []stri
 	if err != nil {
 		return loaded{}, err
 	}
-	s := loaded{Report: report, others: l.others(now - before)}
-	after, err := rest(ctx, node.Pid())
+	s := loaded{Report: report, others: m.others(now - before)}
+	after, err := waitIdle(ctx, node.Pid())
 	if err != nil {
 		return loaded{}, err
 	}
@@ -251,7 +241,7 @@ func (b *bench) loadSample(ctx context.Context, node *nodetest.Node, args []stri
 	return s, err
 }
 
-// loadNoise is what others did during each first load of a table.
+// loadNoise returns the cores that other processes used during each first load of a table.
 func loadNoise(rows []*loadRow) []float64 {
 	var cores []float64
 	for _, r := range rows {
@@ -260,7 +250,7 @@ func loadNoise(rows []*loadRow) []float64 {
 	return cores
 }
 
-// visible counts the tagged images that CRI lists.
+// visible returns the number of tagged images that CRI lists.
 func visible(ctx context.Context, node *nodetest.Node) (int, error) {
 	list, err := node.Images().ListImages(ctx, &cri.ListImagesRequest{})
 	if err != nil {

@@ -11,12 +11,12 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// loadTable shows one condition.
+// loadTable returns the table of one condition.
 func loadTable(rows []*loadRow) string {
-	t := table{head: []string{"way", "wall s", "x ctr", "client CPU s", "client peak MiB",
+	t := table{head: []string{"command", "wall s", "x ctr", "client CPU s", "client peak MiB",
 		"containerd CPU s", "containerd peak MiB", "sync calls (client + containerd)", "root MB", "in CRI"}}
 	for _, again := range []bool{false, true} {
-		theirs := theLoad(rows, ctrImport).wall(again)
+		theirs := findLoad(rows, ctrImport).wall(again)
 		for _, r := range rows {
 			name, samples := r.name, r.first
 			if again {
@@ -37,7 +37,7 @@ func loadTable(rows []*loadRow) string {
 	return t.String()
 }
 
-// loadCells are a row of the table behind its name.
+// loadCells returns the cells of a row after its name.
 func loadCells(samples []loaded, ctr float64, syncs string) []string {
 	wall := collect(samples, func(s loaded) float64 { return s.Wall.Seconds() })
 	times := "-"
@@ -55,8 +55,8 @@ func loadCells(samples []loaded, ctr float64, syncs string) []string {
 	}
 }
 
-// theLoad finds a row by name; one without samples if it is not there.
-func theLoad(rows []*loadRow, name string) *loadRow {
+// findLoad returns a row by name; without samples if there is none.
+func findLoad(rows []*loadRow, name string) *loadRow {
 	for _, r := range rows {
 		if r.name == name {
 			return r
@@ -65,7 +65,7 @@ func theLoad(rows []*loadRow, name string) *loadRow {
 	return &loadRow{loader: loader{name: name}}
 }
 
-// wall is the median of a row's seconds; 0 when it was not run.
+// wall returns the median of a row's seconds; 0 if it was not run.
 func (r *loadRow) wall(again bool) float64 {
 	samples := r.first
 	if again {
@@ -74,24 +74,24 @@ func (r *loadRow) wall(again bool) float64 {
 	return median(collect(samples, func(s loaded) float64 { return s.Wall.Seconds() }))
 }
 
-// loadMarks are what a load is meant to reach. many are the seconds of second loads of
+// loadTargets returns the targets of load. many are the seconds of repeated loads of
 // [manyImages] images.
-func loadMarks(results map[string][]*loadRow, many []float64) []mark {
+func loadTargets(results map[string][]*loadRow, many []float64) []target {
 	rows := results[inMemory]
 	if rows == nil {
 		rows = results[onDisk]
 	}
-	mine, discard := theLoad(rows, ourLoad), theLoad(rows, ourDiscard)
-	theirs, local := theLoad(rows, ctrImport).wall(false), theLoad(rows, ctrLocal).wall(false)
+	mine, discard := findLoad(rows, ourLoad), findLoad(rows, ourDiscard)
+	theirs, local := findLoad(rows, ctrImport).wall(false), findLoad(rows, ctrLocal).wall(false)
 	var peak int64
 	for _, rows := range results {
 		for _, name := range []string{ourLoad, ourDiscard} {
-			for _, s := range theLoad(rows, name).first {
+			for _, s := range findLoad(rows, name).first {
 				peak = max(peak, s.Peak)
 			}
 		}
 	}
-	return []mark{
+	return []target{
 		compare("wall, ours / ctr images import", 0.45, mine.wall(false), theirs),
 		compare("wall, ours / ctr images import --local", 0.5, mine.wall(false), local),
 		compare("wall, ours --discard-layers / ctr images import", 0.4, discard.wall(false), theirs),
@@ -101,10 +101,10 @@ func loadMarks(results map[string][]*loadRow, many []float64) []mark {
 	}
 }
 
-// manyImages is how many small images the last mark is about.
+// manyImages is the number of small images of the last target.
 const manyImages = 200
 
-// many gives the seconds that second loads of many small images took.
+// many returns the seconds that repeated loads of many small images took.
 func (b *bench) many(ctx context.Context, program string) ([]float64, error) {
 	if !b.wants(inMemory) {
 		return nil, nil
@@ -116,7 +116,7 @@ func (b *bench) many(ctx context.Context, program string) ([]float64, error) {
 	var refs []string
 	for i := range count {
 		repo := fmt.Sprintf("many/image-%03d", i)
-		// Each has a layer of its own; images of one distribution share their base.
+		// No two images share a layer, unlike images of one distribution.
 		layer := &registrytest.Layer{Seed: uint64(i), Files: []registrytest.File{{Name: "file", Size: 10 << 10, Fill: registrytest.FillText}}}
 		img := registrytest.Image{Platform: platform, Layers: []*registrytest.Layer{layer}, Config: ocispec.ImageConfig{Cmd: []string{"/file"}}}
 		if _, err := b.registry.AddImage(repo, "v1", img); err != nil {
@@ -135,11 +135,11 @@ func (b *bench) many(ctx context.Context, program string) ([]float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.say("%d images: %.2f s, again %.2f s", count, p.first.Wall.Seconds(), p.again.Wall.Seconds())
+		b.logf("%d images: %.2f s, again %.2f s", count, p.first.Wall.Seconds(), p.again.Wall.Seconds())
 		seconds = append(seconds, p.again.Wall.Seconds())
 	}
 	if b.quick {
-		return nil, nil // other images than the mark speaks of
+		return nil, nil // the target is for more images
 	}
 	return seconds, nil
 }

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine describes where the figures come from.
+// machine describes the machine and the settings.
 func (b *bench) machine(ctx context.Context) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "- when: %s, load average %s at the start\n", time.Now().UTC().Format("2006-01-02 15:04 MST"), loadAverage())
@@ -30,7 +30,7 @@ func (b *bench) machine(ctx context.Context) string {
 	return t.String()
 }
 
-// versions lists the peers of the command.
+// versions lists the versions of the command's peers.
 func (b *bench) versions(ctx context.Context) string {
 	peers := []program{crane, skopeo, regctl, oras}
 	if b.command == "load" {
@@ -47,9 +47,10 @@ func (b *bench) versions(ctx context.Context) string {
 	return strings.Join(list, ", ")
 }
 
-// company says how much others disturbed the measurements of a table.
-func company(cores []float64) string {
-	return fmt.Sprintf("While these were measured others used %s of %d cores; load average at the end %s.\n",
+// noiseNote returns a sentence about the processor time of other processes during the
+// measurements of a table.
+func noiseNote(cores []float64) string {
+	return fmt.Sprintf("During these measurements other processes used %s of %d cores; load average at the end %s.\n",
 		spreadOf(cores), runtime.NumCPU(), loadAverage())
 }
 
@@ -57,7 +58,8 @@ func company(cores []float64) string {
 // architecture that Go runs on).
 const tick = 10 * time.Millisecond
 
-// machineTime is the time all processors were busy since the machine started.
+// machineTime returns the time for which all processors were busy since the machine
+// started.
 func machineTime() time.Duration {
 	fields := strings.Fields(firstLine("/proc/stat"))
 	var ticks int64
@@ -66,13 +68,14 @@ func machineTime() time.Duration {
 		if i == 0 || i == 4 || i == 5 || i > 8 {
 			continue
 		}
-		n, _ := strconv.ParseInt(f, 10, 64) // 0 for what is no number
+		n, _ := strconv.ParseInt(f, 10, 64) // 0 if it is not a number
 		ticks += n
 	}
 	return time.Duration(ticks) * tick
 }
 
-// ownTime is the processor time of this process and of all children it has waited for.
+// ownTime returns the processor time of this process and of the children that it has waited
+// for.
 func ownTime() time.Duration {
 	var sum time.Duration
 	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
@@ -84,19 +87,19 @@ func ownTime() time.Duration {
 	return sum
 }
 
-// loadAverage is the three figures of the kernel.
+// loadAverage returns the three figures of the kernel.
 func loadAverage() string {
 	fields := strings.Fields(firstLine("/proc/loadavg"))
 	return strings.Join(fields[:min(3, len(fields))], " ")
 }
 
-// memory is the size of the main memory.
+// memory returns the size of the main memory.
 func memory() string {
 	kib, _ := strconv.ParseFloat(strings.TrimSuffix(procValue("/proc/meminfo", "MemTotal"), " kB"), 64)
 	return digits(kib/(1<<20)) + " GiB"
 }
 
-// fileSystem names the type of the file system that holds path, as far as it is known.
+// fileSystem returns the type of the file system of path.
 func fileSystem(path string) string {
 	var s unix.Statfs_t
 	if err := unix.Statfs(path, &s); err != nil {
@@ -112,7 +115,8 @@ func fileSystem(path string) string {
 	return fmt.Sprintf("type %#x", s.Type)
 }
 
-// procValue is the first value of a "key: value" file; empty when it has none.
+// procValue returns the first value of a key in a "key: value" file; empty if there is
+// none.
 func procValue(file, key string) string {
 	text, _ := os.ReadFile(file) // an empty text has no key
 	for line := range strings.Lines(string(text)) {
@@ -123,7 +127,7 @@ func procValue(file, key string) string {
 	return ""
 }
 
-// firstLine is the first line of a file; empty when it cannot be read.
+// firstLine returns the first line of a file; empty if it cannot be read.
 func firstLine(file string) string {
 	text, _ := os.ReadFile(file)
 	line, _, _ := strings.Cut(string(text), "\n")

@@ -1,16 +1,16 @@
 //go:build linux
 
-// Command bench puts the two programs beside their peers, in the same run and on the
-// same machine, and prints markdown tables:
+// Command bench compares the two programs with other programs, in the same run and on the
+// same machine, and prints Markdown tables:
 //
-//	go run ./bench bundle -bin bin     # beside crane, skopeo, regctl and oras
-//	go run ./bench load -bin bin       # beside ctr images import
+//	go run ./bench bundle -bin bin     # with crane, skopeo, regctl and oras
+//	go run ./bench load -bin bin       # with ctr images import
 //
-// Rounds are interleaved (A B C, B C A, ...), so that a drifting machine hits all alike,
-// and the tables give medians with the smallest and largest figure. The registry runs in
-// this process; only the programs that were started are measured (see package meter).
-// Nothing leaves the loopback interface, but for peers that are not installed yet: these
-// are built by "go install" at the versions named in programs.go.
+// Rounds are interleaved (A B C, B C A, ...), so that a change of the machine's speed
+// affects all alike, and the tables show medians with the smallest and largest figure. The
+// registry runs in this process; only the started programs are measured (see package
+// meter). All traffic stays on the loopback interface, except that missing peers are built
+// by "go install" at the versions in programs.go.
 package main
 
 import (
@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	text, err := benchmark(ctx, s, stderr)
-	if text != "" { // the tables that were finished before a failure are worth having
+	if text != "" { // print the tables that were finished before a failure
 		err = errors.Join(err, publish(text, s.out, stdout))
 	}
 	if err != nil {
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// benchmark runs one of the two and gives the markdown, as far as it came.
+// benchmark runs one of the two comparisons and returns the Markdown, as far as it got.
 func benchmark(ctx context.Context, s *settings, log io.Writer) (_ string, err error) {
 	b, err := newBench(ctx, s, log)
 	if err != nil {

@@ -9,34 +9,34 @@ import (
 	"runtime"
 )
 
-// Names of the rows that the marks speak of.
+// Names of the rows of the targets.
 const (
 	ourBundle   = "bundle"
 	ourNoChange = "bundle, nothing changed"
 	cranePull   = "crane pull"
 )
 
-// bundler is one way from a registry to one tarball with all images.
+// bundler is a command that pulls all images from a registry to one tarball.
 type bundler struct {
 	name     string
-	needs    *program // nil: it is ours
+	needs    *program // nil: our program
 	commands func(job) [][]string
-	prepared bool // the commands have run once before, unmeasured, and left their output
+	prepared bool // the commands have run once before, unmeasured, and their output is kept
 }
 
-// job is what a bundler is asked to do.
+// job is the input of a bundler.
 type job struct {
 	program string   // the bundler's own
 	refs    []string // images
 	host    string   // of the registry
-	dir     string   // scratch: DOCKER_CONFIG, layouts, our manifest
+	dir     string   // temporary: DOCKER_CONFIG, layouts, our manifest
 	out     string   // the tarball to write
 }
 
-// platform is what all are asked for.
+// platform is the platform of all images.
 const platform = "linux/" + runtime.GOARCH
 
-// bundlers are compared in this order.
+// bundlers is the order of comparison.
 var bundlers = []bundler{
 	{name: ourBundle, commands: bundleCommand},
 	{name: ourNoChange, commands: bundleCommand, prepared: true},
@@ -68,7 +68,7 @@ var bundlers = []bundler{
 	}},
 }
 
-// bundleCommand is ours.
+// bundleCommand returns our command.
 func bundleCommand(j job) [][]string {
 	return [][]string{{j.program, "-f", j.manifest(), "-o", j.out}}
 }
@@ -77,7 +77,7 @@ func (j job) layout() string   { return filepath.Join(j.dir, "layout") }
 func (j job) manifest() string { return filepath.Join(j.dir, "pod.yaml") }
 func (j job) tar() []string    { return []string{"tar", "-cf", j.out, "-C", j.layout(), "."} }
 
-// each is a command for every image, then tar.
+// each returns a command for every image, then tar.
 func (j job) each(command func(i int, ref string) []string) [][]string {
 	var all [][]string
 	for i, ref := range j.refs {
@@ -86,7 +86,7 @@ func (j job) each(command func(i int, ref string) []string) [][]string {
 	return append(all, j.tar())
 }
 
-// basic is the value of "auth" in docker's config.json.
+// basic returns the value of "auth" in docker's config.json.
 func basic(user, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 }

@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// program is something that is compared with ours.
+// program is a program that is compared with ours.
 type program struct {
 	name    string
-	install string   // package of "go install"; empty: it has to be there
+	install string   // package of "go install"; empty: it must be installed
 	version string   // of that package's module
-	ask     []string // arguments that make one without install print its version
+	ask     []string // arguments that print the version, if install is empty
 }
 
-// The peers. Versions are those that were the newest when the tables of
-// docs/benchmarks.md were made; newer ones are welcome.
+// The peers. The versions were the newest when the tables of docs/benchmarks.md were made;
+// they may be updated.
 var (
 	crane  = program{name: "crane", install: "github.com/google/go-containerregistry/cmd/crane", version: "v0.22.1"}
 	regctl = program{name: "regctl", install: "github.com/regclient/regclient/cmd/regctl", version: "v0.11.7"}
@@ -32,14 +32,14 @@ var (
 	ctr    = program{name: "ctr", install: "github.com/containerd/containerd/v2/cmd/ctr", version: "v2.4.2"}
 )
 
-// installTime is how long building a peer may take.
+// installTime is the time limit for building a peer.
 const installTime = 10 * time.Minute
 
 // installed is a program that can be started.
 type installed struct{ path, version string }
 
-// find looks for the program in dir, and elsewhere when it cannot be built; build lets it
-// be built into dir when it is absent or of another version.
+// find finds the program in dir, or in PATH if it cannot be built. If build is set, it
+// builds the program into dir if it is missing or has another version.
 func (p program) find(ctx context.Context, dir string, build bool) (installed, error) {
 	if p.install == "" {
 		return p.findInPath(ctx)
@@ -61,7 +61,7 @@ func (p program) find(ctx context.Context, dir string, build bool) (installed, e
 	return installed{file, p.version}, nil
 }
 
-// findInPath finds a program of the system.
+// findInPath finds an installed program.
 func (p program) findInPath(ctx context.Context) (installed, error) {
 	file, err := exec.LookPath(p.name)
 	if err != nil {
@@ -73,12 +73,12 @@ func (p program) findInPath(ctx context.Context) (installed, error) {
 	}
 	fields := strings.Fields(string(out))
 	if len(fields) == 0 {
-		return installed{}, fmt.Errorf("%s does not tell its version", p.name)
+		return installed{}, fmt.Errorf("%s does not print its version", p.name)
 	}
 	return installed{file, fields[len(fields)-1]}, nil
 }
 
-// builtVersion is the version of the module that a Go program was built from; empty when
+// builtVersion returns the version of the module that a Go program was built from; empty if
 // there is no such program.
 func builtVersion(file string) string {
 	info, err := buildinfo.ReadFile(file)
@@ -88,17 +88,17 @@ func builtVersion(file string) string {
 	return info.Main.Version
 }
 
-// lastLine is the last line of a text that says something.
+// lastLine returns the last line of a text, without trailing white space.
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]
 }
 
-// ours finds one of our two programs in the folder of the built ones.
+// ours finds one of our two programs in the directory of built programs.
 func ours(dir, name string) (string, error) {
 	file := filepath.Join(dir, name)
 	if info, err := os.Stat(file); err != nil || info.IsDir() {
-		return "", fmt.Errorf("%s is not in %s: run \"make build\", or name the folder with -bin", name, dir)
+		return "", fmt.Errorf("%s is not in %s: run \"make build\", or name the directory with -bin", name, dir)
 	}
 	return file, nil
 }

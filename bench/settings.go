@@ -14,36 +14,36 @@ import (
 // settings is the checked command line.
 type settings struct {
 	command    string // "bundle" or "load"
-	bin        string // folder of our programs
+	bin        string // directory of our programs
 	out        string // file for the tables; empty: standard output
-	memory     string // a folder on a tmpfs
-	disk       string // a folder on a disk
+	memory     string // a directory on a tmpfs
+	disk       string // a directory on a disk
 	rounds     int
-	calm       float64  // cores that others may use; 0: any
+	calm       float64  // cores that other processes may use; 0: any
 	quick      bool     // images of some hundred KB instead of 250 MB
 	conditions []string // keys to run; empty: all
-	peers      []string // words that a peer's name must contain one of; empty: all
+	peers      []string // a peer's name must contain one of these words; empty: all
 	install    bool     // build missing peers
-	syncs      bool     // count the sync calls of a load in a run of its own
+	syncs      bool     // count the sync calls of a load in a separate run
 }
 
 const usage = `usage: bench bundle|load [flags]
 
   -rounds N         rounds of each measurement (default 3)
-  -calm CORES       repeat a measurement, up to 5 times, while others use more than CORES
-                    of the processors (default 0: never); the calmest one counts
-  -quick            a small set of images: shows that it works, says nothing about speed
+  -calm CORES       repeat a measurement up to 5 times while other processes use more than
+                    CORES processors (default 0: never); the least disturbed one counts
+  -quick            a small set of images: tests the benchmark, not the speed
   -conditions LIST  bundle: memory,disk,link,connection; load: memory,disk (default all)
   -peers LIST       only peers whose name contains one of these words (default all)
-  -bin DIR          folder of the built programs (default bin)
-  -memory DIR       folder on a tmpfs (default /dev/shm)
-  -disk DIR         folder on a disk (default /var/tmp)
+  -bin DIR          directory of the built programs (default bin)
+  -memory DIR       directory on a tmpfs (default /dev/shm)
+  -disk DIR         directory on a disk (default /var/tmp)
   -install=false    do not build missing peers with "go install"
   -syncs=false      load: do not count sync calls with strace
   -o FILE           write the tables to FILE instead of standard output
 `
 
-// parse reads the command line; flags may stand on both sides of the command.
+// parse parses the command line; flags may precede and follow the command.
 func parse(args []string, stderr io.Writer) (*settings, error) {
 	s := &settings{}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -73,7 +73,7 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 	return s, s.check(fs.NArg())
 }
 
-// check looks at the values; extra is the number of arguments beyond the command.
+// check checks the values; extra is the number of arguments after the command.
 func (s *settings) check(extra int) error {
 	known, ok := map[string][]string{
 		"bundle": {inMemory, onDisk, slowLink, cappedConnection},
@@ -104,12 +104,12 @@ func (s *settings) check(extra int) error {
 	return nil
 }
 
-// wants says whether a condition is to be run.
+// wants reports whether a condition is to be run.
 func (s *settings) wants(condition string) bool {
 	return len(s.conditions) == 0 || slices.Contains(s.conditions, condition)
 }
 
-// compares says whether a peer is to be run.
+// compares reports whether a peer is to be run.
 func (s *settings) compares(name string) bool {
 	return len(s.peers) == 0 || slices.ContainsFunc(s.peers, func(w string) bool { return strings.Contains(name, w) })
 }

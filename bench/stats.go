@@ -8,11 +8,11 @@ import (
 	"strconv"
 )
 
-// number is what a column may hold.
+// number is the type of a column's values.
 type number interface{ ~int | ~int64 | ~float64 }
 
-// median of the values, the mean of the two in the middle when there is no middle one; 0
-// for none. The order of the values does not matter and is kept.
+// median returns the median of the values: the mean of the middle two if their number is
+// even, 0 if there are none. It does not change the order of values.
 func median[T number](values []T) float64 {
 	if len(values) == 0 {
 		return 0
@@ -31,7 +31,7 @@ type spread struct {
 	n                int
 }
 
-// spreadOf sums up values.
+// spreadOf returns the spread of the values.
 func spreadOf[T number](values []T) spread {
 	if len(values) == 0 {
 		return spread{}
@@ -39,7 +39,7 @@ func spreadOf[T number](values []T) spread {
 	return spread{median(values), float64(slices.Min(values)), float64(slices.Max(values)), len(values)}
 }
 
-// String is "1.23 (1.20-1.31)", or the value alone when there is just one.
+// String returns "1.23 (1.20-1.31)", or only the value if there is one.
 func (s spread) String() string {
 	if s.n < 2 {
 		return digits(s.median)
@@ -47,8 +47,8 @@ func (s spread) String() string {
 	return digits(s.median) + " (" + digits(s.min) + "-" + digits(s.max) + ")"
 }
 
-// digits writes a figure with three significant digits, at most two of them behind the
-// point: benchmarks on shared machines say no more.
+// digits formats a figure with three significant digits, at most two of them after the
+// point: benchmarks on shared machines are no more precise.
 func digits(v float64) string {
 	places := 2
 	switch abs := max(v, -v); {
@@ -60,7 +60,7 @@ func digits(v float64) string {
 	return strconv.FormatFloat(v, 'f', places, 64)
 }
 
-// ratio is a/b, and false when that says nothing.
+// ratio returns a/b, and false if that is meaningless.
 func ratio(a, b float64) (float64, bool) {
 	if b <= 0 || a < 0 {
 		return 0, false
@@ -68,7 +68,7 @@ func ratio(a, b float64) (float64, bool) {
 	return a / b, true
 }
 
-// collect takes one figure out of each sample.
+// collect returns one figure of each sample.
 func collect[S any, T cmp.Ordered](samples []S, pick func(S) T) []T {
 	values := make([]T, len(samples))
 	for i, s := range samples {
@@ -77,7 +77,7 @@ func collect[S any, T cmp.Ordered](samples []S, pick func(S) T) []T {
 	return values
 }
 
-// rotate gives the order of n peers in a round: everybody is first once in n rounds.
+// rotate returns the order of n peers in a round: in n rounds each is first once.
 func rotate(n, round int) []int {
 	order := make([]int, n)
 	for i := range order {

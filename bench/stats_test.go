@@ -91,7 +91,8 @@ func TestRatio(t *testing.T) {
 	}
 }
 
-// Everybody runs once a round, and is first once in as many rounds as there are peers.
+// TestRotate checks that each peer runs once per round, and is first once in as many rounds
+// as there are peers.
 func TestRotate(t *testing.T) {
 	got := [][]int{rotate(3, 0), rotate(3, 1), rotate(3, 2), rotate(3, 3)}
 	want := [][]int{{0, 1, 2}, {1, 2, 0}, {2, 0, 1}, {0, 1, 2}}
@@ -99,7 +100,7 @@ func TestRotate(t *testing.T) {
 		t.Error(diff)
 	}
 	if got := rotate(0, 5); len(got) != 0 {
-		t.Errorf("nobody in a round: %v", got)
+		t.Errorf("no peers in a round: %v", got)
 	}
 }
 

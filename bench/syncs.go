@@ -19,8 +19,8 @@ import (
 // syncCalls are the system calls that wait for a disk.
 const syncCalls = "trace=fsync,fdatasync,sync,syncfs,msync"
 
-// countSyncs fills in how many sync calls the client and containerd make in one load into
-// a new containerd, in a run of its own, as strace slows both down.
+// countSyncs counts the sync calls of the client and of containerd in one load into a new
+// containerd. It is a separate run, because strace slows both down.
 func (b *bench) countSyncs(ctx context.Context, parent, tarball string, rows []*loadRow) {
 	strace, err := exec.LookPath("strace")
 	for _, row := range rows {
@@ -33,7 +33,7 @@ func (b *bench) countSyncs(ctx context.Context, parent, tarball string, rows []*
 		}
 		if err != nil {
 			row.syncs = "not counted"
-			b.say("sync calls of %s: %v", row.name, err)
+			b.logf("sync calls of %s: %v", row.name, err)
 			err = nil
 			if strace == "" {
 				err = errors.New("strace is not installed")
@@ -44,9 +44,9 @@ func (b *bench) countSyncs(ctx context.Context, parent, tarball string, rows []*
 	}
 }
 
-// syncsOf counts the sync calls of one load.
+// syncsOf returns the number of sync calls of one load.
 func (b *bench) syncsOf(ctx context.Context, strace, parent, tarball string, row *loadRow) (client, daemon int, err error) {
-	dir, remove, err := scratch(b.memDir)
+	dir, remove, err := tempDir(b.memDir)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -70,10 +70,10 @@ func (b *bench) syncsOf(ctx context.Context, strace, parent, tarball string, row
 	return client, daemon, err
 }
 
-// attachTime is how long strace may take to attach.
+// attachTime is the time limit for strace to attach.
 const attachTime = 10 * time.Second
 
-// attach lets strace watch a running process; detach ends that.
+// attach attaches strace to a running process; detach ends it.
 func attach(ctx context.Context, strace string, pid int, out string) (detach func() error, err error) {
 	cmd := exec.CommandContext(ctx, strace, "-f", "-qq", "-o", out, "-e", syncCalls, "-p", strconv.Itoa(pid))
 	if err := cmd.Start(); err != nil {
@@ -83,7 +83,7 @@ func attach(ctx context.Context, strace string, pid int, out string) (detach fun
 		if err := cmd.Process.Signal(os.Interrupt); err != nil {
 			return err
 		}
-		// After an interrupt strace ends by the same signal: that is no news.
+		// After an interrupt strace exits with the same signal, which is not an error.
 		var exit *exec.ExitError
 		if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 			return err
@@ -100,11 +100,11 @@ func attach(ctx context.Context, strace string, pid int, out string) (detach fun
 	return detach, nil
 }
 
-// aCall is a line of strace with the start of a call: the process, then the call. The end
-// of an interrupted one has a line of its own, "<... fsync resumed>".
+// aCall matches a line of strace with the start of a call: the process, then the call. An
+// interrupted call ends on another line, "<... fsync resumed>".
 var aCall = regexp.MustCompile(`(?m)^\d+ +[a-z_]+\(`)
 
-// countCalls counts the calls in strace's output.
+// countCalls returns the number of calls in strace's output.
 func countCalls(file string) (int, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -7,23 +7,22 @@ import (
 	"strings"
 )
 
-// table is a markdown table whose columns line up in a plain text editor, too.
+// table is a Markdown table whose columns are also aligned as plain text.
 type table struct {
 	head  []string
 	rows  [][]string
 	notes []string
 }
 
-// add appends a row. Missing cells at its end stay empty.
+// add appends a row. Missing cells at its end are empty.
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// note puts a line below the table.
+// note adds a line below the table.
 func (t *table) note(format string, args ...any) {
 	t.notes = append(t.notes, fmt.Sprintf(format, args...))
 }
 
-// String is the table with a line break behind every row. The first column is set flush
-// left, all others flush right.
+// String formats the table. The first column is aligned left, all others right.
 func (t *table) String() string {
 	width := make([]int, len(t.head))
 	for _, row := range append([][]string{t.head}, t.rows...) {
@@ -63,7 +62,7 @@ func (t *table) String() string {
 	return b.String()
 }
 
-// cell is a cell of a row in a form that cannot break the table.
+// cell returns a cell of a row in a form that cannot break the table.
 func cell(row []string, i int) string {
 	if i >= len(row) {
 		return ""

@@ -28,8 +28,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-func TestMarks(t *testing.T) {
-	got := marksTable([]mark{
+func TestTargets(t *testing.T) {
+	got := targetsTable([]target{
 		compare("at the limit", 0.25, 1, 4),
 		compare("above it", 0.25, 1.1, 4),
 		compare("the peer is missing", 1, 1, 0),
@@ -39,7 +39,7 @@ func TestMarks(t *testing.T) {
 		atMost("not measured", " s", 1, 0, false),
 	})
 	want := `
-| mark                | at most | measured | reached |
+| target              | at most | measured | reached |
 | ------------------- | ------: | -------: | ------: |
 | at the limit        |  0.25 x |   0.25 x |     yes |
 | above it            |  0.25 x |   0.28 x |      no |
@@ -54,7 +54,7 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// cells are the words of a table, whatever its widths are.
+// cells returns the words of a table, independent of its widths.
 func cells(table string) [][]string {
 	var rows [][]string
 	for line := range strings.Lines(strings.TrimSpace(table)) {
@@ -65,7 +65,7 @@ func cells(table string) [][]string {
 	return rows
 }
 
-// sampleRows are measurements made up so that the figures are easy to tell.
+// sampleRows returns invented measurements with easily recognised figures.
 func sampleRows() []*bundleRow {
 	sample := func(wall time.Duration, sum string) bundled {
 		return bundled{
@@ -85,7 +85,7 @@ func sampleRows() []*bundleRow {
 func TestBundleTable(t *testing.T) {
 	got := cells(bundleTable(inMemory, sampleRows()))
 	want := cells(`
-| way | wall s | x crane pull | CPU s | peak MiB | tarball MB | manifest HEAD | manifest GET | counted | blob GET | blob MB | pings | tokens | same bytes twice |
+| command | wall s | x crane pull | CPU s | peak MiB | tarball MB | manifest HEAD | manifest GET | counted | blob GET | blob MB | pings | tokens | same bytes twice |
 | bundle | 2.00 (1.00-3.00) | 0.50 | 1.00 | 16.0 | 200 | 3 | 6 | 6 | 9 | 125 | 1 | 1 | yes |
 | crane pull | 4.00 (4.00-4.00) | 1.00 | 2.00 | 16.0 | 200 | 3 | 6 | 6 | 9 | 125 | 1 | 1 | no |
 | fast | 1.00 | 0.25 | 0.50 | 16.0 | 200 | 3 | 6 | 6 | 9 | 125 | 1 | 1 | - |
@@ -101,12 +101,12 @@ absent was not run: skopeo is not installed
 	}
 }
 
-func TestBundleMarks(t *testing.T) {
+func TestBundleTargets(t *testing.T) {
 	rows := sampleRows()
-	marks := bundleMarks(map[string][]*bundleRow{inMemory: rows, slowLink: rows, onDisk: rows})
+	targets := bundleTargets(map[string][]*bundleRow{inMemory: rows, slowLink: rows, onDisk: rows})
 	got := map[string]float64{}
-	for _, m := range marks {
-		if m.gotten {
+	for _, m := range targets {
+		if m.measured {
 			got[m.what] = m.got
 		}
 	}
@@ -125,7 +125,7 @@ func TestBundleMarks(t *testing.T) {
 	}
 }
 
-// loadRows are made up in the same way.
+// loadRows returns invented measurements, too.
 func madeUpLoads() []*loadRow {
 	row := func(name string, first, again time.Duration) *loadRow {
 		sample := func(wall time.Duration) loaded {
@@ -138,7 +138,7 @@ func madeUpLoads() []*loadRow {
 	}
 	return []*loadRow{
 		row(ourLoad, 2*time.Second, 50*time.Millisecond), row(ourDiscard, time.Second, 50*time.Millisecond),
-		row(ctrImport, 5*time.Second, time.Second), {loader: loader{name: ctrLocal}, trouble: "gone"},
+		row(ctrImport, 5*time.Second, time.Second), {loader: loader{name: ctrLocal}, trouble: "failed"},
 	}
 }
 
@@ -160,9 +160,9 @@ func TestLoadTable(t *testing.T) {
 	}
 }
 
-func TestLoadMarks(t *testing.T) {
+func TestLoadTargets(t *testing.T) {
 	var got []string
-	for _, m := range loadMarks(map[string][]*loadRow{inMemory: madeUpLoads()}, []float64{0.5}) {
+	for _, m := range loadTargets(map[string][]*loadRow{inMemory: madeUpLoads()}, []float64{0.5}) {
 		got = append(got, m.verdict())
 	}
 	want := []string{"yes", "not run", "yes", "yes", "yes", "yes"}

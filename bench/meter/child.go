@@ -17,13 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Main is the helper program: it runs args, hands the streams through, and writes the
-// [Report] as JSON to the file descriptor that [Run] gave it. The result is the helper's
-// exit code, which is 0 whatever the command's own was.
+// Main is the helper program: it runs args, passes the streams through, and writes the
+// [Report] as JSON to the file descriptor that [Run] opened. It returns the helper's exit
+// code, which is 0 whatever the exit code of the command.
 func Main(args []string) int {
 	out := os.NewFile(reportFile, "report")
 	if len(args) == 0 || out == nil {
-		fmt.Fprintln(os.Stderr, "measure: started by the benchmark, not by hand")
+		fmt.Fprintln(os.Stderr, "measure: only for the benchmark")
 		return 2
 	}
 	report, err := child(args)
@@ -37,9 +37,9 @@ func Main(args []string) int {
 	return 0
 }
 
-// child runs a command to its end.
+// child runs a command and measures it.
 func child(args []string) (Report, error) {
-	// The signal below is sent when the thread ends that started the child.
+	// The kernel sends the signal below when the thread that started the child ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd := exec.Command(args[0], args[1:]...)
@@ -55,7 +55,7 @@ func child(args []string) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("wait for %s: %w", args[0], err)
 	}
-	// The kernel keeps this account until the process is waited for.
+	// The kernel keeps these counters until the process is waited for.
 	if report.Written, err = written(pid); err != nil {
 		return Report{}, err
 	}
@@ -72,7 +72,7 @@ func child(args []string) (Report, error) {
 	return report, nil
 }
 
-// waitOnly returns when the process has ended and leaves it to be waited for.
+// waitOnly waits for the process to exit, but does not reap it.
 func waitOnly(pid int) error {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -82,8 +82,8 @@ func waitOnly(pid int) error {
 	}
 }
 
-// written reads how many bytes a process and the children it has waited for made the
-// kernel write to disks.
+// written returns how many bytes the kernel wrote to disks for a process and the children
+// that it has waited for.
 func written(pid int) (int64, error) {
 	path := fmt.Sprintf("/proc/%d/io", pid)
 	text, err := os.ReadFile(path)

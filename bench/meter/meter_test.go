@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// asHelper makes the test program be the helper.
+// asHelper makes the test program run as the helper.
 const asHelper = "STOWAGE_TEST_MEASURE"
 
 func TestMain(m *testing.M) {
@@ -49,7 +49,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestRunCountsBytesWritten(t *testing.T) {
-	dir, err := os.MkdirTemp("/var/tmp", "meter") // rather a disk than os.TempDir
+	dir, err := os.MkdirTemp("/var/tmp", "meter") // more likely to be on a disk than os.TempDir
 	if err != nil {
 		t.Skip(err)
 	}
@@ -94,11 +94,11 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	<-started
 	cancel()
 	if err := <-done; err == nil {
-		t.Error("a killed command is no error")
+		t.Error("no error for a killed command")
 	}
 }
 
-// closer closes itself at the first write.
+// closer closes its channel at the first write.
 type closer chan struct{}
 
 func (c closer) Write(p []byte) (int, error) {

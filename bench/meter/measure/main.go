@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command measure runs a command and reports what it cost; see package meter, which
-// starts it. It is small so that its own memory does not show in the report.
+// Command measure runs a command and reports its cost; see package meter, which starts it.
+// It is small so that its own memory does not affect the report.
 package main
 
 import (
