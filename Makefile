@@ -1,5 +1,5 @@
-# The two commands: make demo, make test. Everything they need beyond Go and root is
-# fetched and built here, at pinned versions, into a cache outside the checkout.
+# The main targets are demo and test. They need Go and root; everything else is downloaded
+# and built here, at pinned versions, into a cache outside the checkout.
 
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stowage
 TOOLS := $(CACHE)/tools
@@ -7,7 +7,7 @@ TOOLS := $(CACHE)/tools
 CONTAINERD   := v2.4.2
 CONTAINERD17 := 1.7.35
 CONTAINERD16 := 1.6.20
-# Only the matrix wants the last of each other 2.x.
+# The last of each other 2.x, for the matrix.
 CONTAINERDS  := 2.0.14 2.1.9 2.2.9 2.3.7
 RUNC         := v1.5.2
 CRANE        := v0.22.1
@@ -25,68 +25,68 @@ export STOWAGE_TOOLS := $(TOOLS)
 
 .PHONY: help build install demo test e2e lint bench matrix matrix-ci soak microbench fuzz clean tools servers
 
-help: ## this list
+help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
-build: ## bundle and load, static, into bin/
+build: ## build static bundle and load into bin/
 	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/ ./cmd/bundle ./cmd/load
 
-install: build ## bundle and load into $(PREFIX)/bin
+install: build ## install bundle and load into $(PREFIX)/bin
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 bin/bundle bin/load $(DESTDIR)$(PREFIX)/bin/
 
-demo: build tools ## the main job, live: a registry with a login, a real containerd, examples/calico.yaml
+demo: build tools ## bundle and load examples/calico.yaml with a registry that requires a login and a real containerd
 	go run ./internal/demo --bin bin --manifest examples/calico.yaml
 
-test: build tools servers skopeo ## everything that can be proved here
+test: build tools servers skopeo ## run all tests of this machine
 	test/run
 
-e2e: tools $(TOOLS)/.kubelet-$(KUBELET) $(TOOLS)/runc-seccomp ## a real kubelet without a network runs what was loaded
+e2e: tools $(TOOLS)/.kubelet-$(KUBELET) $(TOOLS)/runc-seccomp ## run loaded images with a real kubelet without a network
 	cd test && go test -count=1 -v -timeout 15m ./e2e/...
 
-lint: $(TOOLS)/.staticcheck-$(STATICCHECK) $(TOOLS)/.govulncheck-$(GOVULNCHECK) ## gofmt -s, go vet, staticcheck, govulncheck, tidy go.mod
+lint: $(TOOLS)/.staticcheck-$(STATICCHECK) $(TOOLS)/.govulncheck-$(GOVULNCHECK) ## run gofmt -s, go vet, staticcheck, govulncheck and go mod tidy -diff
 	@unformatted=$$(gofmt -s -l $$(git ls-files '*.go')); \
 	  [ -z "$$unformatted" ] || { echo "gofmt -s would change: $$unformatted"; exit 1; }
 	go vet ./...
-	GOOS=darwin go vet ./cmd/bundle ./pkg/scan ./pkg/pull/... ./pkg/archive
-	GOOS=windows go vet ./cmd/bundle ./pkg/scan ./pkg/pull/... ./pkg/archive
+	GOOS=darwin go vet ./cmd/bundle $$(go list ./pkg/... | grep -v /pkg/node)
+	GOOS=windows go vet ./cmd/bundle $$(go list ./pkg/... | grep -v /pkg/node)
 	$(TOOLS)/staticcheck ./...
 	go mod tidy -diff
 	cd test && go vet ./... && $(TOOLS)/staticcheck ./... && go mod tidy -diff
 	@$(TOOLS)/govulncheck ./... || { code=$$?; \
-	  if [ $$code -eq 3 ]; then exit 3; fi; echo "govulncheck: not run: its database cannot be reached (exit $$code)"; }
+	  if [ $$code -eq 3 ]; then exit 3; fi; echo "govulncheck: skipped: cannot reach its database (exit $$code)"; }
 
-bench: build tools skopeo ## beside crane, skopeo, regctl, oras and ctr, in one run
+bench: build tools skopeo ## compare with crane, skopeo, regctl, oras and ctr
 	go run ./bench bundle -bin bin
 	go run ./bench load -bin bin
 
-matrix: build tools servers skopeo $(CONTAINERDS:%=$(TOOLS)/containerd-%/containerd) engines ## every containerd and every reader, into docs/compatibility.md
+matrix: build tools servers skopeo $(CONTAINERDS:%=$(TOOLS)/containerd-%/containerd) engines ## test every containerd and every reader, write docs/compatibility.md
 	cd test && go run ./matrix --bin ../bin -o ../docs/compatibility.md
 
-matrix-ci: build tools servers skopeo ## the part of the matrix that every change has to pass
+matrix-ci: build tools servers skopeo ## run the part of the matrix that every change must pass
 	cd test && go run ./matrix --bin ../bin --versions $(CONTAINERD16),$(CONTAINERD17),$(CONTAINERD:v%=%) \
 	  --readers ctr,"skopeo docker-archive:","crane push of the layout","crane validate of one image" --writers=false
 
-soak: build tools ## ROUNDS rounds of faults on every side; SEED=N repeats the choices of a round
+soak: build tools ## run ROUNDS rounds with random faults; SEED=N repeats a round
 	cd test && go run ./soak --bin ../bin --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
-microbench: ## the benchmarks of the packages
+microbench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
 
-fuzz: ## every fuzz target for FUZZTIME each
+fuzz: ## run every fuzz target for FUZZTIME
 	@for p in $$(go list ./...); do \
 	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; \
 	  done; \
 	done
 
-clean: ## bin/; the cache stays
+clean: ## remove bin/, keep the cache
 	rm -rf bin
 
 tools: $(TOOLS)/.containerd-$(CONTAINERD) $(TOOLS)/.runc-$(RUNC) $(TOOLS)/.crane-$(CRANE)
 
-# Older containerds, for the tests of pkg/node on each of them. 1.6 is Debian's, unpacked and
-# not installed. Where apt-get is missing, 1.6 is not tested and the test says so.
+# Older versions of containerd, for the tests of pkg/node. 1.6 is Debian's package, unpacked
+# but not installed. Without apt-get, 1.6 is not tested and the test reports it.
 servers: $(TOOLS)/containerd-$(CONTAINERD17)/containerd
 	@[ -x $(TOOLS)/containerd-$(CONTAINERD16)/containerd ] || ! command -v apt-get >/dev/null || $(MAKE) --no-print-directory $(TOOLS)/containerd-$(CONTAINERD16)/containerd
 
@@ -100,7 +100,7 @@ $(TOOLS)/containerd-$(CONTAINERD16)/containerd:
 	  cp x/usr/bin/containerd-shim-runc-v2 x/usr/bin/ctr x/usr/bin/containerd $(@D)/
 	@rm -rf $(TOOLS)/deb16
 
-# A stamp carries the version, so that a new version here is built once.
+# The name of the stamp file contains the version, so that a new version is built once.
 $(TOOLS)/.containerd-$(CONTAINERD):
 	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.containerd-*
 	CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath \
@@ -129,9 +129,9 @@ $(TOOLS)/.govulncheck-$(GOVULNCHECK):
 	GOBIN=$(TOOLS) go install -trimpath golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
 	@touch $@
 
-# The kubelet's module lies beside the modules it is made of, which are also published by
-# themselves: each "replace => ./staging/..." is led there. The checksums of these are in
-# no go.sum yet, so the copy's may be written (-mod=mod).
+# The module of the kubelet replaces its dependencies with directories below ./staging, which
+# a downloaded module lacks. They are also published separately: each replacement is pointed
+# there. Their checksums are not in go.sum, so the build may write it (-mod=mod).
 $(TOOLS)/.kubelet-$(KUBELET):
 	@rm -rf $(TOOLS)/.kubelet-* $(TOOLS)/src-kubelet && mkdir -p $(TOOLS)
 	cp -r "$$(cd / && go mod download -json k8s.io/kubernetes@$(KUBELET) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" $(TOOLS)/src-kubelet
@@ -143,24 +143,24 @@ $(TOOLS)/.kubelet-$(KUBELET):
 	@rm -rf $(TOOLS)/src-kubelet
 	@touch $@
 
-# A kubelet wants a seccomp filter around every pod, and the runc above is built without
-# libseccomp, whose headers few machines have. Debian's runc has it. Where apt-get is
-# missing, the tests look for such a runc in PATH, and say so when there is none.
+# The kubelet requires a seccomp filter for every pod, but the runc above is built without
+# libseccomp, because few machines have its headers. Debian's runc has it. Without apt-get
+# the tests search PATH for such a runc and report if there is none.
 $(TOOLS)/runc-seccomp:
-	@command -v apt-get >/dev/null || { echo "runc with seccomp: no apt-get; taken from PATH"; exit 0; }; \
+	@command -v apt-get >/dev/null || { echo "runc with seccomp: no apt-get, using PATH"; exit 0; }; \
 	  rm -rf $(TOOLS)/debrunc && mkdir -p $(TOOLS)/debrunc && cd $(TOOLS)/debrunc && \
 	  apt-get update -qq && apt-get download -qq runc && dpkg -x runc_*.deb x && \
 	  cp -L x/usr/sbin/runc $@ && rm -rf $(TOOLS)/debrunc
 
-# skopeo is no Go module that can be installed by version, so it comes from the system.
+# skopeo cannot be installed with "go install", so it comes from the system.
 .PHONY: skopeo
 skopeo:
 	@command -v skopeo >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends skopeo >/dev/null; \
-	  else echo "skopeo: not installed and not root on Debian: its test will be skipped"; fi; }
+	  else echo "skopeo: not installed, and cannot install it without root and apt-get: its tests will be skipped"; fi; }
 
-# Debian's docker and podman, as readers of bundles: unpacked, not installed.
+# Debian's docker and podman, as readers of bundles, unpacked but not installed.
 .PHONY: engines
 engines:
 	@[ -x $(TOOLS)/engines/usr/bin/podman ] || { command -v apt-get >/dev/null || exit 0; \
