@@ -3,36 +3,34 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"stowage/pkg/pull"
+	"stowage/pkg/pull/account"
 )
 
-// explainAuth prints for each image which account would be used and why.
-func (j *job) explainAuth(ctx context.Context) error {
-	for _, w := range j.wanted {
-		repos, err := pull.Repositories(w.name, j.mirrors)
+// explainAuth prints which account would be used for each image and why.
+func (j *job) explainAuth(ctx context.Context, store *account.Store) error {
+	images, skipped, err := j.request.Select()
+	if err != nil {
+		return outcome(err)
+	}
+	for _, s := range skipped {
+		j.display.Warning("%s is skipped: %s", s.Name, s.Reason)
+	}
+	for _, img := range images {
+		repos, err := pull.Repositories(img.Name, j.mirrors)
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintln(j.streams.Out, w.name); err != nil {
+		if _, err := fmt.Fprintln(j.streams.Out, img.Name); err != nil {
 			return err
 		}
 		for _, repo := range repos {
 			fmt.Fprintf(j.streams.Out, "  at %s\n", repo)
-			for _, e := range j.store.Explain(ctx, repo, w.secrets) {
+			for _, e := range store.Explain(ctx, repo, img.Secrets) {
 				fmt.Fprintf(j.streams.Out, "    %s\n", e)
 			}
 		}
 	}
 	return nil
-}
-
-// repositoryOf cuts tag and digest off a normalised name.
-func repositoryOf(name string) string {
-	name, _, _ = strings.Cut(name, "@")
-	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
-		name = name[:i]
-	}
-	return name
 }

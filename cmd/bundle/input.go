@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/distribution/reference"
 	"github.com/spf13/pflag"
 
 	"stowage/cmd/internal/cli"
+	"stowage/pkg/bundle"
 	"stowage/pkg/scan"
 )
 
-// input is what several jobs have in common: where references come from.
+// input says where references come from; several jobs share it.
 type input struct {
 	sources   []string
 	recursive bool
@@ -31,14 +31,14 @@ func (in *input) flags(fs *pflag.FlagSet) {
 }
 
 func (in *input) check() error {
-	if in.only != "" && in.only != string(scan.Required) {
-		return usagef("--only %q: want required", in.only)
+	if in.only == "" {
+		return nil
 	}
-	return nil
+	return cli.OneOf("only", in.only, string(scan.Required))
 }
 
-// scan reads every source. The error holds what could not be read, with its place; the
-// result has everything else.
+// scan reads every source. The error names what could not be read, with its place; the
+// result holds everything else.
 func (in *input) scan(ctx context.Context, streams cli.Streams) (*scan.Result, error) {
 	opts := scan.Options{Only: scan.Class(in.only), Include: in.include, Exclude: in.exclude}
 	scanner := scan.New(opts)
@@ -64,37 +64,37 @@ func scanOne(ctx context.Context, scanner *scan.Scanner, src source) error {
 	return scanner.Scan(src.name, r)
 }
 
-// wanted is an image to bundle.
-type wanted struct {
-	name     string
-	required bool
-	secrets  []string // pull secrets that apply, "namespace/name"
-	windows  bool     // only pods for Windows use it
-	internal bool     // its registry exists only inside of a cluster
+// fromStdin reports whether manifests are read from standard input.
+func (in *input) fromStdin() bool { return slices.Contains(in.sources, "-") }
+
+// inputError adds the hint to an error of the input.
+func inputError(err error) error {
+	var known *cli.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	e := &cli.Error{Code: cli.Failed, Err: err}
+	var syntax *scan.SyntaxError
+	if errors.As(err, &syntax) {
+		e.Hint = "fix the file, or render it first if it is a template; nothing was pulled"
+	}
+	return e
 }
 
-// gather makes one of all places that name an image, in the order of first appearance.
-func gather(result *scan.Result) []*wanted {
-	var out []*wanted
-	for _, img := range result.Images() {
-		w := &wanted{name: img.Name, required: img.Class == scan.Required, windows: img.OS == "windows", internal: img.ClusterInternal}
-		for _, ref := range img.References {
+// gather returns the images of a scan in order of first appearance, each with the pull
+// secrets of all its places.
+func gather(result *scan.Result) []bundle.Image {
+	var out []bundle.Image
+	for _, found := range result.Images() {
+		img := bundle.Image{Name: found.Name, Required: found.Class == scan.Required, Windows: found.OS == "windows", ClusterInternal: found.ClusterInternal}
+		for _, ref := range found.References {
 			for _, s := range ref.PullSecrets {
-				if !slices.Contains(w.secrets, s) {
-					w.secrets = append(w.secrets, s)
+				if !slices.Contains(img.Secrets, s) {
+					img.Secrets = append(img.Secrets, s)
 				}
 			}
 		}
-		out = append(out, w)
+		out = append(out, img)
 	}
 	return out
-}
-
-// byHand normalises an image of the command line as containerd does.
-func byHand(text string) (string, error) {
-	named, err := reference.ParseNormalizedNamed(text)
-	if err != nil {
-		return "", usagef("image %q: %w", text, err)
-	}
-	return reference.TagNameOnly(named).String(), nil
 }

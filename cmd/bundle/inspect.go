@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -27,21 +27,24 @@ func parseReport(name, help string, args []string, streams cli.Streams, jobs *in
 	if jobs != nil {
 		fs.IntVar(jobs, "jobs", 0, "")
 	}
-	if err := parse(fs, args); err != nil {
+	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	if r.format != "text" && r.format != "json" {
-		return nil, usagef("--output %q: want text or json", r.format)
+	if err := cli.OneOf("output", r.format, "text", "json"); err != nil {
+		return nil, err
 	}
 	if r.files = fs.Args(); len(r.files) != len(want) {
-		return nil, usagef("bundle %s: want %s", name, strings.Join(want, " "))
+		return nil, cli.Usagef("bundle %s: want %s", name, strings.Join(want, " "))
 	}
 	return r, nil
 }
 
 // open opens a bundle; what is wrong with it has its exit code and hint.
 func open(ctx context.Context, path string) (*archive.Reader, error) {
-	r, err := openHead(ctx, path)
+	r, err := archive.OpenHead(path)
+	if errors.Is(err, archive.ErrNoHead) {
+		r, err = archive.OpenContext(ctx, path, nil)
+	}
 	if err != nil {
 		return nil, outcome(err)
 	}
@@ -64,7 +67,7 @@ func runInspect(ctx context.Context, args []string, streams cli.Streams) error {
 		return outcome(err)
 	}
 	if rep.format == "json" {
-		return writeJSON(streams.Out, s)
+		return cli.WriteJSON(streams.Out, s)
 	}
 	return printSummary(streams.Out, s)
 }
@@ -87,7 +90,7 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 		}
 	}
 	for _, l := range s.Skipped {
-		fmt.Fprintf(t, "%s\tleft out\t\t\t%s\n", l.Name, l.Reason)
+		fmt.Fprintf(t, "%s\tskipped\t\t\t%s\n", l.Name, l.Reason)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -137,7 +140,7 @@ func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		v.Errors = strings.Split(err.Error(), "\n")
 	}
-	if werr := writeJSON(streams.Out, v); werr != nil {
+	if werr := cli.WriteJSON(streams.Out, v); werr != nil {
 		return werr
 	}
 	return err
@@ -181,7 +184,7 @@ func runDiff(ctx context.Context, args []string, streams cli.Streams) error {
 	defer after.Close() // only read from
 	d := archive.Compare(before, after)
 	if rep.format == "json" {
-		return writeJSON(streams.Out, d)
+		return cli.WriteJSON(streams.Out, d)
 	}
 	return printDifference(streams.Out, d)
 }
@@ -201,10 +204,4 @@ func printDifference(w io.Writer, d *archive.Difference) error {
 		len(d.Came), len(d.Went), len(d.Changed), d.Same, cli.Bytes(d.NewSize), cli.Count(d.NewBlobs, "blob"), cli.Bytes(d.GoneSize), cli.Count(d.GoneBlobs, "blob"))
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }

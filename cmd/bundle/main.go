@@ -1,13 +1,10 @@
 // Command bundle writes the container images that Kubernetes manifests need into one file,
-// for a place without a registry. See its --help and docs/.
+// for a cluster without a registry. See its --help and docs/.
 package main
 
 import (
-	"errors"
 	"os"
 	"runtime/debug"
-
-	"github.com/spf13/pflag"
 
 	"stowage/cmd/internal/cli"
 )
@@ -25,12 +22,12 @@ var program = cli.Program{
 	Interrupted: interrupted,
 }
 
-// interrupted is what a run that a signal ended says.
+// interrupted is the message of a run that a signal ended.
 const interrupted = "interrupted"
 
-// gcPercent is how much garbage there may be for what is in use, percent. What is in use is
-// small, 9 MB for a bundle of 2000 images, and Go's 100 would let that much again lie about.
-// The program waits for the network most of the time.
+// gcPercent is how much the heap may grow between two collections, percent of what is in
+// use. That is small, 9 MB for a bundle of 2000 images, and the program mostly waits for the
+// network, so Go's default of 100 would only cost memory.
 const gcPercent = 50
 
 func main() {
@@ -38,17 +35,4 @@ func main() {
 		debug.SetGCPercent(gcPercent)
 	}
 	program.Exit()
-}
-
-// parse reads args into fs; a mistake is an error of usage with the command to ask for help.
-func parse(fs *pflag.FlagSet, args []string) error {
-	err := fs.Parse(args)
-	if err == nil || errors.Is(err, pflag.ErrHelp) {
-		return err
-	}
-	return usagef("%w", err)
-}
-
-func usagef(format string, args ...any) *cli.Error {
-	return cli.Errorf(cli.Usage, format, args...).WithHint("bundle --help lists what there is")
 }

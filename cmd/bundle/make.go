@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
-	"stowage/pkg/archive"
+	"stowage/pkg/bundle"
 	"stowage/pkg/pull"
-	"stowage/pkg/pull/account"
-	"stowage/pkg/scan"
 )
 
 // job is one run of the main job.
@@ -20,19 +17,6 @@ type job struct {
 	*settings
 	streams cli.Streams
 	display *progress.Display
-
-	wanted  []*wanted
-	skipped []archive.Skipped
-	failed  error // why images that are needed are missing, with --keep-going
-	store   *account.Store
-	draft   *archive.Draft // nil for standard output
-	older   *older         // bundles whose content may be used again
-	client  *pull.Client
-
-	docs     *documents
-	pins     *pins
-	resolved []pull.Resolved     // of a flat bundle, whose plan does not tell them any more
-	layout   archive.PlanOptions // of every plan of this job
 }
 
 // runBundle is the main job: manifests → images → one file.
@@ -43,216 +27,138 @@ func runBundle(ctx context.Context, args []string, streams cli.Streams) error {
 	}
 	j := &job{settings: s, streams: streams}
 	if j.display, err = progress.New(streams.Err, "bundle", s.progress); err != nil {
-		return usagef("--%w", err)
+		return err
 	}
 	return j.display.Fail(j.run(ctx))
 }
 
 func (j *job) run(ctx context.Context) error {
-	if err := j.read(ctx); err != nil {
-		return err
-	}
-	if j.explain {
-		return j.explainAuth(ctx)
-	}
-	if err := j.make(ctx); err != nil {
-		if ctx.Err() != nil {
-			return cli.Interrupted(interrupted)
-		}
-		return outcome(err)
-	}
-	return nil
-}
-
-// read scans the input and loads the accounts. Input that cannot be read ends the job
-// before anything is asked for: a bundle made of the rest would be short.
-func (j *job) read(ctx context.Context) error {
-	result, err := j.scan(ctx, j.streams)
+	// Input that cannot be read ends the job before any request: a bundle of the rest would
+	// lack images.
+	found, err := j.scan(ctx, j.streams)
 	if err != nil {
 		return inputError(err)
 	}
-	for _, w := range result.Warnings {
+	for _, w := range found.Warnings {
 		j.display.Warning("%s", warningLine(w))
 	}
-	j.wanted = gather(result)
-	if err := j.addByHand(); err != nil {
-		return err
-	}
-	if len(j.wanted) == 0 {
+	j.request.Images = append(gather(found), j.request.Images...)
+	if len(j.request.Images) == 0 {
 		return cli.Errorf(cli.Failed, "no image found in %s", strings.Join(j.sources, ", ")).
-			WithHint("\"bundle scan -f FILE --output wide\" shows what is found; images can also be named on the command line")
+			WithHint("run \"bundle scan -f FILE --output wide\" to see what is found, or name images on the command line")
 	}
-	if j.store, err = j.accounts(j.streams, result); err != nil {
-		return err
-	}
-	j.setAside()
-	return nil
-}
-
-// inputError is what could not be read of the input, with its hint.
-func inputError(err error) error {
-	var told *cli.Error
-	if errors.As(err, &told) {
-		return told
-	}
-	e := &cli.Error{Code: cli.Failed, Err: err}
-	var syntax *scan.SyntaxError
-	if errors.As(err, &syntax) {
-		e.Hint = "mend the file, or render it first if it is a template; nothing was pulled"
-	}
-	return e
-}
-
-// addByHand adds the images of the command line.
-func (j *job) addByHand() error {
-	for _, text := range j.images {
-		name, err := byHand(text)
-		if err != nil {
-			return err
-		}
-		found := false
-		for _, w := range j.wanted {
-			if w.name == name {
-				w.required, w.windows, w.internal, found = true, false, false, true
-			}
-		}
-		if !found {
-			j.wanted = append(j.wanted, &wanted{name: name, required: true})
-		}
-	}
-	return nil
-}
-
-// setAside takes out what no connected host can pull: images of registries inside of a
-// cluster, and Windows images when no Windows platform is asked for.
-func (j *job) setAside() {
-	windows := j.all
-	for _, p := range j.platforms {
-		windows = windows || p.OS == "windows"
-	}
-	var keep []*wanted
-	for _, w := range j.wanted {
-		switch {
-		case w.internal:
-			j.leave(w.name, "its registry exists only inside of a cluster")
-		case w.windows && !windows:
-			j.leave(w.name, "only pods for Windows use it")
-		default:
-			keep = append(keep, w)
-		}
-	}
-	j.wanted = keep
-}
-
-// leave records an image that will not be in the bundle. It is told, listed in the
-// summary, and written into the bundle: it never vanishes.
-func (j *job) leave(name, reason string) {
-	j.skipped = append(j.skipped, archive.Skipped{Name: name, Reason: reason})
-	j.display.Warning("%s is left out: %s", name, reason)
-}
-
-// make resolves, plans, fetches and finishes.
-func (j *job) make(ctx context.Context) (err error) {
-	if j.strict && len(j.skipped) > 0 {
-		return cli.Errorf(cli.Incomplete, "%s cannot be had, and --strict is given", cli.Count(len(j.skipped), "image"))
-	}
-	if j.out != "-" && j.out != "" { // a dry run may go without
-		if j.draft, err = archive.OpenDraft(j.out); err != nil {
-			return err
-		}
-		defer func() {
-			if j.draft != nil { // another one may take its place
-				err = errors.Join(err, j.draft.Close())
-			}
-		}()
-	}
-	if j.older, err = openOlder(ctx, j.out, slices.Concat(j.reuse, j.since)); err != nil {
-		return err
-	}
-	defer j.older.close()
-	j.docs = newDocuments(j.draft, j.older)
-	j.pins = newPins(j.settings, j.docs, j.wanted)
-	if j.client, err = j.newClient(j.pins); err != nil {
-		return err
-	}
-	plan, err := j.plan(ctx)
-	if errors.Is(err, errDryRun) {
-		return nil
-	}
-	if err == nil {
-		plan, err = j.write(ctx, plan)
-	}
+	store, err := j.accounts(j.streams, found)
 	if err != nil {
 		return err
 	}
-	return errors.Join(j.results(plan), j.failed)
-}
-
-// write makes the bundle, and gives the plan that it was made by.
-func (j *job) write(ctx context.Context, plan *archive.Plan) (*archive.Plan, error) {
-	if j.draft == nil {
-		if err := j.stream(ctx, plan); err != nil {
-			failures, _, err := j.unfetched(plan.Images(), err)
-			return nil, errors.Join(err, causes(failures)) // what has gone out cannot be planned anew
+	if j.explain {
+		return j.explainAuth(ctx, store)
+	}
+	j.options.Pull = j.pullOptions(store, j.display)
+	j.options.Events = j.show
+	result, err := bundle.Make(ctx, j.request, j.options)
+	if result != nil && result.Digest != "" {
+		if perr := j.print(result); perr != nil {
+			return errors.Join(perr, err)
 		}
 	}
-	for j.draft != nil {
-		if j.older.same(plan) {
-			j.display.Message("%s is up to date: %s", j.out, j.summary(plan))
-			return plan, j.draft.Discard() // what a killed run left is of no use any more
-		}
-		err := j.fill(ctx, plan)
-		if err == nil {
-			break
-		}
-		if plan, err = j.without(plan, err); err != nil {
-			return nil, err
-		}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return cli.Interrupted(interrupted)
 	}
-	j.display.Message("wrote %s: %s", j.outName(), j.summary(plan))
-	return plan, nil
+	return outcome(err)
 }
 
-// errDryRun ends a dry run before the first request that counts.
-var errDryRun = errors.New("dry run")
-
-func (j *job) newClient(docs pull.Documents) (*pull.Client, error) {
-	opts := j.options(j.store, j.display)
-	opts.Platforms, opts.All, opts.Referrers = j.platforms, j.all, j.referrers
-	opts.Documents, opts.Before, opts.OnBytes = docs, j.before, j.display.Add
-	return pull.New(opts)
-}
-
-func (j *job) outName() string {
-	if j.out == "-" {
-		return "standard output"
+// show displays an event of the run.
+func (j *job) show(e bundle.Event) {
+	switch e := e.(type) {
+	case bundle.EventResolve:
+		j.display.Message("resolving %s for %s", cli.Count(e.Images, "image"), j.platformNames())
+	case bundle.EventEstimate:
+		for _, line := range estimateLines(e.Estimate) {
+			j.display.Message("%s", line)
+		}
+	case bundle.EventSkip:
+		j.display.Warning("%s is skipped: %s", e.Name, e.Reason)
+	case bundle.EventStart:
+		if e.Stage == bundle.Fetch && j.request.Writer == nil {
+			j.display.Message("fetching %s in %s", cli.Bytes(e.Bytes), cli.Count(e.Blobs, "blob"))
+		}
+		j.display.Start(string(e.Stage), e.Bytes)
+	case bundle.EventBytes:
+		j.display.Add(e.N)
+	case bundle.EventFinish:
+		j.display.Finish()
+	case bundle.EventKept:
+		if e.Err != nil {
+			j.display.Warning("the blobs of the other images could not all be fetched: %v", e.Err)
+			return
+		}
+		j.display.Message("%d of %s fetched and kept beside %s", e.Images, cli.Count(e.Of, "image"), j.request.Output)
 	}
-	return j.out
 }
 
-// summary is the last line a person reads.
-func (j *job) summary(plan *archive.Plan) string {
-	st := j.client.Stats()
-	s := fmt.Sprintf("%s, %s, %s; %s that count", cli.Count(len(plan.Images()), "name"), cli.Bytes(plan.Size()), plan.Digest(), cli.Count(int(st.ManifestGET), "pull"))
-	if len(j.skipped) > 0 {
-		s += fmt.Sprintf("; %s left out, see above", cli.Count(len(j.skipped), "image"))
+// estimateLines says what each registry and account is needed for and what its limit leaves.
+func estimateLines(e pull.Estimate) []string {
+	first := fmt.Sprintf("%s, %d held already; pulls needed: %d", cli.Count(e.Images, "image"), e.Held, e.Pulls)
+	if e.Bytes > 0 {
+		first += fmt.Sprintf("; layers known so far: %s", cli.Bytes(e.Bytes))
 	}
-	return s
+	lines := []string{first}
+	for _, n := range e.Needs {
+		account := "anonymously"
+		if n.Account != "" {
+			account = "with the account from " + n.Account
+		}
+		left := "no known limit"
+		if n.Quota.Known {
+			left = fmt.Sprintf("%d of %d left in %s", n.Quota.Remaining, n.Quota.Limit, n.Quota.Window)
+		}
+		lines = append(lines, fmt.Sprintf("%s: %s needed %s, %s", n.Host, cli.Count(n.Pulls, "pull"), account, left))
+	}
+	return lines
 }
 
-// results prints what is in the bundle, one name a line with its digest: on standard
-// output, or as messages when the bundle itself goes there.
-func (j *job) results(plan *archive.Plan) error {
-	for _, img := range plan.Images() {
+func (j *job) platformNames() string {
+	if j.request.All {
+		return "all platforms"
+	}
+	names := make([]string, len(j.request.Platforms))
+	for i, p := range j.request.Platforms {
+		names[i] = strings.TrimSuffix(p.OS+"/"+p.Architecture+"/"+p.Variant, "/")
+	}
+	return strings.Join(names, ", ")
+}
+
+// print prints the summary and then what is in the bundle, one name a line with its digest:
+// on standard output, or as messages when the bundle itself goes there.
+func (j *job) print(r *bundle.Result) error {
+	verb := "wrote %s: %s"
+	if r.UpToDate {
+		verb = "%s is up to date: %s"
+	}
+	j.display.Message(verb, j.outName(), summary(r))
+	for _, img := range r.Images {
 		line := img.Name
 		if !strings.Contains(line, "@") {
 			line += "@" + img.Target.Digest.String()
 		}
-		if j.out == "-" {
+		if j.request.Writer != nil {
 			j.display.Message("%s", line)
 		} else if _, err := fmt.Fprintln(j.streams.Out, line); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// summary is the last line that a person reads.
+func summary(r *bundle.Result) string {
+	s := fmt.Sprintf("%s, %s, %s, %s used", cli.Count(r.Requested-len(r.Skipped), "image"), cli.Bytes(r.Size), r.Digest, cli.Count(int(r.Stats.ManifestGET), "pull"))
+	if len(r.Skipped) > 0 {
+		s += fmt.Sprintf("; %s skipped, see above", cli.Count(len(r.Skipped), "image"))
+	}
+	return s
 }

@@ -9,135 +9,165 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/distribution/reference"
+
 	"stowage/cmd/internal/cli"
 	"stowage/pkg/archive"
+	"stowage/pkg/bundle"
 	"stowage/pkg/pull"
 )
 
-// outcome gives an error its exit code and the hint that goes with its type.
+// outcome returns err with its exit code and the hint for its type.
 func outcome(err error) *cli.Error {
 	var done *cli.Error
 	if errors.As(err, &done) {
 		return done
 	}
-	code, hint := explain(err)
-	return &cli.Error{Code: code, Err: err, Hint: hint}
+	e := &cli.Error{Err: err}
+	var ok bool
+	for _, explain := range []func(error) (int, string, bool){ofRequest, ofRegistry, ofFile, ofMissing} {
+		if e.Code, e.Hint, ok = explain(err); ok {
+			return e
+		}
+	}
+	e.Code = cli.Failed
+	if network := (*net.OpError)(nil); errors.As(err, &network) {
+		e.Hint = "check the network, and HTTPS_PROXY if there is a proxy; what was fetched is kept, and the same command resumes"
+	}
+	return e
 }
 
-// explain decides on types, never on text. Where several images met different faults,
-// the one that the user can act on first decides.
-func explain(err error) (code int, hint string) {
+// The functions below decide on types, never on text. When several images met different
+// faults, the one that the user can act on first decides: that is their order.
+
+// ofRequest explains what bundle.Make refuses.
+func ofRequest(err error) (code int, hint string, ok bool) {
+	var (
+		name       *bundle.NameError
+		output     *bundle.OutputError
+		flat       *bundle.FlatDigestError
+		pulls      *bundle.MaxPullsError
+		incomplete *bundle.IncompleteError
+	)
+	switch {
+	case errors.As(err, &name):
+		return cli.Usage, "", true
+	case errors.As(err, &output):
+		return cli.Usage, "choose another name for the new bundle with -o", true
+	case errors.As(err, &flat):
+		return cli.Usage, flatHint(flat), true
+	case errors.As(err, &pulls):
+		return cli.RateLimited, fmt.Sprintf("allow them with --max-pulls %d, or take them from an older bundle with --reuse", pulls.Need), true
+	case errors.As(err, &incomplete):
+		return cli.Incomplete, incompleteHint(incomplete), true
+	}
+	return 0, "", false
+}
+
+// ofRegistry explains refusals.
+func ofRegistry(err error) (code int, hint string, ok bool) {
 	var (
 		auth     *pull.AuthError
 		rate     *pull.RateLimitError
 		insecure *pull.InsecureError
-		missing  *pull.NotFoundError
-		platform *pull.NoPlatformError
-		old      *pull.UnsupportedError
-		content  *pull.ContentError
-		space    *archive.SpaceError
 	)
 	switch {
 	case errors.As(err, &auth):
-		return cli.Refused, authHint(auth)
+		return cli.Refused, authHint(auth), true
 	case errors.As(err, &rate):
-		return cli.RateLimited, rateHint(rate)
+		return cli.RateLimited, rateHint(rate), true
 	case errors.As(err, &insecure):
-		return cli.Failed, fmt.Sprintf("if plain HTTP is meant, allow it with --insecure %s", insecure.Host)
+		return cli.Failed, fmt.Sprintf("if plain HTTP is intended, allow it with --insecure %s", insecure.Host), true
+	}
+	return 0, "", false
+}
+
+// ofFile explains faults of files, disks and bytes.
+func ofFile(err error) (code int, hint string, ok bool) {
+	var (
+		space   *archive.SpaceError
+		content *pull.ContentError
+	)
+	switch {
 	case errors.Is(err, archive.ErrDamaged):
-		return cli.Damaged, "" // the error says what to do, by what is wrong
+		return cli.Damaged, "", true // the error contains its advice
 	case errors.As(err, &space) && space.Path == os.TempDir():
-		return cli.Failed, "a compressed bundle is unpacked there; choose another place with TMPDIR"
+		return cli.Failed, "a compressed bundle is decompressed there; choose another directory with TMPDIR", true
 	case errors.As(err, &space), errors.Is(err, syscall.ENOSPC):
-		return cli.Failed, "free some space, or choose another place with -o; what was got is kept"
+		return cli.Failed, "free some space, or choose another disk with -o; what was fetched is kept", true
 	case errors.As(err, &content):
-		return cli.Failed, "ask whoever runs that registry; nothing of these bytes was kept"
+		return cli.Failed, "report it to the operator of that registry; none of these bytes were kept", true
 	case errors.Is(err, fs.ErrPermission):
-		return cli.Failed, "choose a place that you may write to with -o"
-	case onlyMissing(err):
-		switch {
-		case errors.As(err, &platform):
-			return cli.Incomplete, "choose a platform that the image has with --platform"
-		case errors.As(err, &old):
-			return cli.Incomplete, "push the image again with a current docker, podman or crane: containerd 2 cannot run Docker's schema 1 either"
-		case errors.As(err, &missing):
-			return cli.Incomplete, missingHint(missing)
-		}
-		return cli.Incomplete, ""
+		return cli.Failed, "choose a directory that you may write to with -o", true
 	}
-	if network := (*net.OpError)(nil); errors.As(err, &network) {
-		return cli.Failed, "check the network, and HTTPS_PROXY if there is a proxy; what was got is kept, the same command goes on from there"
-	}
-	return cli.Failed, ""
+	return 0, "", false
 }
 
-// onlyMissing reports whether every fault in err is an image that cannot be had, as
-// opposed to one that could not be asked for.
-func onlyMissing(err error) bool { return every(err, isMissing) }
-
-func isMissing(err error) bool {
-	switch err.(type) {
-	case *pull.NotFoundError, *pull.NoPlatformError, *pull.UnsupportedError:
-		return true
+// ofMissing explains images that are not available, when nothing else went wrong.
+func ofMissing(err error) (code int, hint string, ok bool) {
+	var (
+		missing  *pull.NotFoundError
+		platform *pull.NoPlatformError
+		old      *pull.UnsupportedError
+	)
+	switch {
+	case !bundle.IsMissing(err):
+		return 0, "", false
+	case errors.As(err, &platform):
+		hint = "choose a platform that the image has with --platform"
+	case errors.As(err, &old):
+		hint = "push the image again with a current docker, podman or crane: containerd 2 cannot run Docker's schema 1 either"
+	case errors.As(err, &missing):
+		hint = missingHint(missing)
 	}
-	return false
+	return cli.Incomplete, hint, true
 }
 
-// onlyHidden is onlyMissing where a registry may also refuse to say so: to a login that it
-// gives other images, it denies this one. Whether that exists nobody but its owner is told.
-func onlyHidden(err error) bool {
-	return every(err, func(err error) bool {
-		refused, ok := err.(*pull.AuthError)
-		return isMissing(err) || ok && refused.Alone()
-	})
+// flatHint names the manifest of the index that is probably meant.
+func flatHint(e *bundle.FlatDigestError) string {
+	named, err := reference.ParseNormalizedNamed(e.Name)
+	if err != nil || e.Manifest == "" {
+		return "name the digest of one platform's manifest instead, or drop --flat"
+	}
+	return fmt.Sprintf("name the manifest %s@%s instead, or drop --flat", named.Name(), e.Manifest)
 }
 
-// every reports whether is holds for each fault that err joins, or for what one wraps.
-func every(err error, is func(error) bool) bool {
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range many.Unwrap() {
-			if !every(e, is) {
-				return false
-			}
-		}
-		return true
+func incompleteHint(e *bundle.IncompleteError) string {
+	if e.Written || len(e.Skipped) == e.Images {
+		return ""
 	}
-	if is(err) {
-		return true
-	}
-	one := errors.Unwrap(err)
-	return one != nil && every(one, is)
+	return "exclude them with --exclude, or drop --strict"
 }
 
-// missingHint tells a name that may be wrong from one that cannot be: what is asked for by
-// its digest has been there once.
+// missingHint distinguishes a name that may be wrong from a digest, which existed once.
 func missingHint(e *pull.NotFoundError) string {
-	switch pinned := strings.HasSuffix(e.Name, "@"+e.Digest.String()); {
+	switch locked := strings.HasSuffix(e.Name, "@"+e.Digest.String()); {
 	case e.Digest == "":
-		return "check the name and the tag; leave the image out with --exclude"
-	case pinned && !e.Blob:
-		return "the registry serves this digest no more: make a new lock file with \"bundle scan --pin\", or take the image from an older bundle with --reuse"
+		return "check the name and the tag, or exclude the image with --exclude"
+	case locked && !e.Blob:
+		return "the registry no longer has this digest: make a new lock file with \"bundle scan --pin\", or take the image from an older bundle with --reuse"
 	}
-	return "the registry has lost a part of the image: push it again, take it from an older bundle with --reuse, or do without it with --keep-going"
+	return "the registry has lost a part of the image: push it again, take it from an older bundle with --reuse, or skip it with --keep-going"
 }
 
 func authHint(e *pull.AuthError) string {
 	if e.Source == "" {
 		return fmt.Sprintf("log in with \"docker login %s\", or add a pull secret for it with -f, and run the same command again", loginHost(e.Host))
 	}
-	return fmt.Sprintf("check the account in %s; --explain-auth says which one each image uses", e.Source)
+	return fmt.Sprintf("check the account in %s; --explain-auth shows which account each image uses", e.Source)
 }
 
+func rateHint(e *pull.RateLimitError) string {
+	if e.Source == "" {
+		return fmt.Sprintf("anonymous pulls are limited per address: log in with \"docker login %s\"; everything fetched so far is kept, and the same command resumes", loginHost(e.Host))
+	}
+	return "everything fetched so far is kept: run the same command again when the limit resets, wait for it with --wait 6h, or use another account"
+}
+
+// loginHost returns the name by which docker login knows a registry.
 func loginHost(host string) string {
 	if host == "registry-1.docker.io" {
 		return "docker.io"
 	}
 	return host
-}
-
-func rateHint(e *pull.RateLimitError) string {
-	if e.Source == "" {
-		return fmt.Sprintf("anonymous pulls are limited per address: log in with \"docker login %s\"; everything got so far is kept, the same command goes on from there", loginHost(e.Host))
-	}
-	return "everything got so far is kept: run the same command again when the limit is renewed, add --wait 6h to sit it out, or use another account"
 }

@@ -3,10 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -58,17 +58,17 @@ func (r *registries) flags(fs *pflag.FlagSet) {
 func (r *registries) read(stdin io.Reader, fromStdin bool) error {
 	switch {
 	case r.jobs < 1:
-		return usagef("--jobs %d: want 1 or more", r.jobs)
+		return cli.Usagef("--jobs %d: want 1 or more", r.jobs)
 	case r.wait < 0:
-		return usagef("--wait %s: want a duration such as 6h", r.wait)
+		return cli.Usagef("--wait %s: want a duration such as 6h", r.wait)
 	case r.resolveAtOrigin && len(r.mirrorFlags) == 0 && r.registriesFile == "" && r.hostsDir == "":
-		return usagef("--resolve-at-origin: there is no --mirror to take the bytes from")
+		return cli.Usagef("--resolve-at-origin: there is no --mirror to take the bytes from")
 	}
 	r.mirrors = map[string][]pull.Mirror{}
 	for _, m := range r.mirrorFlags {
 		registry, mirror, err := pull.ParseMirror(m)
 		if err != nil {
-			return usagef("--mirror: %w", err)
+			return cli.Usagef("--mirror: %w", err)
 		}
 		r.mirrors[registry] = append(r.mirrors[registry], mirror)
 	}
@@ -128,7 +128,7 @@ func (r *registries) parseCreds(stdin io.Reader, fromStdin bool) error {
 		user, file, fromFile := strings.Cut(user, ":@")
 		if !ok || host == "" || user == "" || strings.Contains(user, ":") {
 			// The value is not repeated: somebody may have written a password into it.
-			return usagef("--creds: want HOST=USER with the password on standard input, or HOST=USER:@FILE")
+			return cli.Usagef("--creds: want HOST=USER with the password on standard input, or HOST=USER:@FILE")
 		}
 		var password string
 		switch {
@@ -139,11 +139,11 @@ func (r *registries) parseCreds(stdin io.Reader, fromStdin bool) error {
 			}
 			password = string(raw)
 		case fromStdin:
-			return usagef("--creds %s: standard input is read by -f - already; use HOST=USER:@FILE", host)
+			return cli.Usagef("--creds %s: standard input is read by -f - already; use HOST=USER:@FILE", host)
 		default:
 			line, err := lines.ReadString('\n')
 			if err != nil && line == "" {
-				return usagef("--creds %s: no password on standard input", host)
+				return cli.Usagef("--creds %s: no password on standard input", host)
 			}
 			password = line
 		}
@@ -165,7 +165,7 @@ func (r *registries) accounts(streams cli.Streams, result *scan.Result) (*accoun
 }
 
 // options are those of a client; the caller adds what is its own.
-func (r *registries) options(store *account.Store, display *progress.Display) pull.Options {
+func (r *registries) pullOptions(store *account.Store, display *progress.Display) pull.Options {
 	return pull.Options{
 		Accounts:        store,
 		Mirrors:         r.mirrors,
@@ -218,14 +218,17 @@ func (r *registries) pins(ctx context.Context, streams cli.Streams, result *scan
 	if err != nil {
 		return err
 	}
-	opts := r.options(store, display)
+	opts := r.pullOptions(store, display)
 	opts.All = true // a digest names all platforms
 	client, err := pull.New(opts)
 	if err != nil {
 		return err
 	}
-	wanted := gather(result)
-	pinned, failures, err := client.Digests(ctx, references(wanted))
+	var refs []pull.Query
+	for _, img := range gather(result) {
+		refs = append(refs, pull.Query{Name: img.Name, Secrets: img.Secrets})
+	}
+	pinned, failures, err := client.Digests(ctx, refs)
 	if err != nil {
 		return err
 	}
@@ -238,17 +241,12 @@ func (r *registries) pins(ctx context.Context, streams cli.Streams, result *scan
 			return err
 		}
 	}
-	return failed(failures)
-}
-
-// references are what a client is asked for.
-func references(list []*wanted) []pull.Query {
-	refs := make([]pull.Query, len(list))
-	for i, w := range list {
-		refs[i] = pull.Query{Name: w.name, Secrets: w.secrets}
+	if len(failures) == 0 {
+		return nil
 	}
-	return refs
+	errs := make([]error, len(failures))
+	for i, f := range failures {
+		errs[i] = f.Err
+	}
+	return outcome(errors.Join(errs...))
 }
-
-// fromStdin reports whether manifests are read from standard input.
-func (in *input) fromStdin() bool { return slices.Contains(in.sources, "-") }

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/distribution/reference"
 
@@ -27,16 +25,16 @@ func runRewrite(_ context.Context, args []string, streams cli.Streams) error {
 	fs.BoolVarP(&recursive, "recursive", "R", false, "")
 	fs.StringVarP(&to, "output", "o", "", "")
 	fs.StringVar(&lock, "pin", "", "")
-	if err := parse(fs, args); err != nil {
+	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	switch {
 	case len(from) != 1:
-		return usagef("bundle rewrite: name one file or directory with -f")
+		return cli.Usagef("bundle rewrite: name one file or directory with -f")
 	case to == "":
-		return usagef("bundle rewrite: name the result with -o, or -o - for standard output")
+		return cli.Usagef("bundle rewrite: name the result with -o, or -o - for standard output")
 	case fs.NArg() > 0:
-		return usagef("bundle rewrite: %q: files are named with -f and -o", fs.Arg(0))
+		return cli.Usagef("bundle rewrite: %q: files are named with -f and -o", fs.Arg(0))
 	}
 	opts := scan.RewriteOptions{PullPolicy: true}
 	if lock != "" {
@@ -76,12 +74,12 @@ func rewritePairs(from, to string, recursive bool) ([]pair, error) {
 	}
 	if !info.IsDir() {
 		if out, err := os.Stat(to); to != "-" && err == nil && out.IsDir() {
-			return nil, usagef("-o %s: it is a directory, and -f is a file", to)
+			return nil, cli.Usagef("-o %s: it is a directory, and -f is a file", to)
 		}
 		return []pair{{from, to}}, nil
 	}
 	if to == "-" {
-		return nil, usagef("-o -: -f is a directory, so the result is one too")
+		return nil, cli.Usagef("-o -: -f is a directory, so the result is one too")
 	}
 	names, err := manifestFiles(from, recursive)
 	if err != nil {
@@ -149,38 +147,29 @@ func writeWhole(name string, b []byte) error {
 	})
 }
 
-// readLock reads "name:tag@sha256:…" lines into a map from name to digest. Lines with a
-// digest alone pin nothing and are passed over, as are blank lines and # comments.
+// readLock reads "name:tag@sha256:…" lines into a map from name to digest. It skips lines with
+// a digest and no tag, which have nothing to rewrite.
 func readLock(path string) (map[string]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // only read from
-	pins := map[string]string{}
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		text, _, _ := strings.Cut(lines.Text(), "#")
-		if text = strings.TrimSpace(text); text == "" {
-			continue
-		}
+	locked := map[string]string{}
+	err := cli.ReadList(path, func(text string) error {
 		named, err := reference.ParseNormalizedNamed(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %q: %w", path, n, text, err)
+			return fmt.Errorf("%q: %w", text, err)
 		}
 		digested, ok := named.(reference.Digested)
 		if !ok {
-			return nil, fmt.Errorf("%s:%d: %q has no digest", path, n, text)
+			return fmt.Errorf("%q has no digest", text)
 		}
 		tagged, ok := named.(reference.Tagged)
 		if !ok {
-			continue
+			return nil
 		}
 		name := reference.TrimNamed(named).Name() + ":" + tagged.Tag()
-		if old, known := pins[name]; known && old != digested.Digest().String() {
-			return nil, fmt.Errorf("%s:%d: %s has two digests in this list", path, n, name)
+		if old, known := locked[name]; known && old != digested.Digest().String() {
+			return fmt.Errorf("%s has two digests in this list", name)
 		}
-		pins[name] = digested.Digest().String()
-	}
-	return pins, lines.Err()
+		locked[name] = digested.Digest().String()
+		return nil
+	})
+	return locked, err
 }

@@ -18,26 +18,27 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 	var format string
 	var pin bool
 	fs := cli.NewFlags("bundle scan", scanHelp, streams)
-	in.flags(fs)
-	reg.flags(fs)
+	in.flags(fs.FlagSet)
+	reg.flags(fs.FlagSet)
 	fs.BoolVar(&pin, "pin", false, "")
 	fs.StringVarP(&format, "output", "o", "name", "")
-	if err := parse(fs, args); err != nil {
+	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	if err := in.check(); err != nil {
 		return err
 	}
-	print, ok := map[string]func(io.Writer, *scan.Result) error{"name": printNames, "wide": printWide, "json": printLines}[format]
+	print := map[string]func(io.Writer, *scan.Result) error{"name": printNames, "wide": printWide, "json": printLines}[format]
+	if err := cli.OneOf("output", format, "name", "wide", "json"); err != nil {
+		return err
+	}
 	switch {
-	case !ok:
-		return usagef("--output %q: want name, wide or json", format)
 	case pin && format != "name":
-		return usagef("--pin prints a list of its own; leave --output out")
+		return cli.Usagef("--pin prints a list of its own; leave --output out")
 	case len(in.sources) == 0:
-		return usagef("nothing to scan: name manifests with -f")
+		return cli.Usagef("nothing to scan: name manifests with -f")
 	case fs.NArg() > 0:
-		return usagef("bundle scan: %q: files are named with -f", fs.Arg(0))
+		return cli.Usagef("bundle scan: %q: files are named with -f", fs.Arg(0))
 	}
 	if err := reg.read(streams.In, in.fromStdin()); err != nil {
 		return err

@@ -5,103 +5,126 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/spf13/pflag"
 
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
+	"stowage/pkg/bundle"
 	"stowage/pkg/pull"
 )
 
-// settings of the main job: what is left of the flags once they are checked.
+// settings of the main job: the command line, checked.
 type settings struct {
 	input
 	registries
-	images    []string // by hand, as written
-	out       string   // "-" is standard output
-	platforms []ocispec.Platform
-	all       bool
-	strict    bool
-	keepGoing bool
-	dryRun    bool
-	flat      bool
-	reuse     []string
-	since     []string // older bundles the receiver has
-	have      []string // lists of digests the receiver has
-	referrers bool
-	explain   bool
-	maxPulls  int // -1: no limit
-	progress  string
+	request  bundle.Request // its images are those of the command line
+	options  bundle.Options
+	explain  bool
+	progress string
 }
 
 // parseBundle reads the command line of the main job.
 func parseBundle(args []string, streams cli.Streams) (*settings, error) {
 	s := &settings{}
 	var platform string
-	var version bool
+	var have []string
+	var maxPulls int
 	fs := cli.NewFlags("bundle", help, streams)
-	s.input.flags(fs)
-	s.registries.flags(fs)
-	fs.StringVarP(&s.out, "output", "o", "", "")
+	s.input.flags(fs.FlagSet)
+	s.registries.flags(fs.FlagSet)
+	fs.StringVarP(&s.request.Output, "output", "o", "", "")
 	fs.StringVar(&platform, "platform", "linux/"+runtime.GOARCH, "")
-	fs.BoolVar(&s.strict, "strict", false, "")
-	fs.BoolVar(&s.keepGoing, "keep-going", false, "")
-	fs.BoolVar(&s.dryRun, "dry-run", false, "")
-	fs.BoolVar(&s.flat, "flat", false, "")
-	fs.StringArrayVar(&s.reuse, "reuse", nil, "")
-	fs.StringArrayVar(&s.since, "since", nil, "")
-	fs.StringArrayVar(&s.have, "have", nil, "")
-	fs.BoolVar(&s.referrers, "referrers", false, "")
+	fs.BoolVar(&s.options.Strict, "strict", false, "")
+	fs.BoolVar(&s.options.KeepGoing, "keep-going", false, "")
+	fs.BoolVar(&s.options.DryRun, "dry-run", false, "")
+	fs.BoolVar(&s.request.Flat, "flat", false, "")
+	fs.StringArrayVar(&s.options.Reuse, "reuse", nil, "")
+	fs.StringArrayVar(&s.request.Since, "since", nil, "")
+	fs.StringArrayVar(&have, "have", nil, "")
+	fs.BoolVar(&s.request.Referrers, "referrers", false, "")
 	fs.BoolVar(&s.explain, "explain-auth", false, "")
-	fs.IntVar(&s.maxPulls, "max-pulls", -1, "")
+	fs.IntVar(&maxPulls, "max-pulls", -1, "")
 	fs.StringVar(&s.progress, "progress", progress.Auto, "")
-	fs.BoolVar(&version, "version", false, "")
-	if err := parse(fs, args); err != nil {
+	fs.AddVersion()
+	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	if version {
-		fmt.Fprintln(streams.Out, "bundle", cli.VersionString())
-		return nil, pflag.ErrHelp
+	for _, name := range fs.Args() {
+		s.request.Images = append(s.request.Images, bundle.Image{Name: name, Required: true})
 	}
-	s.images = fs.Args()
-	if err := s.check(fs); err != nil {
+	if fs.Changed("max-pulls") {
+		s.options.MaxPulls = &maxPulls
+	}
+	if err := s.check(); err != nil {
 		return nil, err
 	}
-	if err := s.parsePlatforms(platform); err != nil {
+	if s.request.Output == "-" {
+		s.request.Writer = streams.Out
+	}
+	var err error
+	if s.request.Platforms, s.request.All, err = parsePlatforms(platform); err != nil {
+		return nil, err
+	}
+	if s.request.Have, err = readDigests(have); err != nil {
 		return nil, err
 	}
 	return s, s.registries.read(streams.In, s.fromStdin())
 }
 
-// check looks at the combinations of flags.
-func (s *settings) check(fs *pflag.FlagSet) error {
+// check refuses contradictions.
+func (s *settings) check() error {
 	switch {
-	case len(s.sources)+len(s.images) == 0:
-		return usagef("nothing to bundle: name manifests with -f, or images")
-	case s.keepGoing && s.strict:
-		return usagef("--keep-going and --strict contradict each other")
-	case s.out == "" && !s.explain && !s.dryRun:
-		return usagef("no output: name the bundle with -o FILE, or -o - for standard output")
-	case fs.Changed("max-pulls") && s.maxPulls < 0:
-		return usagef("--max-pulls %d: want 0 or more", s.maxPulls)
-	}
-	if err := s.checkSince(); err != nil {
-		return err
+	case len(s.sources)+len(s.request.Images) == 0:
+		return cli.Usagef("nothing to bundle: name manifests with -f, or images")
+	case s.options.KeepGoing && s.options.Strict:
+		return cli.Usagef("--keep-going and --strict contradict each other")
+	case s.request.Output == "" && !s.explain && !s.options.DryRun:
+		return cli.Usagef("no output: name the bundle with -o FILE, or -o - for standard output")
+	case s.options.MaxPulls != nil && *s.options.MaxPulls < 0:
+		return cli.Usagef("--max-pulls %d: want 0 or more", *s.options.MaxPulls)
 	}
 	return s.input.check()
 }
 
-func (s *settings) parsePlatforms(list string) error {
+// outName is the output as messages name it.
+func (s *settings) outName() string {
+	if s.request.Writer != nil {
+		return "standard output"
+	}
+	return s.request.Output
+}
+
+// parsePlatforms reads the list of --platform.
+func parsePlatforms(list string) (platforms []ocispec.Platform, all bool, err error) {
 	if list == "all" {
-		s.all = true
-		return nil
+		return nil, true, nil
 	}
 	for p := range strings.SplitSeq(list, ",") {
 		parsed, err := pull.ParsePlatform(strings.TrimSpace(p))
 		if err != nil || !strings.Contains(p, "/") {
-			return usagef("--platform %q: want OS/ARCH[/VARIANT] such as linux/arm64, or all", p)
+			return nil, false, cli.Usagef("--platform %q: want OS/ARCH[/VARIANT] such as linux/arm64, or all", p)
 		}
-		s.platforms = append(s.platforms, parsed)
+		platforms = append(platforms, parsed)
 	}
-	return nil
+	return platforms, false, nil
+}
+
+// readDigests reads the lists of --have.
+func readDigests(paths []string) ([]digest.Digest, error) {
+	var out []digest.Digest
+	for _, path := range paths {
+		err := cli.ReadList(path, func(text string) error {
+			d, err := digest.Parse(text)
+			if err != nil {
+				return fmt.Errorf("%q: %w", text, err)
+			}
+			out = append(out, d)
+			return nil
+		})
+		if err != nil {
+			return nil, cli.Errorf(cli.Failed, "--have: %w", err)
+		}
+	}
+	return out, nil
 }

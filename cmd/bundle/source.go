@@ -36,17 +36,17 @@ func sources(args []string, recursive bool, stdin io.Reader) ([]source, error) {
 	for _, arg := range args {
 		switch {
 		case arg == "":
-			return nil, usagef("-f: empty name")
+			return nil, cli.Usagef("-f: empty name")
 		case arg == "-":
 			if fromStdin {
-				return nil, usagef("-f -: standard input can be read once only")
+				return nil, cli.Usagef("-f -: standard input can be read once only")
 			}
 			fromStdin = true
 			out = append(out, source{name: "-", open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(stdin), nil }})
 		case strings.HasPrefix(arg, "http://") || strings.HasPrefix(arg, "https://"):
 			u, err := url.Parse(arg)
 			if err != nil {
-				return nil, usagef("-f: not an address: %w", errors.Unwrap(err)) // without the address: it may hold a password
+				return nil, cli.Usagef("-f: not an address: %w", errors.Unwrap(err)) // without the address: it may hold a password
 			}
 			out = append(out, source{name: u.Redacted(), open: func(ctx context.Context) (io.ReadCloser, error) { return get(ctx, u) }})
 		default:

@@ -3,61 +3,9 @@
 package main
 
 import (
-	"maps"
-	"slices"
-	"strings"
 	"testing"
 
-	"github.com/spf13/pflag"
-
-	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/clitest"
 )
 
-// TestHelp: every job explains itself on standard output with code 0, and its text and
-// its flags are about the same.
-func TestHelp(t *testing.T) {
-	for _, name := range append(slices.Sorted(maps.Keys(program.Jobs)), "") {
-		job := strings.TrimSpace("load " + name)
-		t.Run(job, func(t *testing.T) {
-			var flags *pflag.FlagSet
-			cli.HelpShown = func(fs *pflag.FlagSet) { flags = fs }
-			t.Cleanup(func() { cli.HelpShown = func(*pflag.FlagSet) {} })
-			for _, ask := range []string{"--help", "-h"} {
-				var out, told strings.Builder
-				args := strings.Fields(name + " " + ask)
-				code := program.Run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &told})
-				if code != 0 || told.Len() > 0 {
-					t.Errorf("%v: code %d, standard error %q", args, code, told.String())
-				}
-				text := out.String()
-				if !strings.HasPrefix(text, job+" ") {
-					t.Errorf("%v begins with %.40q", args, text)
-				}
-				for _, part := range []string{"\nUsage:\n  " + job, cli.ExitCodes, "\nExample:\n"} {
-					if !strings.Contains(text, part) {
-						t.Errorf("%v: no %q in it", args, part)
-					}
-				}
-				clitest.Help(t, text, flags)
-			}
-		})
-	}
-}
-
-// TestHelpNamesJobs: who reads load --help learns of every job.
-func TestHelpNamesJobs(t *testing.T) {
-	for name := range program.Jobs {
-		if !strings.Contains(help, "\n  load "+name+" ") {
-			t.Errorf("load --help does not name load %s", name)
-		}
-	}
-}
-
-func TestVersion(t *testing.T) {
-	var out, told strings.Builder
-	code := program.Run(t.Context(), []string{"--version"}, cli.Streams{Out: &out, Err: &told})
-	if want := "load " + cli.VersionString() + "\n"; code != 0 || out.String() != want || told.Len() > 0 {
-		t.Errorf("code %d, %q, %q, want %q", code, out.String(), told.String(), want)
-	}
-}
+func TestHelp(t *testing.T) { clitest.Program(t, &program) }

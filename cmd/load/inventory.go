@@ -30,12 +30,12 @@ Example:
 func runInventory(ctx context.Context, args []string, streams cli.Streams) error {
 	s := &settings{}
 	fs := cli.NewFlags("load inventory", inventoryHelp, streams)
-	s.addNodeFlags(fs)
-	if err := parseFlags(fs, args); err != nil {
+	s.addNodeFlags(fs.FlagSet)
+	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	if fs.NArg() > 0 {
-		return usagef("load inventory: takes no arguments, got %s", fs.Arg(0))
+		return cli.Usagef("load inventory: takes no arguments, got %s", fs.Arg(0))
 	}
 	n, err := connect(ctx, s.node)
 	if err != nil {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,9 +32,8 @@ type settings struct {
 // parse reads the flags; those that only a load has are left out for a check.
 func parse(name, help string, loading bool, args []string, streams cli.Streams) (*settings, error) {
 	s := &settings{}
-	var version bool
 	fs := cli.NewFlags(name, help, streams)
-	s.addNodeFlags(fs)
+	s.addNodeFlags(fs.FlagSet)
 	fs.StringVarP(&s.format, "output", "o", "text", "")
 	fs.StringVar(&s.progress, "progress", progress.Auto, "")
 	if loading {
@@ -43,21 +41,18 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 		fs.BoolVar(&s.load.NoPin, "no-pin", false, "")
 		fs.BoolVar(&s.load.DiscardLayers, "discard-layers", false, "")
 		fs.IntVar(&s.load.Jobs, "jobs", 0, "")
-		fs.BoolVar(&version, "version", false, "")
+		fs.AddVersion()
 	}
-	if err := parseFlags(fs, args); err != nil {
+	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
 	switch {
-	case version:
-		fmt.Fprintln(streams.Out, "load", cli.VersionString())
-		return nil, pflag.ErrHelp
 	case fs.NArg() == 0:
-		return nil, usagef("%s: name the bundle", name)
+		return nil, cli.Usagef("%s: name the bundle", name)
 	case fs.NArg() > 1:
-		return nil, usagef("%s: one bundle at a time, got %s", name, strings.Join(fs.Args(), " "))
+		return nil, cli.Usagef("%s: one bundle at a time, got %s", name, strings.Join(fs.Args(), " "))
 	case fs.Changed("jobs") && s.load.Jobs < 1:
-		return nil, usagef("--jobs %d: want 1 or more", s.load.Jobs)
+		return nil, cli.Usagef("--jobs %d: want 1 or more", s.load.Jobs)
 	}
 	s.file = fs.Arg(0)
 	return s, s.checkFormat()
@@ -69,28 +64,8 @@ func (s *settings) addNodeFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&s.node.Namespace, "namespace", "n", node.KubernetesNamespace, "")
 }
 
-// parseFlags makes a mistake on the command line an error of usage.
-func parseFlags(fs *pflag.FlagSet, args []string) error {
-	err := fs.Parse(args)
-	if err == nil || errors.Is(err, pflag.ErrHelp) {
-		return err
-	}
-	return usagef("%w", err)
-}
-
-// checkFormat refuses an --output that is not known.
-func (s *settings) checkFormat() error {
-	if s.format != "text" && s.format != "json" {
-		return usagef("--output %q: want text or json", s.format)
-	}
-	return nil
-}
-
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
+// checkFormat refuses an unknown --output.
+func (s *settings) checkFormat() error { return cli.OneOf("output", s.format, "text", "json") }
 
 // runLoad is the main job.
 func runLoad(ctx context.Context, args []string, streams cli.Streams) error {
@@ -142,7 +117,7 @@ type work func(context.Context, *node.Node, *source, *progress.Display) (*node.R
 func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error {
 	display, err := progress.New(streams.Err, "load", s.progress)
 	if err != nil {
-		return usagef("--%w", err)
+		return err
 	}
 	b, err := openSource(ctx, s.file, streams.In)
 	if ctx.Err() != nil {
@@ -207,7 +182,7 @@ func connect(ctx context.Context, o node.Options) (*node.Node, error) {
 
 func (s *settings) print(w io.Writer, r *node.Report) error {
 	if s.format == "json" {
-		return printJSON(w, r)
+		return cli.WriteJSON(w, r)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tSTATUS\tCRI\tPINNED\tIMAGE ID")

@@ -71,7 +71,3 @@ Usage:
 Example:
   load check calico.tar && echo "the kubelet needs no registry for these"
 `
-
-func usagef(format string, args ...any) *cli.Error {
-	return cli.Errorf(cli.Usage, format, args...).WithHint("load --help lists what there is")
-}

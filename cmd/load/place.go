@@ -44,21 +44,21 @@ func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	fs.StringVar(&o.Dir, "dir", "", "")
 	fs.StringVarP(&s.format, "output", "o", "text", "")
 	fs.StringVar(&s.progress, "progress", progress.Auto, "")
-	if err := parseFlags(fs, args); err != nil {
+	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	switch {
 	case fs.NArg() != 1:
-		return usagef("load place: name one bundle")
+		return cli.Usagef("load place: name one bundle")
 	case fs.Changed("dir") && o.Dir == "":
-		return usagef("--dir: name a folder")
+		return cli.Usagef("--dir: name a folder")
 	}
 	if err := s.checkFormat(); err != nil {
 		return err
 	}
 	display, err := progress.New(streams.Err, "load", s.progress)
 	if err != nil {
-		return usagef("--%w", err)
+		return err
 	}
 	o.OnStart = func(total int64) { display.Start("place", total) }
 	o.OnBytes = display.Add
@@ -74,7 +74,7 @@ func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 		display.Warning("%s", w.Text)
 	}
 	if s.format == "json" {
-		return printJSON(streams.Out, p)
+		return cli.WriteJSON(streams.Out, p)
 	}
 	if _, err := fmt.Fprintln(streams.Out, p.Path); err != nil {
 		return err

@@ -35,13 +35,13 @@ Example:
 func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 	s := &settings{}
 	fs := cli.NewFlags("load unpin", unpinHelp, streams)
-	s.addNodeFlags(fs)
+	s.addNodeFlags(fs.FlagSet)
 	fs.StringVarP(&s.format, "output", "o", "text", "")
-	if err := parseFlags(fs, args); err != nil {
+	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	if fs.NArg() > 1 {
-		return usagef("load unpin: one bundle at a time, or none for all")
+		return cli.Usagef("load unpin: one bundle at a time, or none for all")
 	}
 	if err := s.checkFormat(); err != nil {
 		return err
@@ -64,7 +64,7 @@ func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 		return outcome(err)
 	}
 	if s.format == "json" {
-		return printJSON(streams.Out, report)
+		return cli.WriteJSON(streams.Out, report)
 	}
 	return printUnpinned(streams.Out, report)
 }

@@ -61,6 +61,12 @@ var rules = []rule{
 		deep:   []string{"net/http", containerd, ggcr},
 	},
 	{
+		pkg:    "stowage/pkg/bundle",
+		own:    []string{"stowage/pkg/pull", "stowage/pkg/archive", "stowage/pkg/archive/writer", "stowage/internal/iox", "stowage/internal/manifest"},
+		direct: []string{"net/http", ggcr},
+		deep:   []string{containerd, "google.golang.org/grpc", "stowage/pkg/node", "stowage/cmd"},
+	},
+	{
 		pkg:    "stowage/pkg/node",
 		own:    []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest"},
 		direct: []string{ggcr},

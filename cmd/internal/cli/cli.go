@@ -1,7 +1,8 @@
-// Package cli is what the two commands share at their rim: streams, exit codes, and how
-// errors and hints are worded.
+// Package cli holds what the two commands share: streams, flags, exit codes, and the form of
+// errors and hints.
 //
-// stdout carries results, stderr everything said to a person. An error is told as
+// Results go to standard output, everything else that a person reads to standard error. An
+// error is printed as
 //
 //	bundle: error: what happened, to which object
 //	bundle: hint: what to do next
@@ -14,6 +15,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
 
@@ -22,20 +24,20 @@ const (
 	OK          = 0 // done
 	Failed      = 1 // network, disk, I/O
 	Usage       = 2 // the command line
-	Incomplete  = 3 // an image cannot be had, or is not visible to the kubelet
-	RateLimited = 4 // everything got so far is kept; the same command goes on from there
+	Incomplete  = 3 // an image is not available, or not visible to the kubelet
+	RateLimited = 4 // everything fetched so far is kept; the same command resumes
 	Refused     = 5 // credentials refused
 	Damaged     = 6 // bundle damaged, over the limits, or not trusted
 	NoNode      = 7 // no usable containerd
 )
 
-// ExitCodes is the section of the help texts that tells them.
+// ExitCodes is the section of the help texts about exit codes.
 const ExitCodes = `Exit codes:
   0  done
   1  failed: network, disk, I/O, or input that cannot be read
   2  usage
-  3  incomplete: an image cannot be had, or is not visible to the kubelet
-  4  rate limited: everything got so far is kept, the same command goes on from there
+  3  incomplete: an image is not available, or not visible to the kubelet
+  4  rate limited: everything fetched so far is kept, the same command resumes
   5  credentials refused
   6  bundle damaged, over the limits, or not trusted
   7  no usable containerd
@@ -45,27 +47,31 @@ const ExitCodes = `Exit codes:
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
+
+	// OnHelp, if not nil, receives the flags behind a help text that is printed. Tests
+	// compare the two.
+	OnHelp func(*pflag.FlagSet)
 }
 
-// Terminal reports whether w is one.
+// Terminal reports whether w is a terminal.
 func Terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Error is an error that a person is told: what happened with an exit code and a hint.
+// Error is an error with its exit code and hint.
 type Error struct {
-	Code int
-	Err  error
-	Hint string // what to do next; may be empty
-	Told bool   // it reached the person, or the program, another way already
+	Code     int
+	Err      error
+	Hint     string // what to do next; may be empty
+	Reported bool   // Report prints nothing: it was reported another way, as JSON
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errorf is an Error without a hint.
+// Errorf returns an Error without a hint.
 func Errorf(code int, format string, args ...any) *Error {
 	return &Error{Code: code, Err: fmt.Errorf(format, args...)}
 }
@@ -76,7 +82,7 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 	return e
 }
 
-// Report tells err on w and returns the exit code. A nil error is code 0.
+// Report prints err to w and returns the exit code. A nil error is code 0.
 func Report(w io.Writer, program string, err error) int {
 	if err == nil {
 		return OK
@@ -85,16 +91,16 @@ func Report(w io.Writer, program string, err error) int {
 	var e *Error
 	if errors.As(err, &e) {
 		code, hint = e.Code, e.Hint
-		if e.Told {
+		if e.Reported {
 			return code
 		}
 	}
-	told := map[string]bool{} // twelve images may meet the same refused login
+	printed := map[string]bool{} // several images may fail for the same refused login
 	for _, line := range strings.Split(err.Error(), "\n") {
-		if told[line] {
+		if printed[line] {
 			continue
 		}
-		told[line] = true
+		printed[line] = true
 		fmt.Fprintf(w, "%s: error: %s\n", program, line)
 	}
 	if hint != "" {

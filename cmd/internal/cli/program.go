@@ -11,28 +11,28 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Job is something a program does. It parses its own arguments.
+// A Job is something a program does. It parses its own arguments.
 type Job func(ctx context.Context, args []string, streams Streams) error
 
-// Program is one of the two commands.
+// A Program is one of the two commands.
 type Program struct {
 	Name string
-	Main Job            // without a job's name before the arguments
+	Main Job            // when the first argument is not the name of a job
 	Jobs map[string]Job // by the first argument
 
-	// Interrupted is what a run that a signal ended says.
+	// Interrupted is the message of a run that a signal ended.
 	Interrupted string
 }
 
-// Exit runs the program for this process and ends it. A second signal ends it at once:
-// what is on disk, or on a node, may be taken up again at any point.
+// Exit runs the program for this process and ends the process. A second signal ends it at
+// once: a run can resume from whatever is on disk or on a node at any point.
 func (p *Program) Exit() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	os.Exit(p.Run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-// Run is the program: it returns the exit code and touches nothing global.
+// Run runs the job that args name and returns the exit code. It touches nothing global.
 func (p *Program) Run(ctx context.Context, args []string, streams Streams) int {
 	job := p.Main
 	if len(args) > 0 {
@@ -41,33 +41,19 @@ func (p *Program) Run(ctx context.Context, args []string, streams Streams) int {
 		}
 	}
 	err := job(ctx, args, streams)
+	var usage *Error
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
 		return OK // the help was printed
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		err = Interrupted(p.Interrupted)
+	case errors.As(err, &usage) && usage.Code == Usage && usage.Hint == "":
+		usage.Hint = fmt.Sprintf("\"%s --help\" lists all commands and flags", p.Name)
 	}
 	return Report(streams.Err, p.Name, err)
 }
 
-// Interrupted is the error of a run that a signal ended.
-func Interrupted(what string) *Error {
-	return Errorf(Failed, "%s", what).WithHint("the same command goes on from here")
-}
-
-// HelpShown is told which flags stand behind a help text that is printed; the tests that
-// hold the two together listen.
-var HelpShown = func(*pflag.FlagSet) {}
-
-// NewFlags returns an empty set of flags that prints help to stdout when it is asked for,
-// and nothing at all otherwise.
-func NewFlags(name, help string, streams Streams) *pflag.FlagSet {
-	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
-	fs.SortFlags = false
-	fs.Usage = func() {
-		HelpShown(fs)
-		fmt.Fprint(streams.Out, help)
-	}
-	fs.SetOutput(streams.Err)
-	return fs
+// Interrupted returns the error of a run that a signal ended.
+func Interrupted(message string) *Error {
+	return Errorf(Failed, "%s", message).WithHint("run the same command again to resume")
 }

@@ -80,7 +80,7 @@ func TestHelp(t *testing.T) {
   -h, --help           this text
 `
 	c := &complaints{TB: t}
-	Help(c, text, flags)
+	compare(c, text, flags)
 	want := []string{
 		`--output: the help text has the default "json", the flag "text"`,
 		"--secret is not in the help text",

@@ -1,15 +1,18 @@
 package clitest
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"stowage/cmd/internal/cli"
 )
 
-// option is what a help text says about a flag.
+// option is what a help text says of a flag.
 type option struct {
 	short string
 	text  string
@@ -21,9 +24,55 @@ var (
 	defaultText = regexp.MustCompile(`\(default ([^),]+)`)
 )
 
-// Help checks a help text against the flags: every flag is in the text, every option of the
-// text exists, and shorthands and defaults are those of the flags.
-func Help(t testing.TB, text string, flags *pflag.FlagSet) {
+// Program checks the help of a program: each job prints its own to standard output with code
+// 0, the text and the flags agree, and the program's help names every job. It also checks
+// --version.
+func Program(t *testing.T, p *cli.Program) {
+	for _, name := range append(slices.Sorted(maps.Keys(p.Jobs)), "") {
+		job := strings.TrimSpace(p.Name + " " + name)
+		t.Run(job, func(t *testing.T) {
+			for _, flag := range []string{"--help", "-h"} {
+				text, flags := runProgram(t, p, append(strings.Fields(name), flag))
+				if !strings.HasPrefix(text, job+" ") {
+					t.Errorf("%s: the help begins with %.40q", flag, text)
+				}
+				for _, part := range []string{"\nUsage:\n  " + job, cli.ExitCodes, "\nExample:\n"} {
+					if !strings.Contains(text, part) {
+						t.Errorf("%s: the help lacks %q", flag, part)
+					}
+				}
+				compare(t, text, flags)
+			}
+		})
+	}
+	help, _ := runProgram(t, p, []string{"--help"})
+	for name := range p.Jobs {
+		if !strings.Contains(help, "\n  "+p.Name+" "+name+" ") {
+			t.Errorf("%s --help does not name %s %s", p.Name, p.Name, name)
+		}
+	}
+	version, _ := runProgram(t, p, []string{"--version"})
+	if want := p.Name + " " + cli.VersionString() + "\n"; version != want {
+		t.Errorf("--version: got %q, want %q", version, want)
+	}
+}
+
+// runProgram runs the program and returns what it prints to standard output, with the flags
+// behind a help text.
+func runProgram(t *testing.T, p *cli.Program, args []string) (string, *pflag.FlagSet) {
+	t.Helper()
+	var out, stderr strings.Builder
+	var flags *pflag.FlagSet
+	streams := cli.Streams{In: strings.NewReader(""), Out: &out, Err: &stderr, OnHelp: func(fs *pflag.FlagSet) { flags = fs }}
+	if code := p.Run(t.Context(), args, streams); code != 0 || stderr.Len() > 0 {
+		t.Errorf("%v: code %d, standard error %q", args, code, stderr.String())
+	}
+	return out.String(), flags
+}
+
+// compare checks that every flag is in the text, every option of the text exists, and that
+// letters and defaults are those of the flags.
+func compare(t testing.TB, text string, flags *pflag.FlagSet) {
 	t.Helper()
 	described := options(text)
 	var mentioned []string
@@ -52,7 +101,7 @@ func Help(t testing.TB, text string, flags *pflag.FlagSet) {
 	}
 }
 
-// options parses the options of a help text, each with its continuation lines.
+// options returns the options of a help text, each with its continuation lines.
 func options(text string) map[string]option {
 	out := map[string]option{}
 	last := ""

@@ -60,14 +60,11 @@ type Display struct {
 // New returns a display on w, which is normally stderr. Lines begin with program. Mode is
 // one of [Modes].
 func New(w io.Writer, program, mode string) (*Display, error) {
-	switch mode {
-	case Auto:
-		if !cli.Terminal(w) {
-			mode = Plain
-		}
-	case Plain, JSON, None:
-	default:
-		return nil, fmt.Errorf("progress %q: want auto, plain, json or none", mode)
+	if err := cli.OneOf("progress", mode, Modes()...); err != nil {
+		return nil, err
+	}
+	if mode == Auto && !cli.Terminal(w) {
+		mode = Plain
 	}
 	return &Display{w: w, program: program, mode: mode}, nil
 }
@@ -91,7 +88,7 @@ func (d *Display) Fail(err error) error {
 	if err == nil || d.mode != JSON {
 		return err
 	}
-	told := &cli.Error{Code: cli.Failed, Err: err, Told: true}
+	told := &cli.Error{Code: cli.Failed, Err: err, Reported: true}
 	var e *cli.Error
 	if errors.As(err, &e) {
 		told.Code, told.Hint = e.Code, e.Hint

@@ -1,0 +1,57 @@
+package bundle
+
+import (
+	"stowage/pkg/archive"
+	"stowage/pkg/pull"
+)
+
+// An Event reports the progress of a [Make]. It is one of the types below. Warnings of the
+// registries are not among them: they go to the callback of [Options].Pull.
+type Event interface{ event() }
+
+// EventResolve reports that the images are about to be looked up.
+type EventResolve struct{ Images int }
+
+// EventEstimate reports what the run will cost, before its first counted request.
+type EventEstimate struct{ pull.Estimate }
+
+// EventSkip reports an image that will not be in the bundle.
+type EventSkip struct{ archive.Skipped }
+
+// EventStart reports the start of a stage.
+type EventStart struct {
+	Stage Stage
+	Bytes int64 // to fetch or to compress
+	Blobs int   // to fetch
+}
+
+// EventBytes reports bytes done since the last EventBytes of a stage. It comes from several
+// goroutines at once.
+type EventBytes struct{ N int64 }
+
+// EventFinish reports the end of a stage, complete or not.
+type EventFinish struct{ Stage Stage }
+
+// EventKept reports that a pull limit ends the run and what it keeps for the next one.
+type EventKept struct {
+	Images int   // images whose blobs are all fetched
+	Of     int   // images of the request
+	Err    error // why not all blobs of these images could be fetched
+}
+
+// A Stage is a part of a run that takes long.
+type Stage string
+
+// The stages.
+const (
+	Fetch    Stage = "fetch"    // blobs from registries
+	Compress Stage = "compress" // the complete file
+)
+
+func (EventResolve) event()  {}
+func (EventEstimate) event() {}
+func (EventSkip) event()     {}
+func (EventStart) event()    {}
+func (EventBytes) event()    {}
+func (EventFinish) event()   {}
+func (EventKept) event()     {}

@@ -1,0 +1,135 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/pkg/archive"
+	"stowage/pkg/pull"
+)
+
+// fill writes the bundle to its file.
+func (m *maker) fill(ctx context.Context, plan *archive.Plan) error {
+	if err := m.fetch(ctx, plan); err != nil {
+		return err
+	}
+	c := archive.CompressionOf(m.req.Output)
+	if c == archive.Plain {
+		return m.draft.Commit()
+	}
+	m.event(EventStart{Stage: Compress, Bytes: plan.Size()})
+	defer m.event(EventFinish{Compress})
+	return m.draft.CommitAs(ctx, c, func(n int64) { m.event(EventBytes{n}) })
+}
+
+// fetch brings every blob of the plan into the output's partial file.
+func (m *maker) fetch(ctx context.Context, plan *archive.Plan) error {
+	if err := m.draft.Begin(ctx, plan, nil); err != nil {
+		return err
+	}
+	if err := m.reuse.fill(ctx, m.draft); err != nil {
+		return err
+	}
+	missing := m.draft.Missing()
+	if len(missing) == 0 {
+		return nil
+	}
+	blobs := make([]ocispec.Descriptor, len(missing))
+	for i, b := range missing {
+		blobs[i] = b.Descriptor
+	}
+	m.start(missing)
+	defer m.event(EventFinish{Fetch})
+	return m.client.FetchAll(ctx, blobs, func(d ocispec.Descriptor) (pull.Sink, error) {
+		w, err := m.draft.Blob(d.Digest)
+		if err != nil {
+			return nil, err
+		}
+		return sink{w}, nil
+	})
+}
+
+// start reports that blobs are about to be fetched.
+func (m *maker) start(blobs []archive.Blob) {
+	e := EventStart{Stage: Fetch, Blobs: len(blobs)}
+	for _, b := range blobs {
+		e.Bytes += b.Size
+	}
+	m.event(e)
+}
+
+// stream writes the bundle to the request's writer: the same bytes, one blob after the
+// other. Nothing can be resumed.
+func (m *maker) stream(ctx context.Context, plan *archive.Plan) (err error) {
+	out, err := archive.NewStream(m.req.Writer, plan, m.manifests, archive.StreamOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	missing := out.Missing()
+	m.start(missing)
+	defer m.event(EventFinish{Fetch})
+	for _, b := range missing {
+		if err := m.streamBlob(ctx, out, b); err != nil {
+			return err
+		}
+	}
+	return out.Commit()
+}
+
+func (m *maker) streamBlob(ctx context.Context, out *archive.Stream, b archive.Blob) (err error) {
+	w, err := out.Blob(b.Digest)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	if done, err := m.reuse.copyTo(ctx, b, w); done {
+		return err
+	}
+	if err := m.client.Fetch(ctx, b.Descriptor, sink{w}); err != nil {
+		return &pull.FetchError{Blobs: []pull.BlobError{{Digest: b.Digest, Err: err}}}
+	}
+	return nil
+}
+
+// sink is a blob of the bundle as the client writes it. A wrong digest is the registry's
+// fault and any other error of the writer this side's.
+type sink struct{ *archive.BlobWriter }
+
+// WriteAt implements [io.WriterAt]. The writer of a stream checks the digest with the last
+// byte and returns the same error from Commit, where the client expects it.
+func (s sink) WriteAt(p []byte, off int64) (int, error) {
+	n, err := s.BlobWriter.WriteAt(p, off)
+	if isWrong(err) {
+		return len(p), nil
+	}
+	return n, err
+}
+
+// Commit implements [pull.Sink].
+func (s sink) Commit() error {
+	err := s.BlobWriter.Commit()
+	if err == nil || isWrong(err) {
+		return err
+	}
+	return &pull.LocalError{Err: err}
+}
+
+// Missing implements [pull.Resumer].
+func (s sink) Missing() iter.Seq2[int64, int64] {
+	return func(yield func(offset, length int64) bool) {
+		for _, h := range s.Holes() {
+			if !yield(h.Start, h.End-h.Start) {
+				return
+			}
+		}
+	}
+}
+
+func isWrong(err error) bool {
+	var wrong *archive.DigestError
+	return errors.As(err, &wrong)
+}

@@ -1,0 +1,160 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"stowage/pkg/archive"
+	"stowage/pkg/pull"
+)
+
+// Make writes the bundle that req describes. It resolves every image, plans the file,
+// fetches the blobs that neither the previous output nor an earlier run has, and gives the
+// file its name when it is complete.
+//
+// Make returns a result without Images, Digest and Size after a dry run. When ctx ends, the
+// error wraps its cause.
+func Make(ctx context.Context, req Request, opts Options) (result *Result, err error) {
+	m := &maker{req: req, opts: opts}
+	if err := m.read(); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, m.close()) }()
+	if err := m.open(ctx); err != nil {
+		return nil, err
+	}
+	plan, err := m.plan(ctx)
+	switch {
+	case errors.Is(err, errDryRun):
+		return m.result(nil), nil
+	case err != nil:
+		return nil, err
+	}
+	if plan, err = m.write(ctx, plan); err != nil {
+		return nil, err
+	}
+	if m.incomplete {
+		err = &IncompleteError{Images: m.asked, Skipped: m.skipped, Written: true}
+	}
+	return m.result(plan), err
+}
+
+// maker is one run of Make.
+type maker struct {
+	req  Request
+	opts Options
+
+	asked      int     // images of the request, each once
+	images     []Image // those that a registry is asked for
+	skipped    []archive.Skipped
+	incomplete bool // required images are skipped
+	upToDate   bool
+
+	client    *pull.Client
+	draft     *archive.Draft // nil for a stream
+	reuse     *reuse
+	manifests *manifests
+	digests   *digestGuard
+
+	resolved []pull.Resolved
+	layout   archive.PlanOptions // of every plan of the run
+}
+
+// read checks the request and selects its images.
+func (m *maker) read() error {
+	if err := m.req.check(); err != nil {
+		return err
+	}
+	images, skipped, err := m.req.Select()
+	if err != nil {
+		return err
+	}
+	m.images, m.asked = images, len(images)+len(skipped)
+	for _, s := range skipped {
+		m.skip(s.Name, s.Reason)
+	}
+	if m.opts.Strict && len(m.skipped) > 0 {
+		return &IncompleteError{Images: m.asked, Skipped: m.skipped}
+	}
+	return nil
+}
+
+// open opens the output, the bundles to reuse, and the client.
+func (m *maker) open(ctx context.Context) (err error) {
+	output := m.req.Output
+	if m.req.Writer != nil {
+		output = ""
+	}
+	if output != "" { // a dry run needs none
+		if m.draft, err = archive.OpenDraft(output); err != nil {
+			return err
+		}
+	}
+	if m.reuse, err = openReuse(ctx, output, m.opts.Reuse, m.req.Since); err != nil {
+		return err
+	}
+	m.manifests = &manifests{draft: m.draft, reuse: m.reuse}
+	m.digests = newDigestGuard(&m.req, m.manifests, m.images)
+	opts := m.opts.Pull
+	opts.Platforms, opts.All, opts.Referrers = m.req.Platforms, m.req.All, m.req.Referrers
+	opts.Documents, opts.Before = m.digests, m.before
+	opts.OnBytes = func(n int64) { m.event(EventBytes{n}) }
+	m.client, err = pull.New(opts)
+	return err
+}
+
+func (m *maker) close() error {
+	m.reuse.close()
+	if m.draft == nil {
+		return nil
+	}
+	return m.draft.Close()
+}
+
+// write writes the bundle and returns the plan it follows: blobs that turn out to be
+// missing may change it.
+func (m *maker) write(ctx context.Context, plan *archive.Plan) (*archive.Plan, error) {
+	if m.draft == nil {
+		if err := m.stream(ctx, plan); err != nil {
+			failures, _, err := m.missing(plan.Images(), err)
+			return nil, errors.Join(err, causes(failures)) // bytes that are out cannot be planned again
+		}
+		return plan, nil
+	}
+	for {
+		if m.reuse.same(plan) {
+			m.upToDate = true
+			return plan, m.draft.Discard() // what a killed run left is useless now
+		}
+		err := m.fill(ctx, plan)
+		if err == nil {
+			return plan, nil
+		}
+		if plan, err = m.without(plan, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (m *maker) result(plan *archive.Plan) *Result {
+	r := &Result{Requested: m.asked, Skipped: slices.Clone(m.skipped), UpToDate: m.upToDate, Stats: m.client.Stats()}
+	if plan != nil {
+		r.Images, r.Digest, r.Size = plan.Images(), plan.Digest(), plan.Size()
+	}
+	return r
+}
+
+// skip records an image that will not be in the bundle: an event, the result and the bundle
+// name it.
+func (m *maker) skip(name, reason string) {
+	s := archive.Skipped{Name: name, Reason: reason}
+	m.skipped = append(m.skipped, s)
+	m.event(EventSkip{s})
+}
+
+func (m *maker) event(e Event) {
+	if m.opts.Events != nil {
+		m.opts.Events(e)
+	}
+}

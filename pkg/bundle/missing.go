@@ -1,0 +1,122 @@
+package bundle
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/pkg/archive"
+	"stowage/pkg/pull"
+)
+
+// without plans the bundle again when blobs are missing from the registries and the images
+// that need them may be skipped; otherwise it returns an error that names these images.
+// Blobs that are fetched stay in the partial file and move to their new places.
+func (m *maker) without(plan *archive.Plan, cause error) (*archive.Plan, error) {
+	images, err := m.planned(plan)
+	if err != nil {
+		return nil, err
+	}
+	failures, names, err := m.missing(images, cause)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.judge(failures); err != nil {
+		return nil, err
+	}
+	if err := m.draft.Close(); err != nil {
+		return nil, err
+	}
+	if m.draft, err = archive.OpenDraft(m.req.Output); err != nil {
+		return nil, err
+	}
+	m.manifests.draft = m.draft
+	return m.lay(slices.DeleteFunc(images, func(img archive.Image) bool { return names[img.Name] }))
+}
+
+// planned returns the images of a plan as they went into it. A flat plan no longer has them.
+func (m *maker) planned(plan *archive.Plan) ([]archive.Image, error) {
+	if m.req.Flat {
+		return named(m.resolved)
+	}
+	return slices.Clone(plan.Images()), nil
+}
+
+// missing returns the images that need a blob which no registry has, and their names in the
+// bundle. When anything else failed it returns that error: the next run may succeed.
+func (m *maker) missing(images []archive.Image, cause error) ([]pull.Failure, map[string]bool, error) {
+	var fetch *pull.FetchError
+	if !errors.As(cause, &fetch) {
+		return nil, nil, cause
+	}
+	missing := map[digest.Digest]error{}
+	var errs []error
+	for _, b := range fetch.Blobs {
+		if IsMissing(b.Err) {
+			missing[b.Digest] = b.Err
+		} else {
+			errs = append(errs, b.Err)
+		}
+	}
+	why := map[string]error{} // by name in the bundle
+	for _, img := range images {
+		for _, d := range m.needs(&img) {
+			if missing[d] != nil && why[img.Name] == nil {
+				why[img.Name] = missing[d]
+			}
+		}
+	}
+	failures, names, err := m.requested(why)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case len(errs) > 0:
+		return nil, nil, errors.Join(append(errs, causes(failures))...)
+	case len(failures) == 0:
+		return nil, nil, cause
+	}
+	return failures, names, nil
+}
+
+// requested maps names in the bundle back to the references of the request. One with a tag
+// and a digest has two names, which are kept or skipped together.
+func (m *maker) requested(why map[string]error) ([]pull.Failure, map[string]bool, error) {
+	var failures []pull.Failure
+	all := map[string]bool{}
+	for _, img := range m.images {
+		names, err := archive.Names(img.Name)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, name := range names {
+			if err := why[name]; err != nil {
+				failures = append(failures, pull.Failure{Name: img.Name, Err: &neededError{img.Name, err}})
+				for _, n := range names {
+					all[n] = true
+				}
+				break
+			}
+		}
+	}
+	return failures, all, nil
+}
+
+// needs returns the blobs of an image and of its referrers.
+func (m *maker) needs(img *archive.Image) []digest.Digest {
+	var out []digest.Digest
+	for _, d := range slices.Concat(img.Present, img.Referrers) {
+		raw, err := m.manifests.Document(d.Digest)
+		var doc ocispec.Manifest
+		if err != nil || json.Unmarshal(raw, &doc) != nil { // the plan was made of it
+			continue
+		}
+		out = append(out, doc.Config.Digest)
+		for _, l := range doc.Layers {
+			out = append(out, l.Digest)
+		}
+	}
+	return out
+}

@@ -1,0 +1,160 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/pkg/archive"
+	"stowage/pkg/pull"
+)
+
+// errDryRun ends a dry run before the first request that counts.
+var errDryRun = errors.New("dry run")
+
+// before reports the cost of the run and decides whether it may go on.
+func (m *maker) before(e pull.Estimate) error {
+	m.event(EventEstimate{e})
+	if limit := m.opts.MaxPulls; limit != nil && e.Pulls > *limit {
+		return &MaxPullsError{Need: e.Pulls, Max: *limit}
+	}
+	if m.opts.DryRun {
+		return errDryRun
+	}
+	return nil
+}
+
+// plan resolves every image and plans the bundle.
+func (m *maker) plan(ctx context.Context) (*archive.Plan, error) {
+	m.layout = archive.PlanOptions{Flat: m.req.Flat}
+	m.layout.Omit, m.layout.Base = m.omit()
+	m.event(EventResolve{Images: len(m.images)})
+	resolved, failures, err := m.resolve(ctx)
+	if errors.Is(err, errDryRun) { // missing images are a part of its answer
+		if err := m.judge(failures); err != nil {
+			return nil, err
+		}
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.resolved = resolved
+	images, err := named(resolved)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.judge(failures); err != nil {
+		if limit := (*pull.RateLimitError)(nil); errors.As(err, &limit) && len(images) > 0 {
+			m.keep(ctx, images)
+		}
+		return nil, err
+	}
+	return m.lay(images)
+}
+
+// named returns each resolved image under the names by which a node looks it up.
+func named(resolved []pull.Resolved) ([]archive.Image, error) {
+	var images []archive.Image
+	for _, r := range resolved {
+		referrers := slices.Clone(r.Referrers)
+		for i, d := range referrers {
+			// The tag of a signature is not a name: a node must not take it for an image.
+			if tag := d.Annotations[ocispec.AnnotationRefName]; tag != "" {
+				referrers[i].Annotations = map[string]string{archive.AnnotationTag: tag}
+			}
+		}
+		names, err := archive.Names(r.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			images = append(images, archive.Image{Name: name, Target: r.Target, Present: r.Present, Referrers: referrers})
+		}
+	}
+	return images, nil
+}
+
+// keep fetches the blobs of the images that did resolve when a pull limit ends the run: they
+// cost no pulls, and the next run has less to fetch.
+func (m *maker) keep(ctx context.Context, images []archive.Image) {
+	if m.draft == nil {
+		return
+	}
+	plan, err := archive.NewPlan(images, m.manifests, archive.PlanOptions{})
+	if err == nil {
+		err = m.fetch(ctx, plan)
+	}
+	if ctx.Err() == nil {
+		m.event(EventKept{Images: len(images), Of: len(m.images), Err: err})
+	}
+}
+
+// judge decides what a failure means. An image that is not required and that the registry
+// does not have may be an outdated reference and is skipped. Anything else fails the run.
+func (m *maker) judge(failures []pull.Failure) error {
+	required := map[string]bool{}
+	for _, img := range m.images {
+		required[img.Name] = img.Required
+	}
+	var errs []error
+	for _, f := range failures {
+		switch {
+		case !required[f.Name] && !m.opts.Strict && IsMissing(f.Err):
+			m.skip(f.Name, f.Err.Error())
+		case m.opts.KeepGoing && isHidden(f.Err):
+			m.skip(f.Name, skipReason(f.Err))
+			m.incomplete = true
+		default:
+			errs = append(errs, f.Err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// skipReason returns why an image is skipped. The bare answer of a registry that refuses
+// would make people look for a fault of their account.
+func skipReason(err error) string {
+	if IsMissing(err) {
+		return err.Error()
+	}
+	return "not found, or this account may not pull it: " + err.Error()
+}
+
+// lay plans the bundle of images.
+func (m *maker) lay(images []archive.Image) (*archive.Plan, error) {
+	if len(images) == 0 {
+		return nil, &IncompleteError{Images: m.asked, Skipped: m.skipped}
+	}
+	opts := m.layout
+	opts.Skipped = m.skipped
+	return archive.NewPlan(images, m.manifests, opts)
+}
+
+// omit returns which layers a differential bundle omits, nil for a full bundle, and the
+// bundle it builds on when that is a single one.
+func (m *maker) omit() (omit func(digest.Digest) bool, base digest.Digest) {
+	if len(m.req.Since)+len(m.req.Have) == 0 {
+		return nil, ""
+	}
+	held := map[digest.Digest]bool{}
+	for _, d := range m.req.Have {
+		held[d] = true
+	}
+	for _, b := range m.reuse.since {
+		for _, blob := range b.Blobs() {
+			held[blob.Digest] = true
+		}
+		for _, d := range b.Omitted() { // a node that loaded it has these too
+			held[d.Digest] = true
+		}
+		base = b.Digest()
+	}
+	if len(m.req.Since) != 1 || len(m.req.Have) > 0 {
+		base = ""
+	}
+	return func(d digest.Digest) bool { return held[d] }, base
+}

@@ -1,0 +1,172 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"stowage/pkg/archive"
+)
+
+// manifests looks for manifests in the partial file and in bundles to reuse, and keeps new
+// ones in the partial file, or in memory for a stream.
+type manifests struct {
+	draft  *archive.Draft // nil for a stream
+	reuse  *reuse
+	memory sync.Map // digest → []byte
+}
+
+// Document implements [pull.Documents] and [archive.Documents].
+func (m *manifests) Document(d digest.Digest) ([]byte, error) {
+	if m.draft != nil {
+		if raw, err := m.draft.Document(d); err == nil {
+			return raw, nil
+		}
+	} else if raw, ok := m.memory.Load(d); ok {
+		return raw.([]byte), nil
+	}
+	return m.reuse.document(d)
+}
+
+// AddDocument implements [pull.Documents].
+func (m *manifests) AddDocument(raw []byte) (digest.Digest, error) {
+	if m.draft != nil {
+		return m.draft.AddDocument(raw)
+	}
+	d := digest.FromBytes(raw)
+	m.memory.Store(d, raw)
+	return d, nil
+}
+
+// reuse are bundles whose manifests and blobs are copied instead of fetched: the one that
+// will be replaced, and those of the request.
+type reuse struct {
+	previous *reusable // at the output; nil when there is none
+	since    []*reusable
+	bundles  []*reusable // all of them
+}
+
+// reusable is one of them. Of a compressed bundle only the metadata is decompressed until
+// one of its layers is needed.
+type reusable struct {
+	path string
+	*archive.Reader
+}
+
+// openReuse opens the bundles. The file at the output need not be one: it is replaced.
+func openReuse(ctx context.Context, output string, paths, since []string) (*reuse, error) {
+	u := &reuse{}
+	if output != "" {
+		if r, err := openMetadata(ctx, output); err == nil {
+			u.previous = &reusable{output, r}
+			u.bundles = append(u.bundles, u.previous)
+		}
+	}
+	for i, path := range slices.Concat(paths, since) {
+		r, err := openMetadata(ctx, path)
+		if err != nil {
+			u.close()
+			return nil, fmt.Errorf("open bundle to reuse: %w", err)
+		}
+		u.bundles = append(u.bundles, &reusable{path, r})
+		if i >= len(paths) {
+			u.since = append(u.since, u.bundles[len(u.bundles)-1])
+		}
+	}
+	return u, nil
+}
+
+// openMetadata opens a bundle whose layers may not be needed.
+func openMetadata(ctx context.Context, path string) (*archive.Reader, error) {
+	r, err := archive.OpenHead(path)
+	if errors.Is(err, archive.ErrNoHead) {
+		return archive.OpenContext(ctx, path, nil)
+	}
+	return r, err
+}
+
+func (u *reuse) close() {
+	if u == nil {
+		return
+	}
+	for _, b := range u.bundles {
+		b.Close() // only read from
+	}
+}
+
+func (u *reuse) document(d digest.Digest) ([]byte, error) {
+	for _, b := range u.bundles {
+		if raw, err := b.Document(d); err == nil {
+			return raw, nil
+		}
+	}
+	return nil, archive.ErrNotFound
+}
+
+// fill copies into the partial file what the bundles have of it.
+func (u *reuse) fill(ctx context.Context, draft *archive.Draft) error {
+	for _, b := range u.bundles {
+		if err := b.unpack(ctx, draft.Missing()); err != nil {
+			return err
+		}
+		if b.HeadOnly() {
+			continue // none of its layers is needed
+		}
+		if _, err := draft.Reuse(ctx, b.Reader, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpack makes the layers of a compressed bundle readable when it holds one of blobs.
+func (b *reusable) unpack(ctx context.Context, blobs []archive.Blob) error {
+	has := func(blob archive.Blob) bool { return b.Has(blob.Digest) }
+	if !b.HeadOnly() || !slices.ContainsFunc(blobs, has) {
+		return nil
+	}
+	full, err := archive.OpenContext(ctx, b.path, nil)
+	if err != nil {
+		return fmt.Errorf("open bundle to reuse: %w", err)
+	}
+	b.Close() // only read from
+	b.Reader = full
+	return nil
+}
+
+// same reports whether the bundle at the output is the planned one already, compressed as
+// its name asks for.
+func (u *reuse) same(plan *archive.Plan) bool {
+	p := u.previous
+	return p != nil && p.Digest() == plan.Digest() && p.Size() == plan.Size() && p.Compression() == archive.CompressionOf(p.path)
+}
+
+// copyTo writes a blob from a bundle that holds it intact; it returns false when none does.
+// A stream cannot take bytes back, so the blob is hashed before its first byte is written.
+func (u *reuse) copyTo(ctx context.Context, blob archive.Blob, w *archive.BlobWriter) (bool, error) {
+	for _, b := range u.bundles {
+		if err := b.unpack(ctx, []archive.Blob{blob}); err != nil {
+			return true, err
+		}
+		src, err := b.Open(blob.Digest)
+		if err != nil {
+			continue // not in this one
+		}
+		if got, err := digest.FromReader(src); err != nil || got != blob.Digest {
+			continue // cut or altered: fetch it instead
+		}
+		if _, err := src.Seek(0, io.SeekStart); err != nil {
+			return true, err
+		}
+		if _, err := io.Copy(io.NewOffsetWriter(w, 0), src); err != nil {
+			return true, err
+		}
+		return true, w.Commit()
+	}
+	return false, nil
+}
