@@ -16,11 +16,11 @@ import (
 	"stowage/internal/nodetest"
 )
 
-// engines is the folder below that of the tools where the Makefile unpacks Debian's docker
-// and podman, without installing them.
+// engines is the directory below that of the tools where the Makefile unpacks Debian's
+// docker and podman, without installing them.
 const engines = "engines"
 
-// engine finds a program of those, and the environment that it needs.
+// engine returns the path of one of those programs, and the environment that it needs.
 func engine(program string) (path string, env []string, err error) {
 	dir, err := nodetest.Tools()
 	if err != nil {
@@ -41,16 +41,16 @@ func engine(program string) (path string, env []string, err error) {
 	return "", nil, &absentError{program + " is not in " + root + ", where \"make matrix\" unpacks Debian's"}
 }
 
-// runner runs one program with the same first arguments each time.
+// runner runs a program with the same first arguments each time.
 type runner func(args ...string) (string, error)
 
-// withPodman lets do use a podman with a storage of its own.
-func withPodman(ctx context.Context, s *shelf, do func(podman runner, dir string) error) error {
+// withPodman calls do with a podman that has its own storage.
+func withPodman(ctx context.Context, s *fixture, do func(podman runner, dir string) error) error {
 	podman, env, err := engine("podman")
 	if err != nil {
 		return err
 	}
-	return s.scratch(func(dir string) (err error) {
+	return s.withTempDir(func(dir string) (err error) {
 		conf := filepath.Join(dir, "containers.conf")
 		conmon := filepath.Join(filepath.Dir(podman), "conmon")
 		text := fmt.Sprintf("[engine]\nconmon_path = [%q]\nruntime = \"runc\"\nevents_logger = \"file\"\ntmp_dir = %q\n", conmon, filepath.Join(dir, "tmp"))
@@ -60,21 +60,21 @@ func withPodman(ctx context.Context, s *shelf, do func(podman runner, dir string
 		if err := os.WriteFile(filepath.Join(dir, "policy.json"), []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`), 0o600); err != nil {
 			return err
 		}
-		runroot, err := os.MkdirTemp("", "pr") // podman wants at most 50 characters
+		runroot, err := os.MkdirTemp("", "pr") // podman allows at most 50 characters
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(runroot)) }()
 		return do(func(args ...string) (string, error) {
-			// vfs: nothing stays mounted, and the folder can simply be removed.
+			// With vfs nothing stays mounted, so the directory can be removed.
 			own := []string{"--root", filepath.Join(dir, "root"), "--runroot", runroot, "--storage-driver", "vfs"}
 			return command{env: append(env, "CONTAINERS_CONF="+conf, "TMPDIR="+dir, "HOME="+dir)}.run(ctx, podman, append(own, args...)...)
 		}, dir)
 	})
 }
 
-// podmanLoad is "podman load", and whether all is listed then.
-func (s *shelf) podmanLoad(podman runner, dir, file string) error {
+// podmanLoad runs "podman load" and checks that all images are listed.
+func (s *fixture) podmanLoad(podman runner, dir, file string) error {
 	if _, err := podman("load", "--signature-policy", filepath.Join(dir, "policy.json"), "-i", file); err != nil {
 		return err
 	}
@@ -85,13 +85,14 @@ func (s *shelf) podmanLoad(podman runner, dir, file string) error {
 	return s.allListed(list)
 }
 
-// podmanLoads runs "podman load" with a storage of its own, and copies nothing else.
-func podmanLoads(ctx context.Context, s *shelf, _, file string) error {
+// podmanLoads runs "podman load" with its own storage.
+func podmanLoads(ctx context.Context, s *fixture, _, file string) error {
 	return withPodman(ctx, s, func(podman runner, dir string) error { return s.podmanLoad(podman, dir, file) })
 }
 
-// withDocker lets do use a dockerd of its own: own folders and socket, no bridge, no packet filter.
-func withDocker(ctx context.Context, s *shelf, do func(docker runner) error) error {
+// withDocker calls do with a dockerd that has its own directories and socket, no bridge and
+// no packet filter.
+func withDocker(ctx context.Context, s *fixture, do func(docker runner) error) error {
 	dockerd, env, err := engine("dockerd")
 	if err != nil {
 		return err
@@ -100,7 +101,7 @@ func withDocker(ctx context.Context, s *shelf, do func(docker runner) error) err
 	if err != nil {
 		return err
 	}
-	return s.scratch(func(dir string) (err error) {
+	return s.withTempDir(func(dir string) (err error) {
 		host := "unix://" + filepath.Join(dir, "d.sock")
 		stop, err := startDockerd(ctx, dockerd, env, dir, host)
 		if err != nil {
@@ -114,7 +115,7 @@ func withDocker(ctx context.Context, s *shelf, do func(docker runner) error) err
 }
 
 // dockerLoads runs "docker load" and a container of each image.
-func dockerLoads(ctx context.Context, s *shelf, _, file string) error {
+func dockerLoads(ctx context.Context, s *fixture, _, file string) error {
 	return withDocker(ctx, s, func(docker runner) error {
 		if _, err := docker("load", "-i", file); err != nil {
 			return err
@@ -127,7 +128,7 @@ func dockerLoads(ctx context.Context, s *shelf, _, file string) error {
 			return err
 		}
 		for _, name := range s.runnable {
-			// runc of the folder of tools is built without seccomp.
+			// The runc in the directory of tools is built without seccomp.
 			out, err := docker("run", "--rm", "--network", "none", "--security-opt", "seccomp=unconfined", "--entrypoint", greeter, name)
 			if err != nil || !strings.Contains(out, "hello from "+name) {
 				return fmt.Errorf("a container of %s printed %q: %w", name, out, err)
@@ -153,7 +154,7 @@ func startDockerd(ctx context.Context, dockerd string, env []string, dir, host s
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	stop = func() error {
-		err := cmd.Process.Signal(syscall.SIGTERM) // it ends its containerd, too
+		err := cmd.Process.Signal(syscall.SIGTERM) // it stops its containerd, too
 		if errors.Is(err, os.ErrProcessDone) {
 			err = nil
 		}
@@ -172,7 +173,7 @@ func startDockerd(ctx context.Context, dockerd string, env []string, dir, host s
 		case end := <-ended:
 			ended <- end
 			text, _ := os.ReadFile(log.Name()) // for the message only
-			return nil, errors.Join(fmt.Errorf("dockerd ended: %w: %s", end, lastLines(string(text))), log.Close())
+			return nil, errors.Join(fmt.Errorf("dockerd exited: %w: %s", end, lastLines(string(text))), log.Close())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"stowage/internal/nodetest"
 )
 
-// job is a column of the table of loads: what is done with an empty node.
+// job is a column of the table of loads: a test on an empty node.
 type job struct {
 	name string
 	do   func(context.Context, *stage) error
@@ -39,26 +39,26 @@ func jobNames() []string {
 	return names
 }
 
-// stage is one job on a node of its own.
+// stage is one job on a new node.
 type stage struct {
-	*shelf
+	*fixture
 	node *nodetest.Node
 }
 
 // loadRow runs every job on one version of containerd.
-func loadRow(ctx context.Context, s *shelf, version string) row {
+func loadRow(ctx context.Context, s *fixture, version string) row {
 	r := row{name: version}
 	for _, j := range jobs {
-		r.cells = append(r.cells, judge(onNode(ctx, s, version, j.do), ""))
+		r.cells = append(r.cells, newCell(onNode(ctx, s, version, j.do), ""))
 	}
 	return r
 }
 
-// cellLimit is what one cell may take; some seconds are usual.
+// cellLimit is the time limit of a cell, which usually takes some seconds.
 const cellLimit = 2 * time.Minute
 
-// onNode does a job on a new node.
-func onNode(ctx context.Context, s *shelf, version string, do func(context.Context, *stage) error) (err error) {
+// onNode runs a job on a new node.
+func onNode(ctx context.Context, s *fixture, version string, do func(context.Context, *stage) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, cellLimit)
 	defer cancel()
 	n, err := launch(ctx, version)
@@ -66,18 +66,19 @@ func onNode(ctx context.Context, s *shelf, version string, do func(context.Conte
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Stop()) }()
-	return do(ctx, &stage{shelf: s, node: n})
+	return do(ctx, &stage{fixture: s, node: n})
 }
 
-// judge makes a cell of an outcome; gap is why it should not work, empty when it should.
-func judge(err error, gap string) cell {
+// newCell returns the cell of a result; gap is the reason why it should not work, empty if
+// it should.
+func newCell(err error, gap string) cell {
 	var missing *nodetest.MissingError
 	var absent *absentError
 	switch {
 	case errors.As(err, &missing), errors.As(err, &absent):
 		return cell{notRun, err.Error()}
 	case err == nil && gap != "":
-		return cell{wakes, gap}
+		return cell{fixed, gap}
 	case err == nil:
 		return cell{works, ""}
 	case gap != "":
@@ -86,12 +87,12 @@ func judge(err error, gap string) cell {
 	return cell{fails, err.Error()}
 }
 
-// load runs the program and gives its report.
+// load runs load and returns its report.
 func (s *stage) load(ctx context.Context, code int, args ...string) (report, error) {
 	return s.loadFrom(ctx, nil, code, args...)
 }
 
-// report is what the matrix reads of load's JSON.
+// report is the part of load's JSON that the matrix uses.
 type report struct {
 	Images []struct {
 		Name   string `json:"name"`
@@ -111,15 +112,16 @@ func (s *stage) loadFrom(ctx context.Context, stdin *os.File, code int, args ...
 	return r, json.Unmarshal([]byte(out), &r)
 }
 
-// proved asks for what must be true after a load of a bundle.
-func (s *stage) proved(ctx context.Context, r report) error { return s.provedOf(ctx, r, s.names) }
+// verify checks what must be true after a load of a bundle.
+func (s *stage) verify(ctx context.Context, r report) error { return s.verifyNames(ctx, r, s.names) }
 
-// provedOf asks for each of these names: known to CRI, and running if it can.
-func (s *stage) provedOf(ctx context.Context, r report, names []string) error {
+// verifyNames checks that CRI knows each of these names and that containers of runnable
+// images run.
+func (s *stage) verifyNames(ctx context.Context, r report, names []string) error {
 	ready := map[string]bool{}
 	for _, i := range r.Images {
 		if i.CRI != "ready" {
-			return fmt.Errorf("CRI says of %s: %s", i.Name, i.CRI)
+			return fmt.Errorf("CRI status of %s: %s", i.Name, i.CRI)
 		}
 		ready[i.Name] = true
 	}
@@ -146,7 +148,7 @@ func loadFile(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	return s.proved(ctx, r)
+	return s.verify(ctx, r)
 }
 
 func checkLoad(ctx context.Context, s *stage) error {
@@ -180,13 +182,13 @@ func loadTwice(ctx context.Context, s *stage) error {
 	return err
 }
 
-// loadStreams loads from a pipe, plain and packed. Between the two everything is removed,
-// so that the second has as much to do.
+// loadStreams loads from a pipe, uncompressed and compressed. It removes everything between
+// the two, so that the second does the same work.
 func loadStreams(ctx context.Context, s *stage) error {
 	for _, file := range []string{s.plain, s.zst} {
 		r, err := s.loadPiped(ctx, file)
 		if err == nil {
-			err = s.proved(ctx, r)
+			err = s.verify(ctx, r)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", filepath.Base(file), err)
@@ -202,7 +204,7 @@ func loadStreams(ctx context.Context, s *stage) error {
 	return nil
 }
 
-// listed are the names of the images on the node. ctr says other things, too, which are of
+// listed returns the names of the images on the node. ctr also prints messages, which have
 // several words.
 func (s *stage) listed() ([]string, error) {
 	out, err := s.node.Ctr("images", "ls", "-q")
@@ -210,13 +212,13 @@ func (s *stage) listed() ([]string, error) {
 	return slices.DeleteFunc(names, func(line string) bool { return len(strings.Fields(line)) != 1 }), err
 }
 
-// loadPiped is "load -" with the file at the other end of a pipe.
+// loadPiped runs "load -" with the file at the other end of a pipe.
 func (s *stage) loadPiped(ctx context.Context, file string) (report, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return report{}, err
 	}
-	defer f.Close() // only read from
+	defer f.Close() // opened for reading
 	r, w, err := os.Pipe()
 	if err != nil {
 		return report{}, err
@@ -228,9 +230,9 @@ func (s *stage) loadPiped(ctx context.Context, file string) (report, error) {
 		sent <- errors.Join(err, w.Close())
 	}()
 	rep, err := s.loadFrom(ctx, r, 0, "-")
-	r.Close() // ends the goroutine when load has not read it all
+	r.Close() // ends the goroutine if load has not read everything
 	if serr := <-sent; err == nil && serr != nil {
-		err = fmt.Errorf("write into the pipe: %w", serr)
+		err = fmt.Errorf("write to the pipe: %w", serr)
 	}
 	return rep, err
 }
@@ -250,9 +252,9 @@ func loadDifferential(ctx context.Context, s *stage) error {
 		return err
 	}
 	if r.Layers == 0 {
-		return errors.New("the newer edition brought no layer")
+		return errors.New("the newer version added no layer")
 	}
-	return s.proved(ctx, r)
+	return s.verify(ctx, r)
 }
 
 // refused is the exit code of a differential bundle on a node without its base.
@@ -263,7 +265,7 @@ func loadDiscarding(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := s.proved(ctx, r); err != nil {
+	if err := s.verify(ctx, r); err != nil {
 		return err
 	}
 	out, err := s.node.Ctr("content", "ls")
@@ -271,7 +273,8 @@ func loadDiscarding(ctx context.Context, s *stage) error {
 		return err
 	}
 	for _, line := range strings.Split(out, "\n") {
-		// What is left are documents, which are labelled with what they lead to.
+		// The remaining blobs are manifests, which have labels for the blobs that they
+		// reference.
 		if strings.HasPrefix(line, "sha256:") && strings.Contains(line, "containerd.io/uncompressed") {
 			return fmt.Errorf("a layer is in the content store: %s", line)
 		}

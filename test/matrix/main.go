@@ -1,15 +1,15 @@
 //go:build linux
 
-// Command matrix tries the two programs on every containerd and every reader of bundles
-// that it can get, and prints what each did:
+// Command matrix tests the two programs with every available containerd and every available
+// reader of bundles, and prints the results:
 //
-//	go run ./matrix --bin ../bin                     # from the folder test, as root
+//	go run ./matrix --bin ../bin                     # in the directory test, as root
 //	go run ./matrix --bin ../bin --versions 1.7.35,2.4.2 --readers ctr
 //
-// Each cell is a result of this run. A cell that could not be tried says "not run" and why.
-// Readers that are known not to take a form stand in a list (gaps.go); the run fails when one
-// of them does take it, and when anything else does not work; with CI=true in the environment
-// also when something could not be tried.
+// Each cell is a result of this run. A cell that could not be tested is "not run" with the
+// reason. The known gaps of readers are listed in gaps.go; the run fails if a reader has
+// lost its gap, and if anything else does not work. With CI=true in the environment it also
+// fails if something could not be tested.
 package main
 
 import (
@@ -27,7 +27,8 @@ import (
 	"stowage/internal/need"
 )
 
-// limit of a whole run: seven containerds and six readers take some three minutes.
+// limit is the time limit of a run: seven versions of containerd and six readers take about
+// three minutes.
 const limit = 30 * time.Minute
 
 func main() {
@@ -36,11 +37,11 @@ func main() {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	o := options{}
-	pflag.StringVar(&o.bin, "bin", "../bin", "folder of the built programs")
-	pflag.StringVarP(&o.out, "output", "o", "", "write the tables to this file, too")
-	pflag.StringSliceVar(&o.versions, "versions", nil, "versions of containerd (default: all of the folder of tools)")
+	pflag.StringVar(&o.bin, "bin", "../bin", "directory of the built programs")
+	pflag.StringVarP(&o.out, "output", "o", "", "also write the tables to this file")
+	pflag.StringSliceVar(&o.versions, "versions", nil, "versions of containerd (default: all in the directory of tools)")
 	pflag.StringSliceVar(&o.readers, "readers", readerNames(), "programs that read bundles")
-	pflag.BoolVar(&o.writers, "writers", true, "load what other programs write, too")
+	pflag.BoolVar(&o.writers, "writers", true, "also load tarballs of other programs")
 	pflag.Parse()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "matrix: error:", err)
@@ -55,8 +56,8 @@ type options struct {
 	writers  bool
 }
 
-// errBroken says that the tables show something that should work and does not.
-var errBroken = errors.New("not everything works, see above")
+// errBroken reports that the tables contain failures.
+var errBroken = errors.New("failures in the tables above")
 
 func run(ctx context.Context, o options) error {
 	if len(o.versions) == 0 {
@@ -65,7 +66,7 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	s, err := openShelf(ctx, o.bin)
+	s, err := newFixture(ctx, o.bin)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func run(ctx context.Context, o options) error {
 			readers.add(row)
 		}
 	}
-	theirs := table{corner: "written by", columns: entranceNames()}
+	theirs := table{corner: "written by", columns: loadModeNames()}
 	if o.writers {
 		for _, w := range writers {
 			theirs.add(writerRow(ctx, s, w, o.versions[len(o.versions)-1]))
@@ -103,10 +104,10 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-// document is what is printed, and kept in docs/compatibility.md.
+// document returns the text that is printed and kept in docs/compatibility.md.
 func document(loads, readers, theirs table, on string) string {
 	var b strings.Builder
-	b.WriteString(head)
+	b.WriteString(intro)
 	fmt.Fprintf(&b, "\n## load\n\nOn %s.\n\n%s\n", on, loads.markdown())
 	b.WriteString(loadNotes)
 	fmt.Fprintf(&b, "\n## Other readers of a bundle\n\n%s\n", readers.markdown())

@@ -17,13 +17,13 @@ import (
 // form is a column of the table of readers: a way to write a bundle.
 type form struct {
 	name string
-	file func(*shelf) string
+	file func(*fixture) string
 }
 
 var forms = []form{
-	{"default", func(s *shelf) string { return s.plain }},
-	{"flat", func(s *shelf) string { return s.flat }},
-	{"zst", func(s *shelf) string { return s.zst }},
+	{"default", func(s *fixture) string { return s.plain }},
+	{"flat", func(s *fixture) string { return s.flat }},
+	{"zst", func(s *fixture) string { return s.zst }},
 }
 
 func formNames() []string {
@@ -37,8 +37,8 @@ func formNames() []string {
 // reader is a program that reads bundles.
 type reader struct {
 	name  string
-	rows  func(context.Context, *shelf, []string) []string // what its rows are called; nil: its name
-	reads func(ctx context.Context, s *shelf, row, file string) error
+	rows  func(context.Context, *fixture, []string) []string // names of its rows; nil: its name
+	reads func(ctx context.Context, s *fixture, row, file string) error
 }
 
 var allReaders = []reader{
@@ -60,13 +60,13 @@ func readerNames() []string {
 	return names
 }
 
-// absentError is why a reader is not there.
+// absentError is the reason why a program is not available.
 type absentError struct{ what string }
 
 func (e *absentError) Error() string { return e.what }
 
-// readerRows lets one reader, in all its versions, read every form.
-func readerRows(ctx context.Context, s *shelf, name string, versions []string) []row {
+// readerRows tests one reader, in all its versions, with every form.
+func readerRows(ctx context.Context, s *fixture, name string, versions []string) []row {
 	for _, r := range allReaders {
 		if r.name != name {
 			continue
@@ -79,23 +79,23 @@ func readerRows(ctx context.Context, s *shelf, name string, versions []string) [
 		for _, n := range rows {
 			line := row{name: n}
 			for _, f := range forms {
-				line.cells = append(line.cells, judge(r.limited(ctx, s, n, f.file(s)), gapOf(n, f.name)))
+				line.cells = append(line.cells, newCell(r.limited(ctx, s, n, f.file(s)), gapOf(n, f.name)))
 			}
 			all = append(all, line)
 		}
 		return all
 	}
-	return []row{{name, []cell{{fails, "no such reader is known here"}}}}
+	return []row{{name, []cell{{fails, "unknown reader"}}}}
 }
 
-// limited reads for as long as a cell may take.
-func (r reader) limited(ctx context.Context, s *shelf, row, file string) error {
+// limited reads within the time limit of a cell.
+func (r reader) limited(ctx context.Context, s *fixture, row, file string) error {
 	ctx, cancel := context.WithTimeout(ctx, cellLimit)
 	defer cancel()
 	return r.reads(ctx, s, row, file)
 }
 
-func ctrRows(_ context.Context, _ *shelf, versions []string) []string {
+func ctrRows(_ context.Context, _ *fixture, versions []string) []string {
 	var names []string
 	for _, v := range versions {
 		names = append(names, "ctr "+v)
@@ -103,8 +103,8 @@ func ctrRows(_ context.Context, _ *shelf, versions []string) []string {
 	return names
 }
 
-// ctrReads is "ctr images import" on a containerd of the same version.
-func ctrReads(ctx context.Context, s *shelf, row, file string) error {
+// ctrReads runs "ctr images import" on a containerd of the same version.
+func ctrReads(ctx context.Context, s *fixture, row, file string) error {
 	return onNode(ctx, s, strings.TrimPrefix(row, "ctr "), func(ctx context.Context, st *stage) error {
 		if out, err := st.node.Ctr("images", "import", file); err != nil {
 			return fmt.Errorf("ctr images import: %w: %s", err, lastLines(out))
@@ -125,9 +125,9 @@ func ctrReads(ctx context.Context, s *shelf, row, file string) error {
 	})
 }
 
-// allListed tells whether a list of names, one on a line, has all of the bundle. Docker
-// leaves its own registry's name out.
-func (s *shelf) allListed(list string) error {
+// allListed checks that a list of names, one per line, contains all names of the bundle.
+// Docker omits the name of its own registry.
+func (s *fixture) allListed(list string) error {
 	there := map[string]bool{}
 	for _, line := range strings.Split(list, "\n") {
 		there[strings.TrimSpace(line)] = true
@@ -140,7 +140,7 @@ func (s *shelf) allListed(list string) error {
 	return nil
 }
 
-// find looks for a program in the folder of tools, in one below it, and on the path.
+// find finds a program in the directory of tools, in one below it, or in PATH.
 func find(name string, below ...string) (string, error) {
 	dir, err := nodetest.Tools()
 	if err != nil {
@@ -158,15 +158,15 @@ func find(name string, below ...string) (string, error) {
 	return path, nil
 }
 
-// skopeoReads copies every image out of the file, which re-hashes all of it.
-func skopeoReads(ctx context.Context, s *shelf, row, file string) error {
+// skopeoReads copies every image from the file, which verifies all digests.
+func skopeoReads(ctx context.Context, s *fixture, row, file string) error {
 	skopeo, err := find("skopeo")
 	if err != nil {
 		return err
 	}
 	transport := strings.TrimPrefix(row, "skopeo ")
 	for _, name := range s.names {
-		if err := s.scratch(func(dir string) error {
+		if err := s.withTempDir(func(dir string) error {
 			_, err := command{env: s.env()}.run(ctx, skopeo, "copy", "--insecure-policy", transport+file+":"+name, "dir:"+dir)
 			return err
 		}); err != nil {
@@ -176,22 +176,22 @@ func skopeoReads(ctx context.Context, s *shelf, row, file string) error {
 	return nil
 }
 
-// scratch gives a folder for the time of do.
-func (s *shelf) scratch(do func(dir string) error) error {
-	dir, err := os.MkdirTemp(s.dir, "scratch")
+// withTempDir calls do with a directory and removes it.
+func (s *fixture) withTempDir(do func(dir string) error) error {
+	dir, err := os.MkdirTemp(s.dir, "tmp")
 	if err != nil {
 		return err
 	}
 	return errors.Join(do(dir), os.RemoveAll(dir))
 }
 
-// craneReads pushes the unpacked bundle: crane takes folders in the OCI layout as a whole.
-func craneReads(ctx context.Context, s *shelf, _, file string) error {
+// craneReads pushes the unpacked bundle: crane reads an OCI layout only as a directory.
+func craneReads(ctx context.Context, s *fixture, _, file string) error {
 	crane, err := find("crane")
 	if err != nil {
 		return err
 	}
-	return s.scratch(func(dir string) error {
+	return s.withTempDir(func(dir string) error {
 		if _, err := (command{}).run(ctx, "tar", "-xf", file, "-C", dir); err != nil {
 			return err
 		}
@@ -201,8 +201,9 @@ func craneReads(ctx context.Context, s *shelf, _, file string) error {
 	})
 }
 
-// craneReadsOne validates a bundle of one image as it is, which crane takes as docker save's.
-func craneReadsOne(ctx context.Context, s *shelf, _, file string) error {
+// craneReadsOne validates a bundle of one image, which crane reads as a tarball of docker
+// save.
+func craneReadsOne(ctx context.Context, s *fixture, _, file string) error {
 	crane, err := find("crane")
 	if err != nil {
 		return err
@@ -211,11 +212,12 @@ func craneReadsOne(ctx context.Context, s *shelf, _, file string) error {
 	return err
 }
 
-// nerdctlLoads: nerdctl is neither a module that can be had nor a package of Debian 12.
-func nerdctlLoads(context.Context, *shelf, string, string) error {
+// nerdctlLoads reports that nerdctl is not available: Debian 12 has no package, and its
+// module cannot be installed.
+func nerdctlLoads(context.Context, *fixture, string, string) error {
 	_, err := find("nerdctl")
 	if err != nil {
-		return &absentError{"nerdctl is not on the path, and no package of it is fetched; it reads with the code of ctr"}
+		return &absentError{"nerdctl is not in PATH and make does not install it; it imports with the same code as ctr"}
 	}
-	return errors.New("there is a nerdctl on the path, and nothing here that runs it")
+	return errors.New("nerdctl is in PATH, but the matrix has no test for it")
 }

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// state is what became of a cell.
+// state is the result of a cell.
 type state int
 
 const (
 	works  state = iota
-	fails        // and should not
-	known        // does not work, and the list of gaps says why
-	notRun       // the reason says why
-	wakes        // works although the list of gaps says that it does not
+	fails        // unexpectedly
+	known        // does not work, as listed in gaps
+	notRun       // for the given reason
+	fixed        // works although listed in gaps
 )
 
 // cell is one result.
@@ -24,13 +24,13 @@ type cell struct {
 	reason string
 }
 
-// row is what one containerd, or one reader, did.
+// row is the results of one containerd or reader.
 type row struct {
 	name  string
 	cells []cell // one for each column
 }
 
-// table is rows of results.
+// table is a table of results.
 type table struct {
 	corner  string
 	columns []string
@@ -39,13 +39,13 @@ type table struct {
 
 func (t *table) add(r row) { t.rows = append(t.rows, r) }
 
-// broken counts the cells that should be otherwise; to a strict eye, those that were not run
-// are among them.
+// broken returns the number of cells that are not as expected; if strict, cells that were
+// not run count, too.
 func (t *table) broken(strict bool) int {
 	n := 0
 	for _, r := range t.rows {
 		for _, c := range r.cells {
-			if c.state == fails || c.state == wakes || strict && c.state == notRun {
+			if c.state == fails || c.state == fixed || strict && c.state == notRun {
 				n++
 			}
 		}
@@ -53,7 +53,7 @@ func (t *table) broken(strict bool) int {
 	return n
 }
 
-// String is the text of a cell.
+// String returns the text of a cell.
 func (c cell) String() string {
 	switch c.state {
 	case works:
@@ -62,13 +62,13 @@ func (c cell) String() string {
 		return "no"
 	case notRun:
 		return "not run: " + oneLine(c.reason)
-	case wakes:
+	case fixed:
 		return "WORKS although listed as a gap"
 	}
 	return "FAILED: " + oneLine(c.reason)
 }
 
-// oneLine fits a reason into a cell.
+// oneLine shortens a reason to fit into a cell.
 func oneLine(s string) string {
 	s = strings.Join(strings.Fields(strings.ReplaceAll(s, "|", "/")), " ")
 	if r := []rune(s); len(r) > maxReason {
@@ -77,10 +77,10 @@ func oneLine(s string) string {
 	return s
 }
 
-// maxReason is how many characters of a reason a cell shows.
+// maxReason is the maximum length of a reason in characters.
 const maxReason = 300
 
-// markdown is the table with its columns aligned.
+// markdown formats the table with aligned columns.
 func (t *table) markdown() string {
 	lines := [][]string{append([]string{t.corner}, t.columns...)}
 	for _, r := range t.rows {
@@ -112,7 +112,7 @@ func (t *table) markdown() string {
 	return b.String()
 }
 
-// remarks are the reasons behind the known gaps of the table, each once.
+// remarks returns the reasons of the known gaps of the table, each once.
 func (t *table) remarks() []string {
 	var lines []string
 	seen := map[string]bool{}

@@ -12,8 +12,8 @@ import (
 	"stowage/internal/nodetest"
 )
 
-func TestJudge(t *testing.T) {
-	broken := errors.New("it fell over")
+func TestNewCell(t *testing.T) {
+	broken := errors.New("connection refused")
 	for _, c := range []struct {
 		name string
 		err  error
@@ -22,15 +22,15 @@ func TestJudge(t *testing.T) {
 		text string
 	}{
 		{"works", nil, "", works, "ok"},
-		{"fails", broken, "", fails, "FAILED: it fell over"},
-		{"fails as it is known to", broken, "too old", known, "no"},
-		{"works although it should not", nil, "too old", wakes, "WORKS although listed as a gap"},
+		{"fails", broken, "", fails, "FAILED: connection refused"},
+		{"known failure", broken, "too old", known, "no"},
+		{"known failure works", nil, "too old", fixed, "WORKS although listed as a gap"},
 		{"no containerd", fmt.Errorf("start: %w", &nodetest.MissingError{What: "no runc"}), "", notRun, "not run: start: no test node: no runc"},
 		{"no reader", &absentError{"no nerdctl"}, "", notRun, "not run: no nerdctl"},
 		{"no reader, with a gap", &absentError{"no nerdctl"}, "too old", notRun, "not run: no nerdctl"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := judge(c.err, c.gap)
+			got := newCell(c.err, c.gap)
 			if got.state != c.want || got.String() != c.text {
 				t.Errorf("got %v %q, want %v %q", got.state, got, c.want, c.text)
 			}
@@ -38,10 +38,10 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestBroken: what should work and does not counts, and what works although it should not;
-// in CI, also what was not run.
+// TestBroken checks that unexpected failures and unexpected successes count, and in CI also
+// cells that were not run.
 func TestBroken(t *testing.T) {
-	for s, want := range map[state][2]int{works: {0, 0}, fails: {1, 1}, known: {0, 0}, notRun: {0, 1}, wakes: {1, 1}} {
+	for s, want := range map[state][2]int{works: {0, 0}, fails: {1, 1}, known: {0, 0}, notRun: {0, 1}, fixed: {1, 1}} {
 		table := table{columns: []string{"a"}, rows: []row{{"r", []cell{{s, "why"}}}}}
 		if got := [2]int{table.broken(false), table.broken(true)}; got != want {
 			t.Errorf("state %d: %d, want %d", s, got, want)
@@ -52,11 +52,11 @@ func TestBroken(t *testing.T) {
 func TestMarkdown(t *testing.T) {
 	table := table{corner: "reader", columns: []string{"default", "zst"}}
 	table.add(row{"ctr", []cell{{works, ""}, {fails, "a|b\nc"}}})
-	table.add(row{"docker", []cell{{known, "no zstd"}, {notRun, "not here"}}})
-	want := `| reader | default | zst               |
-| ------ | ------- | ----------------- |
-| ctr    | ok      | FAILED: a/b c     |
-| docker | no      | not run: not here |
+	table.add(row{"docker", []cell{{known, "no zstd"}, {notRun, "missing"}}})
+	want := `| reader | default | zst              |
+| ------ | ------- | ---------------- |
+| ctr    | ok      | FAILED: a/b c    |
+| docker | no      | not run: missing |
 `
 	if got := table.markdown(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -75,7 +75,7 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
-// TestGaps: a gap names a reader and a form that there are.
+// TestGaps checks that each gap names an existing reader and form.
 func TestGaps(t *testing.T) {
 	forms, readers := formNames(), readerNames()
 	for _, g := range gaps {
@@ -91,7 +91,7 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-// TestNumbers: versions are sorted by their numbers, not as text.
+// TestNumbers checks that versions are sorted by their numbers, not as text.
 func TestNumbers(t *testing.T) {
 	versions := []string{"2.10.0", "2.9.11", "1.6.20", "2.9.2"}
 	slices.SortFunc(versions, func(a, b string) int { return slices.Compare(numbers(a), numbers(b)) })

@@ -17,11 +17,11 @@ import (
 	"stowage/internal/nodetest"
 )
 
-// versionNumber finds the version in what containerd prints of itself.
+// versionNumber matches the version in the output of containerd --version.
 var versionNumber = regexp.MustCompile(`\bv?(\d+\.\d+\.\d+)`)
 
-// installed lists the containerds of the folder of tools, the oldest first: the one that lies
-// there, and those in folders "containerd-VERSION" beside it.
+// installed returns the versions of containerd in the directory of tools, the oldest first:
+// the one in the directory itself and those in directories "containerd-VERSION".
 func installed(ctx context.Context) ([]string, error) {
 	dir, err := nodetest.Tools()
 	if err != nil {
@@ -37,7 +37,7 @@ func installed(ctx context.Context) ([]string, error) {
 	}
 	out, err := exec.CommandContext(ctx, filepath.Join(dir, "containerd"), "--version").Output()
 	if err != nil {
-		return nil, fmt.Errorf("ask containerd in %s for its version: %w", dir, err)
+		return nil, fmt.Errorf("run containerd --version in %s: %w", dir, err)
 	}
 	if m := versionNumber.FindSubmatch(out); m != nil && !slices.Contains(versions, string(m[1])) {
 		versions = append(versions, string(m[1]))
@@ -46,17 +46,17 @@ func installed(ctx context.Context) ([]string, error) {
 	return versions, nil
 }
 
-// numbers are those of a version, for sorting.
+// numbers returns the numbers of a version, for sorting.
 func numbers(version string) []int {
 	var list []int
 	for _, s := range strings.Split(version, ".") {
-		n, _ := strconv.Atoi(s) // what is no number comes first
+		n, _ := strconv.Atoi(s) // 0 if it is not a number
 		list = append(list, n)
 	}
 	return list
 }
 
-// launch starts a containerd of that version and no other.
+// launch starts a containerd of exactly that version.
 func launch(ctx context.Context, version string) (*nodetest.Node, error) {
 	dir, err := nodetest.Tools()
 	if err != nil {
@@ -64,7 +64,7 @@ func launch(ctx context.Context, version string) (*nodetest.Node, error) {
 	}
 	o := nodetest.Options{Version: version}
 	if _, err := os.Stat(filepath.Join(dir, "containerd-"+version)); errors.Is(err, os.ErrNotExist) {
-		o.Version = "" // the one that lies in the folder itself
+		o.Version = "" // the one in the directory itself
 	}
 	n, err := nodetest.Launch(ctx, o)
 	if err != nil {
@@ -72,7 +72,7 @@ func launch(ctx context.Context, version string) (*nodetest.Node, error) {
 	}
 	out, err := n.Ctr("version")
 	if err == nil && !strings.Contains(out, version) {
-		err = &absentError{fmt.Sprintf("no containerd %s in the folder of tools", version)}
+		err = &absentError{fmt.Sprintf("no containerd %s in the directory of tools", version)}
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.Stop())

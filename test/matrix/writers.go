@@ -10,33 +10,33 @@ import (
 	"stowage/internal/nodetest"
 )
 
-// writer is another program that writes tarballs of images, all of the bundle into one file
-// where it can, else one of them.
+// writer is another program that writes tarballs of images: of all images if it can,
+// otherwise of one.
 type writer struct {
 	name   string
-	single bool // its tarballs hold one image, the first
-	writes func(ctx context.Context, s *shelf, file string) error
+	single bool // its tarballs contain one image, the first
+	writes func(ctx context.Context, s *fixture, file string) error
 }
 
 var writers = []writer{
 	{"docker save 20.10", false, dockerSaves},
-	{"podman save, docker-archive", false, func(ctx context.Context, s *shelf, file string) error {
+	{"podman save, docker-archive", false, func(ctx context.Context, s *fixture, file string) error {
 		return podmanSaves(ctx, s, file, append([]string{"-m", "--format", "docker-archive"}, s.names...))
 	}},
-	{"podman save, oci-archive", true, func(ctx context.Context, s *shelf, file string) error {
+	{"podman save, oci-archive", true, func(ctx context.Context, s *fixture, file string) error {
 		return podmanSaves(ctx, s, file, []string{"--format", "oci-archive", s.names[0]})
 	}},
-	{"skopeo copy to docker-archive:", true, func(ctx context.Context, s *shelf, file string) error {
+	{"skopeo copy to docker-archive:", true, func(ctx context.Context, s *fixture, file string) error {
 		return skopeoCopies(ctx, s, "docker-archive:"+file+":"+s.names[0])
 	}},
-	{"skopeo copy to oci-archive:", true, func(ctx context.Context, s *shelf, file string) error {
+	{"skopeo copy to oci-archive:", true, func(ctx context.Context, s *fixture, file string) error {
 		return skopeoCopies(ctx, s, "oci-archive:"+file+":"+s.names[0])
 	}},
 	{"ctr images export", false, ctrExports},
 }
 
-// entrances are the ways into a node, the columns of their table.
-var entrances = []struct {
+// loadModes are the columns of the table of writers.
+var loadModes = []struct {
 	name string
 	load func(*stage, context.Context, string) (report, error)
 }{
@@ -44,21 +44,22 @@ var entrances = []struct {
 	{"from a pipe", (*stage).loadPiped},
 }
 
-func entranceNames() []string {
+func loadModeNames() []string {
 	var names []string
-	for _, e := range entrances {
+	for _, e := range loadModes {
 		names = append(names, e.name)
 	}
 	return names
 }
 
-// writerRow has one program write, and loads that in every way into an empty node.
-func writerRow(ctx context.Context, s *shelf, w writer, version string) row {
+// writerRow writes a tarball with one program and loads it in every mode into an empty
+// node.
+func writerRow(ctx context.Context, s *fixture, w writer, version string) row {
 	r := row{name: w.name}
-	err := s.scratch(func(dir string) error {
+	err := s.withTempDir(func(dir string) error {
 		file := filepath.Join(dir, "theirs.tar")
 		written := w.limited(ctx, s, file)
-		for _, e := range entrances {
+		for _, e := range loadModes {
 			err := written
 			if err == nil {
 				err = onNode(ctx, s, version, func(ctx context.Context, st *stage) error {
@@ -69,10 +70,10 @@ func writerRow(ctx context.Context, s *shelf, w writer, version string) row {
 					if err != nil {
 						return err
 					}
-					return st.provedOf(ctx, rep, w.images(s))
+					return st.verifyNames(ctx, rep, w.images(s))
 				})
 			}
-			r.cells = append(r.cells, judge(err, gapOf(w.name, e.name)))
+			r.cells = append(r.cells, newCell(err, gapOf(w.name, e.name)))
 		}
 		return nil
 	})
@@ -82,22 +83,22 @@ func writerRow(ctx context.Context, s *shelf, w writer, version string) row {
 	return r
 }
 
-// images are those that are in the tarball.
-func (w writer) images(s *shelf) []string {
+// images returns the images in the tarball.
+func (w writer) images(s *fixture) []string {
 	if w.single {
 		return s.names[:1]
 	}
 	return s.names
 }
 
-// limited writes for as long as a cell may take.
-func (w writer) limited(ctx context.Context, s *shelf, file string) error {
+// limited writes within the time limit of a cell.
+func (w writer) limited(ctx context.Context, s *fixture, file string) error {
 	ctx, cancel := context.WithTimeout(ctx, cellLimit)
 	defer cancel()
 	return w.writes(ctx, s, file)
 }
 
-func dockerSaves(ctx context.Context, s *shelf, file string) error {
+func dockerSaves(ctx context.Context, s *fixture, file string) error {
 	return withDocker(ctx, s, func(docker runner) error {
 		if _, err := docker("load", "-i", s.plain); err != nil {
 			return err
@@ -107,7 +108,7 @@ func dockerSaves(ctx context.Context, s *shelf, file string) error {
 	})
 }
 
-func podmanSaves(ctx context.Context, s *shelf, file string, args []string) error {
+func podmanSaves(ctx context.Context, s *fixture, file string, args []string) error {
 	return withPodman(ctx, s, func(podman runner, dir string) error {
 		if err := s.podmanLoad(podman, dir, s.plain); err != nil {
 			return err
@@ -117,7 +118,7 @@ func podmanSaves(ctx context.Context, s *shelf, file string, args []string) erro
 	})
 }
 
-func skopeoCopies(ctx context.Context, s *shelf, to string) error {
+func skopeoCopies(ctx context.Context, s *fixture, to string) error {
 	skopeo, err := find("skopeo")
 	if err != nil {
 		return err
@@ -126,8 +127,8 @@ func skopeoCopies(ctx context.Context, s *shelf, to string) error {
 	return err
 }
 
-// ctrExports has the usual containerd import and export.
-func ctrExports(ctx context.Context, s *shelf, file string) (err error) {
+// ctrExports imports into the default containerd and exports from it.
+func ctrExports(ctx context.Context, s *fixture, file string) (err error) {
 	n, err := nodetest.Launch(ctx, nodetest.Options{})
 	if err != nil {
 		return err

@@ -25,26 +25,26 @@ const (
 	appName = "docker.io/" + appRepo + ":" + appTag
 )
 
-// greeter is a program in every image that pods run: some of their own commands stay until
-// they are told to end.
+// greeter is a program in every image that pods run: some of the images' own commands run
+// until they are stopped.
 const greeter = "/bin/hello"
 
-// shelf is a registry with images that run, and the bundles that bin/bundle made of them.
-type shelf struct {
+// fixture is a registry with images that run, and the bundles that bin/bundle made of them.
+type fixture struct {
 	dir, bin string
 	registry *registrytest.Registry
 	program  []byte
 	runnable []string // names of images that have the greeter
 	names    []string // those and the sandbox image
-	// The bundles: as they are by default, packed, flat; one with other content and the
-	// differential one between it and the default.
+	// The bundles: with default flags, compressed, flat; one with other content, as a
+	// differential bundle on top of the default one.
 	plain, zst, flat, newer string
 	pause                   string // the sandbox image alone
 }
 
-// openShelf fills the registry and makes the bundles.
-func openShelf(ctx context.Context, bin string) (_ *shelf, err error) {
-	s := &shelf{}
+// newFixture fills the registry and makes the bundles.
+func newFixture(ctx context.Context, bin string) (_ *fixture, err error) {
+	s := &fixture{}
 	if s.bin, err = filepath.Abs(bin); err != nil {
 		return nil, err
 	}
@@ -59,14 +59,14 @@ func openShelf(ctx context.Context, bin string) (_ *shelf, err error) {
 	if s.registry, err = registrytest.New(registrytest.Options{}); err != nil {
 		return nil, err
 	}
-	if err := s.stock(ctx); err != nil {
+	if err := s.addImages(ctx); err != nil {
 		return nil, err
 	}
 	return s, s.write(ctx)
 }
 
 // write makes the bundles.
-func (s *shelf) write(ctx context.Context) error {
+func (s *fixture) write(ctx context.Context) error {
 	for _, b := range []struct {
 		path  *string
 		file  string
@@ -85,18 +85,18 @@ func (s *shelf) write(ctx context.Context) error {
 	if s.pause, err = s.bundle(ctx, "pause.tar", []string{nodetest.DefaultSandboxImage}); err != nil {
 		return err
 	}
-	if err = s.renew(); err == nil {
+	if err = s.updateApp(); err == nil {
 		s.newer, err = s.bundle(ctx, "newer.tar", s.names, "--since", s.plain)
 	}
 	return err
 }
 
-// single is the bundle of the app alone that is otherwise made as this one.
-func (s *shelf) single(path string) string {
+// single returns the path of the bundle of the app alone with the same flags.
+func (s *fixture) single(path string) string {
 	return filepath.Join(filepath.Dir(path), "one-"+filepath.Base(path))
 }
 
-func (s *shelf) close() error {
+func (s *fixture) close() error {
 	var err error
 	if s.registry != nil {
 		err = s.registry.Close()
@@ -104,8 +104,8 @@ func (s *shelf) close() error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-// stock puts the images into the registry.
-func (s *shelf) stock(ctx context.Context) (err error) {
+// addImages adds the images to the registry.
+func (s *fixture) addImages(ctx context.Context) (err error) {
 	if s.program, err = registrytest.Program(ctx); err != nil {
 		return err
 	}
@@ -129,60 +129,61 @@ func (s *shelf) stock(ctx context.Context) (err error) {
 	return nil
 }
 
-// app is the program on a layer of its own, with a data layer that each edition has anew.
-func (s *shelf) app(edition string) registrytest.Image {
+// app returns the image of one version of the app: the program in one layer, the version in
+// another.
+func (s *fixture) app(edition string) registrytest.Image {
 	img := registrytest.Hello(appName, runtime.GOARCH, s.program)
 	img.Layers = append(img.Layers, &registrytest.Layer{Files: []registrytest.File{{Name: "edition", Body: []byte(edition)}}})
 	return img
 }
 
-// renew puts the second edition of the app under its tag.
-func (s *shelf) renew() error {
+// updateApp moves the app's tag to its second version.
+func (s *fixture) updateApp() error {
 	_, err := s.registry.AddImage(appRepo, appTag, s.app("two"))
 	return err
 }
 
-// bundle runs the program for these images.
-func (s *shelf) bundle(ctx context.Context, file string, names []string, flags ...string) (string, error) {
+// bundle runs bundle for these images.
+func (s *fixture) bundle(ctx context.Context, file string, names []string, flags ...string) (string, error) {
 	out := filepath.Join(s.dir, file)
 	args := append(slices.Clone(names), "-o", out, "--mirror", "docker.io="+s.registry.Host(), "--mirror", "registry.k8s.io="+s.registry.Host())
 	_, err := command{env: s.env()}.run(ctx, filepath.Join(s.bin, "bundle"), append(args, flags...)...)
 	return out, err
 }
 
-// env is an environment without accounts.
-func (s *shelf) env() []string {
+// env returns an environment without accounts.
+func (s *fixture) env() []string {
 	return append(os.Environ(), "HOME="+s.dir, "DOCKER_CONFIG=", "DOCKER_AUTH_CONFIG=", "REGISTRY_AUTH_FILE=", "XDG_RUNTIME_DIR=", "XDG_CONFIG_HOME=")
 }
 
-// command is a program to run to its end.
+// command is a program to run.
 type command struct {
 	env   []string
 	stdin *os.File
-	code  int // that it must end with
+	code  int // expected exit code
 }
 
-// run gives what the program printed; ending otherwise than with code is an error.
+// run returns what the program printed; an exit code other than code is an error.
 func (c command) run(ctx context.Context, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = c.env
 	if c.stdin != nil {
 		cmd.Stdin = c.stdin
 	}
-	var out, told bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &told
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return "", err
 	}
 	if got := cmd.ProcessState.ExitCode(); got != c.code {
-		return out.String(), fmt.Errorf("%s ended with %d, want %d: %s", filepath.Base(program), got, c.code, lastLines(told.String()+out.String()))
+		return out.String(), fmt.Errorf("%s exited with %d, want %d: %s", filepath.Base(program), got, c.code, lastLines(stderr.String()+out.String()))
 	}
 	return out.String(), nil
 }
 
-// lastLines is the end of what a program said.
+// lastLines returns the last lines of a program's output.
 func lastLines(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return strings.Join(lines[max(0, len(lines)-3):], " / ")
