@@ -18,6 +18,7 @@ import (
 	"stowage/cmd/internal/progress"
 	"stowage/pkg/archive"
 	"stowage/pkg/node"
+	"stowage/pkg/node/imagedir"
 )
 
 // settings of both jobs.
@@ -229,7 +230,7 @@ func outcome(err error) *cli.Error {
 		platform    *node.PlatformError
 		missing     *node.MissingError
 		space       *node.SpaceError
-		folder      *node.FolderError
+		directory   *imagedir.DirectoryError
 		inflated    *node.InflatedError
 	)
 	e := &cli.Error{Code: cli.Failed, Err: err}
@@ -246,10 +247,10 @@ func outcome(err error) *cli.Error {
 		e.Code, e.Hint = cli.NoNode, fmt.Sprintf("make the bundle with --platform %s", platform.Platform)
 	case errors.As(err, &missing):
 		e.Code, e.Hint = cli.Incomplete, missingHint(missing)
-	case errors.As(err, &folder):
-		e.Code, e.Hint = cli.NoNode, folderHint(folder)
-	case errors.Is(err, node.ErrForm):
-		e.Hint = "place a whole, plain bundle"
+	case errors.As(err, &directory):
+		e.Code, e.Hint = cli.NoNode, directoryHint(directory)
+	case errors.Is(err, imagedir.ErrForm):
+		e.Hint = "place a complete, uncompressed bundle"
 	case errors.Is(err, node.ErrIncomplete):
 		e.Code, e.Hint = cli.Incomplete, "a pod that uses what is missing would ask a registry"
 	case errors.As(err, &space), errors.Is(err, syscall.ENOSPC):
@@ -271,12 +272,12 @@ func missingHint(e *node.MissingError) string {
 	return fmt.Sprintf("load the bundle %s first; \"bundle inspect\" shows what a file is", e.Base)
 }
 
-// folderHint says how to give the bundle a folder.
-func folderHint(e *node.FolderError) string {
+// directoryHint says how to give the bundle an image directory.
+func directoryHint(e *imagedir.DirectoryError) string {
 	if len(e.Found) > 0 {
 		return "choose one with --dir"
 	}
-	return "make the folder of your distribution with mkdir -p, or name another with --dir"
+	return "create the image directory of your distribution with mkdir -p, or name another with --dir"
 }
 
 // nodeHint says what to do when there is no containerd to talk to.

@@ -8,24 +8,24 @@ import (
 
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
-	"stowage/pkg/node"
+	"stowage/pkg/node/imagedir"
 )
 
-const placeHelp = `load place puts a bundle into the folder from which the distribution imports images when it
-starts, for a node whose containerd does not run yet:
+const placeHelp = `load place copies a bundle into the directory from which the distribution imports images,
+for a node whose containerd does not run yet:
 
   k3s   /var/lib/rancher/k3s/agent/images
   RKE2  /var/lib/rancher/rke2/agent/images
   k0s   /var/lib/k0s/images (plain tarballs only)
 
-Exactly one of them must be there, or --dir says which. The copy is written elsewhere on the
-same disk, every digest in it is checked, and then it gets its name. k3s and RKE2 do not
-unpack what they import: the first pod of each image does.
+Exactly one of them must exist, or --dir selects one. The distribution does not see the copy
+until every digest in it is checked. k3s and RKE2 do not unpack what they import: the first
+pod of each image does.
 
 Usage:
   load place FILE
 
-      --dir DIR            the folder (default: the one above that is there)
+      --dir DIR            the directory (default: the one above that exists)
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
   -h, --help               this text
@@ -36,10 +36,10 @@ Example:
   sudo load place calico.tar
 `
 
-// runPlace serves a node that is not up yet.
+// runPlace runs load place, for a node whose containerd does not run yet.
 func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	s := &settings{}
-	var o node.PlaceOptions
+	var o imagedir.Options
 	fs := cli.NewFlags("load place", placeHelp, streams)
 	fs.StringVar(&o.Dir, "dir", "", "")
 	fs.StringVarP(&s.format, "output", "o", "text", "")
@@ -51,7 +51,7 @@ func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	case fs.NArg() != 1:
 		return cli.Usagef("load place: name one bundle")
 	case fs.Changed("dir") && o.Dir == "":
-		return cli.Usagef("--dir: name a folder")
+		return cli.Usagef("--dir: name a directory")
 	}
 	if err := s.checkFormat(); err != nil {
 		return err
@@ -62,7 +62,7 @@ func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	}
 	o.OnStart = func(total int64) { display.Start("place", total) }
 	o.OnBytes = display.Add
-	p, err := node.Place(ctx, fs.Arg(0), o)
+	p, err := imagedir.Place(ctx, fs.Arg(0), o)
 	display.Finish()
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -26,7 +26,7 @@ const (
 var forTests = []string{
 	"stowage/internal/registrytest", "stowage/internal/nodetest", "stowage/internal/need", "stowage/internal/demo",
 	"stowage/internal/borders",
-	"stowage/cmd/internal/clitest", "testing",
+	"stowage/pkg/node/internal/bundletest", "stowage/cmd/internal/clitest", "testing",
 }
 
 // tools are the small packages that programs and packages share.
@@ -71,6 +71,11 @@ var rules = []rule{
 		own:    []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest"},
 		direct: []string{ggcr},
 		deep:   []string{"stowage/cmd"},
+	},
+	{
+		pkg:  "stowage/pkg/node/imagedir",
+		own:  []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest"},
+		deep: []string{containerd, "google.golang.org/grpc", "k8s.io", "stowage/pkg/node", "net/http", ggcr},
 	},
 	{
 		pkg:    "stowage/internal/manifest",

@@ -13,6 +13,7 @@ import (
 	"stowage/internal/nodetest"
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // scaleOfCalico makes the registry's set as large as the real one, about 250 MB.
@@ -22,7 +23,7 @@ const scaleOfCalico = 600
 // what it costs, beside containerd's own import. Each round has a new containerd.
 func BenchmarkLoad(b *testing.B) {
 	s := newShelf(b)
-	path := s.file(archive.PlanOptions{}, wantedAll(s.calico(scaleOfCalico))...)
+	path := s.File(archive.PlanOptions{}, wantedAll(s.calico(scaleOfCalico))...)
 	for _, kind := range []string{"load", "load-discard", "ctr", "ctr-local"} {
 		b.Run(kind, func(b *testing.B) {
 			b.ReportAllocs()
@@ -66,12 +67,12 @@ func BenchmarkNothingToDo(b *testing.B) {
 			s := newShelf(b)
 			var names []string
 			for i := range images {
-				names = append(names, s.image("acme/app"+strconv.Itoa(i), "v1", registrytest.Image{Layers: []*registrytest.Layer{
+				names = append(names, s.Image("acme/app"+strconv.Itoa(i), "v1", registrytest.Image{Layers: []*registrytest.Layer{
 					{Files: []registrytest.File{{Name: "base", Size: 100}}},
 					{Seed: uint64(i), Files: []registrytest.File{{Name: "app", Size: 100}}},
 				}}))
 			}
-			bundle := s.bundle(names...)
+			bundle := s.Bundle(names...)
 			machine := nodetest.Start(b)
 			n, err := Connect(b.Context(), Options{Address: machine.Address()})
 			must(b, err)
@@ -119,8 +120,8 @@ func TestMemoryStays(t *testing.T) {
 		layers = append(layers, &registrytest.Layer{Seed: uint64(i), Compression: c,
 			Files: []registrytest.File{{Name: "f" + strconv.Itoa(i), Size: 100 << 20, Fill: registrytest.FillText}}})
 	}
-	name := s.image("acme/huge", "v1", registrytest.Image{Layers: layers})
-	path := s.file(archive.PlanOptions{}, wanted{name: name})
+	name := s.Image("acme/huge", "v1", registrytest.Image{Layers: layers})
+	path := s.File(archive.PlanOptions{}, bundletest.Wanted{Name: name})
 	c, err := order{Address: machine.Address(), Bundle: path, Jobs: 4}.give()
 	must(t, err)
 	t.Logf("peak memory: %d MiB", c.peak>>20)

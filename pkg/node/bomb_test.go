@@ -23,6 +23,7 @@ import (
 	"stowage/internal/need"
 	"stowage/internal/nodetest"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // bombFile and bombFiles are what a bomb has of zeros: 10 GiB in 10 MB.
@@ -149,7 +150,7 @@ func TestBombsAreStopped(t *testing.T) {
 				t.Run(name+" on "+disk+", "+way.name, func(t *testing.T) {
 					m := *n
 					way.set(&m)
-					_, err := m.Load(t.Context(), openBundle(t, path), LoadOptions{})
+					_, err := m.Load(t.Context(), bundletest.Open(t, path), LoadOptions{})
 					inflated(t, err)
 					n.take(t).same(t, before)
 				})
@@ -195,7 +196,7 @@ func TestBombThatStatesItsSize(t *testing.T) {
 	before := n.take(t)
 	path := bomb(t, ocispec.MediaTypeImageLayerGzip, gzipBomb(t, 4<<30-1))
 	var short *SpaceError
-	if _, err := n.Load(t.Context(), openBundle(t, path), LoadOptions{}); !errors.As(err, &short) || short.Need < 4<<30-1 {
+	if _, err := n.Load(t.Context(), bundletest.Open(t, path), LoadOptions{}); !errors.As(err, &short) || short.Need < 4<<30-1 {
 		t.Errorf("error: %v, want a SpaceError", err)
 	}
 	n.take(t).same(t, before)

@@ -16,6 +16,7 @@ import (
 	"stowage/internal/nodetest"
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 func TestCheck(t *testing.T) {
@@ -23,7 +24,7 @@ func TestCheck(t *testing.T) {
 	machine, n := connect(t)
 	s := newShelf(t)
 	names := s.calico(0)
-	b := s.bundle(names...)
+	b := s.Bundle(names...)
 	before := n.take(t)
 	r, err := n.Check(t.Context(), b)
 	if !errors.Is(err, ErrIncomplete) || !slices.Equal(r.Missing(), sorted(names)) {
@@ -77,19 +78,19 @@ func TestOnePlatformOfMany(t *testing.T) {
 		images = append(images, registrytest.Image{Platform: "linux/" + arch,
 			Layers: []*registrytest.Layer{{Files: []registrytest.File{{Name: "arch", Body: []byte(arch)}}}}})
 	}
-	name := s.index("acme/multi", "v1", registrytest.Index{Format: registrytest.Docker, Images: images, Attestation: true})
+	name := s.Index("acme/multi", "v1", registrytest.Index{Format: registrytest.Docker, Images: images, Attestation: true})
 	own := "linux/" + runtime.GOARCH
 	bundles := map[string]*archive.Reader{
-		"all":    s.bundle(name),
-		"sparse": s.pack(archive.PlanOptions{}, wanted{name, own}),
-		"flat":   s.pack(archive.PlanOptions{Flat: true}, wanted{name: name}),
+		"all":    s.Bundle(name),
+		"sparse": s.Pack(archive.PlanOptions{}, bundletest.Wanted{Name: name, Platform: own}),
+		"flat":   s.Pack(archive.PlanOptions{Flat: true}, bundletest.Wanted{Name: name}),
 	}
 	for kind, b := range bundles {
 		t.Run(kind, func(t *testing.T) {
 			_, n := connect(t)
 			r := load(t, n, b, LoadOptions{})
 			m := s.manifest(name)
-			want := ImageReport{Name: name, Target: s.added[name].Digest, Image: m.Config.Digest, Status: Loaded, CRI: Ready, Pinned: true}
+			want := ImageReport{Name: name, Target: s.Added[name].Digest, Image: m.Config.Digest, Status: Loaded, CRI: Ready, Pinned: true}
 			blobs := 4 // index, manifest, config, layer
 			if kind == "flat" {
 				want.Target, blobs = m.Digest, 3
@@ -122,12 +123,12 @@ func TestDifferentialBundle(t *testing.T) {
 	for _, discard := range []bool{false, true} {
 		machine, n := connect(t)
 		s := newShelf(t)
-		base, top := registrytest.ProgramLayer(program(t), "bin/hello"), &registrytest.Layer{Files: []registrytest.File{{Name: "new", Size: 100}}}
+		base, top := registrytest.ProgramLayer(bundletest.Program(t), "bin/hello"), &registrytest.Layer{Files: []registrytest.File{{Name: "new", Size: 100}}}
 		config := ocispec.ImageConfig{Entrypoint: []string{"/bin/hello", "it", "runs"}}
-		old := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{base}, Config: config})
-		new := s.image("acme/app", "v2", registrytest.Image{Layers: []*registrytest.Layer{base, top}, Config: config})
+		old := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{base}, Config: config})
+		new := s.Image("acme/app", "v2", registrytest.Image{Layers: []*registrytest.Layer{base, top}, Config: config})
 		left := s.manifest(old).Layers[0].Digest
-		diff := s.pack(archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left }}, wanted{name: new})
+		diff := s.Pack(archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left }}, bundletest.Wanted{Name: new})
 		before := n.take(t)
 		var missing *MissingError
 		_, err := n.Load(t.Context(), diff, LoadOptions{DiscardLayers: discard})
@@ -135,7 +136,7 @@ func TestDifferentialBundle(t *testing.T) {
 			t.Errorf("without the base: %v, want a MissingError about %s", err, left)
 		}
 		n.take(t).same(t, before)
-		load(t, n, s.bundle(old, s.pause()), LoadOptions{DiscardLayers: discard})
+		load(t, n, s.Bundle(old, s.Sandbox()), LoadOptions{DiscardLayers: discard})
 		load(t, n, diff, LoadOptions{DiscardLayers: discard})
 		n.collect(t)
 		if out, err := machine.RunContainer(t.Context(), new); err != nil || out != "it runs\n" {
@@ -158,11 +159,11 @@ func TestDifferentialBundleAfterDiscardLayers(t *testing.T) {
 	layer := func(seed uint64) *registrytest.Layer {
 		return &registrytest.Layer{Seed: seed, Files: []registrytest.File{{Name: fmt.Sprint("f", seed), Size: 100}}}
 	}
-	old := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{layer(1), layer(2)}})
-	new := s.image("acme/app", "v2", registrytest.Image{Layers: []*registrytest.Layer{layer(3), layer(2)}})
+	old := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{layer(1), layer(2)}})
+	new := s.Image("acme/app", "v2", registrytest.Image{Layers: []*registrytest.Layer{layer(3), layer(2)}})
 	left := s.manifest(old).Layers[1].Digest
-	base := s.bundle(old)
-	diff := s.pack(archive.PlanOptions{Base: base.Digest(), Omit: func(d digest.Digest) bool { return d == left }}, wanted{name: new})
+	base := s.Bundle(old)
+	diff := s.Pack(archive.PlanOptions{Base: base.Digest(), Omit: func(d digest.Digest) bool { return d == left }}, bundletest.Wanted{Name: new})
 	for _, tt := range []struct {
 		name   string
 		loaded bool
@@ -192,10 +193,10 @@ func TestDifferentialBundleAfterDiscardLayers(t *testing.T) {
 func TestBlobLeftOutIsReadFromTheNode(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Files: []registrytest.File{{Name: "f", Size: 3 << 20}}}}})
-	full := s.bundle(name)
+	name := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Files: []registrytest.File{{Name: "f", Size: 3 << 20}}}}})
+	full := s.Bundle(name)
 	left := s.manifest(name).Layers[0]
-	diff := s.pack(archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left.Digest }}, wanted{name: name})
+	diff := s.Pack(archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left.Digest }}, bundletest.Wanted{Name: name})
 	tx, ctx, err := n.begin(n.namespaced(t), full.Digest())
 	must(t, err)
 	defer tx.end(ctx)
@@ -210,9 +211,9 @@ func TestBlobLeftOutIsReadFromTheNode(t *testing.T) {
 func TestArtifactIsStored(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
-	a, err := s.registry.AddArtifact("acme/rules", "v1", registrytest.Artifact{Type: "application/x-rules", Blobs: [][]byte{[]byte("allow all")}})
-	name := s.keep(a, err)
-	b := s.bundle(name)
+	a, err := s.Registry.AddArtifact("acme/rules", "v1", registrytest.Artifact{Type: "application/x-rules", Blobs: [][]byte{[]byte("allow all")}})
+	name := s.Keep(a, err)
+	b := s.Bundle(name)
 	r := load(t, n, b, LoadOptions{DiscardLayers: true})
 	if i := r.Images[0]; i.Status != Loaded || i.CRI != NotAsked {
 		t.Errorf("report: %+v", i)
@@ -231,7 +232,7 @@ func TestArtifactIsStored(t *testing.T) {
 func TestWithoutCRI(t *testing.T) {
 	_, n := connect(t, nodetest.Options{DisableCRI: true})
 	s := newShelf(t)
-	b := s.bundle(s.calico(0)...)
+	b := s.Bundle(s.calico(0)...)
 	r := load(t, n, b, LoadOptions{})
 	if r.Server.CRI != CRIAbsent || len(r.Warnings) != 1 || r.Warnings[0].Kind != WarnUnverified || r.Images[0].CRI != NotAsked {
 		t.Errorf("report: %+v", r)
@@ -245,7 +246,7 @@ func TestWithoutCRI(t *testing.T) {
 func TestMissingSandboxImageIsTold(t *testing.T) {
 	_, n := connect(t, nodetest.Options{SandboxImage: "registry.example/pause:9"})
 	s := newShelf(t)
-	r := load(t, n, s.bundle(s.calico(0)...), LoadOptions{})
+	r := load(t, n, s.Bundle(s.calico(0)...), LoadOptions{})
 	want := []Warning{{WarnNoSandbox, "the sandbox image, registry.example/pause:9, is neither on the node nor in the bundle; without it no pod starts: give \"bundle\" the argument registry.example/pause:9 as well"}}
 	if d := cmp.Diff(want, r.Warnings); d != "" {
 		t.Errorf("warnings (-want +got):\n%s", d)

@@ -19,22 +19,22 @@ import (
 // dockerSave writes an image of the shelf as docker save did before it knew the
 // OCI layout. Its layers keep their compression, as those of other programs do.
 func (s *shelf) dockerSave(name string) string {
-	s.t.Helper()
-	path := filepath.Join(s.t.TempDir(), "saved.tar")
+	s.T.Helper()
+	path := filepath.Join(s.T.TempDir(), "saved.tar")
 	f, err := os.Create(path)
-	must(s.t, err)
+	must(s.T, err)
 	defer f.Close()
 	w := tar.NewWriter(f)
 	put := func(entry string, raw []byte) {
-		must(s.t, w.WriteHeader(&tar.Header{Name: entry, Typeflag: tar.TypeReg, Size: int64(len(raw)), Mode: 0o644}))
+		must(s.T, w.WriteHeader(&tar.Header{Name: entry, Typeflag: tar.TypeReg, Size: int64(len(raw)), Mode: 0o644}))
 		_, err := w.Write(raw)
-		must(s.t, err)
+		must(s.T, err)
 	}
 	blob := func(d digest.Digest) []byte {
-		r, err := s.registry.Blob(s.added[name].Repo, d)
-		must(s.t, err)
+		r, err := s.Registry.Blob(s.Added[name].Repo, d)
+		must(s.T, err)
 		raw, err := io.ReadAll(r)
-		must(s.t, err)
+		must(s.T, err)
 		return raw
 	}
 	m := s.manifest(name)
@@ -45,9 +45,9 @@ func (s *shelf) dockerSave(name string) string {
 	}
 	put("config.json", blob(m.Config.Digest))
 	raw, err := json.Marshal([]any{map[string]any{"Config": "config.json", "RepoTags": []string{name}, "Layers": layers}})
-	must(s.t, err)
+	must(s.T, err)
 	put("manifest.json", raw)
-	must(s.t, w.Close())
+	must(s.T, w.Close())
 	return path
 }
 
@@ -55,11 +55,11 @@ func TestDockerArchiveRuns(t *testing.T) {
 	t.Parallel()
 	machine, n := connect(t)
 	s := newShelf(t)
-	name := s.hello("acme/hello", "v1")
+	name := s.Hello("acme/hello", "v1")
 	b, err := archive.OpenDocker(s.dockerSave(name))
 	must(t, err)
 	defer b.Close()
-	load(t, n, s.bundle(s.pause()), LoadOptions{})
+	load(t, n, s.Bundle(s.Sandbox()), LoadOptions{})
 	r := load(t, n, b, LoadOptions{})
 	if i := r.Images[0]; i.Name != name || i.Status != Loaded || i.CRI != Ready || i.Image != s.manifest(name).Config.Digest {
 		t.Errorf("report: %+v", i)

@@ -15,6 +15,7 @@ import (
 
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // TestForeignStreamRuns loads what other programs write, from a pipe and packed, and
@@ -22,12 +23,12 @@ import (
 func TestForeignStreamRuns(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	pause := s.bundle(s.pause())
+	pause := s.Bundle(s.Sandbox())
 	machine, n := connect(t)
 	for _, f := range forms {
-		name := s.hello("acme/hello", "v1")
+		name := s.Hello("acme/hello", "v1")
 		path := s.foreign(f, name)
-		inputs := map[string]string{"plain": path, "gzip": pack(t, path, archive.Gzip), "zstd": pack(t, path, archive.Zstd)}
+		inputs := map[string]string{"plain": path, "gzip": bundletest.Compress(t, path, archive.Gzip), "zstd": bundletest.Compress(t, path, archive.Zstd)}
 		for kind, path := range inputs {
 			discard := kind == "zstd"
 			wiped(t, n, f.name+" "+kind, func(t *testing.T, n *Node) {
@@ -74,8 +75,8 @@ func TestForeignStreamIsSkippedOver(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
 	layers := []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 3 << 20}}}, {Seed: 2, Files: []registrytest.File{{Name: "b", Size: 100 << 10}}}}
-	first := s.image("acme/base", "v1", registrytest.Image{Layers: layers[:1]})
-	name := s.image("acme/app", "v1", registrytest.Image{Layers: layers})
+	first := s.Image("acme/base", "v1", registrytest.Image{Layers: layers[:1]})
+	name := s.Image("acme/app", "v1", registrytest.Image{Layers: layers})
 	for _, f := range forms {
 		wiped(t, n, f.name, func(t *testing.T, n *Node) {
 			_, err := loadAny(t.Context(), t, n, bytes.NewReader(contentOf(t, s.foreign(f, first))), LoadOptions{})
@@ -95,7 +96,7 @@ func TestForeignStreamThatEndsEarly(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{
+	name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{
 		{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 3 << 20}}},
 		{Seed: 2, Files: []registrytest.File{{Name: "b", Size: 3 << 20}}},
 	}})
@@ -137,7 +138,7 @@ func TestForeignStreamThatIsDamaged(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
+	name := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
 	for _, f := range forms {
 		raw := contentOf(t, s.foreign(f, name))
 		flipped := bytes.Clone(raw)
@@ -166,7 +167,7 @@ func TestForeignStreamIsCancelled(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 3 << 20}}}}})
+	name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 3 << 20}}}}})
 	raw := contentOf(t, s.foreign(forms[0], name))
 	pr, pw := io.Pipe()
 	defer pw.Close()

@@ -37,14 +37,14 @@ var forms = []form{
 
 // foreign writes the image in a form and gives the file's path.
 func (s *shelf) foreign(f form, name string) string {
-	s.t.Helper()
-	path := filepath.Join(s.t.TempDir(), "foreign.tar")
+	s.T.Helper()
+	path := filepath.Join(s.T.TempDir(), "foreign.tar")
 	out, err := os.Create(path)
-	must(s.t, err)
+	must(s.T, err)
 	defer out.Close()
-	w := &tarWriter{t: s.t, tw: tar.NewWriter(out)}
+	w := &tarWriter{t: s.T, tw: tar.NewWriter(out)}
 	f.write(s, w, name)
-	must(s.t, w.tw.Close())
+	must(s.T, w.tw.Close())
 	return path
 }
 
@@ -85,24 +85,24 @@ func (w *tarWriter) json(name string, v any) []byte {
 
 // blob is the content of a blob of an image.
 func (s *shelf) blob(name string, d digest.Digest) []byte {
-	s.t.Helper()
-	r, err := s.registry.Blob(s.added[name].Repo, d)
-	must(s.t, err)
+	s.T.Helper()
+	r, err := s.Registry.Blob(s.Added[name].Repo, d)
+	must(s.T, err)
 	raw, err := io.ReadAll(r)
-	must(s.t, err)
+	must(s.T, err)
 	return raw
 }
 
 // unpackedLayers are the tars of the layers.
 func (s *shelf) unpackedLayers(name string) [][]byte {
-	s.t.Helper()
+	s.T.Helper()
 	var tars [][]byte
 	for _, l := range s.manifest(name).Layers {
 		r, err := magicDecoder{}.decode(bytes.NewReader(s.blob(name, l.Digest)))
-		must(s.t, err)
+		must(s.T, err)
 		raw, err := io.ReadAll(r)
-		must(s.t, err)
-		must(s.t, r.Close())
+		must(s.T, err)
+		must(s.T, r.Close())
 		tars = append(tars, raw)
 	}
 	return tars
@@ -156,7 +156,7 @@ func dockerSave25(s *shelf, w *tarWriter, name string) {
 		seen[d] = true
 	}
 	manifest, err := json.Marshal(m)
-	must(s.t, err)
+	must(s.T, err)
 	blob(manifest)
 	w.json("index.json", indexOf(name, ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(manifest), Size: int64(len(manifest))}))
 	w.json("manifest.json", []any{map[string]any{"Config": "blobs/sha256/" + m.Config.Digest.Encoded(), "RepoTags": []string{name}, "Layers": names}})
@@ -180,8 +180,8 @@ func indexLast(s *shelf, w *tarWriter, name string) {
 		}
 		seen[d.Digest] = true
 	}
-	raw, err := s.registry.Manifest(s.added[name].Repo, m.Descriptor.Digest.String())
-	must(s.t, err)
+	raw, err := s.Registry.Manifest(s.Added[name].Repo, m.Descriptor.Digest.String())
+	must(s.T, err)
 	w.file("blobs/sha256/"+m.Descriptor.Digest.Encoded(), raw)
 	w.json("oci-layout", ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion})
 	w.json("index.json", indexOf(name, m.Descriptor))

@@ -45,11 +45,11 @@ func TestFullDiskLeavesTheNodeAsItWas(t *testing.T) {
 			machine, n := connect(t, nodetest.Options{Dir: smallDisk(t, 64<<20)})
 			way.set(n)
 			s := newShelf(t)
-			name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{
+			name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{
 				{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 5 << 20}}},
 				{Seed: 2, Files: []registrytest.File{{Name: "b", Size: 9 << 20}}},
 			}})
-			b := s.bundle(name)
+			b := s.Bundle(name)
 			before := n.take(t)
 			rest := filepath.Join(machine.Dir(), "rest")
 			fill := func(int64) {
@@ -73,8 +73,8 @@ func TestFullDiskIsKnownWithoutACode(t *testing.T) {
 	t.Parallel()
 	machine, n := connect(t, nodetest.Options{Dir: smallDisk(t, 32<<20)})
 	s := newShelf(t)
-	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 6 << 20}}}}})
-	b := s.bundle(name)
+	name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 6 << 20}}}}})
+	b := s.Bundle(name)
 	tx, ctx, err := n.begin(n.namespaced(t), b.Digest())
 	must(t, err)
 	disk, err := usage(machine.Dir())
@@ -108,9 +108,9 @@ func TestTooSmallDiskIsSeenFirst(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 24<<20)})
 	s := newShelf(t)
-	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 30 << 20}}}}})
+	name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 30 << 20}}}}})
 	before := n.take(t)
-	_, err := n.Load(t.Context(), s.bundle(name), LoadOptions{})
+	_, err := n.Load(t.Context(), s.Bundle(name), LoadOptions{})
 	var short *SpaceError
 	if !errors.As(err, &short) || short.Need <= short.Free || !strings.Contains(err.Error(), n.snapshotter.root) {
 		t.Errorf("error: %v, want a SpaceError", err)
@@ -121,11 +121,11 @@ func TestTooSmallDiskIsSeenFirst(t *testing.T) {
 func TestDiskThatIsNearlyFullIsTold(t *testing.T) {
 	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 80<<20)})
 	s := newShelf(t)
-	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
+	name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
 	disk, err := usage(n.snapshotter.root)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(n.contentRoot, "rest"), make([]byte, disk.Free-(8<<20)), 0o600))
-	r := load(t, n, s.bundle(name, s.pause()), LoadOptions{})
+	r := load(t, n, s.Bundle(name, s.Sandbox()), LoadOptions{})
 	if d := cmp.Diff([]Kind{WarnDisk}, kinds(r.Warnings)); d != "" {
 		t.Errorf("warnings (-want +got):\n%s", d)
 	}

@@ -21,6 +21,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // hostile are tarballs made to hurt. Each must be refused, and leave the node as it was.
@@ -176,7 +177,7 @@ func TestTamedTarballs(t *testing.T) {
 	if out, err := machine.Ctr("images", "import", path); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	b := openBundle(t, path)
+	b := bundletest.Open(t, path)
 	imgs, err := selectImages(t.Context(), b, n.server.Platform)
 	must(t, err)
 	want := n.tree(t, imgs[0].top())

@@ -14,6 +14,7 @@ import (
 
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // TestContainerdThatEnds: a load whose containerd is killed says so, and when it runs again
@@ -23,14 +24,14 @@ func TestContainerdThatEnds(t *testing.T) {
 	outer := t
 	machine, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{
+	name := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{
 		{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}},
 		{Seed: 2, Files: []registrytest.File{{Name: "b", Size: 1 << 20}}},
 	}})
-	path := s.file(archive.PlanOptions{}, wanted{name: name})
+	path := s.File(archive.PlanOptions{}, bundletest.Wanted{Name: name})
 	loads := map[string]func(context.Context, *Node, LoadOptions) (*Report, error){
 		"file": func(ctx context.Context, n *Node, o LoadOptions) (*Report, error) {
-			return n.Load(ctx, openBundle(t, path), o)
+			return n.Load(ctx, bundletest.Open(t, path), o)
 		},
 		"stream": func(ctx context.Context, n *Node, o LoadOptions) (*Report, error) {
 			return loadStream(ctx, t, n, bytes.NewReader(contentOf(t, path)), o)
@@ -86,7 +87,7 @@ func TestBusyBlobIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
+	name := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
 	ref := ingestRef(s.manifest(name).Layers[0].Digest)
 	other, err := n.content.Writer(n.namespaced(t), content.WithRef(ref))
 	must(t, err)
@@ -99,7 +100,7 @@ func TestBusyBlobIsWaitedFor(t *testing.T) {
 			must(t, other.Close())
 		}
 	}}
-	load(t, n, s.bundle(name), LoadOptions{})
+	load(t, n, s.Bundle(name), LoadOptions{})
 	if refused < 3 {
 		t.Errorf("tried %d times, want 3 or more", refused)
 	}

@@ -20,8 +20,8 @@ func TestLeftoversOfALoadThatWasDone(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1000}}}}})
-	b := s.bundle(name)
+	name := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1000}}}}})
+	b := s.Bundle(name)
 	load(t, n, b, LoadOptions{})
 	clean := n.take(t)
 	begin := func(id digest.Digest) (*transaction, context.Context) {
@@ -78,7 +78,7 @@ func TestEndedLoadKnowsWhatIsVisible(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	b := s.bundle(s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1000}}}}}))
+	b := s.Bundle(s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1000}}}}}))
 	before := n.take(t)
 	cancelled := func(set func(n *Node, o *LoadOptions, cancel func())) error {
 		ctx, cancel := context.WithCancel(t.Context())

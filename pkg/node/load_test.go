@@ -18,6 +18,7 @@ import (
 	"stowage/internal/nodetest"
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // connect starts a containerd and connects to it.
@@ -61,8 +62,8 @@ var ways = []struct {
 func TestLoadedImageRuns(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	name := s.hello("acme/hello", "v1")
-	b := s.bundle(name, s.pause())
+	name := s.Hello("acme/hello", "v1")
+	b := s.Bundle(name, s.Sandbox())
 	machine, n := connect(t)
 	for _, way := range ways {
 		wiped(t, n, way.name, func(t *testing.T, n *Node) {
@@ -94,7 +95,7 @@ func TestSecondLoadWritesNothing(t *testing.T) {
 	for _, discard := range []bool{false, true} {
 		n.wipe(t)
 		s := newShelf(t)
-		b := s.bundle(s.calico(0)...)
+		b := s.Bundle(s.calico(0)...)
 		o := LoadOptions{DiscardLayers: discard}
 		first := load(t, n, b, o)
 		if first.UpToDate() || first.Layers == 0 || first.Ingested == 0 {
@@ -132,7 +133,7 @@ func TestSharedLayersAreUnpackedOnce(t *testing.T) {
 			blobs[l.Digest] = l.Size
 		}
 		img := image{config: m.Config}
-		raw, err := readMetadata(s.bundle(names...), m.Config.Digest)
+		raw, err := readMetadata(s.Bundle(names...), m.Config.Digest)
 		must(t, err)
 		must(t, img.addLayers(raw, m.Layers))
 		for _, l := range img.layers {
@@ -140,7 +141,7 @@ func TestSharedLayersAreUnpackedOnce(t *testing.T) {
 		}
 	}
 	var progress, total atomic.Int64
-	r := load(t, n, s.bundle(names...), LoadOptions{
+	r := load(t, n, s.Bundle(names...), LoadOptions{
 		OnStart: func(n int64) { total.Store(n) },
 		OnBytes: func(n int64) { progress.Add(n) },
 	})
@@ -168,19 +169,19 @@ func TestDamagedLayerLeavesNothing(t *testing.T) {
 	s := newShelf(t)
 	names := s.calico(20)
 	bad := s.manifest(names[1]).Layers[1].Digest
-	path := s.file(archive.PlanOptions{}, wantedAll(names)...)
+	path := s.File(archive.PlanOptions{}, wantedAll(names)...)
 	_, shared := connect(t)
 	try := func(t *testing.T, n *Node, set func(*Node), o LoadOptions) {
 		set(n)
 		before := n.take(t)
-		flip(t, path, bad)
-		_, err := n.Load(t.Context(), openBundle(t, path), o)
+		bundletest.Flip(t, path, bad)
+		_, err := n.Load(t.Context(), bundletest.Open(t, path), o)
 		if !errors.Is(err, archive.ErrDamaged) || !strings.Contains(err.Error(), bad.String()) {
 			t.Errorf("error: %v, want one about %s", err, bad)
 		}
 		n.take(t).same(t, before)
-		flip(t, path, bad) // the same bit again: sound
-		load(t, n, openBundle(t, path), o)
+		bundletest.Flip(t, path, bad) // the same bit again: sound
+		load(t, n, bundletest.Open(t, path), o)
 	}
 	for _, way := range ways {
 		wiped(t, shared, way.name, func(t *testing.T, n *Node) { try(t, n, way.set, LoadOptions{}) })
@@ -191,7 +192,7 @@ func TestDamagedLayerLeavesNothing(t *testing.T) {
 func TestCancelledLoadLeavesNothing(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	b := s.bundle(s.calico(20)...)
+	b := s.Bundle(s.calico(20)...)
 	_, n := connect(t)
 	for _, way := range ways {
 		wiped(t, n, way.name, func(t *testing.T, n *Node) {
@@ -220,7 +221,7 @@ func TestLoadAfterACancelledOne(t *testing.T) {
 	t.Parallel()
 	machine, n := connect(t)
 	s := newShelf(t)
-	b := s.bundle(s.calico(20)...)
+	b := s.Bundle(s.calico(20)...)
 	other := reconnect(t, machine)
 	ctx, cancel := context.WithCancel(t.Context())
 	started, once := make(chan struct{}), sync.Once{}
@@ -252,15 +253,15 @@ func TestMovedTagIsReported(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 100}}}}})
-	first := s.bundle(name)
+	name := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 100}}}}})
+	first := s.Bundle(name)
 	load(t, n, first, LoadOptions{})
-	was := s.added[name].Digest
-	s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 2, Files: []registrytest.File{{Name: "a", Size: 100}}}}})
-	second := s.bundle(name)
+	was := s.Added[name].Digest
+	s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 2, Files: []registrytest.File{{Name: "a", Size: 100}}}}})
+	second := s.Bundle(name)
 	r := load(t, n, second, LoadOptions{})
 	got := r.Images[0]
-	want := ImageReport{Name: name, Target: s.added[name].Digest, Image: s.manifest(name).Config.Digest,
+	want := ImageReport{Name: name, Target: s.Added[name].Digest, Image: s.manifest(name).Config.Digest,
 		Status: Moved, Was: was, CRI: Ready, Pinned: true}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("report (-want +got):\n%s", d)
@@ -275,7 +276,7 @@ func TestLoadsAtOnce(t *testing.T) {
 	machine, n := connect(t)
 	s := newShelf(t)
 	names := s.calico(20)
-	bundles := []*archive.Reader{s.bundle(names...), s.bundle(names...), s.bundle(names[:2]...), s.bundle(names[1:]...)}
+	bundles := []*archive.Reader{s.Bundle(names...), s.Bundle(names...), s.Bundle(names[:2]...), s.Bundle(names[1:]...)}
 	before := n.take(t)
 	var wg sync.WaitGroup
 	for _, b := range bundles {
@@ -305,33 +306,33 @@ func TestLoadsAtOnce(t *testing.T) {
 // calico puts the three images of calico.yaml on the shelf, about scale times
 // 150 KiB of layers for each platform.
 func (s *shelf) calico(scale int) []string {
-	s.t.Helper()
-	all, err := s.registry.AddCalico(registrytest.CalicoOptions{Scale: scale})
-	must(s.t, err)
+	s.T.Helper()
+	all, err := s.Registry.AddCalico(registrytest.CalicoOptions{Scale: scale})
+	must(s.T, err)
 	var names []string
 	for _, a := range all {
-		names = append(names, s.keep(a, nil))
+		names = append(names, s.Keep(a, nil))
 	}
 	return names
 }
 
 // manifest is the image of this machine's architecture under a name.
 func (s *shelf) manifest(name string) registrytest.Manifest {
-	s.t.Helper()
-	for _, m := range s.added[name].Manifests {
+	s.T.Helper()
+	for _, m := range s.Added[name].Manifests {
 		if m.Platform == nil || m.Platform.Architecture == runtime.GOARCH {
 			return m
 		}
 	}
-	s.t.Fatalf("%s has nothing for %s", name, runtime.GOARCH)
+	s.T.Fatalf("%s has nothing for %s", name, runtime.GOARCH)
 	return registrytest.Manifest{}
 }
 
 // wantedAll wants all platforms of the names.
-func wantedAll(names []string) []wanted {
-	var list []wanted
+func wantedAll(names []string) []bundletest.Wanted {
+	var list []bundletest.Wanted
 	for _, n := range names {
-		list = append(list, wanted{name: n})
+		list = append(list, bundletest.Wanted{Name: n})
 	}
 	return list
 }

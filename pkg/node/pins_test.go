@@ -17,12 +17,13 @@ import (
 	"stowage/internal/nodetest"
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // simple puts an image of one small layer on the shelf.
 func (s *shelf) simple(repo, tag string, seed uint64) string {
-	s.t.Helper()
-	return s.image(repo, tag, registrytest.Image{Layers: []*registrytest.Layer{{Seed: seed, Files: []registrytest.File{{Name: tag, Size: 100}}}}})
+	s.T.Helper()
+	return s.Image(repo, tag, registrytest.Image{Layers: []*registrytest.Layer{{Seed: seed, Files: []registrytest.File{{Name: tag, Size: 100}}}}})
 }
 
 // pinnedNames lists the records with a pin, image ids left out.
@@ -59,7 +60,7 @@ func TestUnpinGivesBackWhatABundlePinned(t *testing.T) {
 	machine, n := connect(t)
 	s := newShelf(t)
 	a, b, c := s.simple("acme/a", "v1", 1), s.simple("acme/b", "v1", 2), s.simple("acme/c", "v1", 3)
-	first, second := s.bundle(a, b), s.bundle(b, c)
+	first, second := s.Bundle(a, b), s.Bundle(b, c)
 	load(t, n, first, LoadOptions{})
 	if r := load(t, n, second, LoadOptions{}); len(r.Released) > 0 {
 		t.Errorf("the second bundle lacks a repository of the first and released %v", r.Released)
@@ -94,8 +95,8 @@ func TestUnpinGivesBackWhatABundlePinned(t *testing.T) {
 func TestPinsOfOthersStay(t *testing.T) {
 	machine, n := connect(t)
 	s := newShelf(t)
-	name, pause := s.simple("acme/a", "v1", 1), s.pause()
-	b := s.bundle(name, pause)
+	name, pause := s.simple("acme/a", "v1", 1), s.Sandbox()
+	b := s.Bundle(name, pause)
 	load(t, n, b, LoadOptions{NoPin: true})
 	_, err := n.Unpin(t.Context(), nil)
 	must(t, err)
@@ -119,15 +120,15 @@ func TestNewerBundleReleasesTheOlder(t *testing.T) {
 	machine, n := connect(t)
 	s := newShelf(t)
 	a1, b1, a2 := s.simple("acme/a", "v1", 1), s.simple("acme/b", "v1", 2), s.simple("acme/a", "v2", 3)
-	old := s.bundle(a1, b1)
+	old := s.Bundle(a1, b1)
 	load(t, n, old, LoadOptions{})
-	newer := s.bundle(a2, b1)
+	newer := s.Bundle(a2, b1)
 	if r := load(t, n, newer, LoadOptions{NoPin: true}); len(r.Released) > 0 {
 		t.Errorf("without pins: %+v", r.Released)
 	}
 	load(t, n, old, LoadOptions{})
 	r := load(t, n, newer, LoadOptions{})
-	want := []UnpinnedName{{Name: a1, Bundle: old.Digest()}, {Name: byDigest(a1, s.added[a1].Digest), Bundle: old.Digest()}}
+	want := []UnpinnedName{{Name: a1, Bundle: old.Digest()}, {Name: byDigest(a1, s.Added[a1].Digest), Bundle: old.Digest()}}
 	if d := cmp.Diff(sortedNames(want), r.Released); d != "" {
 		t.Errorf("released (-want +got):\n%s", d)
 	}
@@ -181,7 +182,7 @@ func TestBlobs(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
 	name := s.simple("acme/a", "v1", 1)
-	b := s.bundle(name)
+	b := s.Bundle(name)
 	load(t, n, b, LoadOptions{})
 	// An ingest that did not come to its end is none.
 	tx, ctx, err := n.begin(n.namespaced(t), dg("other"))
@@ -202,9 +203,9 @@ func TestBaseIsNamed(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
 	name := s.simple("acme/a", "v1", 1)
-	whole := s.bundle(name)
+	whole := s.Bundle(name)
 	left := s.manifest(name).Layers[0].Digest
-	b := s.pack(archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left }, Base: whole.Digest()}, wanted{name: name})
+	b := s.Pack(archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left }, Base: whole.Digest()}, bundletest.Wanted{Name: name})
 	before := n.take(t)
 	_, err := n.Load(t.Context(), b, LoadOptions{})
 	var missing *MissingError

@@ -69,8 +69,6 @@ const (
 	WarnNoBlob     Kind = "no-blob"  // the node has layers only unpacked, and the bundle omits them
 	WarnAdvisory   Kind = "defect"   // this version of containerd has a known vulnerability
 	WarnDisk       Kind = "disk"     // the kubelet will soon remove images
-	WarnSparse     Kind = "sparse"   // placed: old versions of the distribution do not import the index
-	WarnRestart    Kind = "restart"  // placed: old versions of the distribution import when they start
 )
 
 // Report is the result of [Node.Load], [Node.LoadStream] or [Node.Check].

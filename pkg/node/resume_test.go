@@ -17,6 +17,7 @@ import (
 
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // order tells this binary, run by a test, to be a loader that may die.
@@ -104,8 +105,8 @@ func TestKilledLoadIsTakenUp(t *testing.T) {
 	layer := func(seed uint64) *registrytest.Layer {
 		return &registrytest.Layer{Seed: seed, Compression: registrytest.GzipStored, Files: []registrytest.File{{Name: "f", Size: 24 << 20}}}
 	}
-	name := s.image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{layer(1), layer(2)}})
-	path := s.file(archive.PlanOptions{}, wanted{name: name})
+	name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{layer(1), layer(2)}})
+	path := s.File(archive.PlanOptions{}, bundletest.Wanted{Name: name})
 	before := n.take(t)
 
 	_, err := order{Address: machine.Address(), Bundle: path, After: 40 << 20}.give()
@@ -119,7 +120,7 @@ func TestKilledLoadIsTakenUp(t *testing.T) {
 	if kept := strings.Join(append(left.Ingests, left.Blobs...), "\n"); !strings.Contains(kept, "stowage-sha256:") {
 		t.Logf("nothing was kept by the kill:\n%s", kept)
 	}
-	b := openBundle(t, path)
+	b := bundletest.Open(t, path)
 	r := load(t, n, b, LoadOptions{})
 	var size int64
 	for _, blob := range b.Blobs() {
@@ -147,8 +148,8 @@ func TestKilledLoadIsTakenUp(t *testing.T) {
 func TestWrongPartIsSentAgain(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
-	name := s.image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "f", Size: 1 << 20}}}}})
-	b := s.bundle(name)
+	name := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "f", Size: 1 << 20}}}}})
+	b := s.Bundle(name)
 	desc := s.manifest(name).Layers[0]
 	tx, ctx, err := n.begin(n.namespaced(t), b.Digest())
 	must(t, err)

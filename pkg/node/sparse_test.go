@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"stowage/internal/nodetest"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // TestSparseFileBeyondTheDisk: a sparse file may be as large as it likes, but for the disk.
@@ -29,7 +30,7 @@ func TestSparseFileBeyondTheDisk(t *testing.T) {
 		}
 		t.Run(way.name, func(t *testing.T) {
 			var short *SpaceError
-			_, err := m.Load(t.Context(), openBundle(t, path), LoadOptions{})
+			_, err := m.Load(t.Context(), bundletest.Open(t, path), LoadOptions{})
 			if !errors.As(err, &short) || short.Need != beyond || short.Free >= beyond {
 				t.Errorf("error: %v, want a SpaceError for 15 TiB", err)
 			}
@@ -50,7 +51,7 @@ func TestSparseFileOver8GiB(t *testing.T) {
 		t.Skipf("%d bytes free below %s, want %d: %v", disk.Free, dir.Dir, int64(3*size), err)
 	}
 	path := handmade{layers: [][]byte{thinLayer(t, size)}}.write(t)
-	b := openBundle(t, path)
+	b := bundletest.Open(t, path)
 	trees := map[string]any{}
 	for _, way := range []string{"import", "load"} {
 		machine, n := connect(t, dir)

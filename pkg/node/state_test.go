@@ -21,6 +21,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
+
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // state is everything a load could leave on a node, each with the time of its
@@ -182,4 +184,26 @@ func splitZero(b []byte) func(func(string) bool) {
 			}
 		}
 	}
+}
+
+// shelf holds the images of a test.
+type shelf struct{ *bundletest.Shelf }
+
+func newShelf(t testing.TB) *shelf {
+	t.Helper()
+	return &shelf{bundletest.New(t)}
+}
+
+// namespaced returns a context for the containerd services of the node.
+func (n *Node) namespaced(t testing.TB) context.Context {
+	t.Helper()
+	return n.in(t.Context())
+}
+
+// kinds returns the kinds of warnings.
+func kinds(all []Warning) (k []Kind) {
+	for _, w := range all {
+		k = append(k, w.Kind)
+	}
+	return k
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // loadStream loads from a reader that gives no more than it must.
@@ -39,10 +40,10 @@ func contentOf(t *testing.T, path string) []byte {
 func TestStreamedImageRuns(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	name := s.hello("acme/hello", "v1")
-	names := append(s.calico(5), name, s.pause())
-	plain := s.file(archive.PlanOptions{}, wantedAll(names)...)
-	inputs := map[string]string{"plain": plain, "gzip": pack(t, plain, archive.Gzip), "zstd": pack(t, plain, archive.Zstd)}
+	name := s.Hello("acme/hello", "v1")
+	names := append(s.calico(5), name, s.Sandbox())
+	plain := s.File(archive.PlanOptions{}, wantedAll(names)...)
+	inputs := map[string]string{"plain": plain, "gzip": bundletest.Compress(t, plain, archive.Gzip), "zstd": bundletest.Compress(t, plain, archive.Zstd)}
 	machine, n := connect(t)
 	for _, way := range ways {
 		for kind, path := range inputs {
@@ -87,7 +88,7 @@ func TestStreamedImageRuns(t *testing.T) {
 func TestStreamedStateIsTheOneOfAFile(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	path := s.file(archive.PlanOptions{}, wantedAll(s.calico(5))...)
+	path := s.File(archive.PlanOptions{}, wantedAll(s.calico(5))...)
 	var states []state
 	_, n := connect(t)
 	for _, streamed := range []bool{false, true} {
@@ -96,7 +97,7 @@ func TestStreamedStateIsTheOneOfAFile(t *testing.T) {
 			_, err := loadStream(t.Context(), t, n, bytes.NewReader(contentOf(t, path)), LoadOptions{})
 			must(t, err)
 		} else {
-			load(t, n, openBundle(t, path), LoadOptions{})
+			load(t, n, bundletest.Open(t, path), LoadOptions{})
 		}
 		st := n.take(t)
 		for _, list := range [][]string{st.Records, st.Blobs, st.Snapshots} {
@@ -115,7 +116,7 @@ func TestStreamThatEndsEarlyIsTakenUp(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	raw := contentOf(t, s.file(archive.PlanOptions{}, wantedAll(s.calico(20))...))
+	raw := contentOf(t, s.File(archive.PlanOptions{}, wantedAll(s.calico(20))...))
 	for _, discard := range []bool{false, true} {
 		n.wipe(t)
 		before := n.take(t)
@@ -150,9 +151,9 @@ func TestStreamWithADamagedLayerLeavesNothing(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
 	names := s.calico(5)
-	path := s.file(archive.PlanOptions{}, wantedAll(names)...)
+	path := s.File(archive.PlanOptions{}, wantedAll(names)...)
 	bad := s.manifest(names[1]).Layers[1].Digest
-	flip(t, path, bad)
+	bundletest.Flip(t, path, bad)
 	before := n.take(t)
 	_, err := loadStream(t.Context(), t, n, bytes.NewReader(contentOf(t, path)), LoadOptions{})
 	if !errors.Is(err, archive.ErrDamaged) || !strings.Contains(err.Error(), bad.String()) {
@@ -165,7 +166,7 @@ func TestStreamIsCancelled(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	raw := contentOf(t, s.file(archive.PlanOptions{}, wantedAll(s.calico(20))...))
+	raw := contentOf(t, s.File(archive.PlanOptions{}, wantedAll(s.calico(20))...))
 	before := n.take(t)
 	pr, pw := io.Pipe() // the sender stalls before the end
 	ctx, cancel := context.WithCancel(t.Context())

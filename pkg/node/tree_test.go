@@ -15,6 +15,7 @@ import (
 
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // TestTreeIsTheOneOfImport compares the root file system of an image with all
@@ -23,9 +24,9 @@ import (
 func TestTreeIsTheOneOfImport(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	name := s.image("acme/odd", "v1", registrytest.Image{Layers: oddLayers()})
-	path := s.file(archive.PlanOptions{}, wanted{name: name})
-	b := openBundle(t, path)
+	name := s.Image("acme/odd", "v1", registrytest.Image{Layers: oddLayers()})
+	path := s.File(archive.PlanOptions{}, bundletest.Wanted{Name: name})
+	b := bundletest.Open(t, path)
 
 	machine, n := connect(t)
 	if out, err := machine.Ctr("images", "import", path); err != nil {
@@ -45,7 +46,7 @@ func TestTreeIsTheOneOfImport(t *testing.T) {
 			t.Errorf("root file system (-import +load):\n%s", d)
 		}
 	}
-	streams := map[string]string{"bundle": path, "gzip": pack(t, path, archive.Gzip), "zstd": pack(t, path, archive.Zstd)}
+	streams := map[string]string{"bundle": path, "gzip": bundletest.Compress(t, path, archive.Gzip), "zstd": bundletest.Compress(t, path, archive.Zstd)}
 	for _, f := range forms {
 		streams[f.name] = s.foreign(f, name)
 	}
@@ -124,9 +125,9 @@ func TestManyLayersInAnyOrder(t *testing.T) {
 	var names []string
 	sets := [][]*registrytest.Layer{layers, layers[:5], append(slices.Clone(layers[:3]), layers[9:]...), {layers[7], layers[7], layers[2]}}
 	for i, set := range sets {
-		names = append(names, s.image(fmt.Sprint("acme/many", i), "v1", registrytest.Image{Layers: set}))
+		names = append(names, s.Image(fmt.Sprint("acme/many", i), "v1", registrytest.Image{Layers: set}))
 	}
-	b := s.bundle(names...)
+	b := s.Bundle(names...)
 	_, n := connect(t)
 	for _, way := range ways {
 		wiped(t, n, way.name, func(t *testing.T, n *Node) {

@@ -16,6 +16,7 @@ import (
 	"stowage/internal/need"
 	"stowage/internal/nodetest"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
 )
 
 // olderVersions lists the containerds before 2.0 that lie beside the usual one, in folders
@@ -40,7 +41,7 @@ func TestVersions(t *testing.T) {
 		t.Error("no older containerd beside the usual one; see nodetest.Options.Version")
 	}
 	s := newShelf(t)
-	pause := s.pause()
+	pause := s.Sandbox()
 	for _, v := range versions {
 		t.Run("containerd "+v, func(t *testing.T) {
 			if v == "" && os.Getenv(nodetest.VersionVariable) == "" {
@@ -48,7 +49,7 @@ func TestVersions(t *testing.T) {
 			}
 			machine, n := connect(t, nodetest.Options{Version: v, SandboxImage: pause})
 			t.Logf("ran on containerd %s", n.server.Version)
-			s.t = t
+			s.T = t
 			life(t, machine, n, s, pause)
 		})
 	}
@@ -56,20 +57,20 @@ func TestVersions(t *testing.T) {
 
 // life takes a bundle through everything that may happen to it on a node.
 func life(t *testing.T, machine *nodetest.Node, n *Node, s *shelf, pause string) {
-	hello := s.hello("acme/hello", "v1")
+	hello := s.Hello("acme/hello", "v1")
 	names := append(s.calico(20), hello, pause)
-	path := s.file(archive.PlanOptions{}, wantedAll(names)...)
+	path := s.File(archive.PlanOptions{}, wantedAll(names)...)
 	raw := contentOf(t, path)
 	empty := n.take(t)
 
 	// Damaged: nothing is left.
 	bad := s.manifest(names[1]).Layers[1].Digest
-	flip(t, path, bad)
-	if _, err := n.Load(t.Context(), openBundle(t, path), LoadOptions{}); !errors.Is(err, archive.ErrDamaged) {
+	bundletest.Flip(t, path, bad)
+	if _, err := n.Load(t.Context(), bundletest.Open(t, path), LoadOptions{}); !errors.Is(err, archive.ErrDamaged) {
 		t.Errorf("damaged: %v", err)
 	}
 	n.take(t).same(t, empty)
-	flip(t, path, bad)
+	bundletest.Flip(t, path, bad)
 
 	// A stream that ends early shows nothing; the whole one goes on from there.
 	if _, err := loadStream(t.Context(), t, n, bytes.NewReader(raw[:len(raw)*3/4]), LoadOptions{}); !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -96,11 +97,11 @@ func life(t *testing.T, machine *nodetest.Node, n *Node, s *shelf, pause string)
 	n.collect(t)
 	must(t, machine.Restart(t.Context()))
 	n = reconnect(t, machine)
-	b := openBundle(t, path)
+	b := bundletest.Open(t, path)
 	if r := load(t, n, b, LoadOptions{}); !r.UpToDate() {
 		t.Errorf("again: %+v", r)
 	}
-	for _, ref := range []string{hello, byDigest(hello, s.added[hello].Digest), hello + "@" + s.added[hello].Digest.String()} {
+	for _, ref := range []string{hello, byDigest(hello, s.Added[hello].Digest), hello + "@" + s.Added[hello].Digest.String()} {
 		if out, err := machine.RunContainer(t.Context(), ref); err != nil || out != "hello from acme/hello\n" {
 			t.Errorf("container of %s: %q, %v", ref, out, err)
 		}
@@ -111,10 +112,10 @@ func life(t *testing.T, machine *nodetest.Node, n *Node, s *shelf, pause string)
 	s.simple("acme/hello", "v1", 9)
 	left := s.manifest(hello).Layers[0].Digest
 	omit := archive.PlanOptions{Omit: func(d digest.Digest) bool { return d == left }, Base: dg("base")}
-	if _, err := n.Load(t.Context(), s.pack(omit, wanted{name: hello}), LoadOptions{}); !errors.Is(err, ErrIncomplete) {
+	if _, err := n.Load(t.Context(), s.Pack(omit, bundletest.Wanted{Name: hello}), LoadOptions{}); !errors.Is(err, ErrIncomplete) {
 		t.Errorf("without its base: %v", err)
 	}
-	if r := load(t, n, s.bundle(hello), LoadOptions{}); r.Images[0].Status != Moved {
+	if r := load(t, n, s.Bundle(hello), LoadOptions{}); r.Images[0].Status != Moved {
 		t.Errorf("a tag that moved: %+v", r.Images)
 	}
 	if _, err := n.Check(t.Context(), b); !errors.Is(err, ErrIncomplete) {

@@ -1,0 +1,306 @@
+package imagedir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"stowage/internal/fsutil"
+	"stowage/internal/iox"
+	"stowage/internal/manifest"
+	"stowage/pkg/archive"
+)
+
+// Distribution is a Kubernetes distribution that imports image tarballs from a directory
+// when its containerd starts.
+type Distribution string
+
+// The distributions with an image directory.
+const (
+	K3s  Distribution = "k3s"
+	RKE2 Distribution = "RKE2"
+	K0s  Distribution = "k0s"
+)
+
+// directory is the image directory of a distribution.
+type directory struct {
+	distribution Distribution
+	path         string
+}
+
+// defaults are the image directories of distributions whose data is at its default place.
+var defaults = []directory{
+	{K3s, "/var/lib/rancher/k3s/agent/images"},
+	{RKE2, "/var/lib/rancher/rke2/agent/images"},
+	{K0s, "/var/lib/k0s/images"},
+}
+
+// Options are the options of [Place]. The zero value works.
+type Options struct {
+	// Dir is the image directory. Empty means the default directory of k3s, RKE2 or k0s,
+	// of which exactly one must exist.
+	Dir string
+	// OnStart, if set, is called once with the number that OnBytes will count up to: the
+	// bytes to copy and those of the bundle's blobs, which are hashed.
+	OnStart func(total int64)
+	// OnBytes, if set, may be called from several goroutines at once.
+	OnBytes func(int64)
+}
+
+// Placement is the result of [Place].
+type Placement struct {
+	Path         string       `json:"path"`
+	Distribution Distribution `json:"distribution,omitempty"` // empty when the path does not say
+	Bundle       string       `json:"bundle"`                 // its digest
+	Names        []string     `json:"names"`
+	Size         int64        `json:"bytes"`
+	Warnings     []Warning    `json:"warnings,omitempty"`
+}
+
+// Warning is something the user should know although the bundle was placed.
+type Warning struct {
+	Kind Kind   `json:"kind"`
+	Text string `json:"text"` // one sentence without a full stop
+}
+
+// Kind is the kind of a [Warning].
+type Kind string
+
+// The kinds of warnings.
+const (
+	WarnSparse  Kind = "sparse"  // old versions of the distribution do not import the index
+	WarnRestart Kind = "restart" // old versions of the distribution import only when they start
+	WarnNoPin   Kind = "no-pin"  // old versions of the distribution do not pin the images
+)
+
+// DirectoryError says that no image directory exists, or more than one.
+type DirectoryError struct {
+	Found []string // the directories that exist; none or several
+	Tried []string // the directories that Place looked for
+}
+
+// Error lists the directories.
+func (e *DirectoryError) Error() string {
+	if len(e.Found) == 0 {
+		return "place the bundle: no image directory exists: " + strings.Join(e.Tried, ", ")
+	}
+	return "place the bundle: several image directories exist: " + strings.Join(e.Found, ", ")
+}
+
+// ErrForm says that the distribution does not import a bundle of this form.
+var ErrForm = errors.New("not imported in this form")
+
+// Place copies a bundle file into the directory from which a distribution imports images.
+// The distribution does not see the copy until all digests in it are checked and it is
+// synced to disk. An existing file of the same name is replaced.
+//
+// Errors: [*DirectoryError]; [ErrForm] for a differential bundle, and for a compressed one
+// with k0s; [archive.ErrDamaged]; [*archive.SpaceError]; or that of a system call.
+func Place(ctx context.Context, file string, o Options) (*Placement, error) {
+	return place(ctx, file, o, defaults)
+}
+
+func place(ctx context.Context, file string, o Options, known []directory) (*Placement, error) {
+	dir, err := choose(o.Dir, known)
+	if err != nil {
+		return nil, err
+	}
+	b, err := archive.OpenContext(ctx, file, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close() // read only
+	name, err := placedName(filepath.Base(file), b, dir.distribution)
+	if err != nil {
+		return nil, err
+	}
+	p := &Placement{Path: filepath.Join(dir.path, name), Distribution: dir.distribution, Bundle: b.Digest().String()}
+	for _, i := range b.Images() {
+		p.Names = append(p.Names, i.Name)
+	}
+	if p.Warnings, err = warnings(b, dir.distribution); err != nil {
+		return nil, err
+	}
+	p.Size, err = copyFile(ctx, file, p.Path, o, func(copied string) error { return verifyCopy(ctx, copied, b, o.OnBytes) })
+	if err != nil {
+		return nil, fmt.Errorf("place %s: %w", p.Path, err)
+	}
+	return p, nil
+}
+
+// choose returns dir, or the only one of the known directories that exists.
+func choose(dir string, known []directory) (directory, error) {
+	if dir != "" {
+		info, err := os.Stat(dir)
+		if err == nil && !info.IsDir() {
+			err = errors.New("not a directory")
+		}
+		if err != nil {
+			return directory{}, fmt.Errorf("place the bundle in %s: %w", dir, err)
+		}
+		return directory{distributionOf(dir), filepath.Clean(dir)}, nil
+	}
+	e := &DirectoryError{}
+	var chosen directory
+	for _, d := range known {
+		e.Tried = append(e.Tried, d.path)
+		if info, err := os.Stat(d.path); err == nil && info.IsDir() {
+			chosen = d
+			e.Found = append(e.Found, d.path)
+		}
+	}
+	if len(e.Found) != 1 {
+		return directory{}, e
+	}
+	return chosen, nil
+}
+
+// distributionOf returns the distribution that the elements of a path name, or "".
+func distributionOf(dir string) Distribution {
+	for part := range strings.SplitSeq(filepath.ToSlash(filepath.Clean(dir)), "/") {
+		switch part {
+		case "k3s":
+			return K3s
+		case "rke2":
+			return RKE2
+		case "k0s":
+			return K0s
+		}
+	}
+	return ""
+}
+
+// endings are the file name extensions by which k3s and RKE2 recognise the compression
+// (pkg/agent/containerd of k3s). They import no other files.
+var endings = map[archive.Compression][]string{
+	archive.Plain: {".tar"},
+	archive.Gzip:  {".tar.gz", ".tgz"},
+	archive.Zstd:  {".tar.zst", ".tzst"},
+}
+
+// placedName returns the name of the file with an extension that matches its content.
+func placedName(name string, b *archive.Reader, d Distribution) (string, error) {
+	if len(b.Omitted()) > 0 {
+		return "", fmt.Errorf("place %s: a differential bundle, made against %s: %w", name, b.Base(), ErrForm)
+	}
+	c := b.Compression()
+	if d == K0s && c != archive.Plain {
+		return "", fmt.Errorf("place %s: compressed with %s, and k0s imports plain tarballs only: %w", name, c, ErrForm)
+	}
+	for _, e := range endings[c] {
+		if strings.HasSuffix(name, e) && name != e {
+			return name, nil
+		}
+	}
+	return strings.TrimLeft(name, ".") + endings[c][0], nil
+}
+
+// warnings returns what older versions of the distribution cannot do with the bundle.
+func warnings(b *archive.Reader, d Distribution) ([]Warning, error) {
+	var all []Warning
+	add := func(k Kind, text string) { all = append(all, Warning{k, text}) }
+	if d == K0s {
+		return nil, nil
+	}
+	name, err := sparse(b)
+	if err != nil {
+		return nil, err
+	}
+	if name != "" {
+		add(WarnSparse, fmt.Sprintf("k3s and RKE2 before 1.30.2 and 1.29.6 import no index with missing platforms, as that of %s; for them make the bundle with --flat", name))
+	}
+	add(WarnRestart, "k3s and RKE2 before 1.29.13, 1.30.9, 1.31.5 and 1.32.0 read this directory only when they start")
+	add(WarnNoPin, "k3s and RKE2 before 1.26.13, 1.27.10 and 1.28.6 do not protect these images from the kubelet's garbage collection")
+	return all, nil
+}
+
+// sparse returns the name of an image whose index lists a manifest that is not in the
+// bundle, "" if there is none.
+func sparse(b *archive.Reader) (string, error) {
+	for _, img := range b.Images() {
+		for _, d := range img.Present {
+			raw, err := b.Document(d.Digest)
+			if err != nil {
+				return "", err
+			}
+			m, err := manifest.Parse(raw, manifest.Limits{})
+			if err != nil {
+				return "", fmt.Errorf("read %s: %w: %w", d.Digest, err, archive.ErrDamaged)
+			}
+			for _, child := range m.Children {
+				if !b.Has(child.Digest) {
+					return img.Name, nil
+				}
+			}
+		}
+	}
+	return "", nil
+}
+
+// verifyCopy checks every digest in the copy, and that it is the bundle b.
+func verifyCopy(ctx context.Context, copied string, b *archive.Reader, onBytes func(int64)) error {
+	r, err := archive.OpenContext(ctx, copied, nil)
+	if err != nil {
+		return err
+	}
+	defer r.Close() // read only
+	if r.Digest() != b.Digest() {
+		return fmt.Errorf("the file changed while it was copied, from %s to %s", b.Digest(), r.Digest())
+	}
+	return r.Verify(ctx, 0, onBytes)
+}
+
+// copyFile copies a file to target; check sees the copy before it is renamed to target.
+func copyFile(ctx context.Context, file, target string, o Options, check func(string) error) (size int64, err error) {
+	in, err := os.Open(file)
+	if err != nil {
+		return 0, err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if o.OnStart != nil {
+		o.OnStart(2 * info.Size())
+	}
+	dir := stagingDir(filepath.Dir(target))
+	if free, ok := fsutil.Free(dir); ok && info.Size() > free {
+		return 0, &archive.SpaceError{Path: dir, Need: info.Size(), Free: free}
+	}
+	report := o.OnBytes
+	if report == nil {
+		report = func(int64) {}
+	}
+	opts := fsutil.ReplaceOptions{Dir: dir, Pattern: ".stowage-*.partial", Check: check}
+	err = fsutil.Replace(target, opts, func(out *os.File) error {
+		size, err = io.Copy(out, iox.WithContext(ctx, iox.Report(in, report)))
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return size, nil
+}
+
+// stagingDir returns where the copy is written: the parent of the image directory, because
+// k0s imports every file that appears in it (pkg/component/worker/ocibundle.go of k0s). If
+// the parent is another file system or not writable, it is the image directory itself; k3s
+// and RKE2 skip files with an extension they do not know.
+func stagingDir(dir string) string {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return dir
+	}
+	parent := filepath.Dir(real)
+	p, errP := fsutil.Stat(parent)
+	d, errD := fsutil.Stat(real)
+	if errP != nil || errD != nil || p.Device != d.Device || fsutil.Writable(parent) != nil {
+		return dir
+	}
+	return parent
+}
