@@ -9,9 +9,6 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// limits are those of Options with the defaults filled in.
-type limits struct{ document, depth, nodes, findings int }
-
 // badText is why a text could not be parsed, and where. It quotes nothing of the text.
 type badText struct {
 	offset int   // in the text, of the first byte of the line when no more is known

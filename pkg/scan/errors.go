@@ -1,6 +1,16 @@
 package scan
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"sort"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
 
 // SyntaxError is a document, or a Secret in it, that could not be read. Nothing of that document is in the result; the
 // rest of the input is. Err never quotes the input, which may hold secrets.
@@ -42,4 +52,109 @@ type LimitError struct {
 // Error gives file:line: document exceeds the limit.
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s:%d: document exceeds the limit of its %s, %d", e.File, e.Line, e.Limit, e.Max)
+}
+
+// maxSearch is the size in bytes up to which the line of a parser error is searched by parsing again.
+const maxSearch = 256 << 10
+
+// yamlError turns an error of the YAML parser into one with a place. The parser offers the line in its text only, and
+// often none, or that of the mapping in which the problem lies; where the text tells what to look for, the place is
+// searched. All texts of the parser are constants except one, which names an anchor: it may be the beginning of a
+// password and is not repeated.
+func yamlError(t *text, err error) *badText {
+	line, msg := errorLine(err)
+	anchor, isAnchor := strings.CutPrefix(msg, "unknown anchor '")
+	at := t.lineStart(max(line, 1))
+	switch {
+	case isAnchor:
+		anchor, _, _ = strings.Cut(anchor, "'")
+		msg = "an alias has no anchor"
+		if i := bytes.Index(t.raw, []byte("*"+anchor)); i >= 0 {
+			at = i
+		}
+	case badByte(t.raw) >= 0:
+		at = badByte(t.raw)
+	case parserProblem(msg):
+		at = t.lineStart(problemLine(t, line+1, msg))
+	}
+	return &badText{offset: at, cause: fmt.Errorf("not valid YAML: %s", msg)}
+}
+
+// errorLine takes the line, 0 where there is none, and the problem out of an error of the parser.
+func errorLine(err error) (line int, msg string) {
+	msg = strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, is := strings.CutPrefix(msg, "line "); is {
+		if num, cause, is := strings.Cut(rest, ": "); is {
+			if n, err := strconv.Atoi(num); err == nil {
+				return n, cause
+			}
+		}
+	}
+	return 0, msg
+}
+
+// parserProblem tells the problems of the grammar from those of the scanner below it. Their lines are one too low, and
+// those of the collection in which something is missing.
+func parserProblem(msg string) bool {
+	what, is := strings.CutPrefix(msg, "did not find expected ")
+	if !is {
+		return false
+	}
+	switch what {
+	case "node content", "'-' indicator", "key", "',' or ']'", "',' or '}'", "<document start>":
+		return true
+	}
+	return false
+}
+
+// problemLine gives the first line by which the text shows the problem: the fewest lines, from the given one on, that
+// fail alike. It only matters for people, so large texts keep the line they have.
+func problemLine(t *text, from int, msg string) int {
+	if len(t.raw) > maxSearch {
+		return from
+	}
+	lines := len(t.lines)
+	return from + sort.Search(lines-from, func(n int) bool {
+		end := len(t.raw)
+		if from+n < lines {
+			end = t.lines[from+n]
+		}
+		return problem(t.raw[:end]) == msg
+	})
+}
+
+// problem parses a text and gives what the parser says about it.
+func problem(src []byte) (msg string) {
+	defer func() {
+		if recover() != nil {
+			msg = ""
+		}
+	}()
+	dec := yaml.NewDecoder(bytes.NewReader(src))
+	for {
+		var n yaml.Node
+		switch err := dec.Decode(&n); {
+		case err == io.EOF:
+			return ""
+		case err != nil:
+			_, msg = errorLine(err)
+			return msg
+		}
+	}
+}
+
+// badByte gives the offset of the first byte that YAML does not allow (YAML 1.2.2, 5.1), or -1.
+func badByte(src []byte) int {
+	for i := 0; i < len(src); {
+		c, width := utf8.DecodeRune(src[i:])
+		switch {
+		case c == utf8.RuneError && width == 1,
+			c < ' ' && c != '\t' && c != '\n' && c != '\r',
+			0x7F <= c && c < 0xA0 && c != 0x85,
+			c == 0xFFFE, c == 0xFFFF:
+			return i
+		}
+		i += width
+	}
+	return -1
 }

@@ -5,38 +5,10 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"sync"
 
 	"gopkg.in/yaml.v3"
 )
-
-// Defaults of the limits in [Options].
-const (
-	DefaultMaxDocument = 64 << 20
-	DefaultMaxDepth    = 100
-	DefaultMaxNodes    = 4 << 20
-	DefaultMaxFindings = 256 << 10
-)
-
-// Options change what a [Scanner] takes. The zero value takes everything, with the default limits.
-type Options struct {
-	// Only leaves out images of the other class.
-	Only Class
-	// Include takes doubtful values ([CodeUnclear]) as images, Exclude leaves out images. Both are patterns of
-	// names, normalised or as written; "*" stands for any characters, "/" included, and "?" for one. Exclude wins.
-	Include, Exclude []string
-	// MaxDocument is the size in bytes of the largest document, MaxDepth the number of mappings and sequences
-	// inside of one another, MaxNodes the number of values in a document, aliases followed, and MaxFindings that of
-	// its images and warnings. Zero stands for the defaults.
-	MaxDocument, MaxDepth, MaxNodes, MaxFindings int
-}
-
-func (o *Options) excluded(full, written string) bool {
-	return matchAny(o.Exclude, full) || matchAny(o.Exclude, written)
-}
-
-func (o *Options) included(full, written string) bool {
-	return matchAny(o.Include, full) || matchAny(o.Include, written)
-}
 
 // Scanner collects the images of any number of inputs. It is not safe for concurrent use; it parses the documents of an
 // input on all processors by itself.
@@ -62,20 +34,9 @@ func (d *docResult) empty() bool {
 	return len(d.images)+len(d.warnings)+len(d.secrets)+len(d.accounts)+len(d.always) == 0
 }
 
-// New makes a Scanner.
+// New returns a Scanner.
 func New(opts Options) *Scanner {
-	def := func(v, d int) int {
-		if v > 0 {
-			return v
-		}
-		return d
-	}
-	return &Scanner{opts: opts, limits: limits{
-		document: def(opts.MaxDocument, DefaultMaxDocument),
-		depth:    def(opts.MaxDepth, DefaultMaxDepth),
-		nodes:    def(opts.MaxNodes, DefaultMaxNodes),
-		findings: def(opts.MaxFindings, DefaultMaxFindings),
-	}}
+	return &Scanner{opts: opts, limits: opts.limits()}
 }
 
 // Scan reads an input to its end: a stream of YAML documents or JSON values, or an image list. file names it in
@@ -170,4 +131,57 @@ func (r *recorder) failed(t *text, c chunk, bad *badText) *docResult {
 	}
 	pos := r.position(t, at)
 	return &docResult{errs: []error{&SyntaxError{File: r.file, Line: pos.Line, Column: pos.Column, Err: bad.cause}}}
+}
+
+// maxWaiting is how many bytes of documents may be read ahead of the one whose result is due. A larger document is
+// worked on alone.
+const maxWaiting = 4 << 20
+
+// inOrder reads chunks with next until io.EOF, works on up to workers of them at once, and hands the results to add in
+// the order of the chunks, all from the calling goroutine. It returns the error of next, when it is not io.EOF, after the
+// results of all chunks before.
+func inOrder(workers int, next func() (chunk, error), work func(chunk) *docResult, add func(*docResult)) error {
+	type job struct {
+		chunk chunk
+		done  chan *docResult
+	}
+	jobs := make(chan job)
+	var wait sync.WaitGroup
+	for range workers {
+		wait.Go(func() {
+			for j := range jobs {
+				j.done <- work(j.chunk)
+			}
+		})
+	}
+	defer wait.Wait()
+	defer close(jobs)
+
+	var queue []chan *docResult
+	var sizes []int
+	waiting := 0
+	take := func() {
+		add(<-queue[0])
+		waiting -= sizes[0]
+		queue, sizes = queue[1:], sizes[1:]
+	}
+	for {
+		c, err := next()
+		if err != nil {
+			for len(queue) > 0 {
+				take()
+			}
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		for len(queue) > 0 && (waiting+len(c.data) > maxWaiting || len(queue) >= 4*workers) {
+			take()
+		}
+		j := job{c, make(chan *docResult, 1)}
+		queue, sizes = append(queue, j.done), append(sizes, len(c.data))
+		waiting += len(c.data)
+		jobs <- j
+	}
 }

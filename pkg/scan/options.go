@@ -1,0 +1,85 @@
+package scan
+
+// Defaults of the limits in [Options].
+const (
+	DefaultMaxDocument = 64 << 20
+	DefaultMaxDepth    = 100
+	DefaultMaxNodes    = 4 << 20
+	DefaultMaxFindings = 256 << 10
+)
+
+// Options change what a [Scanner] takes. The zero value takes everything, with the default limits.
+type Options struct {
+	// Only leaves out images of the other class.
+	Only Class
+	// Include takes doubtful values ([CodeUnclear]) as images, Exclude leaves out images. Both are patterns of
+	// names, normalised or as written; "*" stands for any characters, "/" included, and "?" for one. Exclude wins.
+	Include, Exclude []string
+	// MaxDocument is the size in bytes of the largest document, MaxDepth the number of mappings and sequences
+	// inside of one another, MaxNodes the number of values in a document, aliases followed, and MaxFindings that of
+	// its images and warnings. Zero stands for the defaults.
+	MaxDocument, MaxDepth, MaxNodes, MaxFindings int
+}
+
+func (o *Options) excluded(full, written string) bool {
+	return matchAny(o.Exclude, full) || matchAny(o.Exclude, written)
+}
+
+func (o *Options) included(full, written string) bool {
+	return matchAny(o.Include, full) || matchAny(o.Include, written)
+}
+
+// limits are those of [Options] with the defaults filled in.
+type limits struct{ document, depth, nodes, findings int }
+
+// limits returns the limits that o sets.
+func (o *Options) limits() limits {
+	def := func(v, d int) int {
+		if v > 0 {
+			return v
+		}
+		return d
+	}
+	return limits{
+		document: def(o.MaxDocument, DefaultMaxDocument),
+		depth:    def(o.MaxDepth, DefaultMaxDepth),
+		nodes:    def(o.MaxNodes, DefaultMaxNodes),
+		findings: def(o.MaxFindings, DefaultMaxFindings),
+	}
+}
+
+// matchAny reports whether one of the patterns matches the whole of s.
+func matchAny(patterns []string, s string) bool {
+	for _, p := range patterns {
+		if match(p, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// match reports whether a pattern matches the whole of s. "*" stands for any bytes, "?" for one. The time is at most
+// the product of both lengths.
+func match(pattern, s string) bool {
+	p, i := 0, 0
+	star, from := -1, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, from = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0:
+			from++
+			p, i = star+1, from
+		default:
+			return false
+		}
+	}
+	for p < len(pattern) && pattern[p] == '*' {
+		p++
+	}
+	return p == len(pattern)
+}
