@@ -119,8 +119,8 @@ func (c *command) add(v verdict, text string, off, line int) {
 // alwaysPullImages is an admission plugin that sets the pull policy of every pod to Always.
 const alwaysPullImages = "AlwaysPullImages"
 
-// admissionPlugin returns the offset of [alwaysPullImages] in the value of a flag of the API
-// server, or -1.
+// admissionPlugin returns the offset of [alwaysPullImages] in the value of a flag of the
+// API server, or -1.
 func admissionPlugin(flag, value string) int {
 	if flag != "--enable-admission-plugins" && flag != "--admission-control" {
 		return -1

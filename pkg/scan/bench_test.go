@@ -112,7 +112,8 @@ func benchScan(b *testing.B, src []byte, images int) {
 	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)*1000, "ms/manifest")
 }
 
-// BenchmarkScanInstall: how long 3.5 MB of an operator's install manifest take, nearly all of it schemas.
+// BenchmarkScanInstall: how long 3.5 MB of an operator's install manifest take, nearly all
+// of it schemas.
 func BenchmarkScanInstall(b *testing.B) {
 	var src strings.Builder
 	for i := range 10 {
@@ -121,7 +122,8 @@ func BenchmarkScanInstall(b *testing.B) {
 	benchScan(b, []byte(src.String()), 20)
 }
 
-// BenchmarkScanObjects: how long 3.5 MB of plain objects take, every one of which is parsed.
+// BenchmarkScanObjects: how long 3.5 MB of plain objects take, every one of which is
+// parsed.
 func BenchmarkScanObjects(b *testing.B) {
 	src, err := io.ReadAll(&stream{next: deployment, left: 3500 << 10})
 	if err != nil {
@@ -130,7 +132,8 @@ func BenchmarkScanObjects(b *testing.B) {
 	benchScan(b, src, 2*strings.Count(string(src), "kind:"))
 }
 
-// BenchmarkScanOneDocument: the same objects as one List of 3.5 MB, which no second processor can help with.
+// BenchmarkScanOneDocument: the same objects as one List of 3.5 MB, which no second
+// processor can help with.
 func BenchmarkScanOneDocument(b *testing.B) {
 	var src strings.Builder
 	src.WriteString("kind: List\nitems:\n")
@@ -172,8 +175,8 @@ func peak(f func()) float64 {
 	return float64(largest.Load()) / (1 << 20)
 }
 
-// BenchmarkScanStream: 200 MB of schemas and objects without images in one stream; the peak of the heap shows that
-// memory does not grow with it.
+// BenchmarkScanStream: 200 MB of schemas and objects without images in one stream; the peak
+// of the heap shows that memory does not grow with it.
 func BenchmarkScanStream(b *testing.B) {
 	defer debug.SetGCPercent(debug.SetGCPercent(50))
 	const size = 200 << 20

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestBorder holds what this package may be made of: the standard library without network and processes, the YAML
-// parser, and the reference grammar.
+// TestBorder holds what this package may be made of: the standard library without network
+// and processes, the YAML parser, and the reference grammar.
 func TestBorder(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -34,7 +34,8 @@ func TestBorder(t *testing.T) {
 			}
 		}
 	}
-	// A test always has these two linked in, a program may not; without them no reference with a digest is one.
+	// A test always has these two linked in, a program may not; without them no reference
+	// with a digest is one.
 	if !linked["crypto/sha256"] || !linked["crypto/sha512"] {
 		t.Error("the algorithms of digests are not imported")
 	}

@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// utf8Reader takes the byte order mark off r and gives its text as UTF-8. skipped is the number of bytes taken off, wide
-// is set for UTF-16, whose offsets are then not those of the input. Without a mark the input is taken as UTF-8; what is
-// not UTF-8 is found by the parsers.
+// utf8Reader removes the byte order mark from r and returns its text as UTF-8. skipped is
+// the length of the mark. wide is set for UTF-16, where offsets in the text are not offsets
+// in the input. Input without a mark is read as UTF-8; the parsers find bytes that are not.
 func utf8Reader(r io.Reader) (out io.Reader, skipped int, wide bool) {
 	br := bufio.NewReaderSize(r, 64<<10)
 	head, _ := br.Peek(3)
@@ -28,12 +28,13 @@ func utf8Reader(r io.Reader) (out io.Reader, skipped int, wide bool) {
 	return br, 0, false
 }
 
-// utf16Reader decodes UTF-16. Half a pair and a last odd byte become U+FFFD, as everywhere.
+// utf16Reader decodes UTF-16. An unpaired surrogate and an odd last byte become U+FFFD, as
+// in package unicode/utf16.
 type utf16Reader struct {
 	r    *bufio.Reader
 	big  bool
 	out  []byte // decoded, not yet read
-	back rune   // a unit read too far, or 0
+	back rune   // a unit read too early, or 0
 }
 
 // Read implements io.Reader.
@@ -50,7 +51,7 @@ func (u *utf16Reader) Read(p []byte) (int, error) {
 	for n < len(p) && u.r.Buffered() >= 4 {
 		c, err := u.rune()
 		if err != nil {
-			return n, nil // the reader repeats it
+			return n, nil // the next call returns it
 		}
 		u.out = utf8.AppendRune(u.out[:0], c)
 		m := copy(p[n:], u.out)

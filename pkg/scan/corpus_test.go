@@ -22,7 +22,8 @@ type truth struct {
 	Not                                    []struct{ Text string }
 }
 
-// corpusDir finds real manifests with their truth beside the module; the tests of this package do not need them.
+// corpusDir finds real manifests with their truth beside the module; the tests of this
+// package do not need them.
 func corpusDir(tb testing.TB) string {
 	dir := filepath.Join("..", "..", "..", "shared", "corpus")
 	if _, err := os.Stat(filepath.Join(dir, "README.md")); err != nil {
@@ -31,7 +32,8 @@ func corpusDir(tb testing.TB) string {
 	return dir
 }
 
-// variants are the names that count as the given image: a tag beside a digest may be left out.
+// variants are the names that count as the given image: a tag beside a digest may be left
+// out.
 func variants(image string) []string {
 	n, ok := parseName(image)
 	if !ok {
@@ -104,7 +106,8 @@ func (s *score) add(t *testing.T, tr truth, res *Result) {
 	}
 }
 
-// TestCorpus holds the marks over real manifests: no required image missed, next to nothing false.
+// TestCorpus holds the marks over real manifests: no required image missed, next to nothing
+// false.
 func TestCorpus(t *testing.T) {
 	dir := corpusDir(t)
 	files, err := filepath.Glob(filepath.Join(dir, "*.truth.json"))

@@ -9,7 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// badText is why a text could not be parsed, and where. It quotes nothing of the text.
+// badText says why a text could not be parsed, and where. It never quotes the text.
 type badText struct {
 	offset int   // in the text, of the first byte of the line when no more is known
 	limit  Limit // set when a limit was exceeded
@@ -18,8 +18,8 @@ type badText struct {
 
 func (e *badText) Error() string { return e.cause.Error() }
 
-// decode parses a text into the roots of its documents. t.json is set when positions in the nodes are those of
-// [parseJSON]. What could be parsed before an error is given with it.
+// decode parses a text and returns the roots of its documents, also those before an error.
+// It sets t.json when the positions in the nodes are those of [parseJSON].
 func decode(t *text, l limits) (roots []*yaml.Node, bad *badText) {
 	if at, is := jsonStart(t.raw); is {
 		n, err := parseJSON(t.raw, at, l.depth, l.nodes)
@@ -30,8 +30,9 @@ func decode(t *text, l limits) (roots []*yaml.Node, bad *badText) {
 		if errors.Is(err, errTooDeep) {
 			return nil, &badText{limit: LimitDepth, cause: err}
 		}
-		// A flow style with quotes left out or trailing commas is YAML. When it is not that either, the JSON
-		// error is the better one if the first key is quoted as JSON has it.
+		// Flow style with unquoted strings or trailing commas is YAML. When the text is not
+		// YAML either and its first key is quoted as in JSON, the JSON error is the better
+		// one.
 		roots, bad = decodeYAML(t, l)
 		var wrong *errJSON
 		if bad != nil && bad.limit == "" && errors.As(err, &wrong) && looksJSON(t.raw[at:]) {
@@ -70,8 +71,8 @@ func decodeYAML(t *text, l limits) (roots []*yaml.Node, bad *badText) {
 	}
 }
 
-// nodesAtMost is an upper bound of the nodes a YAML text can have, in one pass: the parser itself knows no limit, and a
-// node takes a hundred times the bytes of the comma that makes it.
+// nodesAtMost returns an upper bound of the nodes in a YAML text, in one pass. The parser
+// has no limit, and a node takes a hundred times the space of the comma that makes it.
 func nodesAtMost(src []byte) int {
 	n := 2
 	for i, c := range src {
@@ -89,7 +90,8 @@ func nodesAtMost(src []byte) int {
 	return n
 }
 
-// jsonStart gives the offset of the first significant byte, behind a marker and comments, and whether JSON may begin there.
+// jsonStart returns the offset of the first significant byte, after a marker and comments,
+// and reports whether JSON may begin there.
 func jsonStart(src []byte) (int, bool) {
 	marker := false
 	for i := 0; i < len(src); i++ {
@@ -109,15 +111,16 @@ func jsonStart(src []byte) (int, bool) {
 	return len(src), false
 }
 
-// looksJSON reports whether the second significant byte is the one of JSON.
+// looksJSON reports whether the first significant byte after the bracket fits JSON.
 func looksJSON(src []byte) bool {
 	src = bytes.TrimLeft(src[1:], " \t\r\n")
 	return len(src) > 0 && (src[0] == '"' || src[0] == '{' && !bytes.HasPrefix(src, []byte("{{")))
 }
 
-// isSchema reports whether a document is a CustomResourceDefinition in plain block style, without parsing it: every
-// line at the margin is a comment, a marker or a plain key, with kind and apiVersion exactly once. Anything else is
-// left to the parser, so that nothing can hide behind a line that only looks like a kind.
+// isSchema reports whether a document is a CustomResourceDefinition in plain block style,
+// without parsing it: every line that is not indented is a comment, a marker or a plain
+// key, and kind and apiVersion appear exactly once. The parser reads everything else, so
+// that a line that only looks like a kind hides nothing.
 func isSchema(src []byte) bool {
 	kind, api := 0, 0
 	for len(src) > 0 {

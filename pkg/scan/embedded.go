@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// mentionsImage spares the parser texts without any image in them: dashboards, rules, certificates, most scripts.
+// mentionsImage reports whether a text can name an image, without parsing it. Dashboards,
+// rules, certificates and most scripts cannot.
 func mentionsImage(v string) bool {
 	if strings.Contains(v, "mage") || strings.Contains(v, "MAGE") || strings.Contains(v, "containers") || strings.Contains(v, "@sha256:") {
 		return true
@@ -106,7 +107,7 @@ func judgeLine(line string) candidate {
 	return candidate{}
 }
 
-// skip gives the first index from i on at which s has a byte that is not in set.
+// skip returns the first index, from i on, of a byte of s that is not in set.
 func skip(s string, i int, set string) int {
 	for i < len(s) && strings.IndexByte(set, s[i]) >= 0 {
 		i++
@@ -114,7 +115,7 @@ func skip(s string, i int, set string) int {
 	return min(i, len(s))
 }
 
-// until gives the first index from i on at which s has a byte that is in set.
+// until returns the first index, from i on, of a byte of s that is in set.
 func until(s string, i int, set string) int {
 	for i < len(s) && strings.IndexByte(set, s[i]) < 0 {
 		i++
@@ -122,8 +123,8 @@ func until(s string, i int, set string) int {
 	return i
 }
 
-// templateValue is a value for the test whether it is a template: all of it, as templates have white space inside, but
-// without a comment behind it and without quotes around it.
+// templateValue returns the part of v that may be a template: all of it, because templates
+// have white space inside, but without a comment after it and quotes around it.
 func templateValue(v string) string {
 	if i := strings.Index(v, " #"); i >= 0 {
 		v = v[:i]

@@ -9,8 +9,8 @@ import (
 // envKeys are the keys of an environment variable.
 var envKeys = map[string]bool{"name": true, "value": true}
 
-// envVariable returns the name and the value of {name: FOO_IMAGE, value: REF}, wherever such
-// a pair stands. ok is false when the name promises no image.
+// envVariable returns the name and the value of {name: FOO_IMAGE, value: REF}, wherever
+// such a pair stands. ok is false when the name promises no image.
 func envVariable(f fields) (name string, value *yaml.Node, ok bool) {
 	name, value = f.text("name"), f.get("value")
 	return name, value, imageVariable(name) && !strings.ContainsAny(name, "/: ") && isText(value)

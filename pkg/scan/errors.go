@@ -12,8 +12,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// SyntaxError is a document, or a Secret in it, that could not be read. Nothing of that document is in the result; the
-// rest of the input is. Err never quotes the input, which may hold secrets.
+// SyntaxError reports a document, or a Secret in it, that could not be read. The result
+// holds nothing of that document, and everything of the rest of the input. Err never quotes
+// the input, which may hold secrets.
 type SyntaxError struct {
 	File   string // as given to Scan
 	Line   int    // counted from 1 in the whole input
@@ -21,15 +22,15 @@ type SyntaxError struct {
 	Err    error
 }
 
-// Error gives file:line:column: cause.
+// Error returns file:line:column: cause.
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %v", e.File, e.Line, e.Column, e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *SyntaxError) Unwrap() error { return e.Err }
 
-// Limit names what was exceeded in a [LimitError].
+// Limit names the limit that a [LimitError] reports.
 type Limit string
 
 // The limits, see [Options].
@@ -40,8 +41,8 @@ const (
 	LimitFindings Limit = "findings"      // images and warnings of one document
 )
 
-// LimitError is a document that was given up because it exceeds a limit of [Options]. What was found in it up to that
-// point is not in the result; the rest of the input is.
+// LimitError reports a document that exceeds a limit of [Options]. The result holds nothing
+// of that document, and everything of the rest of the input.
 type LimitError struct {
 	File  string
 	Line  int // where the document begins
@@ -49,18 +50,20 @@ type LimitError struct {
 	Max   int // the limit, in the unit of its kind
 }
 
-// Error gives file:line: document exceeds the limit.
+// Error returns file:line: document exceeds the limit.
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s:%d: document exceeds the limit of its %s, %d", e.File, e.Line, e.Limit, e.Max)
 }
 
-// maxSearch is the size in bytes up to which the line of a parser error is searched by parsing again.
+// maxSearch is the largest text, in bytes, that is parsed again to find the line of an
+// error.
 const maxSearch = 256 << 10
 
-// yamlError turns an error of the YAML parser into one with a place. The parser offers the line in its text only, and
-// often none, or that of the mapping in which the problem lies; where the text tells what to look for, the place is
-// searched. All texts of the parser are constants except one, which names an anchor: it may be the beginning of a
-// password and is not repeated.
+// yamlError returns an error of the YAML parser with a position. The parser states the line
+// in its text only, and often none, or that of the mapping around the problem; where the
+// text says what to look for, yamlError searches for it. All texts of the parser are
+// constants except one, which names an anchor: it may be the beginning of a password and is
+// not repeated.
 func yamlError(t *text, err error) *badText {
 	line, msg := errorLine(err)
 	anchor, isAnchor := strings.CutPrefix(msg, "unknown anchor '")
@@ -80,7 +83,7 @@ func yamlError(t *text, err error) *badText {
 	return &badText{offset: at, cause: fmt.Errorf("not valid YAML: %s", msg)}
 }
 
-// errorLine takes the line, 0 where there is none, and the problem out of an error of the parser.
+// errorLine splits an error of the parser into its line, or 0, and its text.
 func errorLine(err error) (line int, msg string) {
 	msg = strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, is := strings.CutPrefix(msg, "line "); is {
@@ -93,8 +96,9 @@ func errorLine(err error) (line int, msg string) {
 	return 0, msg
 }
 
-// parserProblem tells the problems of the grammar from those of the scanner below it. Their lines are one too low, and
-// those of the collection in which something is missing.
+// parserProblem reports whether an error comes from the grammar, not from the scanner below
+// it. The lines of these errors are one too low, and those of the collection that lacks
+// something.
 func parserProblem(msg string) bool {
 	what, is := strings.CutPrefix(msg, "did not find expected ")
 	if !is {
@@ -107,8 +111,9 @@ func parserProblem(msg string) bool {
 	return false
 }
 
-// problemLine gives the first line by which the text shows the problem: the fewest lines, from the given one on, that
-// fail alike. It only matters for people, so large texts keep the line they have.
+// problemLine returns the first line that shows the problem: the end of the shortest prefix
+// of the text, from the given line on, that fails with the same error. Only people read the
+// line, so large texts keep the one they have.
 func problemLine(t *text, from int, msg string) int {
 	if len(t.raw) > maxSearch {
 		return from
@@ -123,7 +128,7 @@ func problemLine(t *text, from int, msg string) int {
 	})
 }
 
-// problem parses a text and gives what the parser says about it.
+// problem parses a text and returns the error text of the parser, or "".
 func problem(src []byte) (msg string) {
 	defer func() {
 		if recover() != nil {
@@ -143,7 +148,8 @@ func problem(src []byte) (msg string) {
 	}
 }
 
-// badByte gives the offset of the first byte that YAML does not allow (YAML 1.2.2, 5.1), or -1.
+// badByte returns the offset of the first byte that YAML does not allow (YAML 1.2.2, 5.1),
+// or -1.
 func badByte(src []byte) int {
 	for i := 0; i < len(src); {
 		c, width := utf8.DecodeRune(src[i:])

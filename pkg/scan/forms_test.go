@@ -14,7 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the wanted parts of testdata")
 
-// render prints a result the way the fixtures want it: one line an image, a warning or an error.
+// render prints a result the way the fixtures want it: one line an image, a warning or an
+// error.
 func render(res *Result, err error) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d documents\n", res.Documents)

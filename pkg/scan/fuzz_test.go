@@ -35,7 +35,8 @@ func addSeeds(f *testing.F) {
 // fuzzLimits keep single inputs quick.
 var fuzzLimits = Options{MaxDocument: 1 << 16, MaxNodes: 1 << 16}
 
-// FuzzScan: any bytes in, never a panic; a name that comes out is its own normal form; a position is inside the input.
+// FuzzScan: any bytes in, never a panic; a name that comes out is its own normal form; a
+// position is inside the input.
 func FuzzScan(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, src []byte) {

@@ -8,19 +8,21 @@ import (
 
 // group is a reference that is written in several fields of a mapping.
 type group struct {
-	registry, repository, tag, digest pair
-	version                           pair
-	candidates                        [len(repositoryKeys)]pair
-	prefixed                          bool // the keys share a beginning: scanner.repository, scanner.tag
+	registry, repository, tag, digest, version pair
+
+	candidates [len(repositoryKeys)]pair // for the repository
+	prefixed   bool                      // the keys share a prefix, see prefixedGroup
 }
 
 // repositoryKeys are the keys that may hold the repository, in the order in which they are
 // tried, without separators.
-var repositoryKeys = [...]string{"repository", "imagerepository", "repo", "image", "imagename", "newname", "name"}
+var repositoryKeys = [...]string{
+	"repository", "imagerepository", "repo", "image", "imagename", "newname", "name",
+}
 
-// groups returns the references in several fields, {registry, repository, tag, digest} and
-// its relatives, that a mapping below the key above holds, and the keys they use. It
-// returns those only that can mean nothing else.
+// groups returns the references in several fields ({registry, repository, tag, digest} and
+// its relatives) of a mapping under the key above, and the keys they use. It returns only
+// groups that cannot mean anything else.
 func groups(f fields, above string) (found []group, used map[string]bool) {
 	if g, ok := plainGroup(f, above); ok {
 		found, used = append(found, g), g.use(used)
@@ -68,8 +70,9 @@ func (g *group) judge(f fields) candidate {
 	return c
 }
 
-// prefixedGroup finds a group whose keys share a beginning: scanner.repository and scanner.tag, fooImageRegistry,
-// fooImageRepository and fooImageTag. The beginning has to speak of an image, or the repository to have a host.
+// prefixedGroup returns the group that a repository key starts whose keys share a prefix:
+// scanner.repository and scanner.tag, or fooImageRegistry, fooImageRepository and
+// fooImageTag. The prefix must name an image, or the repository must have a host.
 func prefixedGroup(repository pair, f fields) (group, bool) {
 	g := group{repository: repository, prefixed: true}
 	squashed := squash(repository.key)
@@ -99,8 +102,9 @@ func prefixedGroup(repository pair, f fields) (group, bool) {
 	return g, ok && n.tag == "" && n.digest == ""
 }
 
-// plainGroup finds the fields of a group. Words like repository and tag also belong to git, so something has to say
-// that an image is meant: the key above, a registry, a pull policy, or a repository that begins with a host.
+// plainGroup returns the group that unprefixed keys make. Git uses words like repository
+// and tag too, so something must show that an image is meant: the key above, a registry, a
+// pull policy, or a repository that begins with a host.
 func plainGroup(f fields, above string) (group, bool) {
 	var g group
 	for _, e := range f {
@@ -108,7 +112,7 @@ func plainGroup(f fields, above string) (group, bool) {
 			g.assign(e)
 		}
 	}
-	imageAbove := strings.Contains(above, "mage") && (strings.HasSuffix(squash(above), "image") || strings.HasSuffix(squash(above), "images"))
+	imageAbove := strings.Contains(above, "mage") && strings.HasSuffix(strings.TrimSuffix(squash(above), "s"), "image")
 	if g.tag.value == nil && g.digest.value == nil && !imageAbove {
 		return group{}, false
 	}
@@ -142,7 +146,8 @@ func (g *group) assign(e pair) {
 	}
 }
 
-// means decides whether the repository found under a kind of key is that of an image in several fields.
+// means reports whether the repository, found under key k, is that of an image in several
+// fields.
 func (g *group) means(k string, f fields, imageAbove bool) bool {
 	repo := g.repository.value.Value
 	split := g.tag.value != nil || g.digest.value != nil
@@ -173,7 +178,8 @@ func written(e pair) bool {
 	return e.value != nil && e.value.Value != "" && e.value.Tag != "!!null"
 }
 
-// join puts the reference together. filled is false when neither tag nor digest has a value.
+// join returns the reference that the fields make. filled is false when neither tag nor
+// digest has a value.
 func (g *group) join(f fields) (ref string, filled bool) {
 	ref = g.repository.value.Value
 	if isText(g.registry.value) && g.registry.value.Value != "" && !hasHost(ref) {

@@ -8,7 +8,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// errJSON is why a text is no JSON, with the offset of the first byte that is wrong. It quotes nothing.
+// errJSON says why a text is not JSON, with the offset of the first wrong byte. It never
+// quotes the text.
 type errJSON struct {
 	offset int
 	text   string
@@ -19,9 +20,10 @@ func (e *errJSON) Error() string { return e.text }
 var errTooDeep = errors.New("too deep")
 var errTooMany = errors.New("too many nodes")
 
-// parseJSON reads the JSON value (RFC 8259) that begins at from into the node type of the YAML parser, so that the same rules walk over both.
-// Column is the offset of the value's first byte in src, Line is 0. YAML parsers read most of JSON too, but not pairs
-// of surrogates, and four times slower.
+// parseJSON parses the JSON value (RFC 8259) that begins at from into nodes of the YAML
+// parser, so that the same rules apply to both. Column is the offset of the value's first
+// byte in src, Line is 0. A YAML parser reads most of JSON too, but no surrogate pairs, and
+// takes four times as long.
 func parseJSON(src []byte, from, maxDepth, maxNodes int) (*yaml.Node, error) {
 	p := jsonParser{src: src, at: from, depth: maxDepth, nodes: maxNodes}
 	p.space()
@@ -76,7 +78,7 @@ func (p *jsonParser) value() (*yaml.Node, error) {
 	}
 }
 
-// collection reads an object or an array.
+// collection parses an object or an array.
 func (p *jsonParser) collection() (*yaml.Node, error) {
 	n := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Style: yaml.FlowStyle, Column: p.at}
 	end := byte(']')
@@ -124,7 +126,8 @@ func (p *jsonParser) key(n *yaml.Node) error {
 	return nil
 }
 
-// literal reads numbers, booleans and null. Their exact syntax does not matter here: none can be an image.
+// literal parses numbers, booleans and null. Their exact syntax does not matter here: none
+// can be an image.
 func (p *jsonParser) literal() (*yaml.Node, error) {
 	start := p.at
 	for p.at < len(p.src) {
@@ -184,8 +187,9 @@ func (p *jsonParser) text() (*yaml.Node, error) {
 	return nil, p.wrong("a string does not end")
 }
 
-// unescape reads the escape sequence at the start of s, which begins with a backslash: those of JSON and of YAML, which
-// has them all. width is 0 for what is neither. For a folded line break (backslash, newline) the rune is a newline.
+// unescape decodes the escape sequence at the start of s, which begins with a backslash. It
+// knows those of YAML, which include those of JSON. width is 0 for anything else. The rune
+// of an escaped line break is a newline.
 func unescape(s []byte) (r rune, width int) {
 	if len(s) < 2 {
 		return 0, 0
@@ -216,7 +220,7 @@ func unescape(s []byte) (r rune, width int) {
 	return 0, 0
 }
 
-// simpleEscapes are those of one letter (YAML 1.2.2, 5.7).
+// simpleEscapes are the escapes of one letter (YAML 1.2.2, 5.7).
 var simpleEscapes = map[byte]rune{
 	'0': 0, 'a': 7, 'b': 8, 't': 9, '\t': 9, 'n': 10, 'v': 11, 'f': 12, 'r': 13, 'e': 27, ' ': ' ', '"': '"', '\'': '\'',
 	'/': '/', '\\': '\\', 'N': 0x85, '_': 0xA0, 'L': 0x2028, 'P': 0x2029,

@@ -2,7 +2,7 @@ package scan
 
 import "strings"
 
-// verdict is what a rule makes of a text.
+// verdict is the judgement of a rule about a text.
 type verdict int
 
 const (
@@ -16,8 +16,9 @@ const (
 	alwaysPull                 // not an image but the plugin AlwaysPullImages: a warning
 )
 
-// judgeField judges the value of a key that promises an image, outside of pod specs. There, keys named image also hold
-// pictures, disks, machine images and halves of names, so a value needs a tag, a digest, a registry or one slash.
+// judgeField judges the value of a key that promises an image, outside of pod specs. There,
+// keys named image also hold pictures, disks, machine images and parts of names, so a value
+// needs a tag, a digest, a registry or exactly one slash.
 func judgeField(v string) verdict {
 	switch {
 	case v == "":
@@ -45,11 +46,12 @@ func judgeField(v string) verdict {
 	case 1:
 		return take
 	}
-	return unclear // projects/x/global/images/y is a machine image, a/b/c may be one of Docker Hub's mirrors
+	// projects/x/global/images/y is a machine image, a/b/c may be an image of a mirror.
+	return unclear
 }
 
-// judgeVariable judges a value that belongs to a variable or flag whose name contains "image". Such names are a weaker
-// promise than keys: without a tag or digest the name has to end in IMAGE.
+// judgeVariable judges the value of a variable or flag whose name contains "image". Such
+// names promise less than keys: without a tag or digest the name has to end in IMAGE.
 func judgeVariable(name, v string) verdict {
 	verdict := judgeField(v)
 	n, ok := parseName(v)
@@ -70,8 +72,8 @@ func judgeVariable(name, v string) verdict {
 	return ignore
 }
 
-// judgeURL judges a value with a scheme. docker://REF names an image for the tools that take it; what oci://REF names
-// (a chart, a bundle of manifests, a model) only its reader knows.
+// judgeURL judges a value with a scheme. docker://REF names an image. oci://REF may also
+// name a chart, manifests or a model; only its consumer knows.
 func judgeURL(v string) verdict {
 	if strings.HasPrefix(v, dockerScheme) && strong(v[len(dockerScheme):]) {
 		return take
@@ -88,12 +90,12 @@ const (
 	ociScheme    = "oci://"
 )
 
-// isChecksum knows bare digests, which parse as a name with a tag.
+// isChecksum reports whether a value is a bare digest, which parses as a name with a tag.
 func isChecksum(v string) bool {
 	return strings.HasPrefix(v, "sha256:") || strings.HasPrefix(v, "sha512:")
 }
 
-// isPlainWord reports whether a value without tag and slash could be the name of an image at all.
+// isPlainWord reports whether a value without tag and slash can be the name of an image.
 func isPlainWord(v string) bool {
 	switch strings.ToLower(v) {
 	case "true", "false", "yes", "no", "on", "off", "none", "null", "nil", "default", "always", "never", "ifnotpresent",
@@ -103,9 +105,8 @@ func isPlainWord(v string) bool {
 	return strings.ContainsAny(v, "abcdefghijklmnopqrstuvwxyz") && !strings.Contains(v, ".")
 }
 
-// judgeReference judges a value that is to be one reference: the value of a key that
-// promises an image. Forms of pod specs take every valid reference, the others what
-// [judgeField] takes.
+// judgeReference judges the value of a key that promises one reference. In pod specs every
+// valid reference is an image, elsewhere what [judgeField] accepts.
 func judgeReference(value string, form Form) candidate {
 	v := strings.TrimSpace(value)
 	off := strings.Index(value, v)
@@ -125,8 +126,7 @@ func judgeReference(value string, form Form) candidate {
 	return c
 }
 
-// judgeScalar judges a value under a key that promises nothing: only a complete reference is
-// an image.
+// judgeScalar judges a value under any other key: only a complete reference is an image.
 func judgeScalar(v string) candidate {
 	switch {
 	case strong(v):
@@ -140,8 +140,8 @@ func judgeScalar(v string) candidate {
 	return candidate{}
 }
 
-// isPlaceholder reports whether a value in the place of an image has to be filled in first: by a template, a shell, an
-// operator or a human.
+// isPlaceholder reports whether a template, a shell, an operator or a person has to fill in
+// a value that stands in the place of an image.
 func isPlaceholder(v string) bool {
 	v = strings.TrimSpace(v)
 	switch {
@@ -151,7 +151,9 @@ func isPlaceholder(v string) bool {
 		return true
 	case strings.IndexByte(v, '<') >= 0 && strings.IndexByte(v, '>') > 0:
 		return true
-	case strings.Contains(v, "@@"), strings.Contains(v, "%s"), strings.HasPrefix(v, "__"), strings.Contains(v, "/__"), strings.Contains(v, ":__"):
+	case strings.Contains(v, "@@"), strings.Contains(v, "%s"):
+		return true
+	case strings.HasPrefix(v, "__"), strings.Contains(v, "/__"), strings.Contains(v, ":__"):
 		return true
 	case hasVariable(v), isWords(v):
 		return true
@@ -160,7 +162,7 @@ func isPlaceholder(v string) bool {
 	return strings.Contains(v, ":") && isFillIn(tag) || isFillIn(v)
 }
 
-// hasVariable knows $X, ${X} and $(X).
+// hasVariable reports whether a value contains $X, ${X} or $(X).
 func hasVariable(v string) bool {
 	for i := 0; i+1 < len(v); i++ {
 		c := v[i+1]
@@ -171,7 +173,8 @@ func hasVariable(v string) bool {
 	return false
 }
 
-// isWords knows a sentence of capitals, the way people mark a gap: FILLED BY THE OPERATOR.
+// isWords reports whether a value is a sentence in capitals, as people mark a gap: FILLED
+// BY THE OPERATOR.
 func isWords(v string) bool {
 	if !strings.Contains(v, " ") {
 		return false
@@ -184,8 +187,9 @@ func isWords(v string) bool {
 	return true
 }
 
-// isFillIn knows one word of capitals that asks to be replaced: VERSION, IMAGE_TAG, REPLACE_ME. Such a word is a valid
-// tag; tags with digits (RELEASE.2022-02-01T18-00-14Z) are not meant.
+// isFillIn reports whether a word in capitals asks to be replaced: VERSION, IMAGE_TAG,
+// REPLACE_ME. Such a word is a valid tag. Tags with digits (RELEASE.2022-02-01T18-00-14Z)
+// do not count.
 func isFillIn(word string) bool {
 	for i := range len(word) {
 		if c := word[i]; c != '_' && c != '-' && (c < 'A' || c > 'Z') {

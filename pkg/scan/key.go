@@ -2,8 +2,8 @@ package scan
 
 import "strings"
 
-// imageKey reports whether a key promises an image reference: image, fooImage, foo_image, foo-image, imageName,
-// imageRef... A key in capitals is judged as a variable, see [imageVariable].
+// imageKey reports whether a key promises an image reference: image, fooImage, foo_image,
+// foo-image, imageName, imageRef. [imageVariable] judges keys in capitals.
 func imageKey(key string) bool {
 	if len(key) > 128 || !mentions(key) {
 		return false
@@ -23,7 +23,8 @@ func imageKey(key string) bool {
 	return false
 }
 
-// imagesKey is imageKey for lists of references: images, relatedImages, extra_images.
+// imagesKey reports whether a key promises a list of references: images, relatedImages,
+// extra_images.
 func imagesKey(key string) bool {
 	if !mentions(key) {
 		return false
@@ -35,7 +36,7 @@ func imagesKey(key string) bool {
 	return strings.HasSuffix(k, "images") && !targetKey(key)
 }
 
-// mentions reports whether a name has "image" in it, in any case.
+// mentions reports whether a name contains "image" in any case.
 func mentions(name string) bool {
 	for i := 0; i+5 <= len(name); i++ {
 		if name[i]|0x20 == 'i' && strings.EqualFold(name[i:i+5], "image") {
@@ -45,7 +46,8 @@ func mentions(name string) bool {
 	return false
 }
 
-// targetKey knows keys of what a build makes: that image does not exist yet.
+// targetKey reports whether a key names what a build produces: that image does not exist
+// yet.
 func targetKey(key string) bool {
 	if key == "" || strings.IndexByte("odpaODPA", key[0]) < 0 {
 		return false
@@ -63,12 +65,13 @@ func targetKey(key string) bool {
 	return false
 }
 
-// lastSegment cuts the prefix of keys like sidecar.istio.io/proxyImage, and the path of spec.image.
+// lastSegment removes the prefix of keys like sidecar.istio.io/proxyImage, and the path of
+// spec.image.
 func lastSegment(key string) string {
 	return key[strings.LastIndexAny(key, "/.")+1:]
 }
 
-// squash gives a key in lower case, without the separators people put between words.
+// squash returns a key in lower case and without the separators between its words.
 func squash(key string) string {
 	clean := true
 	for i := range len(key) {
@@ -93,7 +96,7 @@ func squash(key string) string {
 	return string(b)
 }
 
-// isUpperName knows the way environment variables are written.
+// isUpperName reports whether a name is written as environment variables are.
 func isUpperName(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c != '_' && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
@@ -103,7 +106,7 @@ func isUpperName(s string) bool {
 	return s != ""
 }
 
-// notImages are last words of names that contain "image" and hold something about it.
+// notImages are the last words of names that contain "image" and hold a property of one.
 var notImages = map[string]bool{
 	"VERSION": true, "VERSIONS": true, "TAG": true, "TAGS": true, "POLICY": true, "SIZE": true, "MB": true, "GB": true,
 	"SECRET": true, "SECRETS": true, "REGISTRY": true, "REGISTRIES": true, "REPOSITORY": true, "REPO": true,
@@ -114,7 +117,8 @@ var notImages = map[string]bool{
 	"KEY": true, "CERT": true, "FILE": true, "BUCKET": true, "PORT": true, "ADDRESS": true, "SOURCE": true,
 }
 
-// imageVariable reports whether an environment variable, whatever its case, promises image references.
+// imageVariable reports whether an environment variable promises image references. Case
+// does not matter.
 func imageVariable(key string) bool {
 	if !mentions(key) {
 		return false
@@ -124,13 +128,15 @@ func imageVariable(key string) bool {
 	return !notImages[last]
 }
 
-// endsInImage tells the names where a value with a slash alone is enough: FOO_IMAGE, --foo-images, configImage.
+// endsInImage reports whether a name promises enough for a value with only a slash:
+// FOO_IMAGE, --foo-images, configImage.
 func endsInImage(key string) bool {
 	k := strings.ToUpper(key)
 	return strings.HasSuffix(k, "IMAGE") || strings.HasSuffix(k, "IMAGES")
 }
 
-// imageFlag reports whether a command line flag (with its dashes) promises an image: --acme-image, -configmapServerImage.
+// imageFlag reports whether a command line flag (with its dashes) promises an image:
+// --acme-image, -configmapServerImage.
 func imageFlag(flag string) bool {
 	f := strings.TrimLeft(flag, "-")
 	if len(f) == len(flag) || !mentions(f) {
@@ -141,20 +147,22 @@ func imageFlag(flag string) bool {
 		return false
 	}
 	for w := range notImages { // camel case: -utilImageVersion
-		if len(w) > 2 && len(f) > len(w) && strings.EqualFold(f[len(f)-len(w):], w) && 'A' <= f[len(f)-len(w)] && f[len(f)-len(w)] <= 'Z' {
+		at := len(f) - len(w)
+		if len(w) > 2 && at > 0 && strings.EqualFold(f[at:], w) && 'A' <= f[at] && f[at] <= 'Z' {
 			return false
 		}
 	}
 	return true
 }
 
-// targetFlag knows flags that name what a build pushes.
+// targetFlag reports whether a flag names what a build pushes.
 func targetFlag(flag string) bool {
 	f := strings.TrimLeft(flag, "-")
 	return len(f) < len(flag) && (targetKey(f) || f == "cache-repo" || f == "cache-to")
 }
 
-// skippedKey knows keys whose values document or select something and are never images, wherever they stand.
+// skippedKey reports whether a key holds documentation or a selector, which never name
+// images.
 func skippedKey(key string) bool {
 	switch key {
 	case "managedFields", "openAPIV3Schema", "description", "example", "examples", "binaryData", "labels", "matchLabels":

@@ -9,15 +9,16 @@ import (
 var errNoReference = errors.New("not an image reference")
 var errNoManifest = errors.New("neither a manifest nor an image list")
 
-// listLine is a line of a document read as an image list.
+// listLine is a line of an image list.
 type listLine struct {
 	number int // from 0
 	off    int // of the reference in the document
 	text   string
 }
 
-// imageList reports whether a document is a plain image list, and gives its lines: each holds one word, apart from a
-// comment behind it, and at least half of these words are references. A list may begin with a marker line of YAML.
+// imageList reports whether a document is a plain image list, and returns its lines: each
+// holds one word, apart from a comment after it, and at least half of the words are
+// references. A list may begin with a YAML marker.
 func imageList(src []byte) (lines []listLine, ok bool) {
 	good := 0
 	number := -1
@@ -46,7 +47,8 @@ func imageList(src []byte) (lines []listLine, ok bool) {
 	return lines, len(lines) > 0 && good*2 >= len(lines)
 }
 
-// listWord gives the only word of a line, without the comment behind it, or single false when there are several.
+// listWord returns the only word of a line, without the comment after it. single is false
+// when the line has several words.
 func listWord(line string) (word string, off int, single bool) {
 	off = skip(line, 0, " \t\r")
 	end := until(line, off, " \t\r")
@@ -58,8 +60,8 @@ func listWord(line string) (word string, off int, single bool) {
 	return word, off, rest == len(line) || line[rest] == '#'
 }
 
-// judgeListLine judges a line of an image list. Anything else than a reference or a
-// placeholder is an error: a list has no other purpose than to be complete.
+// judgeListLine judges a line of an image list. Anything but a reference or a placeholder
+// is an error: a list exists to be complete.
 func judgeListLine(l listLine) (candidate, error) {
 	c := candidate{verdict: take, form: FormList, text: l.text, off: l.off, length: len(l.text)}
 	if _, ok := parseName(l.text); ok {

@@ -8,20 +8,21 @@ import (
 	"github.com/distribution/reference"
 )
 
-// maxText is the longest text that can be a reference: a name of 255 bytes, a tag of 128 and a sha512 digest.
+// maxText is the longest text that can be a reference: a name of 255 bytes, a tag of 128
+// and a sha512 digest.
 const maxText = 255 + 1 + 128 + 1 + 7 + 128
 
 // name is a parsed reference.
 type name struct {
-	full   string // normalised, with tag and digest as far as written, and :latest where neither is
-	domain string // registry, docker.io where none is written
+	full   string // normalised: with tag and digest as written, or :latest without both
+	domain string // registry, docker.io when none is written
 	path   string // repository without the registry
 	tag    string // as written
 	digest string // as written
 }
 
-// parseName normalises a reference as containerd's CRI plugin does (ParseDockerRef there, except that a tag beside a
-// digest is kept). ok is false for everything that is no reference.
+// parseName normalises a reference as containerd's CRI plugin does (ParseDockerRef there,
+// except that a tag beside a digest is kept). ok is false when text is not a reference.
 func parseName(text string) (n name, ok bool) {
 	if text == "" || len(text) > maxText || !isReferenceText(text) {
 		return name{}, false
@@ -32,7 +33,7 @@ func parseName(text string) (n name, ok bool) {
 	}
 	n.domain, n.path = reference.Domain(named), reference.Path(named)
 	if n.domain != strings.ToLower(n.domain) && !strings.ContainsAny(n.domain, ".:") {
-		return name{}, false // "Demo/app" parses with a registry named Demo, which is a slip of the pen
+		return name{}, false // "Demo/app" parses with a registry named Demo, but is a typing error
 	}
 	if t, is := named.(reference.Tagged); is {
 		n.tag = t.Tag()
@@ -41,12 +42,13 @@ func parseName(text string) (n name, ok bool) {
 		n.digest = d.Digest().String()
 	}
 	n.full = reference.TagNameOnly(named).String()
-	// What normalisation adds counts, too: a name that is too long only then could not be asked for.
+	// Normalisation adds to the length. No registry serves a name that is too long after
+	// it.
 	return n, len(named.Name()) <= reference.RepositoryNameTotalLengthMax
 }
 
-// isReferenceText is a cheap test that spares the regular expressions of the reference package: every byte may occur in
-// a reference.
+// isReferenceText reports whether every byte may occur in a reference: a cheap test that
+// avoids the regular expressions of the reference package.
 func isReferenceText(s string) bool {
 	for i := range len(s) {
 		if !referenceByte(s[i]) {
@@ -64,9 +66,9 @@ func referenceByte(c byte) bool {
 	return strings.IndexByte("./:@_-+[]", c) >= 0
 }
 
-// strong reports whether text is an image beyond doubt, wherever it stands: it has a registry with a dot, a port or the
-// name localhost, and a tag or a digest; or it has a sha256 digest. API groups, label keys, hosts with ports, paths and
-// times all lack one of these.
+// strong reports whether text is certainly an image, wherever it stands: it has a registry
+// with a dot, a port or the name localhost, and a tag or a digest; or it has a sha256
+// digest. API groups, label keys, hosts with ports, paths and times all lack one of these.
 func strong(text string) bool {
 	if len(text) < 5 || len(text) > maxText || !isReferenceText(text) {
 		return false
@@ -91,13 +93,15 @@ func strong(text string) bool {
 	return ok
 }
 
-// isTaintEffect knows the three words that make "node.example.com/role:NoSchedule" a taint, not an image.
+// isTaintEffect reports whether tag is one of the three words that make
+// "node.example.com/role:NoSchedule" a taint and not an image.
 func isTaintEffect(tag string) bool {
 	return tag == "NoSchedule" || tag == "PreferNoSchedule" || tag == "NoExecute"
 }
 
-// isHost reports whether the part before the first slash is a registry: the rule of the reference package, and beyond
-// it that the last label of a name with dots is no number unless all four are (v1.2/x is no host, 10.0.0.1/x is).
+// isHost reports whether the part before the first slash is a registry. Beyond the rule of
+// the reference package, the last label of a name with dots must not be a number unless all
+// four are: 10.0.0.1/x has a host, v1.2/x has none.
 func isHost(s string) bool {
 	host, port, hasPort := strings.Cut(s, ":")
 	if strings.HasPrefix(s, "[") { // an IPv6 address, checked by the reference package
@@ -138,19 +142,20 @@ func isDigits(s string) bool {
 	return s != ""
 }
 
-// hasHost reports whether a registry is written in text.
+// hasHost reports whether text names a registry.
 func hasHost(text string) bool {
 	i := strings.IndexByte(text, '/')
 	return i > 0 && isHost(text[:i])
 }
 
-// clusterInternal knows registries that are services of a cluster.
+// clusterInternal reports whether a registry is a service inside a cluster.
 func clusterInternal(domain string) bool {
 	host, _, _ := strings.Cut(domain, ":")
 	return strings.HasSuffix(host, ".svc") || strings.Contains(host, ".svc.") || strings.HasSuffix(host, ".cluster.local")
 }
 
-// localRegistry knows registries that mean something else on each machine: loopback addresses, and names without a dot.
+// localRegistry reports whether a registry means something else on each machine: a loopback
+// address, or a name without a dot.
 func localRegistry(domain string) bool {
 	if strings.HasPrefix(domain, "[") {
 		return strings.HasPrefix(domain, "[::1]")
@@ -159,7 +164,8 @@ func localRegistry(domain string) bool {
 	return host == "localhost" || strings.HasPrefix(host, "127.") && isIPv4(host) || !strings.Contains(host, ".")
 }
 
-// isFile knows names of files by their ending: pictures, disks and archives stand under keys named image, too.
+// isFile reports whether text ends like the name of a file: pictures, disks and archives
+// stand under keys named image too.
 func isFile(text string) bool {
 	dot := strings.LastIndexByte(text, '.')
 	if dot < 0 || strings.Contains(text, ":") {

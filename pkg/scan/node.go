@@ -2,8 +2,8 @@ package scan
 
 import "gopkg.in/yaml.v3"
 
-// budget is what a document may still use up of the limits. The first limit that is
-// exceeded ends the walk.
+// budget counts what a document uses of the limits. The first limit that is exceeded ends
+// the walk.
 type budget struct {
 	limits
 	visits   int   // nodes seen, aliases followed
@@ -58,9 +58,9 @@ func (f fields) text(key string) string {
 	return ""
 }
 
-// fields returns the entries of a mapping, those merged with "<<" last; a direct entry hides
-// a merged one. Of a key that is written twice the last entry counts, as it does for kubectl;
-// repeated is set for such a mapping. depth is that of the mapping.
+// fields returns the entries of a mapping, those merged with "<<" last; a direct entry
+// hides a merged one. Of a key that is written twice the last entry counts, as it does for
+// kubectl; repeated is set for such a mapping. depth is that of the mapping.
 func (b *budget) fields(n *yaml.Node, depth int) (out fields, repeated bool) {
 	out = make(fields, 0, len(n.Content)/2)
 	var merged []*yaml.Node
@@ -99,7 +99,8 @@ func (b *budget) fields(n *yaml.Node, depth int) (out fields, repeated bool) {
 	return out, repeated
 }
 
-// mergeSources returns the nodes that values of "<<" name: a mapping, or a sequence of them.
+// mergeSources returns the nodes that values of "<<" name: a mapping, or a sequence of
+// them.
 func mergeSources(values []*yaml.Node) []*yaml.Node {
 	var out []*yaml.Node
 	for _, v := range values {
@@ -116,8 +117,8 @@ func mergeSources(values []*yaml.Node) []*yaml.Node {
 	return out
 }
 
-// keyIndex finds keys in a growing list of fields: it compares each while there are few, and
-// uses a table when there are many.
+// keyIndex finds keys in a growing list of fields: it compares each while there are few,
+// and uses a table when there are many.
 type keyIndex struct {
 	table map[string]int
 	known int // fields in the table

@@ -33,8 +33,8 @@ func objectOf(f fields, b *budget) object {
 	return o
 }
 
-// ignoredKind knows objects that name images without anything being pulled, also inside of other objects. The values of
-// Secrets are never looked at for images.
+// ignoredKind reports whether an object, which may stand inside another one, names images
+// that are never pulled. The values of Secrets are never searched for images.
 func ignoredKind(f fields) bool {
 	kind := f.text("kind")
 	if kind == "" || f.get("apiVersion") == nil {
@@ -90,8 +90,8 @@ var kinds = sync.OnceValue(func() kindTable {
 	return t
 })
 
-// builtin reports whether a kind of Kubernetes itself holds a pod spec. A document that names no version is taken at
-// the word of its kind.
+// builtin reports whether a kind of Kubernetes itself holds a pod spec. A document without
+// apiVersion is judged by its kind alone.
 func builtin(apiVersion, kind string) bool {
 	switch apiGroup(apiVersion) {
 	case "", "apps", "batch", "extensions":
@@ -105,7 +105,7 @@ func builtin(apiVersion, kind string) bool {
 	return false
 }
 
-// apiGroup cuts the version off: "apps" of apps/v1, "" of v1.
+// apiGroup returns the group of an apiVersion: "apps" of apps/v1, "" of v1.
 func apiGroup(apiVersion string) string {
 	group, _, is := strings.Cut(apiVersion, "/")
 	if !is {
@@ -114,7 +114,7 @@ func apiGroup(apiVersion string) string {
 	return group
 }
 
-// below reports whether a path is at or below a pattern: segments are compared, indexes left out.
+// below reports whether a path is at or below a pattern, a path without indexes.
 func below(p *path, pattern string) bool {
 	var segments []string
 	for ; p != nil; p = p.up {

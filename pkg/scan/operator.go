@@ -19,7 +19,7 @@ type operatorRow struct {
 	Kinds        []string // only these kinds of the groups
 	Operands     string
 	Advice       string
-	UnlessNamed  bool `yaml:"unlessNamed"` // spared when images are named beside the operator, or in the resource
+	UnlessNamed  bool `yaml:"unlessNamed"` // no warning when the container or the resource names images
 	Complete     bool
 }
 
@@ -31,10 +31,10 @@ var operators = sync.OnceValue(func() []operatorRow {
 	return file.Operators
 })
 
-// operandsOf returns the warning about a container with the given image when it runs an
-// operator whose images are not written. For operators that the table does not know, the
-// form decides: the repository is called an operator, and neither environment nor arguments
-// of the container name an image. named is set when they name one.
+// operandsOf returns the warning about a container whose image is an operator that starts
+// images the manifest does not name. For operators missing in the table the form decides:
+// the repository is called an operator, and neither environment nor arguments of the
+// container name an image. named is set when they name one.
 func operandsOf(image string, named bool) (Warning, bool) {
 	n, ok := parseName(image)
 	if !ok {
@@ -55,15 +55,16 @@ func operandsOf(image string, named bool) (Warning, bool) {
 	return operandsWarning("the operator "+image, row, n.full), true
 }
 
-// operandsOfResource returns the warning about a custom resource that makes an operator start
-// images the resource does not name. named is set when it names some.
+// operandsOfResource returns the warning about a custom resource that makes an operator
+// start images the resource does not name. named is set when it names some.
 func operandsOfResource(o Object, named bool) (Warning, bool) {
 	group := apiGroup(o.APIVersion)
 	if !strings.Contains(group, ".") {
 		return Warning{}, false
 	}
 	for _, row := range operators() {
-		if slices.Contains(row.Groups, group) && (len(row.Kinds) == 0 || slices.Contains(row.Kinds, o.Kind)) && !(named && row.UnlessNamed) {
+		meant := slices.Contains(row.Groups, group) && (len(row.Kinds) == 0 || slices.Contains(row.Kinds, o.Kind))
+		if meant && !(named && row.UnlessNamed) {
 			return operandsWarning(o.String()+" ("+group+")", row, ""), true
 		}
 	}
@@ -75,7 +76,7 @@ func operandsWarning(who string, row operatorRow, image string) Warning {
 		Advice: row.Advice}
 }
 
-// operatorByRepository finds the row whose repository is the given path, or the last components of it.
+// operatorByRepository returns the row for a repository, or for the last components of it.
 func operatorByRepository(repository string) (operatorRow, bool) {
 	for _, row := range operators() {
 		for _, r := range row.Repositories {

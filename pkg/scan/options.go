@@ -8,16 +8,19 @@ const (
 	DefaultMaxFindings = 256 << 10
 )
 
-// Options change what a [Scanner] takes. The zero value takes everything, with the default limits.
+// Options change what a [Scanner] returns. The zero value returns everything, with the
+// default limits.
 type Options struct {
-	// Only leaves out images of the other class.
+	// Only drops images of the other class.
 	Only Class
-	// Include takes doubtful values ([CodeUnclear]) as images, Exclude leaves out images. Both are patterns of
-	// names, normalised or as written; "*" stands for any characters, "/" included, and "?" for one. Exclude wins.
+	// Include turns unclear values ([CodeUnclear]) into images, Exclude drops images. Both
+	// are patterns of names, normalised or as written; "*" matches any characters, "/"
+	// included, and "?" one. Exclude wins.
 	Include, Exclude []string
-	// MaxDocument is the size in bytes of the largest document, MaxDepth the number of mappings and sequences
-	// inside of one another, MaxNodes the number of values in a document, aliases followed, and MaxFindings that of
-	// its images and warnings. Zero stands for the defaults.
+	// MaxDocument is the largest size of a document in bytes, MaxDepth how deep mappings
+	// and sequences may nest, MaxNodes the number of values in a document, aliases
+	// followed, and MaxFindings the number of its images and warnings. Zero means the
+	// default.
 	MaxDocument, MaxDepth, MaxNodes, MaxFindings int
 }
 
@@ -48,7 +51,7 @@ func (o *Options) limits() limits {
 	}
 }
 
-// matchAny reports whether one of the patterns matches the whole of s.
+// matchAny reports whether one of the patterns matches all of s.
 func matchAny(patterns []string, s string) bool {
 	for _, p := range patterns {
 		if match(p, s) {
@@ -58,8 +61,8 @@ func matchAny(patterns []string, s string) bool {
 	return false
 }
 
-// match reports whether a pattern matches the whole of s. "*" stands for any bytes, "?" for one. The time is at most
-// the product of both lengths.
+// match reports whether a pattern matches all of s. "*" matches any bytes, "?" one. The
+// time is at most the product of both lengths.
 func match(pattern, s string) bool {
 	p, i := 0, 0
 	star, from := -1, 0

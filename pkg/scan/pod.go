@@ -6,7 +6,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// pod is what the images of a pod spec share.
+// pod holds what the images of a pod spec share.
 type pod struct {
 	namespace string
 	secrets   []string // names, its own
@@ -14,8 +14,9 @@ type pod struct {
 	windows   bool
 }
 
-// podOf tells a pod spec by its containers and gives what its images share, or nil. The spec of another resource that
-// names image pull secrets counts as well.
+// podOf returns what the images of a pod spec share, or nil when f are not the fields of
+// one. A pod spec has containers; the spec of another resource that names image pull
+// secrets counts as well.
 func podOf(f fields, namespace string, b *budget) *pod {
 	secrets := f.get("imagePullSecrets")
 	isPod := false
@@ -39,7 +40,7 @@ func podOf(f fields, namespace string, b *budget) *pod {
 	return p
 }
 
-// namespaceOf gives the namespace an object without one goes to.
+// namespaceOf returns the namespace of an object, "default" when it names none.
 func namespaceOf(written string) string {
 	if written == "" {
 		return "default"
@@ -49,8 +50,8 @@ func namespaceOf(written string) string {
 
 func isOSLabel(key string) bool { return key == "kubernetes.io/os" || key == "beta.kubernetes.io/os" }
 
-// windows reports whether a pod spec only runs on Windows nodes: by spec.os, its node selector, or every term of its
-// required node affinity.
+// windows reports whether a pod spec only runs on Windows nodes: by spec.os, its node
+// selector, or every term of its required node affinity.
 func windows(f fields, b *budget) bool {
 	if n := b.dig(f.get("os"), "name"); isText(n) && n.Value == "windows" {
 		return true
@@ -75,7 +76,8 @@ func windows(f fields, b *budget) bool {
 	return true
 }
 
-// windowsTerm reports whether one of the expressions, which all have to hold, is "os In [windows]".
+// windowsTerm reports whether one of the expressions of a term is "os In [windows]". A node
+// must match all of them.
 func windowsTerm(expressions *yaml.Node, b *budget) bool {
 	if expressions == nil || expressions.Kind != yaml.SequenceNode {
 		return false
@@ -109,8 +111,9 @@ func pullPolicy(f fields) string {
 	return f.text("pullPolicy")
 }
 
-// pullSecrets returns the pull secrets of a pod as namespace/name. The API server gives a pod those of its service account
-// only when it has none itself (admission plugin ServiceAccount).
+// pullSecrets returns the pull secrets of a pod as namespace/name. The API server adds
+// those of the service account only to a pod that names none (admission plugin
+// ServiceAccount).
 func (p *pod) pullSecrets(accounts map[string][]string) []string {
 	switch {
 	case p == nil:

@@ -75,7 +75,10 @@ func (r *recorder) reference(c candidate, t *text, s scope) {
 		return
 	}
 	at, exact := t.place(c.off, c.length)
-	f := found{pod: s.pod, offset: at, base: t.top().offset, exact: exact && c.form != FormGroup, tag: n.tag, digest: n.digest}
+	f := found{
+		pod: s.pod, tag: n.tag, digest: n.digest,
+		offset: at, base: t.top().offset, exact: exact && c.form != FormGroup,
+	}
 	f.Reference = Reference{
 		Name: strings.Clone(n.full), Text: strings.Clone(c.text), Form: c.form, Class: class,
 		Position: r.position(t, at), Object: r.object.Object, Field: s.path.String(), Container: s.container,
@@ -86,7 +89,8 @@ func (r *recorder) reference(c candidate, t *text, s scope) {
 	}
 	r.out.images = append(r.out.images, f)
 	for _, w := range f.warnings(n) {
-		w.Position, w.Object, w.Field, w.Container, w.Name = f.Position, f.Object, f.Field, f.Container, f.Name
+		w.Name, w.Position = f.Name, f.Position
+		w.Object, w.Field, w.Container = f.Object, f.Field, f.Container
 		r.out.warnings = append(r.out.warnings, w)
 		r.budget.finding()
 	}

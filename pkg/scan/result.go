@@ -5,16 +5,17 @@ import (
 	"sort"
 )
 
-// Result is what a [Scanner] has found so far.
+// Result holds what a [Scanner] has found so far.
 type Result struct {
 	// References holds every occurrence of an image, in the order of the inputs and of the
 	// places in them.
 	References []Reference `json:"images"`
-	// Warnings are in the same order. Two of an operator about the same images in one file are one.
+	// Warnings are in the same order. An operator named several times in one file has one
+	// warning.
 	Warnings []Warning `json:"warnings,omitempty"`
 	// Secrets with registry accounts, in the same order.
 	Secrets []Secret `json:"secrets,omitempty"`
-	// Documents is the number of objects read, the items of lists counted one by one.
+	// Documents is the number of objects read; the items of a List count one by one.
 	Documents int `json:"documents"`
 }
 
@@ -36,10 +37,11 @@ const (
 	Indirect Class = "indirect"
 )
 
-// Form says how a reference was written. The values are stable: they are part of the JSON output.
+// Form says how a reference is written. The values are stable: they are part of the JSON
+// output.
 type Form string
 
-// The forms, each with what it stands for.
+// The forms and what they stand for.
 const (
 	FormContainer  Form = "container"           // containers[].image
 	FormInit       Form = "init-container"      // initContainers[].image
@@ -47,7 +49,7 @@ const (
 	FormVolume     Form = "image-volume"        // volumes[].image.reference
 	FormField      Form = "field"               // image, fooImage, imageName... of any other mapping
 	FormRelated    Form = "related-images"      // relatedImages[].image
-	FormGroup      Form = "group"               // registry, repository, tag and digest in fields of their own
+	FormGroup      Form = "group"               // registry, repository, tag and digest in separate fields
 	FormEnv        Form = "env"                 // {name: *IMAGE*, value: REF}
 	FormArg        Form = "arg"                 // a word of args or command
 	FormScalar     Form = "scalar"              // a whole value with registry and tag, or with a digest
@@ -56,8 +58,9 @@ const (
 	FormList       Form = "list"                // a line of an image list
 )
 
-// Object tells which object of the input something belongs to. The fields are as written; for a reference inside a
-// ConfigMap it is the ConfigMap. Everything is empty for image lists and documents without a kind.
+// Object identifies an object of the input. The fields are as written. A reference in the
+// text of a ConfigMap belongs to the ConfigMap. All fields are empty for image lists and
+// documents without a kind.
 type Object struct {
 	APIVersion string `json:"apiVersion,omitempty"`
 	Kind       string `json:"kind,omitempty"`
@@ -65,7 +68,7 @@ type Object struct {
 	Name       string `json:"name,omitempty"`
 }
 
-// String gives kind/name, with the namespace where there is one: "DaemonSet/kube-system/calico-node".
+// String returns kind/name, or kind/namespace/name: "DaemonSet/kube-system/calico-node".
 func (o Object) String() string {
 	switch {
 	case o.Kind == "":
@@ -77,8 +80,8 @@ func (o Object) String() string {
 	}
 }
 
-// Position is a place in an input. Line and Column count from 1, Column in bytes. In an UTF-16 input the column is that
-// of the text as UTF-8.
+// Position is a place in an input. Line and Column count from 1, Column in bytes. In a
+// UTF-16 input the column is that of the text as UTF-8.
 type Position struct {
 	File   string `json:"file"`
 	Line   int    `json:"line"`
@@ -87,35 +90,39 @@ type Position struct {
 
 // Reference is one image reference at one place.
 type Reference struct {
-	// Name is the normalised reference: "docker.io/library/busybox:latest" for "busybox". Tag and digest are both
-	// kept when both are written.
+	// Name is the normalised reference: "docker.io/library/busybox:latest" for "busybox".
+	// It keeps both tag and digest when both are written.
 	Name string `json:"name"`
-	// Text is the reference as written. For FormGroup it is put together from the fields.
+	// Text is the reference as written. For FormGroup it is joined from the fields.
 	Text  string `json:"text"`
 	Class Class  `json:"class"`
 	Form  Form   `json:"form"`
-	// Position is that of the reference's first byte, also inside embedded text. Where the text is written with
-	// escapes or folded in a way that leaves no such byte, it is the position of the value that holds it.
+	// Position is that of the reference's first byte, also inside embedded text. When
+	// escapes or folding leave no such byte, it is the position of the value that holds the
+	// reference.
 	Position
 	Object Object `json:"object"`
-	// Field is the path from the object's root: spec.template.spec.containers[0].image. A path that goes on inside
-	// of a text value is joined by " > ".
+	// Field is the path from the root of the object:
+	// spec.template.spec.containers[0].image. " > " separates it from a path inside a text
+	// value.
 	Field string `json:"field,omitempty"`
 	// Container is the name of the container that holds the reference, if any.
 	Container string `json:"container,omitempty"`
-	// PullPolicy is the imagePullPolicy beside the reference, as written; empty when there is none.
+	// PullPolicy is the imagePullPolicy written beside the reference, or "".
 	PullPolicy string `json:"pullPolicy,omitempty"`
-	// PullSecrets are the image pull secrets of the pod as namespace/name: its own, or, as the API server does it
-	// for a pod without, those of its service account. The namespace is "default" where none is written.
+	// PullSecrets are the image pull secrets of the pod as namespace/name: its own, or
+	// those of its service account, which the API server adds to a pod without any. The
+	// namespace is "default" when none is written.
 	PullSecrets []string `json:"pullSecrets,omitempty"`
-	// OS is "windows" for the images of pods that only run on Windows nodes, else empty.
+	// OS is "windows" for the images of pods that only run on Windows nodes, else "".
 	OS string `json:"os,omitempty"`
-	// ClusterInternal is set for registries that only exist inside of a cluster (*.svc and *.svc.*).
+	// ClusterInternal is set for registries that only exist inside a cluster (*.svc and
+	// *.svc.*).
 	ClusterInternal bool `json:"clusterInternal,omitempty"`
 }
 
-// Result gives what was found so far. The pull secrets of service accounts are resolved over all inputs: an account may
-// be defined after the pod, or in another file.
+// Result returns what was found so far. It resolves the pull secrets of service accounts
+// over all inputs: an account may be defined after the pod, or in another file.
 func (s *Scanner) Result() *Result {
 	accounts := map[string][]string{}
 	for _, d := range s.docs {
@@ -147,7 +154,8 @@ func (s *Scanner) Result() *Result {
 	return r
 }
 
-// byPlace gives the images of a document in the order of their places: rules that need a whole mapping find theirs first.
+// byPlace returns the references of a document in the order of their positions, and sorts
+// its warnings too. Rules for several fields find theirs first.
 func (d *docResult) byPlace() []found {
 	sort.SliceStable(d.images, func(i, j int) bool { return d.images[i].offset < d.images[j].offset })
 	sort.SliceStable(d.warnings, func(i, j int) bool {
@@ -157,7 +165,7 @@ func (d *docResult) byPlace() []found {
 	return d.images
 }
 
-// Names gives every image once, normalised, in the order of first appearance.
+// Names returns the normalised name of every image once, in the order of first appearance.
 func (r *Result) Names() []string {
 	names := make([]string, 0, len(r.References))
 	seen := make(map[string]bool, len(r.References))

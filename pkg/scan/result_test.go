@@ -10,7 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestJSON holds the output that scripts read: names of fields never change, new ones may come.
+// TestJSON holds the output that scripts read: names of fields never change, new ones may
+// come.
 func TestJSON(t *testing.T) {
 	res, err := scanString(t, Options{}, `apiVersion: v1
 kind: Pod
@@ -183,7 +184,8 @@ func TestWarningClass(t *testing.T) {
 	}
 }
 
-// TestOperandsOnce: many objects of the same operator in a file give one warning, another file gives its own.
+// TestOperandsOnce: many objects of the same operator in a file give one warning, another
+// file gives its own.
 func TestOperandsOnce(t *testing.T) {
 	doc := "apiVersion: operator.tigera.io/v1\nkind: Installation\nmetadata: {name: default}\n"
 	s := New(Options{})

@@ -7,26 +7,27 @@ import (
 	"strings"
 )
 
-// RewriteOptions say what [Rewrite] changes. The zero value changes nothing.
+// RewriteOptions control what [Rewrite] changes. The zero value changes nothing.
 type RewriteOptions struct {
-	// Pin maps normalised names, as [Reference.Name] has them, to the digests to pin them to. A reference that has a
-	// digest is left alone.
+	// Pin maps normalised names, as [Reference.Name] has them, to digests. A reference that
+	// has a digest is left alone.
 	Pin map[string]string
 	// PullPolicy changes imagePullPolicy: Always to IfNotPresent.
 	PullPolicy bool
-	// File names the input in edits and errors.
+	// File is the name of the input in edits and errors.
 	File string
-	// Scan are the options of the scan that finds the references. Only and Exclude also keep references as they are.
+	// Scan are the options of the scan that finds the references. Rewrite leaves references
+	// alone that Only or Exclude drop.
 	Scan Options
 }
 
-// Edit is a change, or one that was not made.
+// Edit is a change that a rewrite made or skipped.
 type Edit struct {
 	Position
 	Field string `json:"field,omitempty"`
 	Old   string `json:"old"`
 	New   string `json:"new"`
-	// Skipped says why the change was not made; empty when it was.
+	// Skipped is the reason why the change was not made, or "".
 	Skipped string `json:"skipped,omitempty"`
 }
 
@@ -38,7 +39,7 @@ type edit struct {
 	exact  bool
 }
 
-// Why an edit is not made.
+// The reasons to skip an edit.
 const (
 	skipInexact = "the text is not written in one piece here"
 	skipGroup   = "the reference is written in several fields"
@@ -49,14 +50,15 @@ const (
 // ErrBadDigest is for a digest to pin to that is none.
 var ErrBadDigest = errors.New("not a digest")
 
-// Rewrite gives src with the changes that opts ask for, and byte for byte the same everywhere else: quotes, comments,
-// flow style, JSON, line ends and anchors stay. References in every form that the scanner finds are pinned where their
-// text stands in one piece, also inside of block scalars; a reference without a tag gets ":latest" before its digest. A
-// value that is used through an alias is changed once, at its anchor. What cannot be changed safely is in edits too,
-// with the reason, and so is an implied policy of Always that pinning does not end.
+// Rewrite returns src with the changes that opts ask for. Every other byte stays: quotes,
+// comments, flow style, JSON, line ends and anchors. It adds digests to references in every
+// form that the scanner finds and whose text stands in one piece, also inside block
+// scalars; a reference without a tag gets ":latest" before its digest. A value that is used
+// through an alias is changed once, at its anchor. edits also lists what cannot be changed
+// safely, with the reason, and an implied policy of Always that a digest does not change.
 //
-// Documents that cannot be read are left as they are; the error joins theirs, as in [Scanner.Scan], and out holds the
-// changes of the others.
+// Documents that cannot be read stay as they are. The error joins theirs, as in
+// [Scanner.Scan], and out holds the changes of the others.
 func Rewrite(src []byte, opts RewriteOptions) (out []byte, edits []Edit, err error) {
 	for name, d := range opts.Pin {
 		if n, ok := parseName("x@" + d); !ok || n.digest != d {
@@ -93,7 +95,7 @@ type pinError struct{ name string }
 func (e *pinError) Error() string { return "pin " + e.name + ": " + ErrBadDigest.Error() }
 func (e *pinError) Unwrap() error { return ErrBadDigest }
 
-// plannedEdits lists the edits in the order of their places, each place once.
+// plannedEdits returns the edits in the order of their positions, each place once.
 func plannedEdits(docs []*docResult, opts RewriteOptions) []edit {
 	var plan []edit
 	for _, d := range docs {
@@ -122,7 +124,7 @@ func plannedEdits(docs []*docResult, opts RewriteOptions) []edit {
 	return once
 }
 
-// pinEdit gives the edit that an image needs, if any.
+// pinEdit returns the edit that a reference needs, if any.
 func pinEdit(img found, opts RewriteOptions) (edit, bool) {
 	e := edit{offset: img.offset, base: img.base, exact: img.exact,
 		Edit: Edit{Position: img.Position, Field: img.Field, Old: img.Text, New: img.Text}}

@@ -26,7 +26,8 @@ func pinAll(res *Result) map[string]string {
 	return pins
 }
 
-// TestRewrite shows the edits in each way to write a reference, and that nothing else changes.
+// TestRewrite shows the edits in each way to write a reference, and that nothing else
+// changes.
 func TestRewrite(t *testing.T) {
 	const at = "@" + pinned
 	for _, tc := range []struct{ name, src, want string }{
@@ -118,8 +119,8 @@ func TestRewriteNothing(t *testing.T) {
 	}
 }
 
-// rewriteKeeps checks what a rewrite promises: the same references as before, some of them pinned, and nothing changed
-// but what the edits say.
+// rewriteKeeps checks what a rewrite promises: the same references as before, some of them
+// pinned, and nothing changed but what the edits say.
 func rewriteKeeps(t *testing.T, src []byte) {
 	t.Helper()
 	before := New(Options{})
@@ -131,8 +132,8 @@ func rewriteKeeps(t *testing.T, src []byte) {
 	if (errBefore == nil) != (errAfter == nil) {
 		t.Fatalf("errors: before %v, after %v\n%s", errBefore, errAfter, short(out))
 	}
-	// A pin makes a reference unmistakable, so an alias of it may now count where it did not before: names are
-	// compared, not their number.
+	// A pin makes a reference unmistakable, so an alias of it may now count where it did
+	// not before: names are compared, not their number.
 	want, got := map[string]bool{}, map[string]bool{}
 	for _, ref := range before.Result().References {
 		want[ref.Name] = true

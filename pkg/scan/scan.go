@@ -10,8 +10,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Scanner collects the images of any number of inputs. It is not safe for concurrent use; it parses the documents of an
-// input on all processors by itself.
+// Scanner collects the images of any number of inputs. It is not safe for concurrent use;
+// it parses the documents of an input in parallel itself.
 type Scanner struct {
 	opts   Options
 	limits limits
@@ -19,7 +19,7 @@ type Scanner struct {
 	count  int
 }
 
-// docResult is what one document gave.
+// docResult holds what was found in one document.
 type docResult struct {
 	images    []found
 	warnings  []Warning
@@ -39,11 +39,13 @@ func New(opts Options) *Scanner {
 	return &Scanner{opts: opts, limits: opts.limits()}
 }
 
-// Scan reads an input to its end: a stream of YAML documents or JSON values, or an image list. file names it in
-// positions and errors. Memory grows with the largest document, not with the stream.
+// Scan reads an input to its end: a stream of YAML documents or JSON values, or an image
+// list. file is its name in positions and errors. Memory grows with the largest document,
+// not with the stream.
 //
-// The error joins one [*SyntaxError] or [*LimitError] for each document that could not be read, in their order, and the
-// error of r if there was one. What the other documents hold is in the result all the same.
+// The error joins one [*SyntaxError] or [*LimitError] for each document that could not be
+// read, in their order, and the error of r. The result holds what the other documents
+// contain.
 func (s *Scanner) Scan(file string, r io.Reader) error {
 	in, skipped, _ := utf8Reader(r)
 	split := newSplitter(in, int64(skipped), s.limits.document)
@@ -63,7 +65,7 @@ func (s *Scanner) Scan(file string, r io.Reader) error {
 	return errors.Join(errs...)
 }
 
-// document reads one chunk. It may run on several goroutines at once.
+// document scans one chunk. It may run on several goroutines at once.
 func (s *Scanner) document(file string, c chunk) *docResult {
 	out := &docResult{}
 	if c.tooBig {
@@ -118,11 +120,13 @@ func (w *walker) manifest(t *text) *badText {
 	return bad
 }
 
-// failed is the result of a document that could not be read: the error alone, so that nothing half read passes for
-// the whole.
+// failed returns the result of a document that could not be read: only the error, because
+// half of a document would pass for all of it.
 func (r *recorder) failed(t *text, c chunk, bad *badText) *docResult {
 	if bad.limit != "" {
-		limit := map[Limit]int{LimitDepth: r.budget.depth, LimitNodes: r.budget.nodes, LimitFindings: r.budget.findings}[bad.limit]
+		limit := map[Limit]int{
+			LimitDepth: r.budget.depth, LimitNodes: r.budget.nodes, LimitFindings: r.budget.findings,
+		}[bad.limit]
 		return &docResult{errs: []error{&LimitError{File: r.file, Line: c.line, Limit: bad.limit, Max: limit}}}
 	}
 	at := bad.offset
@@ -133,13 +137,13 @@ func (r *recorder) failed(t *text, c chunk, bad *badText) *docResult {
 	return &docResult{errs: []error{&SyntaxError{File: r.file, Line: pos.Line, Column: pos.Column, Err: bad.cause}}}
 }
 
-// maxWaiting is how many bytes of documents may be read ahead of the one whose result is due. A larger document is
-// worked on alone.
+// maxWaiting is how many bytes of documents may be read ahead of the next result. A larger
+// document is scanned alone.
 const maxWaiting = 4 << 20
 
-// inOrder reads chunks with next until io.EOF, works on up to workers of them at once, and hands the results to add in
-// the order of the chunks, all from the calling goroutine. It returns the error of next, when it is not io.EOF, after the
-// results of all chunks before.
+// inOrder reads chunks with next until io.EOF, calls work on up to workers of them at once,
+// and passes the results to add in the order of the chunks, from the calling goroutine. It
+// returns an error of next other than io.EOF after the results of all chunks before it.
 func inOrder(workers int, next func() (chunk, error), work func(chunk) *docResult, add func(*docResult)) error {
 	type job struct {
 		chunk chunk

@@ -23,7 +23,8 @@ func scanString(t testing.TB, opts Options, src string) (*Result, error) {
 	return s.Result(), err
 }
 
-// TestScanErrors shows what a document that cannot be read leaves: an error with its place, and the other documents.
+// TestScanErrors shows what a document that cannot be read leaves: an error with its place,
+// and the other documents.
 func TestScanErrors(t *testing.T) {
 	for _, tc := range []struct{ name, src, want string }{
 		{"tab", "a:\n\tb: 1\n", "in.yaml:2:2: not valid YAML: found character that cannot start any token"},
@@ -118,7 +119,8 @@ func TestScanLimits(t *testing.T) {
 	}
 }
 
-// TestEncodings shows that byte order marks and UTF-16 change nothing but columns of wide lines.
+// TestEncodings shows that byte order marks and UTF-16 change nothing but columns of wide
+// lines.
 func TestEncodings(t *testing.T) {
 	src := "# é 😀\n" + podDoc
 	want, err := scanString(t, Options{}, src)
@@ -166,7 +168,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestResult shows that files are kept apart, names are not, and accounts of one file serve another.
+// TestResult shows that files are kept apart, names are not, and accounts of one file serve
+// another.
 func TestResult(t *testing.T) {
 	s := New(Options{})
 	for _, in := range []struct{ file, src string }{

@@ -12,13 +12,14 @@ import (
 	"stowage/internal/redact"
 )
 
-// Secret is a Secret with registry accounts, of type kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg.
+// Secret is a Secret with registry accounts, of type kubernetes.io/dockerconfigjson or
+// kubernetes.io/dockercfg.
 type Secret struct {
 	Namespace string `json:"namespace"` // "default" where none is written
 	Name      string `json:"name"`
 	Type      string `json:"type"`
 	Position         // of the value
-	// Payload is the JSON of the account file. It does not print.
+	// Payload is the JSON of the account file. It prints as a placeholder.
 	Payload redact.Value `json:"-"`
 }
 
@@ -39,7 +40,7 @@ func payloadKey(kind string) string {
 }
 
 // secret records the registry accounts of a Secret. stringData hides data, as in the API
-// server. A Secret without either is filled in later.
+// server. A Secret without either key is filled in later and holds no accounts yet.
 func (r *recorder) secret(f fields, s scope) {
 	kind := f.text("type")
 	key := payloadKey(kind)
@@ -65,14 +66,14 @@ func (r *recorder) secret(f fields, s scope) {
 		Position: r.position(s.src, at), Payload: redact.New(string(payload))})
 }
 
-// The errors of payloadOf say nothing about the value but what is wrong with it.
+// The errors of payloadOf never quote the value.
 var (
 	errNotText   = errors.New("is not a string")
 	errNotBase64 = errors.New("is not base64")
 	errNotJSON   = errors.New("is not a JSON object")
 )
 
-// payloadOf decodes the value of a Secret and checks that it is a JSON object.
+// payloadOf decodes the value of a Secret, which must be a JSON object.
 func payloadOf(n *yaml.Node, coded bool) ([]byte, error) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" && n.Tag != "!!binary" {
 		return nil, errNotText

@@ -60,7 +60,8 @@ func TestSecretsOfOthers(t *testing.T) {
 	}
 }
 
-// TestSecretsMalformed shows that a Secret that cannot be read is an error with a place that quotes nothing.
+// TestSecretsMalformed shows that a Secret that cannot be read is an error with a place
+// that quotes nothing.
 func TestSecretsMalformed(t *testing.T) {
 	for name, src := range map[string]string{
 		"no base64":      secretDoc(typeDockerConfig, "data", ".dockerconfigjson", "'"+password+"!'"),

@@ -7,19 +7,20 @@ import (
 	"io"
 )
 
-// chunk is a part of an input that holds one document; more only where a document ends without a marker that is at the
-// start of a line.
+// chunk is a part of an input that holds one document. It holds several when a document
+// ends without a marker at the start of a line.
 type chunk struct {
 	data   []byte
 	offset int64 // of data in the input, in bytes
 	line   int   // of data's first line, from 1
-	column int   // of data's first byte in that line, from 0: the second of two JSON values may begin anywhere
+	column int   // of data's first byte in its line, from 0: a second JSON value may begin anywhere
 	tooBig bool  // data was cut: the document exceeds the limit
 }
 
-// splitter cuts a stream at its document markers, so that no more than one document is held at a time. A line that
-// starts with "---" or "..." always ends a document (YAML 1.2.2, 9.1.2), also where it seems to stand in a block scalar.
-// JSON values that follow one another without a marker are cut as well.
+// splitter cuts a stream at its document markers and holds one document at a time. A line
+// that starts with "---" or "..." always ends a document (YAML 1.2.2, 9.1.2), also where it
+// seems to stand in a block scalar. JSON values that follow one another without a marker
+// are cut too.
 type splitter struct {
 	r    *bufio.Reader
 	max  int // bytes of a document
@@ -33,12 +34,12 @@ type splitter struct {
 	posLine int   // line of the next byte read
 	lineAt  int64 // offset of that line
 	atLine  bool  // the next byte begins a line
-	blank   bool  // nothing but white space in this line so far
+	blank   bool  // only white space in this line so far
 
 	content   bool // buf holds more than comments, directives and a marker
 	directive bool // buf holds a directive that belongs to the next document
 	marker    bool // buf begins with "---"
-	tooBig    bool // the rest of this document is thrown away
+	tooBig    bool // the rest of this document is dropped
 	json      jsonCutter
 	out       []chunk
 }
@@ -48,7 +49,7 @@ func newSplitter(r io.Reader, offset int64, limit int) *splitter {
 		start: offset, pos: offset, lineAt: offset, line: 1, posLine: 1, atLine: true}
 }
 
-// next gives the next chunk, io.EOF after the last, or the error of the reader after what could be read.
+// next returns the next chunk, then io.EOF or the error of the reader.
 func (s *splitter) next() (chunk, error) {
 	for len(s.out) == 0 {
 		if s.done != nil {
@@ -66,7 +67,7 @@ func (s *splitter) next() (chunk, error) {
 	return c, nil
 }
 
-// piece takes a line, or a part of one that is longer than the buffer.
+// piece adds a line, or a part of one that is longer than the buffer.
 func (s *splitter) piece(p []byte) {
 	if len(p) == 0 {
 		return
@@ -88,7 +89,7 @@ func (s *splitter) piece(p []byte) {
 		case p[0] == '%' && !s.content && !s.marker:
 			s.directive = true
 			if bytes.HasPrefix(p, []byte("%YAML")) {
-				p[0] = '#' // any 1.x is read alike; the parser knows 1.1 and refuses the rest
+				p[0] = '#' // 1.x versions read alike; the parser refuses all but 1.1
 			}
 		default:
 			s.content = s.content || hasContent(p)
@@ -143,12 +144,12 @@ func (s *splitter) emit() {
 	s.json = jsonCutter{}
 }
 
-// begin lets the next document start at the next byte read.
+// begin starts the next document at the next byte read.
 func (s *splitter) begin() {
 	s.start, s.line, s.column = s.pos, s.posLine, int(s.pos-s.lineAt)
 }
 
-// isMarker reports whether a line is the given marker: alone, or followed by white space.
+// isMarker reports whether a line is the given marker, alone or followed by white space.
 func isMarker(line []byte, marker string) bool {
 	if len(line) < 3 || string(line[:3]) != marker {
 		return false
@@ -177,8 +178,9 @@ func isBlank(line []byte) bool {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
-// jsonCutter finds the place where a JSON value ends and the next begins. It gives up at the first byte that JSON does
-// not have: what looks like JSON may be YAML in flow style, whose quotes and comments hide brackets from it.
+// jsonCutter finds the offset where a JSON value ends and the next begins. It stops at the
+// first byte that JSON does not allow there: the text may be YAML in flow style, whose
+// quotes and comments can hide brackets.
 type jsonCutter struct {
 	state  jsonState
 	depth  int
@@ -189,13 +191,13 @@ type jsonCutter struct {
 type jsonState int
 
 const (
-	jsonBefore jsonState = iota // nothing but white space so far
+	jsonBefore jsonState = iota // only white space so far
 	jsonIn
 	jsonAfter // the value is complete
 	jsonOff   // no JSON
 )
 
-// feed looks at the next bytes and gives the offset at which another value begins, or -1.
+// feed reads the next bytes and returns the offset at which another value begins, or -1.
 func (j *jsonCutter) feed(p []byte) int {
 	if j.state == jsonOff {
 		return -1

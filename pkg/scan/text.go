@@ -8,8 +8,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// text is what nodes were parsed from: a document of the input, or the value of a scalar that holds YAML or JSON itself.
-// It turns positions in values into offsets of the input. Not safe for concurrent use.
+// text is the source of nodes: a document of the input, or the value of a scalar that holds
+// YAML or JSON itself. It maps positions in values to offsets in the input. It is not safe
+// for concurrent use.
 type text struct {
 	raw  []byte
 	json bool // nodes carry offsets
@@ -31,16 +32,17 @@ func newText(c chunk) *text {
 	return &text{raw: c.data, offset: c.offset, line: c.line, column: c.column}
 }
 
-// inner is the text of a scalar of t.
+// inner returns the text of a scalar of t.
 func (t *text) inner(n *yaml.Node) *text {
 	return &text{raw: []byte(n.Value), parent: t, cursor: newCursor(t, n)}
 }
 
-// place turns a range of t into the offset in the input at which the same bytes stand. exact is false when they do
-// not stand anywhere in one piece; then the offset is that of the innermost value that holds them.
+// place maps a range of t to the offset in the input of the same bytes. exact is false when
+// they do not stand there in one piece; then the offset is that of the innermost value that
+// holds them.
 func (t *text) place(off, length int) (at int, exact bool) {
 	exact = off+length <= len(t.raw)
-	if !exact { // a reference put together from several values
+	if !exact { // the reference is joined from several values
 		off, length = 0, 0
 	}
 	for t.parent != nil {
@@ -54,7 +56,8 @@ func (t *text) place(off, length int) (at int, exact bool) {
 	return off, exact
 }
 
-// position gives line (from 1) and column (from 1, in bytes) of an offset that place gave.
+// position returns line (from 1) and column (from 1, in bytes) of an offset that place
+// returned.
 func (t *text) position(off int) (line, column int) {
 	t = t.top()
 	if t.breaks == nil {
@@ -79,7 +82,7 @@ func (t *text) top() *text {
 	return t
 }
 
-// start gives the offset of a node's first byte, which may be that of an anchor or a tag.
+// start returns the offset of a node's first byte, which may belong to an anchor or a tag.
 func (t *text) start(n *yaml.Node) int {
 	if t.json {
 		return n.Column
@@ -87,8 +90,9 @@ func (t *text) start(n *yaml.Node) int {
 	return t.columnOffset(n.Line, n.Column)
 }
 
-// columnOffset turns a line and a column of the YAML parser, both from 1, into an offset. The parser counts characters.
-// A document may be one line of many megabytes, so the offsets of some columns of long lines are remembered.
+// columnOffset returns the offset of a line and a column of the YAML parser, both from 1.
+// The parser counts characters. A document may be one line of many megabytes, so the
+// offsets of some columns of long lines are remembered.
 func (t *text) columnOffset(line, column int) int {
 	if line < 1 || column < 1 {
 		return 0
@@ -115,7 +119,8 @@ func (t *text) columnOffset(line, column int) int {
 	return at
 }
 
-// lineStart gives the offset of a line, from 1, as the YAML parser counts: besides LF and CRLF it knows CR, NEL, LS, PS.
+// lineStart returns the offset of a line, from 1, as the YAML parser counts: besides LF and
+// CRLF it knows CR, NEL, LS and PS.
 func (t *text) lineStart(line int) int {
 	if t.lines == nil {
 		t.lines = []int{0}
@@ -132,9 +137,11 @@ func (t *text) lineStart(line int) int {
 	return t.lines[min(max(line-1, 0), len(t.lines)-1)]
 }
 
-// cursor walks along the source of a scalar and its value at once. Folding, chomping and indentation only ever change
-// white space, so the n-th other byte of the value is the n-th other byte of the source, once escapes are counted as what
-// they stand for. Lookups that go forward cost no more than the way between them, those that go back at most markEvery.
+// cursor advances in the source of a scalar and in its value at the same time. Folding,
+// chomping and indentation only change white space, so the n-th other byte of the value is
+// the n-th other byte of the source when an escape counts as what it stands for. A lookup
+// costs the distance from the last one when it goes forward, and at most markEvery when it
+// goes back.
 type cursor struct {
 	raw   []byte
 	value string
@@ -144,8 +151,8 @@ type cursor struct {
 	marks [][2]int // v and s at the first character from each multiple of markEvery on
 }
 
-// markEvery is the distance in bytes of the places a lookup can begin at. Without them, a text of some megabytes with
-// aliases could cost hours.
+// markEvery is the distance in bytes between the places where a lookup can begin. Without
+// them, a text of some megabytes with aliases could cost hours.
 const markEvery = 4 << 10
 
 func newCursor(t *text, n *yaml.Node) *cursor {
@@ -155,7 +162,7 @@ func newCursor(t *text, n *yaml.Node) *cursor {
 	return c
 }
 
-// find gives the offset in raw of the byte at off of the value.
+// find returns the offset in raw of the byte at off of the value.
 func (c *cursor) find(off int) (int, bool) {
 	if off < c.v {
 		c.v, c.s = 0, c.start
@@ -179,7 +186,7 @@ func (c *cursor) find(off int) (int, bool) {
 	return c.s, ok
 }
 
-// forward goes on to the byte at off of the value.
+// forward advances to the byte at off of the value.
 func (c *cursor) forward(off int) bool {
 	skip := 0
 	for ; c.v < off; c.v++ {
@@ -201,7 +208,8 @@ func (c *cursor) forward(off int) bool {
 	return true
 }
 
-// unit looks at the next piece of the source: how many bytes other than white space it stands for, and its width.
+// unit returns the width of the next piece of the source and how many bytes other than
+// white space it stands for.
 func (c *cursor) unit() (solid, width int) {
 	if c.s >= len(c.raw) {
 		return 0, 0
@@ -222,7 +230,8 @@ func (c *cursor) unit() (solid, width int) {
 	return 1, 1
 }
 
-// contentStart skips a node's properties (anchor, tag) and the quote or the header line of its scalar.
+// contentStart returns the offset behind the properties of a node (anchor, tag) and the
+// quote or header line of its scalar.
 func contentStart(raw []byte, at int, n *yaml.Node) int {
 	for at < len(raw) && (raw[at] == '&' && n.Anchor != "" || raw[at] == '!' && n.Style&yaml.TaggedStyle != 0) {
 		for at < len(raw) && !isSpace(raw[at]) {

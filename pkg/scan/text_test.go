@@ -8,7 +8,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// TestPlace shows that a piece of a scalar's value is found in its source, however the scalar is written.
+// TestPlace shows that a piece of a scalar's value is found in its source, however the
+// scalar is written.
 func TestPlace(t *testing.T) {
 	const ref = "quay.io/demo/x:1"
 	for _, tc := range []struct {
@@ -104,7 +105,8 @@ func TestPosition(t *testing.T) {
 	}
 }
 
-// TestPlaceLong looks up places of long texts in every order: with escapes, wide characters, and one line of many kB.
+// TestPlaceLong looks up places of long texts in every order: with escapes, wide
+// characters, and one line of many kB.
 func TestPlaceLong(t *testing.T) {
 	const n = 1000
 	for name, pattern := range map[string][3]string{

@@ -109,7 +109,8 @@ func (w *walker) mapping(n *yaml.Node, s scope) {
 	}
 }
 
-// together applies the rules that judge several fields as one and returns the keys they used.
+// together applies the rules that judge several fields as one and returns the keys they
+// used.
 func (w *walker) together(f fields, s scope) map[string]bool {
 	found, used := groups(f, s.key)
 	for i := range found {
@@ -308,8 +309,8 @@ func (w *walker) annotations(n *yaml.Node, s scope) {
 	}
 }
 
-// embedded walks a text value: as YAML or JSON with the same rules when it is a mapping or a
-// list, else as a script or line by line (templates, properties).
+// embedded walks a text value: as YAML or JSON with the same rules when it is a mapping or
+// a list, else as a script or line by line (templates, properties).
 func (w *walker) embedded(n *yaml.Node, s scope) {
 	if s.level >= maxLevel || !mentionsImage(n.Value) {
 		return
@@ -350,8 +351,8 @@ func (w *walker) record(n *yaml.Node, s scope, found ...candidate) {
 	}
 }
 
-// templateAt knows a value like {{ .Values.image }} without quotes, which YAML reads as a mapping whose key is a mapping,
-// and gives it as written.
+// templateAt returns a value like {{ .Values.image }} without quotes as written. YAML reads
+// it as a mapping whose key is a mapping.
 func templateAt(n *yaml.Node, t *text) (v string, off int, is bool) {
 	if n.Style&yaml.FlowStyle == 0 || t.json {
 		return "", 0, false
@@ -367,8 +368,9 @@ func templateAt(n *yaml.Node, t *text) (v string, off int, is bool) {
 	return string(bytes.TrimSpace(line)), off, true
 }
 
-// containerRole tells a mapping that describes a container: by the list it stands in, or, in the resources of
-// workflow engines, by fields that only a container has beside its image. It is empty for everything else.
+// containerRole returns the form of a mapping that describes a container, or "". Such a
+// mapping stands in a list of containers, or, in the resources of workflow engines, has
+// fields beside its image that only a container has.
 func containerRole(f fields, item string) Form {
 	switch item {
 	case "containers":

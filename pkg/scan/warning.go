@@ -2,30 +2,35 @@ package scan
 
 import "strings"
 
-// Code tells warnings apart. The values are stable.
+// Code identifies a kind of warning. The values are stable.
 type Code string
 
-// The codes, each with what it warns of.
+// The codes and their meanings.
 const (
-	// CodePullPolicyAlways: imagePullPolicy Always asks the registry even for an image that is there.
+	// CodePullPolicyAlways: imagePullPolicy Always makes the kubelet ask the registry even
+	// for an image on the node.
 	CodePullPolicyAlways Code = "pull-policy-always"
-	// CodeDefaultAlways: no policy is written, and without tag or with :latest the default is Always.
+	// CodeDefaultAlways: no policy is written, and the default without a tag or with
+	// :latest is Always.
 	CodeDefaultAlways Code = "default-pull-always"
-	// CodeMutableTag: no tag or :latest, so that the same manifest may mean another image tomorrow.
+	// CodeMutableTag: no tag or :latest, so that the same manifest may mean another image
+	// tomorrow.
 	CodeMutableTag Code = "mutable-tag"
-	// CodeAlwaysPullImages: an API server is started with the admission plugin of that name.
+	// CodeAlwaysPullImages: an API server is started with the admission plugin of that
+	// name.
 	CodeAlwaysPullImages Code = "always-pull-images"
-	// CodePlaceholder: something has to be filled in before this is an image.
+	// CodePlaceholder: a template or a person has to fill in the image first.
 	CodePlaceholder Code = "placeholder"
-	// CodeInvalid: an image field of a pod spec holds what is no image reference.
+	// CodeInvalid: an image field of a pod spec does not hold an image reference.
 	CodeInvalid Code = "invalid-reference"
-	// CodeUnclear: possibly an image, but nothing tells it from an ordinary word. Not taken.
+	// CodeUnclear: possibly an image, but nothing distinguishes it from an ordinary word.
+	// Not counted.
 	CodeUnclear Code = "unclear-reference"
 	// CodeDuplicateKey: a key is written twice in one mapping; the last one counts.
 	CodeDuplicateKey Code = "duplicate-key"
-	// CodeOperands: an operator whose images are not written in the manifest.
+	// CodeOperands: an operator starts images that the manifest does not name.
 	CodeOperands Code = "operands-unwritten"
-	// CodeClusterInternal: the registry only exists inside of the cluster.
+	// CodeClusterInternal: the registry only exists inside the cluster.
 	CodeClusterInternal Code = "cluster-internal-registry"
 	// CodeLocalRegistry: the registry is this machine, or has a name without a domain.
 	CodeLocalRegistry Code = "local-registry"
@@ -36,17 +41,18 @@ const (
 // Warning is something a user should know before relying on the images found.
 type Warning struct {
 	Code Code `json:"code"`
-	// Message says what is there, Advice what to do about it. Both are one line without a full stop.
+	// Message says what is wrong, Advice what to do about it. Both are one line without a
+	// full stop.
 	Message string `json:"message"`
 	Advice  string `json:"advice,omitempty"`
 	Position
 	Object    Object `json:"object"`
 	Field     string `json:"field,omitempty"`
 	Container string `json:"container,omitempty"`
-	// Class is what the image would be, for CodePlaceholder, CodeInvalid and CodeUnclear: with Required, a pod does not
-	// start until somebody has seen to it.
+	// Class is what the image would be, for CodePlaceholder, CodeInvalid and CodeUnclear:
+	// with Required, a pod does not start until the value is fixed.
 	Class Class `json:"class,omitempty"`
-	// Name is the normalised image the warning is about, where there is one.
+	// Name is the normalised image that the warning is about, or "".
 	Name string `json:"name,omitempty"`
 }
 
