@@ -57,7 +57,7 @@ func ExampleRewrite() {
 	}})
 	fmt.Println(len(edits), err)
 	fmt.Print(string(out))
-	// Output: 1 <nil> image:
-	// 'nginx:1.27.1@sha256:04ba374043ccd2fc5c593885c0eacddebabd5ca375f9323666f28dfd5a9710e3'
-	// # keep
+	// Output:
+	// 1 <nil>
+	// image: 'nginx:1.27.1@sha256:04ba374043ccd2fc5c593885c0eacddebabd5ca375f9323666f28dfd5a9710e3' # keep
 }
