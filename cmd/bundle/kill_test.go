@@ -18,7 +18,7 @@ import (
 
 	"stowage/cmd/internal/clitest"
 	"stowage/internal/registrytest"
-	"stowage/pkg/archive"
+	"stowage/pkg/archive/writer"
 )
 
 const (
@@ -203,7 +203,7 @@ func (k *killer) held(t *testing.T, out string) map[digest.Digest]bool {
 		}
 		return held
 	}
-	draft := registrytest.Must(archive.OpenDraft(out))(t)
+	draft := registrytest.Must(writer.Open(out))(t)
 	defer draft.Close()
 	for _, d := range k.manifests {
 		if _, err := draft.Document(d); err == nil {

@@ -67,6 +67,12 @@ var rules = []rule{
 		deep:   []string{containerd, "google.golang.org/grpc", "stowage/pkg/node", "stowage/cmd"},
 	},
 	{
+		pkg:    "stowage/pkg/archive/writer",
+		own:    []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest"},
+		direct: []string{"archive/tar", "net", "net/http", ggcr},
+		deep:   []string{"net/http", containerd, ggcr},
+	},
+	{
 		pkg:    "stowage/pkg/node",
 		own:    []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest"},
 		direct: []string{ggcr},

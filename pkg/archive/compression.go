@@ -68,9 +68,9 @@ func sniff(r io.ReaderAt) (Compression, error) {
 // layers that are compressed already.
 const zstdWindow = 4 << 20
 
-// encoder packs size bytes into w. The output depends on nothing but the input and the
-// version of the library: one goroutine, no time, no name.
-func (c Compression) encoder(w io.Writer, size int64) (io.WriteCloser, error) {
+// NewWriter returns a writer that compresses size bytes to w. Its output depends on the
+// input and the version of the compression library alone: one goroutine, no time, no name.
+func (c Compression) NewWriter(w io.Writer, size int64) (io.WriteCloser, error) {
 	switch c {
 	case Gzip:
 		return gzip.NewWriterLevel(w, gzip.DefaultCompression)

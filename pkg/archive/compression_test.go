@@ -17,18 +17,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
-)
 
-// bundleAs makes a compressed bundle and gives its path.
-func (s *store) bundleAs(t testing.TB, c Compression, opts PlanOptions) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "x.tar."+c.String())
-	d := s.begin(t, path, opts)
-	if err := errors.Join(s.fill(d, 2, 1000), d.CommitAs(context.Background(), c, nil)); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+	"stowage/pkg/archive/internal/archivetest"
+)
 
 // packed compresses bytes as another program might.
 func packed(t testing.TB, c Compression, raw []byte) []byte {
@@ -117,11 +108,6 @@ func TestCompressed(t *testing.T) {
 			if _, err := r.src.ReadAt(unpacked, 0); err != nil || !bytes.Equal(unpacked, raw) {
 				t.Errorf("other bytes than the plain bundle: %v", err)
 			}
-			d := s.begin(t, filepath.Join(t.TempDir(), "again.tar"), PlanOptions{})
-			if n, err := d.Reuse(t.Context(), r, nil); err != nil || len(d.Missing()) > 0 {
-				t.Errorf("%d reused, %d missing: %v", n, len(d.Missing()), err)
-			}
-			d.Discard()
 		})
 	}
 }
@@ -153,14 +139,6 @@ func same(t *testing.T, want, got *Reader) {
 	if len(d.Came)+len(d.Went)+len(d.Changed)+d.NewBlobs+d.GoneBlobs > 0 {
 		t.Errorf("difference %+v", d)
 	}
-}
-
-// mixed is a bundle of several blocks and windows, part of which compresses.
-func mixed() *store {
-	s := newStore()
-	text := bytes.Repeat([]byte("a layer that was not compressed, line by line\n"), 100_000)
-	s.name("a.test/a:1", s.manifest(amd64, s.layer(1, 5<<20), s.put("application/vnd.oci.image.layer.v1.tar", text), s.layer(2, 300_000)))
-	return s
 }
 
 // TestPackedBytes: the compressed bytes do not depend on the number of processors or on
@@ -220,7 +198,7 @@ func TestOtherTools(t *testing.T) {
 func TestCompressedForeign(t *testing.T) {
 	ownTemp(t)
 	s := newStore()
-	m := s.manifest(amd64, s.layer(1, 100_000))
+	m := s.Manifest(amd64, s.Layer(1, 100_000))
 	foreign := pack(s.layoutOf("./", annotated(m, byContainerd, "docker.io/library/a:1"))...)
 	ours := small().bundle(t, PlanOptions{})
 	skip := []byte("\x5a\x2a\x4d\x18\x03\x00\x00\x00abc")
@@ -316,7 +294,7 @@ func TestCompressedHostile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write(append(bytes.Clone(ours), noise(1, 300<<10)...)); err != nil {
+	if _, err := w.Write(append(bytes.Clone(ours), archivetest.Noise(1, 300<<10)...)); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()

@@ -1,7 +1,7 @@
 // Package archive is the bundle: one tarball that holds container images
-// as an OCI image layout. It plans the file, writes it in parallel and resumes
-// it, reads it, verifies it and compares two of them. It speaks to no registry
-// and to no container runtime.
+// as an OCI image layout. It plans the file, reads it, verifies it and compares two of
+// them; package writer below it writes it. It contacts no registry and no container
+// runtime.
 //
 // # The file
 //
@@ -44,14 +44,11 @@
 //
 // # Writing
 //
-// All sizes are known from the documents (manifests and indexes), so [NewPlan]
-// fixes the place of every byte before the first blob arrives. A [Draft] then lets
-// any number of goroutines write blobs straight to their places, each byte once, and
-// survives a kill at any moment; a [Stream] gives the same bytes to a pipe.
+// All sizes are known from the manifests and indexes, so [NewPlan] fixes the place of every
+// byte before the first blob arrives. Package writer writes a plan to a file or a pipe.
 //
-// [Draft.CommitAs] packs the finished file with gzip or zstd for those who want that. It
-// saves little where layers are compressed already, costs both sides a pass over all bytes,
-// and the bundle inside stays the same: the plain tarball is what has an identity.
+// The file may be compressed with gzip or zstd. The bundle inside stays the same: the
+// identity is that of the plain tarball.
 //
 // # Reading
 //

@@ -18,9 +18,6 @@ var (
 	// ErrNotFound is in every error about a blob or document that is not held here.
 	ErrNotFound = errors.New("not found")
 
-	// ErrBusy means that another process is writing the same bundle.
-	ErrBusy = errors.New("another run is writing this bundle")
-
 	// ErrNoHead means that [OpenHead] cannot tell what a compressed file holds without
 	// unpacking all of it: another program made the tarball, or packed it in pieces.
 	ErrNoHead = errors.New("cannot be told without unpacking it all")
@@ -28,9 +25,6 @@ var (
 	// ErrHeadOnly means that a layer was asked of a bundle of which [OpenHead] unpacked
 	// the documents alone.
 	ErrHeadOnly = errors.New("only the documents were unpacked")
-
-	// ErrIncomplete means that blobs are still missing from a bundle to be finished.
-	ErrIncomplete = errors.New("blobs are missing")
 )
 
 // A DamagedError says where a bundle is unsound. errors.Is(err, ErrDamaged) holds.
@@ -98,8 +92,9 @@ func (e *SpaceError) Error() string {
 // Unwrap gives the system's error.
 func (e *SpaceError) Unwrap() error { return e.Err }
 
-// noSpace turns the system's "no space left" and "quota exceeded" into a [*SpaceError].
-func noSpace(err error) error {
+// NoSpace returns err, or a [*SpaceError] when err is the system's "no space left" or
+// "quota exceeded".
+func NoSpace(err error) error {
 	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
 		return err
 	}

@@ -2,7 +2,6 @@ package archive_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 
 	"stowage/pkg/archive"
+	"stowage/pkg/archive/writer"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -62,17 +62,17 @@ func Example() {
 	// 3 blobs, 8192 bytes
 }
 
-// write makes a bundle of one image. Run again after a failure, it goes on.
+// write makes a bundle of one image. Run again after a failure, it resumes.
 func write(out, ref string, target ocispec.Descriptor) error {
-	d, err := archive.OpenDraft(out)
+	f, err := writer.Open(out)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer f.Close()
 
-	// Documents first. A real registry is only asked for those the draft lacks.
-	if _, err := d.Document(target.Digest); errors.Is(err, archive.ErrNotFound) {
-		if _, err := d.AddDocument([]byte(registry[target.Digest])); err != nil {
+	// Manifests first. A real registry is only asked for those that f lacks.
+	if _, err := f.Document(target.Digest); errors.Is(err, archive.ErrNotFound) {
+		if _, err := f.AddDocument([]byte(registry[target.Digest])); err != nil {
 			return err
 		}
 	}
@@ -80,22 +80,22 @@ func write(out, ref string, target ocispec.Descriptor) error {
 	if err != nil {
 		return err
 	}
-	p, err := archive.NewPlan([]archive.Image{{Name: names[0], Target: target}}, d, archive.PlanOptions{})
+	p, err := archive.NewPlan([]archive.Image{{Name: names[0], Target: target}}, f, archive.PlanOptions{})
 	if err != nil {
 		return err
 	}
 
 	// Now every byte has its place.
-	if err := d.Begin(context.Background(), p, nil); err != nil {
+	if err := f.Start(context.Background(), p, nil); err != nil {
 		return err
 	}
-	for _, b := range d.Missing() {
-		w, err := d.Blob(b.Digest)
+	for _, b := range f.Missing() {
+		w, err := f.Blob(b.Digest)
 		if err != nil {
 			return err
 		}
-		for _, hole := range w.Holes() {
-			if _, err := w.WriteAt([]byte(registry[b.Digest])[hole.Start:hole.End], hole.Start); err != nil {
+		for off, n := range w.Missing() {
+			if _, err := w.WriteAt([]byte(registry[b.Digest])[off:off+n], off); err != nil {
 				return err
 			}
 		}
@@ -103,7 +103,7 @@ func write(out, ref string, target ocispec.Descriptor) error {
 			return err
 		}
 	}
-	return d.CommitAs(context.Background(), archive.CompressionOf(out), nil)
+	return f.CommitAs(context.Background(), archive.CompressionOf(out), nil)
 }
 
 // Of a compressed bundle the documents tell most, and no layer is unpacked for them.
@@ -132,44 +132,4 @@ func ExampleOpenHead() {
 	// Output:
 	// docker.io/library/hello-world:v1 zstd true
 	// true
-}
-
-// A stream writes the same bytes to a pipe.
-func ExampleNewStream() {
-	target := push("another layer")
-	image := archive.Image{Name: "docker.io/library/hello-world:v2", Target: target}
-	docs := documents(registry)
-	p, err := archive.NewPlan([]archive.Image{image}, docs, archive.PlanOptions{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	pipe := sha256.New() // stands for standard output
-	s, err := archive.NewStream(pipe, p, docs, archive.StreamOptions{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer s.Close()
-	for _, b := range s.Missing() {
-		w, err := s.Blob(b.Digest)
-		if err != nil {
-			log.Fatal(err)
-		}
-		if _, err := w.WriteAt([]byte(registry[b.Digest]), 0); err != nil {
-			log.Fatal(err)
-		}
-		if err := w.Commit(); err != nil { // the digest is right, and the next header may follow
-			log.Fatal(err)
-		}
-	}
-	fmt.Println(s.Commit(), p.Size())
-	// Output: <nil> 8192
-}
-
-type documents map[digest.Digest]string
-
-func (m documents) Document(d digest.Digest) ([]byte, error) {
-	if doc, ok := m[d]; ok {
-		return []byte(doc), nil
-	}
-	return nil, archive.ErrNotFound
 }

@@ -15,9 +15,9 @@ import (
 func flatKinds() map[string]*store {
 	base := func() (*store, ocispec.Descriptor, ocispec.Descriptor, ocispec.Descriptor) {
 		s := newStore()
-		one := s.manifest(amd64, s.layer(1, 3000), s.layer(2, 512))
-		two := s.manifest(arm64, s.layer(3, 700), s.layer(1, 3000))
-		return s, s.index(one, two), one, two
+		one := s.Manifest(amd64, s.Layer(1, 3000), s.Layer(2, 512))
+		two := s.Manifest(arm64, s.Layer(3, 700), s.Layer(1, 3000))
+		return s, s.Index(one, two), one, two
 	}
 	out := map[string]*store{}
 
@@ -27,28 +27,28 @@ func flatKinds() map[string]*store {
 
 	s, idx, one, two := base()
 	s.name("registry.test/app:v1", idx, one, two)
-	s.name("registry.test/single:v1", s.manifest(amd64, s.layer(4, 90)))
+	s.name("registry.test/single:v1", s.Manifest(amd64, s.Layer(4, 90)))
 	out["several platforms"] = s
 
 	s, idx, one, two = base()
 	s.name("registry.test/app:v1", idx, one, two)
 	s.images[0].Referrers = []ocispec.Descriptor{
-		under(s.artifact("application/vnd.test.sig", "", s.layer(20, 50)), "registry.test/app", idx.Digest, ".sig"),
-		under(s.artifact("application/vnd.test.sbom", "", s.layer(21, 60)), "registry.test/app", one.Digest, ".sbom"),
-		s.artifact("application/vnd.test.says", two.Digest, s.layer(22, 70)),
+		under(s.Artifact("application/vnd.test.sig", "", s.Layer(20, 50)), "registry.test/app", idx.Digest, ".sig"),
+		under(s.Artifact("application/vnd.test.sbom", "", s.Layer(21, 60)), "registry.test/app", one.Digest, ".sbom"),
+		s.Artifact("application/vnd.test.says", two.Digest, s.Layer(22, 70)),
 	}
-	more := s.manifest(amd64, s.layer(5, 80))
-	s.name("registry.test/more:v1", s.index(more), more) // its index follows the referrers
+	more := s.Manifest(amd64, s.Layer(5, 80))
+	s.name("registry.test/more:v1", s.Index(more), more) // its index follows the referrers
 	out["referrers"] = s
 
 	// The second index stands behind everything that index.json lists.
 	s, idx, one, two = base()
 	s.name("registry.test/app:v1", idx, one, two)
-	s.name("registry.test/app:v2", s.index(two), two)
+	s.name("registry.test/app:v2", s.Index(two), two)
 	out["indexes that share a manifest"] = s
 
 	s, idx, one, _ = base()
-	s.name("registry.test/app:v1", s.index(idx), idx, one)
+	s.name("registry.test/app:v1", s.Index(idx), idx, one)
 	out["an index in an index"] = s
 	return out
 }
@@ -57,7 +57,7 @@ func flatKinds() map[string]*store {
 func TestFlat(t *testing.T) {
 	ownTemp(t)
 	for name, s := range flatKinds() {
-		gone := s.layer(1, 3000).Digest
+		gone := s.Layer(1, 3000).Digest
 		for kind, opts := range map[string]PlanOptions{
 			"whole":        {Flat: true},
 			"differential": {Flat: true, Omit: func(d digest.Digest) bool { return d == gone }},
@@ -211,14 +211,14 @@ func TestFlatDamage(t *testing.T) {
 func wideFlat(t *testing.T) ([]byte, int64) {
 	t.Helper()
 	s := newStore()
-	one := s.manifest(amd64, s.layer(1, 100))
+	one := s.Manifest(amd64, s.Layer(1, 100))
 	children := []ocispec.Descriptor{one}
 	for range 20 {
 		gone := one
 		gone.Digest = digest.FromString("not chosen " + string(children[len(children)-1].Digest))
 		children = append(children, gone)
 	}
-	idx := s.index(children...)
+	idx := s.Index(children...)
 	s.name("registry.test/wide:v1", idx, one)
 	return s.bundle(t, PlanOptions{Flat: true}), idx.Size
 }

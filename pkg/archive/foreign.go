@@ -117,7 +117,7 @@ func (r *Reader) StreamID() (digest.Digest, error) {
 	head := make([]byte, startOfStream)
 	n, err := r.src.ReadAt(head, 0)
 	if err != nil && err != io.EOF {
-		return "", fmt.Errorf("read %s: %w", r.name(), err)
+		return "", fmt.Errorf("read %s: %w", r.Name(), err)
 	}
 	return digest.FromBytes(head[:n]), nil
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+
+	"stowage/pkg/archive/internal/archivetest"
 )
 
 // drain reads any stream to its end and gives what it says of itself.
@@ -74,9 +76,9 @@ func summary(r *Reader) []string {
 func TestForeignStreamSaysWhatAFileSays(t *testing.T) {
 	ownTemp(t)
 	s := newStore()
-	m := s.manifest(amd64, s.layer(1, 3000), s.layer(2, 5))
-	chart := s.artifact("application/vnd.cncf.helm.config.v1+json", "", s.layer(7, 9999))
-	items := s.layoutOf("", annotated(m, byContainerd, "docker.io/library/a:1"), annotated(s.index(m), byLayout, "docker.io/library/b:2"), annotated(chart, byLayout, "c.test/chart:1"))
+	m := s.Manifest(amd64, s.Layer(1, 3000), s.Layer(2, 5))
+	chart := s.Artifact("application/vnd.cncf.helm.config.v1+json", "", s.Layer(7, 9999))
+	items := s.layoutOf("", annotated(m, byContainerd, "docker.io/library/a:1"), annotated(s.Index(m), byLayout, "docker.io/library/b:2"), annotated(chart, byLayout, "c.test/chart:1"))
 	for turn := range items {
 		turned := append(append([]item{}, items[turn:]...), items[:turn]...)
 		raw := pack(turned...)
@@ -95,7 +97,7 @@ func TestForeignStreamSaysWhatAFileSays(t *testing.T) {
 
 func TestForeignStreamOfDocker(t *testing.T) {
 	ownTemp(t)
-	one, two := string(noise(1, 5000)), string(noise(2, 3000))
+	one, two := string(archivetest.Noise(1, 5000)), string(archivetest.Noise(2, 3000))
 	config := dockerConfig(t, one, two, one)
 	path := dockerTar(t,
 		"a/VERSION", "1.0", "a/layer.tar", one, "b/layer.tar", "-> ../c/layer.tar", "c/layer.tar", "-> ../a/layer.tar",
@@ -162,7 +164,7 @@ func TestForeignStreamOfDocker(t *testing.T) {
 func TestForeignStreamDamage(t *testing.T) {
 	ownTemp(t)
 	s := newStore()
-	m := s.manifest(amd64, s.layer(1, 3000))
+	m := s.Manifest(amd64, s.Layer(1, 3000))
 	items := s.layoutOf("", annotated(m, byContainerd, "docker.io/library/a:1"))
 	raw := pack(append(items[1:], items[0])...)
 	for at := 0; at < len(raw); at += 97 {
@@ -266,7 +268,7 @@ func TestForeignStreamBounds(t *testing.T) {
 		"names":                   {limit: 1000, name: func(i int) string { return fmt.Sprint(long, i) }},
 		"documents":               {limit: 1000, name: func(i int) string { return fmt.Sprint("a", i) }, data: document},
 	} {
-		before := heap()
+		before := archivetest.Heap()
 		_, err := drain(t.Context(), e)
 		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "more than") {
 			t.Errorf("%s: %v, want it to be over a limit", name, err)
@@ -274,8 +276,8 @@ func TestForeignStreamBounds(t *testing.T) {
 		if e.n == e.limit {
 			t.Errorf("%s: all of it was read", name)
 		}
-		if after := heap(); after > before+64<<20 {
-			t.Errorf("%s: %.0f MiB are held", name, mib(after-before))
+		if after := archivetest.Heap(); after > before+64<<20 {
+			t.Errorf("%s: %.0f MiB are held", name, archivetest.MiB(after-before))
 		}
 	}
 }
@@ -283,7 +285,7 @@ func TestForeignStreamBounds(t *testing.T) {
 func TestForeignStreamLimits(t *testing.T) {
 	ownTemp(t)
 	s := newStore()
-	m := s.manifest(amd64, s.layer(1, 3000))
+	m := s.Manifest(amd64, s.Layer(1, 3000))
 	items := s.layoutOf("", annotated(m, byContainerd, "docker.io/library/a:1"))
 	raw := pack(append(items[1:], items[0])...)
 	for name, set := range map[string]func(*limits, int64){
@@ -321,7 +323,7 @@ func TestPromised(t *testing.T) {
 // gives as well, or with ErrDamaged.
 func FuzzForeignStream(f *testing.F) {
 	s := newStore()
-	m := s.manifest(amd64, s.layer(1, 3))
+	m := s.Manifest(amd64, s.Layer(1, 3))
 	items := s.layoutOf("./", annotated(m, byLayout, "docker.io/library/a:1"))
 	f.Add(pack(items...))
 	f.Add(pack(append(items[1:], items[0])...))

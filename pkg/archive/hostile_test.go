@@ -21,7 +21,7 @@ type hostile struct {
 
 func newHostile() *hostile {
 	s := newStore()
-	m := s.manifest(amd64, s.layer(1, 100))
+	m := s.Manifest(amd64, s.Layer(1, 100))
 	m.Platform = nil
 	return &hostile{s, m, s.layoutOf("", annotated(m, byContainerd, "docker.io/library/a:1"))}
 }
@@ -102,18 +102,18 @@ func TestHostileEntries(t *testing.T) {
 // TestHostileContents: names, manifests and blobs that do not fit together.
 func TestHostileContents(t *testing.T) {
 	h := newHostile()
-	other := h.manifest(amd64, h.layer(2, 50))
+	other := h.Manifest(amd64, h.Layer(2, 50))
 	other.Platform = nil
-	missing := h.artifact("application/x", "", ocispec.Descriptor{Digest: digest.FromString("gone"), Size: 5})
-	short := h.layer(1, 100)
+	missing := h.Artifact("application/x", "", ocispec.Descriptor{Digest: digest.FromString("gone"), Size: 5})
+	short := h.Layer(1, 100)
 	short.Size--
-	liar := h.manifest(amd64, short)
+	liar := h.Manifest(amd64, short)
 	gone := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("gone"), Size: 5}
 	wrongType, wrongSize := h.m, h.m
 	wrongType.MediaType = ocispec.MediaTypeImageIndex
 	wrongSize.Size++
-	noObject := h.putJSON(ocispec.MediaTypeImageManifest, ocispec.Manifest{
-		Versioned: version2, Config: h.put(ocispec.MediaTypeImageConfig, []byte(`"text"`)),
+	noObject := h.PutJSON(ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		Versioned: version2, Config: h.Put(ocispec.MediaTypeImageConfig, []byte(`"text"`)),
 	})
 	name := func(d ocispec.Descriptor, n string) []item { return h.layoutOf("", annotated(d, byContainerd, n)) }
 	a := func(d ocispec.Descriptor) []item { return name(d, "docker.io/library/a:1") }
@@ -128,11 +128,11 @@ func TestHostileContents(t *testing.T) {
 		{"descriptor of another size", "its descriptor says", a(wrongSize)},
 		{"descriptor of another type", "its descriptor", a(wrongType)},
 		{"two descriptors", "do not agree", h.layoutOf("", annotated(h.m, byContainerd, "a.test/a:1"), annotated(wrongSize, byContainerd, "a.test/b:1"))},
-		{"layer as manifest", "parse manifest", a(h.layer(1, 100))},
+		{"layer as manifest", "parse manifest", a(h.Layer(1, 100))},
 		{"config no object", "image config", a(noObject)},
 		{"layer missing", "missing", a(missing)},
 		{"layer of another size", "its descriptor says 99", a(liar)},
-		{"index without children", "none of the manifests", a(h.index(gone))},
+		{"index without children", "none of the manifests", a(h.Index(gone))},
 		{"image ID as name", "not normalised", name(h.m, h.m.Digest.String())},
 		{"name not normalised", "not normalised", name(h.m, "busybox")},
 		{"name not a name", "name", name(h.m, "../../etc")},

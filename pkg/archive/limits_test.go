@@ -9,15 +9,17 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/pkg/archive/internal/archivetest"
 )
 
 // TestLimits holds each limit against a bundle just below, at and just above it.
 func TestLimits(t *testing.T) {
 	wide := newStore()
-	a := wide.manifest(amd64, wide.layer(1, 10), wide.layer(2, 11), wide.layer(3, 12))
-	b := wide.manifest(arm64)
-	inner := wide.index(a, b)
-	outer := wide.index(inner)
+	a := wide.Manifest(amd64, wide.Layer(1, 10), wide.Layer(2, 11), wide.Layer(3, 12))
+	b := wide.Manifest(arm64)
+	inner := wide.Index(a, b)
+	outer := wide.Index(inner)
 	wide.name("a.test/a:1", outer, inner, a, b)
 	wide.name("a.test/a:2", a)
 	raw := wide.bundle(t, PlanOptions{})
@@ -68,11 +70,11 @@ func TestDocumentLimit(t *testing.T) {
 		ok   bool
 	}{{MaxDocument - 1, true}, {MaxDocument, true}, {MaxDocument + 1, false}} {
 		s := newStore()
-		config := s.put(ocispec.MediaTypeImageConfig, []byte(`{"os":"linux","x":"`+strings.Repeat("x", tc.size-21)+`"}`))
+		config := s.Put(ocispec.MediaTypeImageConfig, []byte(`{"os":"linux","x":"`+strings.Repeat("x", tc.size-21)+`"}`))
 		if config.Size != int64(tc.size) {
 			t.Fatal(config.Size)
 		}
-		m := s.putJSON(ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		m := s.PutJSON(ocispec.MediaTypeImageManifest, ocispec.Manifest{
 			MediaType: ocispec.MediaTypeImageManifest, Config: config, Versioned: version2,
 		})
 		s.name("a.test/a:1", m)
@@ -93,12 +95,12 @@ func TestDeepSharing(t *testing.T) {
 	s := newStore()
 	var leaves []ocispec.Descriptor
 	for i := range 50 {
-		leaves = append(leaves, s.manifest(ocispec.Platform{OS: "linux", Architecture: fmt.Sprint("a", i)}))
+		leaves = append(leaves, s.Manifest(ocispec.Platform{OS: "linux", Architecture: fmt.Sprint("a", i)}))
 	}
-	shared := s.index(leaves...)
+	shared := s.Index(leaves...)
 	var tops []ocispec.Descriptor
 	for i := range 50 {
-		top := s.putJSON(ocispec.MediaTypeImageIndex, ocispec.Index{
+		top := s.PutJSON(ocispec.MediaTypeImageIndex, ocispec.Index{
 			Versioned: version2, MediaType: ocispec.MediaTypeImageIndex,
 			Manifests: []ocispec.Descriptor{shared}, Annotations: map[string]string{"n": fmt.Sprint(i)},
 		})
@@ -115,11 +117,11 @@ func TestDeepSharing(t *testing.T) {
 
 // TestPlanLimits: what a reader would refuse is not planned.
 func TestPlanLimits(t *testing.T) {
-	if testing.Short() || underRace {
+	if testing.Short() || archivetest.Race {
 		t.Skip("plans many thousand names, one after the other")
 	}
 	s := newStore()
-	m := s.manifest(amd64)
+	m := s.Manifest(amd64)
 	for i := range MaxNames + 1 {
 		s.name(fmt.Sprintf("a.test/a:%d", i), m)
 	}
@@ -136,7 +138,7 @@ func TestPlanLimits(t *testing.T) {
 		layers = append(layers, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromString(fmt.Sprint(i)), Size: 1})
 	}
 	s.images = nil
-	s.name("a.test/a:1", s.manifest(amd64, layers...))
+	s.name("a.test/a:1", s.Manifest(amd64, layers...))
 	if _, err := NewPlan(s.images, s, PlanOptions{}); err == nil || !strings.Contains(err.Error(), "the limit is") {
 		t.Errorf("%d layers: %v", len(layers), err)
 	}

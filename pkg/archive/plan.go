@@ -47,7 +47,7 @@ type Skipped struct {
 }
 
 // Documents returns raw manifests and indexes by digest; an error with [ErrNotFound] in it
-// when it has none. [*Draft] and [*Reader] implement it.
+// when it has none. [*Reader] and the File of package writer implement it.
 type Documents interface {
 	Document(d digest.Digest) ([]byte, error)
 }
@@ -81,7 +81,7 @@ type Plan struct {
 	index   []byte // index.json
 	docker  []byte // manifest.json, nil when there is none
 	id      digest.Digest
-	head    int64 // bytes before the header of the first blob
+	first   int64 // bytes before the header of the first blob
 	size    int64
 }
 
@@ -148,8 +148,8 @@ func (p *Plan) Blobs() []Blob { return p.blobs }
 // Omitted gives the layers that [PlanOptions].Omit left out, in order of first use.
 func (p *Plan) Omitted() []ocispec.Descriptor { return p.omitted }
 
-// find gives the position of a blob in the file.
-func (p *Plan) find(d digest.Digest) (int, error) {
+// Find returns the position of a blob in [Plan.Blobs], or [ErrNotFound].
+func (p *Plan) Find(d digest.Digest) (int, error) {
 	i, ok := p.at[d]
 	if !ok {
 		return 0, fmt.Errorf("blob %s of the plan: %w", d, ErrNotFound)
@@ -166,12 +166,12 @@ func (p *Plan) layout() error {
 		off = data + padded(size)
 		return data, err
 	}
-	for _, e := range p.headEntries() {
+	for _, e := range p.firstEntries() {
 		if _, err := add(e.name, int64(len(e.data))); err != nil {
 			return err
 		}
 	}
-	p.head = off
+	p.first = off
 	for i := range p.blobs {
 		b := &p.blobs[i]
 		data, err := add(blobEntry(b.Digest), b.Size)
@@ -193,8 +193,8 @@ type fileEntry struct {
 	data []byte
 }
 
-// headEntries lists what stands before the blobs.
-func (p *Plan) headEntries() []fileEntry {
+// firstEntries lists the entries before the blobs.
+func (p *Plan) firstEntries() []fileEntry {
 	entries := []fileEntry{{entryLayout, []byte(layoutDoc)}, {entryIndex, p.index}}
 	if p.docker != nil {
 		entries = append(entries, fileEntry{entryDocker, p.docker})
@@ -202,10 +202,11 @@ func (p *Plan) headEntries() []fileEntry {
 	return append(entries, fileEntry{name: blobsDir}, fileEntry{name: blobDir})
 }
 
-// headBytes gives the file up to the header of the first blob.
-func (p *Plan) headBytes() ([]byte, error) {
-	b := bytes.NewBuffer(make([]byte, 0, p.head))
-	for _, e := range p.headEntries() {
+// Preamble returns the file up to the header of the first blob. What follows are a
+// [Plan.Gap] and a blob in turn, and a last gap.
+func (p *Plan) Preamble() ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 0, p.first))
+	for _, e := range p.firstEntries() {
 		h, err := header(e.name, int64(len(e.data)))
 		if err != nil {
 			return nil, err
@@ -217,11 +218,11 @@ func (p *Plan) headBytes() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// before gives the bytes between the end of blob i-1 (the head, when i is 0) and the
-// first byte of blob i: padding and a header. For i == len(blobs) it is what ends the
-// file. Its place in the file is the end of blob i-1.
-func (p *Plan) before(i int) (gap []byte, off int64, err error) {
-	off = p.head
+// Gap returns the bytes between the end of blob i-1 (of the preamble, when i is 0) and the
+// first byte of blob i: padding and a header. For i == len(p.Blobs()) it is the end of the
+// file. off is where the gap begins in the file.
+func (p *Plan) Gap(i int) (gap []byte, off int64, err error) {
+	off = p.first
 	pad := int64(0)
 	if i > 0 {
 		last := &p.blobs[i-1]

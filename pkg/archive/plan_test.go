@@ -146,7 +146,7 @@ func TestPlanCoversPlatforms(t *testing.T) {
 	s := small()
 	one := s.plan(t, PlanOptions{})
 	img := &s.images[0]
-	doc, err := manifest.Parse(s.blobs[img.Target.Digest], defaultLimits.manifest())
+	doc, err := manifest.Parse(s.Blobs[img.Target.Digest], defaultLimits.manifest())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestPlanIndex(t *testing.T) {
 func TestPlanDocker(t *testing.T) {
 	s := small()
 	s.images = append(s.images, Image{Name: "registry.test/other:x", Target: s.images[2].Target})
-	pinned := s.manifest(amd64, s.layer(8, 10))
+	pinned := s.Manifest(amd64, s.Layer(8, 10))
 	s.name("registry.test/pinned@"+pinned.Digest.String(), pinned)
 	p := s.plan(t, PlanOptions{})
 	var got []struct {
@@ -206,7 +206,7 @@ func TestPlanDocker(t *testing.T) {
 	for _, e := range got {
 		tags = append(tags, e.RepoTags)
 		for _, path := range append(e.Layers, e.Config) {
-			if _, err := p.find(digest.Digest("sha256:" + strings.TrimPrefix(path, blobDir))); err != nil {
+			if _, err := p.Find(digest.Digest("sha256:" + strings.TrimPrefix(path, blobDir))); err != nil {
 				t.Error(err)
 			}
 		}
@@ -227,7 +227,7 @@ func TestPlanDocker(t *testing.T) {
 
 func TestPlanWithoutDockerImages(t *testing.T) {
 	s := newStore()
-	s.name("registry.test/chart:1", s.artifact("application/vnd.cncf.helm.config.v1+json", "", s.layer(1, 10)))
+	s.name("registry.test/chart:1", s.Artifact("application/vnd.cncf.helm.config.v1+json", "", s.Layer(1, 10)))
 	raw := s.bundle(t, PlanOptions{})
 	for _, h := range headers(t, raw) {
 		if h.Name == entryDocker {
@@ -270,12 +270,12 @@ func TestPlanFlat(t *testing.T) {
 
 func TestPlanForeignLayer(t *testing.T) {
 	s := newStore()
-	l := s.layer(1, 10)
+	l := s.Layer(1, 10)
 	l.MediaType = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 	l.URLs = []string{"https://mcr.test/layer"}
-	s.name("registry.test/windows:1", s.manifest(ocispec.Platform{OS: "windows", Architecture: "amd64"}, l))
+	s.name("registry.test/windows:1", s.Manifest(ocispec.Platform{OS: "windows", Architecture: "amd64"}, l))
 	p := s.plan(t, PlanOptions{})
-	i, err := p.find(l.Digest)
+	i, err := p.Find(l.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,9 +290,9 @@ func TestPlanForeignLayer(t *testing.T) {
 // TestPlanOneBlobTwoRoles: the same bytes as layer, then as config, then as manifest.
 func TestPlanOneBlobTwoRoles(t *testing.T) {
 	s := newStore()
-	target := s.manifest(amd64, s.layer(1, 10))
-	config := s.put("application/vnd.oci.empty.v1+json", []byte("{}"))
-	a := s.artifact("application/vnd.test", "", target, config)
+	target := s.Manifest(amd64, s.Layer(1, 10))
+	config := s.Put("application/vnd.oci.empty.v1+json", []byte("{}"))
+	a := s.Artifact("application/vnd.test", "", target, config)
 	s.name("registry.test/a:1", a)
 	s.name("registry.test/b:1", target)
 	p := s.plan(t, PlanOptions{})
@@ -314,29 +314,29 @@ func TestPlanOneBlobTwoRoles(t *testing.T) {
 func TestPlanErrors(t *testing.T) {
 	s := small()
 	app, single, both := s.images[0], s.images[2], s.images[3]
-	elsewhere := s.manifest(amd64, s.layer(30, 5))
-	lying := s.layer(1, 3000)
+	elsewhere := s.Manifest(amd64, s.Layer(30, 5))
+	lying := s.Layer(1, 3000)
 	lying.Size = 2999
-	liar := s.manifest(amd64, lying)
-	hollow := s.layer(1, 3000)
+	liar := s.Manifest(amd64, lying)
+	hollow := s.Layer(1, 3000)
 	hollow.Size, hollow.Digest = 0, digest.FromString("x")
-	sha512 := s.layer(1, 10)
+	sha512 := s.Layer(1, 10)
 	sha512.Digest = digest.Digest("sha512:" + strings.Repeat("ab", 64))
 	deep := single.Target
 	for range MaxDepth {
-		deep = s.index(deep)
+		deep = s.Index(deep)
 	}
 	var chain []ocispec.Descriptor
 	for d := deep; ; {
-		doc, _ := manifest.Parse(s.blobs[d.Digest], defaultLimits.manifest())
+		doc, _ := manifest.Parse(s.Blobs[d.Digest], defaultLimits.manifest())
 		if chain = append(chain, d); !doc.Index {
 			break
 		}
 		d = doc.Children[0]
 	}
-	both1 := s.put("", []byte(`{"schemaVersion":2,"config":{},"manifests":[]}`))
-	v1 := s.put("", []byte(`{"schemaVersion":1,"fsLayers":[]}`))
-	typed := s.put("", []byte(`{"schemaVersion":2,"mediaType":"application/x","manifests":[]}`))
+	both1 := s.Put("", []byte(`{"schemaVersion":2,"config":{},"manifests":[]}`))
+	v1 := s.Put("", []byte(`{"schemaVersion":1,"fsLayers":[]}`))
+	typed := s.Put("", []byte(`{"schemaVersion":2,"mediaType":"application/x","manifests":[]}`))
 	for _, tc := range []struct {
 		name   string
 		images []Image
@@ -355,8 +355,8 @@ func TestPlanErrors(t *testing.T) {
 		{"index alone", []Image{{Name: app.Name, Target: app.Target}}, "none of its manifests"},
 		{"not a child", []Image{{Name: app.Name, Target: app.Target, Present: append([]ocispec.Descriptor{elsewhere}, app.Present...)}}, "is not a child"},
 		{"two sizes", []Image{single, {Name: "registry.test/liar:1", Target: liar}}, "in one manifest and"},
-		{"hollow blob", []Image{{Name: single.Name, Target: s.manifest(amd64, hollow)}}, "cannot have 0 bytes"},
-		{"sha512", []Image{{Name: single.Name, Target: s.manifest(amd64, sha512)}}, "only sha256"},
+		{"hollow blob", []Image{{Name: single.Name, Target: s.Manifest(amd64, hollow)}}, "cannot have 0 bytes"},
+		{"sha512", []Image{{Name: single.Name, Target: s.Manifest(amd64, sha512)}}, "only sha256"},
 		{"nested", []Image{{Name: single.Name, Target: deep, Present: chain}}, "nested deeper"},
 		{"index and manifest", []Image{{Name: single.Name, Target: both1}}, "at once"},
 		{"schema 1", []Image{{Name: single.Name, Target: v1}}, "schema 1"},
@@ -385,8 +385,8 @@ func TestPlanErrors(t *testing.T) {
 // TestPlanWithoutMediaType: OCI manifests need not say what they are; the registry did.
 func TestPlanWithoutMediaType(t *testing.T) {
 	s := newStore()
-	config := s.put(manifest.MediaTypeDockerConfig, []byte(`{"os":"linux"}`))
-	target := s.putJSON("", struct {
+	config := s.Put(manifest.MediaTypeDockerConfig, []byte(`{"os":"linux"}`))
+	target := s.PutJSON("", struct {
 		specs.Versioned
 		Config ocispec.Descriptor   `json:"config"`
 		Layers []ocispec.Descriptor `json:"layers"`
@@ -416,12 +416,12 @@ func TestHugeBlob(t *testing.T) {
 		{ustarMax + 1, 3 * block},
 	} {
 		s := newStore()
-		l := s.layer(1, 10)
+		l := s.Layer(1, 10)
 		l.Size = tc.size
-		s.name("registry.test/huge:1", s.manifest(amd64, l))
+		s.name("registry.test/huge:1", s.Manifest(amd64, l))
 		p := s.plan(t, PlanOptions{})
 		n := len(p.Blobs()) - 1
-		gap, off, err := p.before(n)
+		gap, off, err := p.Gap(n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -435,9 +435,9 @@ func TestHugeBlob(t *testing.T) {
 	}
 	for _, size := range []int64{MaxBlob, MaxBlob + 1, -1} {
 		s := newStore()
-		l := s.layer(1, 10)
+		l := s.Layer(1, 10)
 		l.Size = size
-		s.name("registry.test/huge:1", s.manifest(amd64, l))
+		s.name("registry.test/huge:1", s.Manifest(amd64, l))
 		_, err := NewPlan(s.images, s, PlanOptions{})
 		if (err == nil) != (size == MaxBlob) {
 			t.Errorf("size %d: %v", size, err)

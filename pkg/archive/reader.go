@@ -126,12 +126,13 @@ func (r *Reader) Has(d digest.Digest) bool {
 func (r *Reader) blob(d digest.Digest) (*Blob, error) {
 	i, ok := r.at[d]
 	if !ok {
-		return nil, fmt.Errorf("blob %s in %s: %w", d, r.name(), ErrNotFound)
+		return nil, fmt.Errorf("blob %s in %s: %w", d, r.Name(), ErrNotFound)
 	}
 	return &r.blobs[i], nil
 }
 
-func (r *Reader) name() string {
+// Name returns the path that the bundle was opened by, or "bundle".
+func (r *Reader) Name() string {
 	if r.file == "" {
 		return "bundle"
 	}
@@ -141,7 +142,7 @@ func (r *Reader) name() string {
 // readable refuses a blob that was not unpacked.
 func (r *Reader) readable(b *Blob) error {
 	if r.head > 0 && b.Offset >= r.head {
-		return fmt.Errorf("blob %s in %s: %w", b.Digest, r.name(), ErrHeadOnly)
+		return fmt.Errorf("blob %s in %s: %w", b.Digest, r.Name(), ErrHeadOnly)
 	}
 	return nil
 }
@@ -186,7 +187,7 @@ func (r *Reader) Document(d digest.Digest) ([]byte, error) {
 func (r *Reader) read(at extent) ([]byte, error) {
 	raw := make([]byte, at.size)
 	if n, err := r.src.ReadAt(raw, at.off); n < len(raw) {
-		return nil, fmt.Errorf("read %s: %w", r.name(), err)
+		return nil, fmt.Errorf("read %s: %w", r.Name(), err)
 	}
 	return raw, nil
 }

@@ -67,7 +67,7 @@ func TestReaderBlobs(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(section)
-		if err != nil || !bytes.Equal(got, s.blobs[b.Digest]) || !bytes.Equal(got, raw[b.Offset:b.Offset+b.Size]) {
+		if err != nil || !bytes.Equal(got, s.Blobs[b.Digest]) || !bytes.Equal(got, raw[b.Offset:b.Offset+b.Size]) {
 			t.Errorf("blob %s: %v", b.Digest, err)
 		}
 		doc, err := r.Document(b.Digest)
@@ -230,7 +230,7 @@ func pack(items ...item) []byte {
 // layoutOf gives the entries of a foreign layout of all blobs of a store, index last.
 func (s *store) layoutOf(prefix string, tops ...ocispec.Descriptor) []item {
 	items := []item{{name: prefix + "oci-layout", data: layoutDoc}}
-	for d, raw := range s.blobs {
+	for d, raw := range s.Blobs {
 		items = append(items, item{name: prefix + blobEntry(d), data: string(raw)})
 	}
 	slices.SortFunc(items, func(a, b item) int { return strings.Compare(a.name, b.name) })
@@ -257,7 +257,7 @@ const (
 // TestOthersLayouts reads what other programs write.
 func TestOthersLayouts(t *testing.T) {
 	s := newStore()
-	m := s.manifest(amd64, s.layer(1, 100))
+	m := s.Manifest(amd64, s.Layer(1, 100))
 	m.Platform = nil
 	full := "docker.io/library/a:1"
 	named := annotated(m, byContainerd, full, byLayout, "1")

@@ -34,7 +34,7 @@ func reread(t *testing.T, s *store, opts PlanOptions) *Reader {
 func TestPlanReferrers(t *testing.T) {
 	s := small()
 	target := s.images[2].Target
-	sig := s.artifact("application/vnd.test.signature", target.Digest, s.layer(20, 50))
+	sig := s.Artifact("application/vnd.test.signature", target.Digest, s.Layer(20, 50))
 	s.images[2].Referrers = []ocispec.Descriptor{sig, sig}
 	r := reread(t, s, PlanOptions{})
 	img := r.Images()[0]
@@ -54,9 +54,9 @@ func TestPlanTagged(t *testing.T) {
 		s := small()
 		s.images = append(s.images[:1], s.images[2]) // app:v1 and single:latest
 		index, manifest, other := s.images[0].Target, s.images[0].Present[0], s.images[1].Target
-		sig := s.artifact(ocispec.MediaTypeImageConfig, "", s.layer(20, 50))
-		sbom := s.artifact("application/vnd.test.sbom", "", s.layer(21, 60))
-		says := s.artifact("application/vnd.test.says", manifest.Digest, s.layer(22, 70))
+		sig := s.Artifact(ocispec.MediaTypeImageConfig, "", s.Layer(20, 50))
+		sbom := s.Artifact("application/vnd.test.sbom", "", s.Layer(21, 60))
+		says := s.Artifact("application/vnd.test.says", manifest.Digest, s.Layer(22, 70))
 		s.images[0].Referrers = []ocispec.Descriptor{
 			under(sbom, app, manifest.Digest, ".sbom"), under(sig, app, index.Digest, ".sig"), says, under(sbom, app, index.Digest, ""),
 			under(sig, app, index.Digest, ".sig"),
@@ -98,11 +98,11 @@ func TestTaggedBytes(t *testing.T) {
 	build := func(order []int, tag bool) (*store, []byte) {
 		s := small()
 		target := s.images[2].Target
-		says := s.artifact("application/vnd.test.says", target.Digest, s.layer(22, 70))
+		says := s.Artifact("application/vnd.test.says", target.Digest, s.Layer(22, 70))
 		if tag {
 			says = under(says, "a.test/b", target.Digest, ".sig")
 		}
-		all := []ocispec.Descriptor{says, under(s.artifact("application/vnd.test.sig", "", s.layer(20, 50)), "a.test/b", target.Digest, ".sig"), under(s.artifact("application/vnd.test.att", "", s.layer(21, 50)), "a.test/b", target.Digest, ".att")}
+		all := []ocispec.Descriptor{says, under(s.Artifact("application/vnd.test.sig", "", s.Layer(20, 50)), "a.test/b", target.Digest, ".sig"), under(s.Artifact("application/vnd.test.att", "", s.Layer(21, 50)), "a.test/b", target.Digest, ".att")}
 		for _, i := range order {
 			s.images[2].Referrers = append(s.images[2].Referrers, all[i])
 		}
@@ -148,7 +148,7 @@ func TestTagDigest(t *testing.T) {
 func TestReaderTag(t *testing.T) {
 	s := small()
 	target := s.images[2].Target
-	sig := under(s.artifact("application/vnd.test.sig", "", s.layer(20, 50)), "a.test/b", target.Digest, ".sig")
+	sig := under(s.Artifact("application/vnd.test.sig", "", s.Layer(20, 50)), "a.test/b", target.Digest, ".sig")
 	s.images[2].Referrers = []ocispec.Descriptor{sig}
 	p := s.plan(t, PlanOptions{})
 	old := sig.Annotations[AnnotationTag]
@@ -186,7 +186,7 @@ func TestReferrerLinks(t *testing.T) {
 	s := small()
 	target := s.images[2].Target
 	for i := range 4 {
-		sig := s.artifact("application/vnd.test.sig", "", s.layer(uint64(30+i), 50))
+		sig := s.Artifact("application/vnd.test.sig", "", s.Layer(uint64(30+i), 50))
 		s.images[2].Referrers = append(s.images[2].Referrers, under(sig, "a.test/b", target.Digest, ".sig"))
 	}
 	s.images = s.images[2:3]

@@ -19,10 +19,10 @@ func upgrade(t *testing.T) (s *store, before, after *Reader) {
 	s.images = slices.DeleteFunc(s.images, func(i Image) bool { return i.Name == "registry.test/chart:1" })
 	for i := range s.images {
 		if s.images[i].Name == "docker.io/library/single:latest" {
-			s.images[i].Target = s.manifest(amd64, s.layer(1, 3000), s.layer(70, 900))
+			s.images[i].Target = s.Manifest(amd64, s.Layer(1, 3000), s.Layer(70, 900))
 		}
 	}
-	s.name("registry.test/new:1", s.manifest(amd64, s.layer(2, 512), s.layer(71, 800)))
+	s.name("registry.test/new:1", s.Manifest(amd64, s.Layer(2, 512), s.Layer(71, 800)))
 	return s, before, open(t, s.bundle(t, PlanOptions{}))
 }
 
@@ -96,10 +96,10 @@ func TestDifferentialOmitsLayersOnly(t *testing.T) {
 // TestOmittedAltered: the list of omitted layers must be exactly what the images lack.
 func TestOmittedAltered(t *testing.T) {
 	s := newStore()
-	l := s.layer(1, 100)
-	m := s.manifest(amd64, l)
+	l := s.Layer(1, 100)
+	m := s.Manifest(amd64, l)
 	m.Platform = nil
-	delete(s.blobs, l.Digest)
+	delete(s.Blobs, l.Digest)
 	good := string(l.Digest) + " 100"
 	for _, tc := range []struct {
 		name, text string
@@ -133,7 +133,7 @@ func TestOmittedAltered(t *testing.T) {
 func TestSkippedAnnotation(t *testing.T) {
 	const list = `[{"name":"a.test/gone:1","reason":"not found"}]`
 	s := newStore()
-	m := s.manifest(amd64, s.layer(1, 100))
+	m := s.Manifest(amd64, s.Layer(1, 100))
 	m.Platform = nil
 	for _, tc := range []struct {
 		name        string

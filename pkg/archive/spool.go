@@ -37,7 +37,7 @@ func newSpool(size int64) (*spool, error) {
 	if size == 0 {
 		return s, nil
 	}
-	if err := noSpace(fsutil.Reserve(f, size)); err != nil {
+	if err := NoSpace(fsutil.Reserve(f, size)); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("temporary file: %w", err)
 	}
@@ -58,7 +58,7 @@ func (s *spool) WriteAt(p []byte, off int64) (int, error) {
 	}
 	n, err := s.f.WriteAt(p, off)
 	if err != nil {
-		err = fmt.Errorf("temporary file: %w", noSpace(err))
+		err = fmt.Errorf("temporary file: %w", NoSpace(err))
 	}
 	return n, err
 }

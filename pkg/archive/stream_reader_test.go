@@ -42,7 +42,7 @@ func readStream(ctx context.Context, r io.Reader, some bool) (*StreamReader, map
 func TestStreamReader(t *testing.T) {
 	ownTemp(t)
 	s, old := everyKind(), small()
-	omit := func(d digest.Digest) bool { return old.blobs[d] != nil }
+	omit := func(d digest.Digest) bool { return old.Blobs[d] != nil }
 	for name, opts := range map[string]PlanOptions{"whole": {}, "differential": {Omit: omit}, "no layers": {Omit: func(digest.Digest) bool { return true }}} {
 		whole := open(t, s.bundle(t, opts))
 		for _, c := range []Compression{Plain, Gzip, Zstd} {

@@ -26,7 +26,7 @@ func (r *Reader) Verify(ctx context.Context, jobs int, onBytes func(int64)) erro
 		onBytes = func(int64) {}
 	}
 	if r.HeadOnly() {
-		return fmt.Errorf("verify %s: %w", r.name(), ErrHeadOnly)
+		return fmt.Errorf("verify %s: %w", r.Name(), ErrHeadOnly)
 	}
 	wrong := make([]error, len(r.blobs))
 	g, inner := errgroup.WithContext(ctx)
@@ -67,7 +67,7 @@ func (r *Reader) verifyBlob(ctx context.Context, b *Blob, onBytes func(int64)) e
 			if errors.Is(err, io.EOF) {
 				return r.damaged(b, adviceCopy, fmt.Errorf("cut after %d of %d bytes: %w", off+int64(n), b.Size, io.ErrUnexpectedEOF))
 			}
-			return fmt.Errorf("read %s: %w", r.name(), err)
+			return fmt.Errorf("read %s: %w", r.Name(), err)
 		}
 		h.Write(p)
 		off += int64(n)

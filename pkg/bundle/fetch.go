@@ -3,11 +3,11 @@ package bundle
 import (
 	"context"
 	"errors"
-	"iter"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/pkg/archive"
+	"stowage/pkg/archive/writer"
 	"stowage/pkg/pull"
 )
 
@@ -27,7 +27,7 @@ func (m *maker) fill(ctx context.Context, plan *archive.Plan) error {
 
 // fetch brings every blob of the plan into the output's partial file.
 func (m *maker) fetch(ctx context.Context, plan *archive.Plan) error {
-	if err := m.draft.Begin(ctx, plan, nil); err != nil {
+	if err := m.draft.Start(ctx, plan, nil); err != nil {
 		return err
 	}
 	if err := m.reuse.fill(ctx, m.draft); err != nil {
@@ -64,7 +64,7 @@ func (m *maker) start(blobs []archive.Blob) {
 // stream writes the bundle to the request's writer: the same bytes, one blob after the
 // other. Nothing can be resumed.
 func (m *maker) stream(ctx context.Context, plan *archive.Plan) (err error) {
-	out, err := archive.NewStream(m.req.Writer, plan, m.manifests, archive.StreamOptions{})
+	out, err := writer.NewStream(m.req.Writer, plan, m.manifests, writer.StreamOptions{})
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (m *maker) stream(ctx context.Context, plan *archive.Plan) (err error) {
 	return out.Commit()
 }
 
-func (m *maker) streamBlob(ctx context.Context, out *archive.Stream, b archive.Blob) (err error) {
+func (m *maker) streamBlob(ctx context.Context, out *writer.Stream, b archive.Blob) (err error) {
 	w, err := out.Blob(b.Digest)
 	if err != nil {
 		return err
@@ -97,12 +97,12 @@ func (m *maker) streamBlob(ctx context.Context, out *archive.Stream, b archive.B
 
 // sink is a blob of the bundle as the client writes it. A wrong digest is the registry's
 // fault and any other error of the writer this side's.
-type sink struct{ *archive.BlobWriter }
+type sink struct{ *writer.Blob }
 
 // WriteAt implements [io.WriterAt]. The writer of a stream checks the digest with the last
 // byte and returns the same error from Commit, where the client expects it.
 func (s sink) WriteAt(p []byte, off int64) (int, error) {
-	n, err := s.BlobWriter.WriteAt(p, off)
+	n, err := s.Blob.WriteAt(p, off)
 	if isWrong(err) {
 		return len(p), nil
 	}
@@ -111,22 +111,11 @@ func (s sink) WriteAt(p []byte, off int64) (int, error) {
 
 // Commit implements [pull.Sink].
 func (s sink) Commit() error {
-	err := s.BlobWriter.Commit()
+	err := s.Blob.Commit()
 	if err == nil || isWrong(err) {
 		return err
 	}
 	return &pull.LocalError{Err: err}
-}
-
-// Missing implements [pull.Resumer].
-func (s sink) Missing() iter.Seq2[int64, int64] {
-	return func(yield func(offset, length int64) bool) {
-		for _, h := range s.Holes() {
-			if !yield(h.Start, h.End-h.Start) {
-				return
-			}
-		}
-	}
 }
 
 func isWrong(err error) bool {

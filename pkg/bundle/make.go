@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"stowage/pkg/archive"
+	"stowage/pkg/archive/writer"
 	"stowage/pkg/pull"
 )
 
@@ -52,7 +53,7 @@ type maker struct {
 	upToDate   bool
 
 	client    *pull.Client
-	draft     *archive.Draft // nil for a stream
+	draft     *writer.File // nil for a stream
 	reuse     *reuse
 	manifests *manifests
 	digests   *digestGuard
@@ -87,7 +88,7 @@ func (m *maker) open(ctx context.Context) (err error) {
 		output = ""
 	}
 	if output != "" { // a dry run needs none
-		if m.draft, err = archive.OpenDraft(output); err != nil {
+		if m.draft, err = writer.Open(output); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/pkg/archive"
+	"stowage/pkg/archive/writer"
 	"stowage/pkg/pull"
 )
 
@@ -30,7 +31,7 @@ func (m *maker) without(plan *archive.Plan, cause error) (*archive.Plan, error) 
 	if err := m.draft.Close(); err != nil {
 		return nil, err
 	}
-	if m.draft, err = archive.OpenDraft(m.req.Output); err != nil {
+	if m.draft, err = writer.Open(m.req.Output); err != nil {
 		return nil, err
 	}
 	m.manifests.draft = m.draft

@@ -11,12 +11,13 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"stowage/pkg/archive"
+	"stowage/pkg/archive/writer"
 )
 
 // manifests looks for manifests in the partial file and in bundles to reuse, and keeps new
 // ones in the partial file, or in memory for a stream.
 type manifests struct {
-	draft  *archive.Draft // nil for a stream
+	draft  *writer.File // nil for a stream
 	reuse  *reuse
 	memory sync.Map // digest → []byte
 }
@@ -109,7 +110,7 @@ func (u *reuse) document(d digest.Digest) ([]byte, error) {
 }
 
 // fill copies into the partial file what the bundles have of it.
-func (u *reuse) fill(ctx context.Context, draft *archive.Draft) error {
+func (u *reuse) fill(ctx context.Context, draft *writer.File) error {
 	for _, b := range u.bundles {
 		if err := b.unpack(ctx, draft.Missing()); err != nil {
 			return err
@@ -148,7 +149,7 @@ func (u *reuse) same(plan *archive.Plan) bool {
 
 // copyTo writes a blob from a bundle that holds it intact; it returns false when none does.
 // A stream cannot take bytes back, so the blob is hashed before its first byte is written.
-func (u *reuse) copyTo(ctx context.Context, blob archive.Blob, w *archive.BlobWriter) (bool, error) {
+func (u *reuse) copyTo(ctx context.Context, blob archive.Blob, w *writer.Blob) (bool, error) {
 	for _, b := range u.bundles {
 		if err := b.unpack(ctx, []archive.Blob{blob}); err != nil {
 			return true, err

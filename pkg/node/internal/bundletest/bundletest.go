@@ -16,6 +16,7 @@ import (
 
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
+	"stowage/pkg/archive/writer"
 )
 
 // Shelf holds the images that a test puts into bundles, in a registry that is not asked
@@ -105,7 +106,7 @@ func (s *Shelf) Pack(o archive.PlanOptions, list ...Wanted) *archive.Reader {
 func (s *Shelf) File(o archive.PlanOptions, list ...Wanted) string {
 	s.T.Helper()
 	path := filepath.Join(s.T.TempDir(), "bundle.tar")
-	d, err := archive.OpenDraft(path)
+	d, err := writer.Open(path)
 	must(s.T, err)
 	defer d.Close()
 	var images []archive.Image
@@ -116,7 +117,7 @@ func (s *Shelf) File(o archive.PlanOptions, list ...Wanted) string {
 	}
 	p, err := archive.NewPlan(images, d, o)
 	must(s.T, err)
-	must(s.T, d.Begin(s.T.Context(), p, nil))
+	must(s.T, d.Start(s.T.Context(), p, nil))
 	for _, b := range d.Missing() {
 		must(s.T, s.fill(d, b.Digest))
 	}
@@ -125,7 +126,7 @@ func (s *Shelf) File(o archive.PlanOptions, list ...Wanted) string {
 }
 
 // describe adds the manifests of an image to the draft.
-func (s *Shelf) describe(d *archive.Draft, w Wanted) (archive.Image, error) {
+func (s *Shelf) describe(d *writer.File, w Wanted) (archive.Image, error) {
 	a, ok := s.Added[w.Name]
 	if !ok {
 		return archive.Image{}, fmt.Errorf("%s is not on the shelf", w.Name)
@@ -150,8 +151,8 @@ func (s *Shelf) describe(d *archive.Draft, w Wanted) (archive.Image, error) {
 	return img, nil
 }
 
-// fill copies one blob into the draft.
-func (s *Shelf) fill(d *archive.Draft, dg digest.Digest) error {
+// fill copies one blob into the file.
+func (s *Shelf) fill(d *writer.File, dg digest.Digest) error {
 	w, err := d.Blob(dg)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package archive
+package writer
 
 import (
 	"errors"
@@ -10,48 +10,33 @@ import (
 	"golang.org/x/sys/unix"
 
 	"stowage/internal/fsutil"
-	"stowage/internal/need"
+	"stowage/pkg/archive"
+	"stowage/pkg/archive/internal/archivetest"
 )
 
-// tinyDisk mounts a file system of that many KiB.
-func tinyDisk(t *testing.T, kib int) string {
-	t.Helper()
-	need.Root(t, "mount a small tmpfs")
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dk", kib)); err != nil {
-		need.Missing(t, fmt.Sprintf("mount a small tmpfs: %v", err))
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
 // TestFullDisk: too little space shows before a byte of a blob is asked for, the
-// documents stay, and with more space the same draft goes on.
+// documents stay, and with more space the same file goes on.
 func TestFullDisk(t *testing.T) {
 	s, _ := big(3 << 20)
-	dir := tinyDisk(t, 2048)
+	dir := archivetest.TinyDisk(t, 2048)
 	path := filepath.Join(dir, "x.tar")
-	d, err := OpenDraft(path)
+	d, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, raw := range s.blobs {
+	for _, raw := range s.Blobs {
 		if len(raw) < 5000 {
 			if _, err := d.AddDocument(raw); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	p, err := NewPlan(s.images, d, PlanOptions{})
+	p, err := archive.NewPlan(s.images, d, archive.PlanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = d.Begin(t.Context(), p, nil)
-	var se *SpaceError
+	err = d.Start(t.Context(), p, nil)
+	var se *archive.SpaceError
 	if !errors.As(err, &se) {
 		t.Fatalf("got %v", err)
 	}
@@ -71,13 +56,13 @@ func TestFullDisk(t *testing.T) {
 // What is there stays, and the run goes on when there is space again.
 func TestDiskFillsUp(t *testing.T) {
 	s, dg := big(3 << 20)
-	dir := tinyDisk(t, 8192)
+	dir := archivetest.TinyDisk(t, 8192)
 	path := filepath.Join(dir, "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	// As on a file system without fallocate: the space is not ours yet.
-	fsutil.Punch(d.file, 0, d.plan.size)
-	b := &beginning{draft: d, plan: d.plan}
-	if err := errors.Join(b.frame(), b.documents()); err != nil {
+	fsutil.Punch(d.file, 0, d.plan.Size())
+	b := &start{to: d, plan: d.plan}
+	if err := errors.Join(b.writeFrame(), b.writeDocuments()); err != nil {
 		t.Fatal(err)
 	}
 	hog := filepath.Join(dir, "hog")
@@ -85,7 +70,7 @@ func TestDiskFillsUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := s.write(d, dg, 100_000)
-	var se *SpaceError
+	var se *archive.SpaceError
 	if !errors.As(err, &se) || !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("got %v", err)
 	}
@@ -105,27 +90,27 @@ func TestDiskFillsUp(t *testing.T) {
 
 // TestFullJournal: a document that does not fit is refused whole; the journal stays sound.
 func TestFullJournal(t *testing.T) {
-	dir := tinyDisk(t, 256)
+	dir := archivetest.TinyDisk(t, 256)
 	path := filepath.Join(dir, "x.tar")
-	d, err := OpenDraft(path)
+	d, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	small, large := noise(1, 1000), noise(2, 1<<20)
+	small, large := archivetest.Noise(1, 1000), archivetest.Noise(2, 1<<20)
 	first, err := d.AddDocument(small)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var se *SpaceError
+	var se *archive.SpaceError
 	if _, err := d.AddDocument(large); !errors.As(err, &se) {
 		t.Fatalf("got %v", err)
 	}
-	second, err := d.AddDocument(noise(3, 1000))
+	second, err := d.AddDocument(archivetest.Noise(3, 1000))
 	if err != nil {
 		t.Fatal(err)
 	}
 	kill(d)
-	if d, err = OpenDraft(path); err != nil {
+	if d, err = Open(path); err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
@@ -142,19 +127,19 @@ func TestCarryNeedsLittleSpace(t *testing.T) {
 	s := newStore()
 	var layers []string
 	for i := range 10 {
-		l := s.layer(uint64(i), 512<<10)
-		s.name(fmt.Sprintf("b.test/b:%d", i), s.manifest(amd64, l))
+		l := s.Layer(uint64(i), 512<<10)
+		s.name(fmt.Sprintf("b.test/b:%d", i), s.Manifest(amd64, l))
 		layers = append(layers, string(l.Digest))
 	}
-	dir := tinyDisk(t, 8<<10) // the bundle takes a little over 5 MiB
+	dir := archivetest.TinyDisk(t, 8<<10) // the bundle takes a little over 5 MiB
 	path := filepath.Join(dir, "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	if err := s.fill(d, 1, 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	kill(d)
-	s.name("a.test/a:1", s.manifest(amd64, s.layer(100, 1000)))
-	d = s.begin(t, path, PlanOptions{})
+	s.name("a.test/a:1", s.Manifest(amd64, s.Layer(100, 1000)))
+	d = s.start(t, path)
 	if n := len(d.Missing()); n != 2 {
 		t.Errorf("%d of %d blobs are missing after the move", n, len(layers))
 	}

@@ -1,4 +1,4 @@
-package archive
+package writer
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/pkg/archive"
 )
 
 // fileDigest gives the sha256 of a file.
@@ -27,27 +29,27 @@ func fileDigest(t testing.TB, path string) digest.Digest {
 }
 
 // TestCommitAsInterrupted: compressing ends with the context and can be begun again, by
-// the same draft or by a later run, which fetches nothing.
+// the same file or by a later run, which fetches nothing.
 func TestCommitAsInterrupted(t *testing.T) {
 	s := mixed()
-	want := fileDigest(t, s.bundleAs(t, Zstd, PlanOptions{}))
+	want := fileDigest(t, s.bundleAs(t, archive.Zstd))
 	path := filepath.Join(t.TempDir(), "x.tar.zst")
-	d := s.begin(t, path, PlanOptions{})
-	if err := d.CommitAs(t.Context(), Zstd, nil); !errors.Is(err, ErrIncomplete) {
+	d := s.start(t, path)
+	if err := d.CommitAs(t.Context(), archive.Zstd, nil); !errors.Is(err, ErrIncomplete) {
 		t.Errorf("with blobs missing: %v", err)
 	}
 	if err := s.fill(d, 2, 100_000); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := d.CommitAs(ctx, Zstd, func(int64) { cancel() }); !errors.Is(err, context.Canceled) {
+	if err := d.CommitAs(ctx, archive.Zstd, func(int64) { cancel() }); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if _, err := os.Stat(path + packedSuffix); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(path + compressedSuffix); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("what was compressed stays: %v", err)
 	}
 	// As a kill in the midst of it leaves things.
-	if err := os.WriteFile(path+packedSuffix, []byte("half"), 0o644); err != nil {
+	if err := os.WriteFile(path+compressedSuffix, []byte("half"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	kill(d)
@@ -55,11 +57,11 @@ func TestCommitAsInterrupted(t *testing.T) {
 	if n := len(d.Missing()); n > 0 {
 		t.Errorf("%d blobs are missing", n)
 	}
-	if _, err := os.Stat(path + packedSuffix); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(path + compressedSuffix); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("what a killed run had compressed takes space: %v", err)
 	}
 	var n int64
-	if err := d.CommitAs(t.Context(), Zstd, func(m int64) { n += m }); err != nil {
+	if err := d.CommitAs(t.Context(), archive.Zstd, func(m int64) { n += m }); err != nil {
 		t.Fatal(err)
 	}
 	if n != d.plan.Size() || fileDigest(t, path) != want {
@@ -68,8 +70,8 @@ func TestCommitAsInterrupted(t *testing.T) {
 	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if err := d.CommitAs(t.Context(), Zstd, nil); err == nil {
-		t.Error("a second time on a closed draft")
+	if err := d.CommitAs(t.Context(), archive.Zstd, nil); err == nil {
+		t.Error("a second time on a closed file")
 	}
 }
 
@@ -77,29 +79,29 @@ func TestCommitAsInterrupted(t *testing.T) {
 func TestCommitAsPlain(t *testing.T) {
 	s := small()
 	path := filepath.Join(t.TempDir(), "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	if err := s.fill(d, 1, 1000); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.CommitAs(t.Context(), 9, nil); err == nil {
 		t.Error("unknown compression")
 	}
-	if err := d.CommitAs(t.Context(), Plain, nil); err != nil {
+	if err := d.CommitAs(t.Context(), archive.Plain, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, s.bundle(t, PlanOptions{})) {
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, s.bundle(t)) {
 		t.Errorf("other bytes: %v", err)
 	}
 }
 
-// TestDiscard: all that a draft has kept goes, and nothing else.
+// TestDiscard: all that a file has kept goes, and nothing else.
 func TestDiscard(t *testing.T) {
 	s := small()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "x.tar")
 	theirs := []string{"x.tar", "x.tar.partial.old", "x.tar.partial.1x", "y.tar.partial", "x.tar.gz"}
 	ours := []string{"x.tar.partial.7", "x.tar.partial.packed"}
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	for _, name := range append(theirs, ours...) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644); err != nil {
 			t.Fatal(err)
@@ -119,7 +121,7 @@ func TestDiscard(t *testing.T) {
 	if err != nil || len(entries) != len(theirs) {
 		t.Errorf("left: %v, %v", entries, err)
 	}
-	if d, err = OpenDraft(path); err != nil {
+	if d, err = Open(path); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Discard(); err != nil {

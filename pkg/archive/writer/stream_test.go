@@ -1,4 +1,4 @@
-package archive
+package writer
 
 import (
 	"bytes"
@@ -11,13 +11,14 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"stowage/internal/iox"
+	"stowage/pkg/archive"
 )
 
 // fillInOrder gives workers the blobs in the order of the file, as a stream wants them.
 func (s *store) fillInOrder(d blobOpener, jobs, chunk int) error {
 	type job struct {
-		b Blob
-		w *BlobWriter
+		b archive.Blob
+		w *Blob
 	}
 	work := make(chan job)
 	var mu sync.Mutex
@@ -26,7 +27,7 @@ func (s *store) fillInOrder(d blobOpener, jobs, chunk int) error {
 	for range jobs {
 		wg.Go(func() {
 			for j := range work {
-				raw := s.blobs[j.b.Digest]
+				raw := s.Blobs[j.b.Digest]
 				var err error
 				for off := 0; off < len(raw) && err == nil; off += chunk {
 					_, err = j.w.WriteAt(raw[off:min(off+chunk, len(raw))], int64(off))
@@ -55,7 +56,7 @@ func (s *store) fillInOrder(d blobOpener, jobs, chunk int) error {
 	return errors.Join(errs...)
 }
 
-func TestStreamGivesTheSameBytes(t *testing.T) {
+func TestStreamWritesTheSameBytes(t *testing.T) {
 	for _, tc := range []struct {
 		name        string
 		make        func() *store
@@ -66,13 +67,13 @@ func TestStreamGivesTheSameBytes(t *testing.T) {
 		{"byte by byte", small, 3, 1, 0},
 		{"many", small, 8, 513, 1},
 		{"larger than the window", func() *store { s, _ := big(5<<20 + 3); return s }, 3, 400_000, 1},
-		{"documents only", func() *store { s := newStore(); s.name("a.test/a:1", s.manifest(amd64)); return s }, 1, 10, 0},
+		{"documents only", func() *store { s := newStore(); s.name("a.test/a:1", s.Manifest(amd64)); return s }, 1, 10, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := tc.make()
-			want := s.bundle(t, PlanOptions{})
+			want := s.bundle(t)
 			var got bytes.Buffer
-			st, err := NewStream(&got, s.plan(t, PlanOptions{}), s, StreamOptions{Window: tc.window})
+			st, err := NewStream(&got, s.plan(t), s, StreamOptions{Window: tc.window})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,10 +90,10 @@ func TestStreamGivesTheSameBytes(t *testing.T) {
 // TestStreamManyWritersOneBlob: ranges of one blob, each by its own goroutine.
 func TestStreamManyWritersOneBlob(t *testing.T) {
 	s, dg := big(9<<20 + 11)
-	raw := s.blobs[dg]
-	want := s.bundle(t, PlanOptions{})
+	raw := s.Blobs[dg]
+	want := s.bundle(t)
 	var got bytes.Buffer
-	st, err := NewStream(&got, s.plan(t, PlanOptions{}), s, StreamOptions{Window: 2 << 20})
+	st, err := NewStream(&got, s.plan(t), s, StreamOptions{Window: 2 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,7 @@ func TestStreamManyWritersOneBlob(t *testing.T) {
 
 func TestStreamOrder(t *testing.T) {
 	s := small()
-	st, err := NewStream(io.Discard, s.plan(t, PlanOptions{}), s, StreamOptions{})
+	st, err := NewStream(io.Discard, s.plan(t), s, StreamOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +150,7 @@ func TestStreamOrder(t *testing.T) {
 	if err := st.Commit(); !errors.Is(err, ErrIncomplete) {
 		t.Errorf("commit at the start: %v", err)
 	}
-	if _, err := st.Blob(digest.FromString("?")); !errors.Is(err, ErrNotFound) {
+	if _, err := st.Blob(digest.FromString("?")); !errors.Is(err, archive.ErrNotFound) {
 		t.Errorf("unknown: %v", err)
 	}
 	w, err := st.Blob(m[0].Digest)
@@ -159,15 +160,15 @@ func TestStreamOrder(t *testing.T) {
 	if _, err := st.Blob(m[0].Digest); err == nil {
 		t.Error("two writers of one blob")
 	}
-	raw := s.blobs[m[0].Digest]
+	raw := s.Blobs[m[0].Digest]
 	if _, err := w.WriteAt(raw[5:], 5); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Commit(); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("commit of a short blob: %v", err)
 	}
-	if w.Prefix() != 0 || w.Holes()[0] != (Range{0, 5}) {
-		t.Errorf("prefix %d, holes %v", w.Prefix(), w.Holes())
+	if w.Prefix() != 0 || missing(w)[0] != (span{0, 5}) {
+		t.Errorf("prefix %d, gaps %v", w.Prefix(), missing(w))
 	}
 	w.Close()
 	if w, err = st.Blob(m[0].Digest); err != nil {
@@ -176,8 +177,8 @@ func TestStreamOrder(t *testing.T) {
 	if _, err := w.WriteAt(raw, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Commit(); err != nil || w.Prefix() != int64(len(raw)) || len(w.Holes()) != 0 {
-		t.Errorf("%v, prefix %d, holes %v", err, w.Prefix(), w.Holes())
+	if err := w.Commit(); err != nil || w.Prefix() != int64(len(raw)) || len(missing(w)) != 0 {
+		t.Errorf("%v, prefix %d, gaps %v", err, w.Prefix(), missing(w))
 	}
 	if _, err := w.WriteAt(raw, 1); !errors.Is(err, errOutside) {
 		t.Errorf("write outside: %v", err)
@@ -187,23 +188,23 @@ func TestStreamOrder(t *testing.T) {
 // TestStreamWrongDigest: the tar ends where the lie ends, and no reader takes it.
 func TestStreamWrongDigest(t *testing.T) {
 	s := small()
-	p := s.plan(t, PlanOptions{})
+	p := s.plan(t)
 	for i := range p.Blobs() {
 		b := p.Blobs()[i]
 		if b.Document {
 			continue
 		}
-		right := s.blobs[b.Digest]
+		right := s.Blobs[b.Digest]
 		wrong := append([]byte{^right[0]}, right[1:]...)
 		var got bytes.Buffer
 		st, err := NewStream(&got, p, s, StreamOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.blobs[b.Digest] = wrong
+		s.Blobs[b.Digest] = wrong
 		err = s.fillInOrder(st, 2, 1000)
-		s.blobs[b.Digest] = right
-		var de *DigestError
+		s.Blobs[b.Digest] = right
+		var de *archive.DigestError
 		if !errors.As(err, &de) || de.Want != b.Digest {
 			t.Errorf("blob %d: %v", i, err)
 		}
@@ -213,7 +214,7 @@ func TestStreamWrongDigest(t *testing.T) {
 		if err := st.Commit(); !errors.As(err, &de) {
 			t.Errorf("blob %d: commit: %v", i, err)
 		}
-		if _, err := NewReader(bytes.NewReader(got.Bytes()), int64(got.Len())); !errors.Is(err, ErrDamaged) {
+		if _, err := archive.NewReader(bytes.NewReader(got.Bytes()), int64(got.Len())); !errors.Is(err, archive.ErrDamaged) {
 			t.Errorf("blob %d: the short tar reads as %v", i, err)
 		}
 	}
@@ -231,7 +232,7 @@ func (p *brokenPipe) Write(b []byte) (int, error) {
 
 func TestStreamBrokenPipe(t *testing.T) {
 	s := small()
-	p := s.plan(t, PlanOptions{})
+	p := s.plan(t)
 	for left := 0; left < int(p.Size()); left += 700 {
 		st, err := NewStream(&brokenPipe{left}, p, s, StreamOptions{})
 		if err == nil {
@@ -247,7 +248,7 @@ func TestStreamBrokenPipe(t *testing.T) {
 func TestStreamClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, dg := big(3 << 20)
-		st, err := NewStream(io.Discard, s.plan(t, PlanOptions{}), s, StreamOptions{Window: 1})
+		st, err := NewStream(io.Discard, s.plan(t), s, StreamOptions{Window: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,13 +262,13 @@ func TestStreamClose(t *testing.T) {
 		var wrote int
 		var wErr, cErr error
 		var wg sync.WaitGroup
-		wg.Go(func() { wrote, wErr = w.WriteAt(s.blobs[dg], 0) })
+		wg.Go(func() { wrote, wErr = w.WriteAt(s.Blobs[dg], 0) })
 		synctest.Wait()
 		wg.Go(func() { cErr = w.Commit() })
 		synctest.Wait()
 		st.Close()
 		wg.Wait()
-		if !errors.Is(wErr, errStreamClosed) || wrote >= len(s.blobs[dg]) || wrote == 0 {
+		if !errors.Is(wErr, errStreamClosed) || wrote >= len(s.Blobs[dg]) || wrote == 0 {
 			t.Errorf("write: %d, %v", wrote, wErr)
 		}
 		if cErr == nil {

@@ -1,4 +1,4 @@
-package archive
+package writer
 
 import (
 	"crypto/sha256"
@@ -11,33 +11,35 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"stowage/internal/iox"
+	"stowage/pkg/archive"
 )
 
-// ErrOrder means that a blob of a stream was opened before an earlier one.
+// ErrOrder is returned when a blob of a stream is opened before an earlier one.
 var ErrOrder = errors.New("blobs of a stream are opened in the order of the file")
 
-// DefaultWindow is how far ahead of the written bytes a [Stream] takes others, in bytes.
+// DefaultWindow is the default of [StreamOptions].Window.
 const DefaultWindow = 16 << 20
 
 // StreamOptions changes a stream. The zero value works.
 type StreamOptions struct {
-	// Window bounds the memory: bytes are taken while they are less than this ahead of
-	// what has been written. 0 means [DefaultWindow]; less than 1 MiB is raised to it.
+	// Window is how many bytes may be buffered ahead of the write position. 0 means
+	// [DefaultWindow]; less than 1 MiB is raised to it.
 	Window int64
 }
 
-// A Stream writes the bytes a [Draft] would, but to a pipe: in order, once, with a bounded
-// window of bytes that came ahead. Blobs are taken up in the order of [Stream.Missing];
-// several may be open and several goroutines may write to one, as on a draft.
+// A Stream writes the bytes that a [File] would, but to a pipe: in order, once, with a
+// bounded window of bytes that arrived ahead. Blobs are opened in the order of
+// [Stream.Missing]; several may be open, and several goroutines may write to one, as with
+// a File.
 //
-// A blob's digest is known when its last byte has gone out, and checked before anything
-// else follows. When it is wrong, or writing fails, or the stream is closed early, the tar
-// ends there, without its end blocks, so that every reader refuses it; all later calls
-// give that error.
+// The digest of a blob is known and checked when its last byte has been written, before
+// anything else follows. When it is wrong, or writing fails, or the stream is closed
+// early, the tar ends there, without its end blocks, so that every reader refuses it; all
+// later calls return that error.
 type Stream struct {
 	w      io.Writer
-	plan   *Plan
-	docs   Documents
+	plan   *archive.Plan
+	docs   archive.Documents
 	window int64
 
 	mu       sync.Mutex
@@ -45,8 +47,8 @@ type Stream struct {
 	pos      int64      // of the file: written so far
 	cur      int        // the blob being written; len(blobs) after the last
 	opened   int        // blobs before this were opened once
-	parts    map[int]*streamPart
-	there    spans            // bytes ahead of pos, in the file's offsets
+	parts    map[int]*streamBlob
+	there    ranges           // bytes ahead of pos, in the file's offsets
 	chunks   map[int64][]byte // their memory, by offset / iox.BufferSize
 	spare    [][]byte
 	hash     hash.Hash // of the current blob
@@ -59,25 +61,25 @@ var (
 	errStreamDone   = errors.New("stream is finished")
 )
 
-// NewStream begins to write p to w: everything up to the first blob that docs does not
-// have. docs must have the plan's documents.
-func NewStream(w io.Writer, p *Plan, docs Documents, opts StreamOptions) (*Stream, error) {
+// NewStream returns a stream that writes the bundle of p to w. It writes at once all that
+// precedes the first config or layer. docs must have the manifests and indexes of p.
+func NewStream(w io.Writer, p *archive.Plan, docs archive.Documents, opts StreamOptions) (*Stream, error) {
 	s := &Stream{
 		w: w, plan: p, docs: docs, window: max(opts.Window, 4*iox.BufferSize),
-		parts: map[int]*streamPart{}, chunks: map[int64][]byte{},
+		parts: map[int]*streamBlob{}, chunks: map[int64][]byte{},
 	}
 	if opts.Window == 0 {
 		s.window = DefaultWindow
 	}
 	s.moved = sync.NewCond(&s.mu)
-	head, err := p.headBytes()
+	first, err := p.Preamble()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := w.Write(head); err != nil {
+	if _, err := w.Write(first); err != nil {
 		return nil, fmt.Errorf("write bundle: %w", err)
 	}
-	s.pos = p.head
+	s.pos = int64(len(first))
 	if err := s.next(0); err != nil {
 		return nil, err
 	}
@@ -85,22 +87,22 @@ func NewStream(w io.Writer, p *Plan, docs Documents, opts StreamOptions) (*Strea
 	return s, nil
 }
 
-// next goes to blob i: writes its header, and its content if the stream has it. It is
-// called by whoever flushes, or before the stream is shared.
+// next proceeds to blob i: it writes its header, and its content if docs has it. It is
+// called by the goroutine that flushes, or before the stream is shared.
 func (s *Stream) next(i int) error {
 	for ; ; i++ {
-		gap, off, err := s.plan.before(i)
+		gap, off, err := s.plan.Gap(i)
 		if err != nil {
 			return err
 		}
-		if i == len(s.plan.blobs) {
+		if i == len(s.plan.Blobs()) {
 			s.set(i, s.pos)
 			return nil // Commit writes what ends the file
 		}
 		if _, err := s.w.Write(gap); err != nil {
 			return fmt.Errorf("write bundle: %w", err)
 		}
-		blob := &s.plan.blobs[i]
+		blob := &s.plan.Blobs()[i]
 		s.set(i, off+int64(len(gap)))
 		if !blob.Document && blob.Size > 0 {
 			s.hash = sha256.New()
@@ -120,85 +122,86 @@ func (s *Stream) next(i int) error {
 	}
 }
 
-// set moves on; callers of other goroutines look at both.
+// set updates cur and pos, which other goroutines read.
 func (s *Stream) set(cur int, pos int64) {
 	s.mu.Lock()
 	s.cur, s.pos = cur, pos
 	s.mu.Unlock()
 }
 
-// contentOf gives the checked bytes of a document.
-func contentOf(docs Documents, b *Blob) ([]byte, error) {
+// contentOf returns the bytes of a document, checked.
+func contentOf(docs archive.Documents, b *archive.Blob) ([]byte, error) {
 	raw, err := docs.Document(b.Digest)
 	if err != nil {
 		return nil, err
 	}
 	if got := digest.FromBytes(raw); got != b.Digest {
-		return nil, &DigestError{Want: b.Digest, Got: got, Size: int64(len(raw))}
+		return nil, &archive.DigestError{Want: b.Digest, Got: got, Size: int64(len(raw))}
 	}
 	return raw, nil
 }
 
-// Missing gives the blobs still to come, in the order in which they are to be opened.
-func (s *Stream) Missing() []Blob {
+// Missing returns the blobs that are not written yet, in the order in which they must be
+// opened.
+func (s *Stream) Missing() []archive.Blob {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out []Blob
-	for i := s.cur; i < len(s.plan.blobs); i++ {
-		if b := s.plan.blobs[i]; !b.Document && b.Size > 0 {
+	var out []archive.Blob
+	for i := s.cur; i < len(s.plan.Blobs()); i++ {
+		if b := s.plan.Blobs()[i]; !b.Document && b.Size > 0 {
 			out = append(out, b)
 		}
 	}
 	return out
 }
 
-// Blob opens a blob for writing. [ErrOrder] when one before it has not been opened yet:
-// whoever wrote to this one might wait for ever.
-func (s *Stream) Blob(dg digest.Digest) (*BlobWriter, error) {
+// Blob opens a blob for writing. [ErrOrder] when one before it has not been opened yet: a
+// write to this one might then wait forever.
+func (s *Stream) Blob(d digest.Digest) (*Blob, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, err := s.plan.find(dg)
+	i, err := s.plan.Find(d)
 	if err != nil {
 		return nil, err
 	}
-	for s.opened < i && s.given(s.opened) {
+	for s.opened < i && s.internal(s.opened) {
 		s.opened++
 	}
 	switch {
 	case s.err != nil:
 		return nil, s.err
 	case i > s.opened:
-		return nil, fmt.Errorf("blob %s: %w", dg, ErrOrder)
+		return nil, fmt.Errorf("blob %s: %w", d, ErrOrder)
 	}
 	s.opened = max(s.opened, i+1)
 	p := s.parts[i]
 	if p == nil {
-		p = &streamPart{s: s, i: i, blob: &s.plan.blobs[i]}
+		p = &streamBlob{s: s, i: i, blob: &s.plan.Blobs()[i]}
 		s.parts[i] = p
 	}
 	if p.open {
-		return nil, fmt.Errorf("blob %s has a writer already", dg)
+		return nil, fmt.Errorf("blob %s has a writer already", d)
 	}
 	p.open = true
-	return &BlobWriter{sink: p}, nil
+	return &Blob{to: p}, nil
 }
 
-// given tells whether the stream itself writes blob i.
-func (s *Stream) given(i int) bool {
-	return s.plan.blobs[i].Document || s.plan.blobs[i].Size == 0
+// internal reports whether the stream writes blob i itself.
+func (s *Stream) internal(i int) bool {
+	return s.plan.Blobs()[i].Document || s.plan.Blobs()[i].Size == 0
 }
 
-// Commit ends the file. [ErrIncomplete] when a blob has not gone out.
+// Commit finishes the bundle. [ErrIncomplete] when a blob has not been written.
 func (s *Stream) Commit() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return s.err
 	}
-	if s.cur < len(s.plan.blobs) {
-		return fmt.Errorf("finish bundle: %w: the next is %s", ErrIncomplete, s.plan.blobs[s.cur].Digest)
+	if s.cur < len(s.plan.Blobs()) {
+		return fmt.Errorf("finish bundle: %w: the next is %s", ErrIncomplete, s.plan.Blobs()[s.cur].Digest)
 	}
-	end, _, err := s.plan.before(len(s.plan.blobs))
+	end, _, err := s.plan.Gap(len(s.plan.Blobs()))
 	if err == nil {
 		_, err = s.w.Write(end)
 	}
@@ -210,8 +213,8 @@ func (s *Stream) Commit() error {
 	return nil
 }
 
-// Close gives the stream up, and frees whoever waits in one of its writers. After Commit
-// it does nothing. It does not close the pipe.
+// Close ends the stream and unblocks the goroutines that wait in one of its writers. It
+// does not close the pipe. After Commit it does nothing.
 func (s *Stream) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,34 +225,34 @@ func (s *Stream) Close() error {
 	return nil
 }
 
-// streamPart is one blob of a stream.
-type streamPart struct {
+// streamBlob is one blob of a stream.
+type streamBlob struct {
 	s    *Stream
 	i    int
-	blob *Blob
+	blob *archive.Blob
 	open bool
 }
 
-func (p *streamPart) prefix() int64 {
+func (p *streamBlob) prefix() int64 {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	from := max(p.blob.Offset, min(p.s.pos, p.blob.Offset+p.blob.Size))
 	return min(p.s.there.from(from), p.blob.Offset+p.blob.Size) - p.blob.Offset
 }
 
-func (p *streamPart) holes() []Range {
+func (p *streamBlob) missing() []span {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	start := max(p.blob.Offset, p.s.pos)
-	out := p.s.there.holes(start, p.blob.Offset+p.blob.Size)
+	out := p.s.there.missing(start, p.blob.Offset+p.blob.Size)
 	for i := range out {
-		out[i].Start -= p.blob.Offset
-		out[i].End -= p.blob.Offset
+		out[i].start -= p.blob.Offset
+		out[i].end -= p.blob.Offset
 	}
 	return out
 }
 
-func (p *streamPart) writeAt(b []byte, off int64) (int, error) {
+func (p *streamBlob) writeAt(b []byte, off int64) (int, error) {
 	s := p.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -271,22 +274,22 @@ func (p *streamPart) writeAt(b []byte, off int64) (int, error) {
 			continue
 		}
 		m := int(min(room, int64(len(b)-n)))
-		s.take(b[n:n+m], at)
+		s.buffer(b[n:n+m], at)
 		n += m
 		s.flush()
 	}
 	return n, s.err
 }
 
-// take copies bytes that came into the window, but for those that are there.
-func (s *Stream) take(b []byte, at int64) {
+// buffer copies bytes into the window, except those that are there already.
+func (s *Stream) buffer(b []byte, at int64) {
 	end := at + int64(len(b))
-	for _, h := range s.there.holes(max(at, s.pos), max(end, s.pos)) {
-		for x := h.Start; x < h.End; {
+	for _, m := range s.there.missing(max(at, s.pos), max(end, s.pos)) {
+		for x := m.start; x < m.end; {
 			chunk := s.chunk(x / iox.BufferSize)
-			x += int64(copy(chunk[x%iox.BufferSize:], b[x-at:h.End-at]))
+			x += int64(copy(chunk[x%iox.BufferSize:], b[x-at:m.end-at]))
 		}
-		s.there.add(h.Start, h.End)
+		s.there.add(m.start, m.end)
 	}
 }
 
@@ -303,16 +306,16 @@ func (s *Stream) chunk(n int64) []byte {
 	return c
 }
 
-// flush writes what follows pos without a gap. One goroutine at a time does, with s.mu
-// released while it writes; the others leave their bytes to it.
+// flush writes what follows pos without a gap. One goroutine at a time does this, with
+// s.mu released while it writes; the others leave their bytes to it.
 func (s *Stream) flush() {
 	if s.flushing {
 		return
 	}
 	s.flushing = true
-	for s.err == nil && s.cur < len(s.plan.blobs) {
+	for s.err == nil && s.cur < len(s.plan.Blobs()) {
 		end := min(s.there.from(s.pos), (s.pos/iox.BufferSize+1)*iox.BufferSize)
-		blob := &s.plan.blobs[s.cur]
+		blob := &s.plan.Blobs()[s.cur]
 		last := blob.Offset + blob.Size
 		if end = min(end, last); end == s.pos {
 			break
@@ -332,7 +335,7 @@ func (s *Stream) flush() {
 	s.flushing = false
 }
 
-// put writes bytes of the current blob and, after the last, checks it and goes on to
+// put writes bytes of the current blob. After the last it checks the blob and proceeds to
 // the next.
 func (s *Stream) put(b []byte, last bool) error {
 	s.hash.Write(b)
@@ -342,14 +345,14 @@ func (s *Stream) put(b []byte, last bool) error {
 	if !last {
 		return nil
 	}
-	blob := &s.plan.blobs[s.cur]
+	blob := &s.plan.Blobs()[s.cur]
 	if got := digest.NewDigest(digest.SHA256, s.hash); got != blob.Digest {
-		return fmt.Errorf("write bundle: blob %s: %w", blob.Digest, &DigestError{Want: blob.Digest, Got: got, Size: blob.Size})
+		return fmt.Errorf("write bundle: blob %s: %w", blob.Digest, &archive.DigestError{Want: blob.Digest, Got: got, Size: blob.Size})
 	}
 	return s.next(s.cur + 1)
 }
 
-// release gives back the memory below end.
+// release frees the memory below end.
 func (s *Stream) release(end int64) {
 	for n, c := range s.chunks {
 		if (n+1)*iox.BufferSize <= max(end, s.pos) {
@@ -359,8 +362,8 @@ func (s *Stream) release(end int64) {
 	}
 }
 
-// commit waits until the blob has gone out.
-func (p *streamPart) commit() error {
+// commit waits until the blob is written.
+func (p *streamBlob) commit() error {
 	s := p.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -374,14 +377,14 @@ func (p *streamPart) commit() error {
 			return fmt.Errorf("commit blob %s: %w", p.blob.Digest, errClosed)
 		}
 		start := max(p.blob.Offset, s.pos)
-		if len(s.there.holes(start, p.blob.Offset+p.blob.Size)) > 0 {
+		if len(s.there.missing(start, p.blob.Offset+p.blob.Size)) > 0 {
 			return fmt.Errorf("commit blob %s: %w", p.blob.Digest, io.ErrUnexpectedEOF)
 		}
 		s.moved.Wait()
 	}
 }
 
-func (p *streamPart) close() error {
+func (p *streamBlob) close() error {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	p.open = false

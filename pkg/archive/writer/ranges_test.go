@@ -1,4 +1,4 @@
-package archive
+package writer
 
 import (
 	"math/rand/v2"
@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// TestSpans compares the set with a plain array of bytes.
-func TestSpans(t *testing.T) {
+// TestRanges compares the set with a plain array of bytes.
+func TestRanges(t *testing.T) {
 	const size = 40
 	rng := rand.New(rand.NewPCG(3, 4))
-	var s spans
+	var s ranges
 	var there [size]bool
 	for range 5000 {
 		a, b := rng.Int64N(size), rng.Int64N(size)
@@ -33,15 +33,15 @@ func TestSpans(t *testing.T) {
 	}
 }
 
-func compare(t *testing.T, s *spans, there []bool, a, b int64) {
+func compare(t *testing.T, s *ranges, there []bool, a, b int64) {
 	t.Helper()
-	var want []Range
+	var want []span
 	for i := range int64(len(there)) {
 		if there[i] {
-			if n := len(want); n > 0 && want[n-1].End == i {
-				want[n-1].End++
+			if n := len(want); n > 0 && want[n-1].end == i {
+				want[n-1].end++
 			} else {
-				want = append(want, Range{i, i + 1})
+				want = append(want, span{i, i + 1})
 			}
 		}
 	}
@@ -62,14 +62,14 @@ func compare(t *testing.T, s *spans, there []bool, a, b int64) {
 		t.Errorf("from(%d) is %d, want %d", a, got, end)
 	}
 	covered := make([]bool, len(there))
-	for _, h := range s.holes(a, b) {
-		for i := h.Start; i < h.End; i++ {
+	for _, h := range s.missing(a, b) {
+		for i := h.start; i < h.end; i++ {
 			covered[i] = true
 		}
 	}
 	for i := range int64(len(there)) {
 		if covered[i] != (i >= a && i < b && !there[i]) {
-			t.Errorf("holes(%d, %d) are %v", a, b, s.holes(a, b))
+			t.Errorf("gaps(%d, %d) are %v", a, b, s.missing(a, b))
 			break
 		}
 	}

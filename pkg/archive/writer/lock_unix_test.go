@@ -1,6 +1,6 @@
 //go:build unix
 
-package archive
+package writer
 
 import (
 	"errors"
@@ -11,17 +11,17 @@ import (
 func TestBusy(t *testing.T) {
 	s := small()
 	path := filepath.Join(t.TempDir(), "x.tar")
-	early, err := OpenDraft(path)
+	early, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer early.Close()
-	d := s.begin(t, path, PlanOptions{})
-	if _, err := OpenDraft(path); !errors.Is(err, ErrBusy) {
-		t.Errorf("second draft: %v", err)
+	d := s.start(t, path)
+	if _, err := Open(path); !errors.Is(err, ErrBusy) {
+		t.Errorf("second file: %v", err)
 	}
 	if _, err := early.AddDocument([]byte("{}")); !errors.Is(err, ErrBusy) {
-		t.Errorf("draft opened before the first: %v", err)
+		t.Errorf("file opened before the first: %v", err)
 	}
 	if err := errors.Join(s.fill(d, 1, 1000), d.Commit()); err != nil {
 		t.Fatal(err)

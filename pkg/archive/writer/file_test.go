@@ -1,6 +1,7 @@
-package archive
+package writer
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -15,12 +16,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+
+	"stowage/pkg/archive"
 )
 
-func TestDraftThenReader(t *testing.T) {
+func TestFileThenReader(t *testing.T) {
 	s := small()
-	raw := s.bundle(t, PlanOptions{})
-	p := s.plan(t, PlanOptions{})
+	raw := s.bundle(t)
+	p := s.plan(t)
 	if int64(len(raw)) != p.Size() {
 		t.Errorf("file has %d bytes, plan says %d", len(raw), p.Size())
 	}
@@ -48,14 +51,14 @@ func TestDraftThenReader(t *testing.T) {
 // TestSameBytes: however many write, in whatever pieces, over whatever was there.
 func TestSameBytes(t *testing.T) {
 	s := small()
-	want := s.bundle(t, PlanOptions{})
+	want := s.bundle(t)
 	for _, tc := range []struct{ jobs, chunk int }{{1, 1 << 20}, {2, 1}, {4, 100}, {16, 513}} {
 		path := filepath.Join(t.TempDir(), "x.tar")
 		// A left-over without a journal says nothing, and its bytes must not shine through.
 		if err := os.WriteFile(path+partialSuffix, bytes.Repeat([]byte("garbage"), 100_000), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		d := s.begin(t, path, PlanOptions{})
+		d := s.start(t, path)
 		if err := s.fill(d, tc.jobs, tc.chunk); err != nil {
 			t.Fatal(err)
 		}
@@ -76,14 +79,14 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-func TestDraftWritesNothingEarly(t *testing.T) {
+func TestFileWritesNothingEarly(t *testing.T) {
 	dir := t.TempDir()
-	d, err := OpenDraft(filepath.Join(dir, "x.tar"))
+	d, err := Open(filepath.Join(dir, "x.tar"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Document(digest.FromString("x")); !errors.Is(err, ErrNotFound) {
-		t.Errorf("document of an empty draft: %v", err)
+	if _, err := d.Document(digest.FromString("x")); !errors.Is(err, archive.ErrNotFound) {
+		t.Errorf("document of an empty file: %v", err)
 	}
 	if _, err := d.Blob(digest.FromString("x")); err == nil {
 		t.Error("blob without a plan")
@@ -98,10 +101,10 @@ func TestDraftWritesNothingEarly(t *testing.T) {
 		t.Errorf("files %v", left)
 	}
 	if _, err := d.AddDocument([]byte("{}")); err == nil {
-		t.Error("document added to a closed draft")
+		t.Error("document added to a closed file")
 	}
-	if _, err := d.Document(digest.FromString("x")); err == nil || errors.Is(err, ErrNotFound) {
-		t.Errorf("document of a closed draft: %v", err)
+	if _, err := d.Document(digest.FromString("x")); err == nil || errors.Is(err, archive.ErrNotFound) {
+		t.Errorf("document of a closed file: %v", err)
 	}
 }
 
@@ -119,7 +122,7 @@ func TestOutputChecks(t *testing.T) {
 		{"device", os.DevNull, "not a regular file"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if _, err := OpenDraft(tc.path); err == nil || !strings.Contains(err.Error(), tc.want) {
+			if _, err := Open(tc.path); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want something with %q", err, tc.want)
 			}
 		})
@@ -132,7 +135,7 @@ func TestOutputChecks(t *testing.T) {
 		if err := os.Mkdir(locked, 0o555); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := OpenDraft(filepath.Join(locked, "x.tar")); !errors.Is(err, fs.ErrPermission) {
+		if _, err := Open(filepath.Join(locked, "x.tar")); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -145,7 +148,7 @@ func TestLink(t *testing.T) {
 	if err := errors.Join(os.Mkdir(filepath.Dir(real), 0o755), os.WriteFile(real, []byte("old"), 0o644), os.Symlink(real, link)); err != nil {
 		t.Fatal(err)
 	}
-	d := s.begin(t, link, PlanOptions{})
+	d := s.start(t, link)
 	if err := errors.Join(s.fill(d, 1, 1000), d.Commit()); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +163,7 @@ func TestLink(t *testing.T) {
 func TestCommitIncomplete(t *testing.T) {
 	s := small()
 	path := filepath.Join(t.TempDir(), "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	missing := d.Missing()
 	for _, b := range missing[1:] {
 		if err := s.write(d, b.Digest, 1000); err != nil {
@@ -184,7 +187,7 @@ func TestCommitIncomplete(t *testing.T) {
 func TestWrongDigest(t *testing.T) {
 	s := small()
 	path := filepath.Join(t.TempDir(), "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	b := d.Missing()[4]
 	w, err := d.Blob(b.Digest)
 	if err != nil {
@@ -197,14 +200,14 @@ func TestWrongDigest(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = w.Commit()
-	var de *DigestError
+	var de *archive.DigestError
 	if !errors.As(err, &de) || de.Want != b.Digest || de.Got != digest.FromBytes(make([]byte, b.Size)) || de.Size != b.Size {
 		t.Errorf("got %v", err)
 	}
-	if w.Prefix() != 0 || !slices.Equal(w.Holes(), []Range{{0, b.Size}}) {
-		t.Errorf("kept %d bytes, holes %v", w.Prefix(), w.Holes())
+	if w.Prefix() != 0 || !slices.Equal(missing(w), []span{{0, b.Size}}) {
+		t.Errorf("kept %d bytes, gaps %v", w.Prefix(), missing(w))
 	}
-	if _, err := w.WriteAt(s.blobs[b.Digest], 0); err != nil {
+	if _, err := w.WriteAt(s.Blobs[b.Digest], 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(w.Commit(), w.Commit(), w.Close()); err != nil {
@@ -213,23 +216,23 @@ func TestWrongDigest(t *testing.T) {
 	if _, err := w.WriteAt([]byte("x"), 0); err == nil {
 		t.Error("write after commit")
 	}
-	if slices.ContainsFunc(d.Missing(), func(m Blob) bool { return m.Digest == b.Digest }) {
+	if slices.ContainsFunc(d.Missing(), func(m archive.Blob) bool { return m.Digest == b.Digest }) {
 		t.Error("still missing")
 	}
 	again, err := d.Blob(b.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.Prefix() != b.Size || again.Commit() != nil || len(again.Holes()) != 0 {
+	if again.Prefix() != b.Size || again.Commit() != nil || len(missing(again)) != 0 {
 		t.Errorf("a whole blob has prefix %d", again.Prefix())
 	}
 }
 
 func TestWriterEdges(t *testing.T) {
 	s := small()
-	d := s.begin(t, filepath.Join(t.TempDir(), "x.tar"), PlanOptions{})
+	d := s.start(t, filepath.Join(t.TempDir(), "x.tar"))
 	b := d.Missing()[4]
-	raw := s.blobs[b.Digest]
+	raw := s.Blobs[b.Digest]
 	w, err := d.Blob(b.Digest)
 	if err != nil {
 		t.Fatal(err)
@@ -262,8 +265,8 @@ func TestWriterEdges(t *testing.T) {
 	if err := w.Commit(); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("commit of a short blob: %v", err)
 	}
-	if diff := cmp.Diff([]Range{{0, n - 1}}, w.Holes()); diff != "" {
-		t.Errorf("holes (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]span{{0, n - 1}}, missing(w), cmp.AllowUnexported(span{})); diff != "" {
+		t.Errorf("missing (-want +got):\n%s", diff)
 	}
 	// What is there is not written again, so a sloppy retry cannot spoil it.
 	if _, err := w.WriteAt(append(slices.Clone(raw[:n-1]), raw[n-1]^1), 0); err != nil {
@@ -275,25 +278,17 @@ func TestWriterEdges(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := d.Blob(digest.FromString("unknown")); !errors.Is(err, ErrNotFound) {
+	if _, err := d.Blob(digest.FromString("unknown")); !errors.Is(err, archive.ErrNotFound) {
 		t.Errorf("unknown blob: %v", err)
 	}
-}
-
-// big is one image with one layer of that size.
-func big(size int) (*store, digest.Digest) {
-	s := newStore()
-	l := s.layer(99, size)
-	s.name("registry.test/big:1", s.manifest(amd64, l))
-	return s, l.Digest
 }
 
 // TestManyWriters writes one blob from many goroutines, in all orders.
 func TestManyWriters(t *testing.T) {
 	s, dg := big(12<<20 + 7)
-	raw := s.blobs[dg]
+	raw := s.Blobs[dg]
 	path := filepath.Join(t.TempDir(), "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	w, err := d.Blob(dg)
 	if err != nil {
 		t.Fatal(err)
@@ -321,7 +316,7 @@ func TestManyWriters(t *testing.T) {
 	if err := errors.Join(w.Commit(), w.Close(), s.fill(d, 1, 1000), d.Commit()); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open(path)
+	r, err := archive.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,8 +328,8 @@ func TestManyWriters(t *testing.T) {
 
 func TestReuse(t *testing.T) {
 	s := small()
-	raw := s.bundle(t, PlanOptions{})
-	d := s.begin(t, filepath.Join(t.TempDir(), "x.tar"), PlanOptions{})
+	raw := s.bundle(t)
+	d := s.start(t, filepath.Join(t.TempDir(), "x.tar"))
 	r := open(t, raw)
 	n, err := d.Reuse(context.Background(), r, nil)
 	if err != nil || n != len(r.Blobs())-6 { // documents were there
@@ -345,14 +340,65 @@ func TestReuse(t *testing.T) {
 	}
 }
 
+// TestReuseForms copies blobs from a compressed bundle and from a directory.
+func TestReuseForms(t *testing.T) {
+	s := small()
+	dir := t.TempDir()
+	r := tar.NewReader(bytes.NewReader(s.bundle(t)))
+	for {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Join(dir, filepath.FromSlash(h.Name))
+		if h.Typeflag == tar.TypeDir {
+			err = os.MkdirAll(name, 0o755)
+		} else if raw, rerr := io.ReadAll(r); rerr == nil {
+			err = os.WriteFile(name, raw, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, src := range []string{s.bundleAs(t, archive.Gzip), s.bundleAs(t, archive.Zstd), dir} {
+		path := filepath.Join(t.TempDir(), "x.tar")
+		f := s.start(t, path)
+		from, err := archive.Open(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Reuse(t.Context(), from, nil); err != nil || len(f.Missing()) > 0 {
+			t.Fatalf("%s: %d missing, %v", src, len(f.Missing()), err)
+		}
+		from.Close()
+		s.finish(t, f, path)
+	}
+}
+
+// TestReuseWithoutLayers refuses a reader that has the manifests alone.
+func TestReuseWithoutLayers(t *testing.T) {
+	s := small()
+	r, err := archive.OpenHead(s.bundleAs(t, archive.Zstd))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := (&File{}).Reuse(t.Context(), r, nil); !errors.Is(err, archive.ErrHeadOnly) {
+		t.Errorf("got %v, want ErrHeadOnly", err)
+	}
+}
+
 // TestReuseDamaged: what the older bundle has wrong stays missing, and nothing else.
 func TestReuseDamaged(t *testing.T) {
 	s := small()
-	raw := s.bundle(t, PlanOptions{})
+	raw := s.bundle(t)
 	r := open(t, raw)
 	last := r.Blobs()[len(r.Blobs())-1]
 	raw[last.Offset] ^= 1
-	d := s.begin(t, filepath.Join(t.TempDir(), "x.tar"), PlanOptions{})
+	d := s.start(t, filepath.Join(t.TempDir(), "x.tar"))
 	if _, err := d.Reuse(context.Background(), r, nil); err != nil {
 		t.Error(err)
 	}
@@ -369,15 +415,15 @@ func TestReuseDamaged(t *testing.T) {
 	}
 }
 
-// TestCloseWhileWriting: a draft may be closed under its writers; they get errors, nobody
+// TestCloseWhileWriting: a file may be closed under its writers; they get errors, nobody
 // waits for ever, and the next run goes on.
 func TestCloseWhileWriting(t *testing.T) {
 	s := newStore()
 	for i := range 30 {
-		s.name("a.test/a:"+strings.Repeat("x", i+1), s.manifest(amd64, s.layer(uint64(i), 20_000)))
+		s.name("a.test/a:"+strings.Repeat("x", i+1), s.Manifest(amd64, s.Layer(uint64(i), 20_000)))
 	}
 	path := filepath.Join(t.TempDir(), "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	missing := d.Missing()
 	var wg sync.WaitGroup
 	half := make(chan struct{}, len(missing)*8)
@@ -385,7 +431,7 @@ func TestCloseWhileWriting(t *testing.T) {
 		wg.Go(func() {
 			for i := range missing {
 				dg := missing[(i*7+j*3)%len(missing)].Digest
-				_ = s.write(d, dg, 1000) // others may be at it, or the draft closed
+				_ = s.write(d, dg, 1000) // others may be at it, or the file closed
 				half <- struct{}{}
 			}
 		})
@@ -398,7 +444,7 @@ func TestCloseWhileWriting(t *testing.T) {
 	}
 	wg.Wait()
 	if _, err := d.Blob(missing[0].Digest); err == nil {
-		t.Error("a closed draft gives writers")
+		t.Error("a closed file gives writers")
 	}
 	s.finish(t, s.resumed(t, path), path)
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package archive
+package writer
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/pkg/archive"
 )
 
 const (
@@ -26,11 +28,11 @@ const (
 // command is run again with one more manifest: every blob has another place then.
 func killed(moved bool) *store {
 	s := newStore()
-	for i, size := range []int{markEvery + 1000, 1 << 20, 2*markEvery + 5, 100_000} {
-		s.name("b.test/b:"+string(rune('a'+i)), s.manifest(amd64, s.layer(uint64(i), size)))
+	for i, size := range []int{checkpointEvery + 1000, 1 << 20, 2*checkpointEvery + 5, 100_000} {
+		s.name("b.test/b:"+string(rune('a'+i)), s.Manifest(amd64, s.Layer(uint64(i), size)))
 	}
 	if moved {
-		s.name("a.test/a:1", s.manifest(amd64, s.layer(99, 700_000)))
+		s.name("a.test/a:1", s.Manifest(amd64, s.Layer(99, 700_000)))
 	}
 	return s
 }
@@ -48,12 +50,12 @@ func TestKilledChild(t *testing.T) {
 		}
 	}
 	s := killed(os.Getenv(killedMoved) != "")
-	d, err := OpenDraft(path)
+	d, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	say(".")
-	for _, raw := range s.blobs {
+	for _, raw := range s.Blobs {
 		if len(raw) < 5000 {
 			if _, err := d.AddDocument(raw); err != nil {
 				t.Fatal(err)
@@ -61,38 +63,38 @@ func TestKilledChild(t *testing.T) {
 			say(".")
 		}
 	}
-	p, err := NewPlan(s.images, d, PlanOptions{})
+	p, err := archive.NewPlan(s.images, d, archive.PlanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Begin(context.Background(), p, func(int64) { say(".") }); err != nil {
+	if err := d.Start(context.Background(), p, func(int64) { say(".") }); err != nil {
 		t.Fatal(err)
 	}
-	loud := &loudDraft{Draft: d, say: say}
-	if err := errors.Join(loud.fill(s), d.CommitAs(context.Background(), CompressionOf(path), func(int64) { say(".") })); err != nil {
+	loud := &loudFile{File: d, say: say}
+	if err := errors.Join(loud.fill(s), d.CommitAs(context.Background(), archive.CompressionOf(path), func(int64) { say(".") })); err != nil {
 		t.Fatal(err)
 	}
 	say("!")
 }
 
-// loudDraft fills a draft as ranges do, from both ends of each blob.
-type loudDraft struct {
-	*Draft
+// loudFile fills a file as ranges do, from both ends of each blob.
+type loudFile struct {
+	*File
 	say func(string)
 }
 
-func (l *loudDraft) fill(s *store) error {
+func (l *loudFile) fill(s *store) error {
 	for _, b := range l.Missing() {
 		w, err := l.Blob(b.Digest)
 		if err != nil {
 			return err
 		}
-		for holes := w.Holes(); len(holes) > 0; holes = w.Holes() {
-			first, last := holes[0], holes[len(holes)-1]
-			last.Start = max(last.Start, last.End/2/killedChunk*killedChunk)
-			for _, h := range []Range{first, last} {
-				h.End = min(h.End, h.Start+killedChunk)
-				if _, err := w.WriteAt(s.blobs[b.Digest][h.Start:h.End], h.Start); err != nil {
+		for gaps := missing(w); len(gaps) > 0; gaps = missing(w) {
+			first, last := gaps[0], gaps[len(gaps)-1]
+			last.start = max(last.start, last.end/2/killedChunk*killedChunk)
+			for _, h := range []span{first, last} {
+				h.end = min(h.end, h.start+killedChunk)
+				if _, err := w.WriteAt(s.Blobs[b.Digest][h.start:h.end], h.start); err != nil {
 					return err
 				}
 				l.say("w")
@@ -125,8 +127,8 @@ func TestKilledAnywhere(t *testing.T) {
 			for i, moved := range []bool{false, true} {
 				s := killed(moved)
 				path := filepath.Join(fastDir(t), tc.file)
-				d := s.begin(t, path, PlanOptions{})
-				if err := errors.Join(s.fill(d, 2, 1<<20), d.CommitAs(t.Context(), CompressionOf(path), nil)); err != nil {
+				d := s.start(t, path)
+				if err := errors.Join(s.fill(d, 2, 1<<20), d.CommitAs(t.Context(), archive.CompressionOf(path), nil)); err != nil {
 					t.Fatal(err)
 				}
 				k.want[i] = fileDigest(t, path)
@@ -215,7 +217,7 @@ func (k *killer) finish(t *testing.T) {
 		t.Fatalf("after %d kills: %s, want %s", k.since, got, k.want[k.moved])
 	}
 	// Two ranges of a blob, each up to a mark's distance, are lost with a kill.
-	if most := k.size/killedChunk + 20 + (k.since+1)*(2*markEvery/killedChunk+1); k.written > most {
+	if most := k.size/killedChunk + 20 + (k.since+1)*(2*checkpointEvery/killedChunk+1); k.written > most {
 		t.Errorf("%d pieces written with %d kills, want at most %d", k.written, k.since, most)
 	}
 	left, _ := filepath.Glob(k.path + ".*")

@@ -1,10 +1,9 @@
-package archive
+package writer
 
 import (
 	"bytes"
 	"context"
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,11 +12,13 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/pkg/archive"
 )
 
-// kill drops a draft as a killed process would: descriptors are closed by the kernel,
+// kill drops a file as a killed process would: descriptors are closed by the kernel,
 // nothing is said to the journal.
-func kill(d *Draft) {
+func kill(d *File) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
@@ -29,8 +30,8 @@ func kill(d *Draft) {
 	}
 }
 
-// finish completes a draft and compares it with a bundle made in one go.
-func (s *store) finish(t testing.TB, d *Draft, path string) {
+// finish completes a file and compares it with a bundle made in one go.
+func (s *store) finish(t testing.TB, d *File, path string) {
 	t.Helper()
 	if err := errors.Join(s.fill(d, 2, 1<<20), d.Commit()); err != nil {
 		t.Fatal(err)
@@ -39,7 +40,7 @@ func (s *store) finish(t testing.TB, d *Draft, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := s.bundle(t, PlanOptions{}); !bytes.Equal(got, want) {
+	if want := s.bundle(t); !bytes.Equal(got, want) {
 		t.Error("other bytes than those of a bundle made at once")
 	}
 	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {
@@ -47,19 +48,29 @@ func (s *store) finish(t testing.TB, d *Draft, path string) {
 	}
 }
 
-// resumed opens a draft that must hold all documents already.
-func (s *store) resumed(t testing.TB, path string) *Draft {
+// offsetOf returns where a blob begins in the file.
+func offsetOf(t *testing.T, d *File, dg digest.Digest) int64 {
 	t.Helper()
-	d, err := OpenDraft(path)
+	i, err := d.plan.Find(dg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.plan.Blobs()[i].Offset
+}
+
+// resumed opens a file that must hold all documents already.
+func (s *store) resumed(t testing.TB, path string) *File {
+	t.Helper()
+	d, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	p, err := NewPlan(s.images, d, PlanOptions{})
+	p, err := archive.NewPlan(s.images, d, archive.PlanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Begin(context.Background(), p, nil); err != nil {
+	if err := d.Start(context.Background(), p, nil); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -69,7 +80,7 @@ func (s *store) resumed(t testing.TB, path string) *Draft {
 func TestKilledAfterEachBlob(t *testing.T) {
 	s := small()
 	path := filepath.Join(t.TempDir(), "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	for n := len(d.Missing()); n > 0; n-- {
 		if got := len(d.Missing()); got != n {
 			t.Fatalf("%d blobs are missing, want %d", got, n)
@@ -85,31 +96,31 @@ func TestKilledAfterEachBlob(t *testing.T) {
 
 // TestKilledInsideBlob: what is lost is less than a mark's distance; after Close nothing.
 func TestKilledInsideBlob(t *testing.T) {
-	const size = 3*markEvery + 1000
+	const size = 3*checkpointEvery + 1000
 	s, dg := big(size)
 	for _, tc := range []struct {
 		name  string
 		wrote int
-		end   func(*Draft)
+		end   func(*File)
 		want  int64
 	}{
 		{"nothing", 0, kill, 0},
-		{"before the first mark", markEvery - 1, kill, 0},
-		{"at the first mark", markEvery, kill, markEvery},
-		{"after it", markEvery + 1, kill, markEvery},
-		{"whole but not committed", size, kill, 3 * markEvery},
-		{"closed", markEvery + 5, func(d *Draft) { d.Close() }, markEvery + 5},
-		{"whole and closed", size, func(d *Draft) { d.Close() }, size},
+		{"before the first mark", checkpointEvery - 1, kill, 0},
+		{"at the first mark", checkpointEvery, kill, checkpointEvery},
+		{"after it", checkpointEvery + 1, kill, checkpointEvery},
+		{"whole but not committed", size, kill, 3 * checkpointEvery},
+		{"closed", checkpointEvery + 5, func(d *File) { d.Close() }, checkpointEvery + 5},
+		{"whole and closed", size, func(d *File) { d.Close() }, size},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.tar")
-			d := s.begin(t, path, PlanOptions{})
+			d := s.start(t, path)
 			w, err := d.Blob(dg)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for off := 0; off < tc.wrote; off += 300_000 {
-				if _, err := w.WriteAt(s.blobs[dg][off:min(off+300_000, tc.wrote)], int64(off)); err != nil {
+				if _, err := w.WriteAt(s.Blobs[dg][off:min(off+300_000, tc.wrote)], int64(off)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -129,13 +140,13 @@ func TestKilledInsideBlob(t *testing.T) {
 
 // ahead writes three ranges of a blob in turns, as a pull with ranges does: the first
 // lags behind, the others go on to their ends.
-func ahead(t *testing.T, s *store, d *Draft, dg digest.Digest) {
+func ahead(t *testing.T, s *store, d *File, dg digest.Digest) {
 	t.Helper()
 	w, err := d.Blob(dg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw := s.blobs[dg]
+	raw := s.Blobs[dg]
 	third := len(raw) / 3
 	for off := 0; off < third; off += 100_000 {
 		for i, upto := range []int{1000, third, third} {
@@ -149,58 +160,58 @@ func ahead(t *testing.T, s *store, d *Draft, dg digest.Digest) {
 	}
 }
 
-// TestIslands: ranges that came ahead survive a kill, in place and when the blob moves;
+// TestAheadRanges: ranges that came ahead survive a kill, in place and when the blob moves;
 // what the disk lost of them is asked for again.
-func TestIslands(t *testing.T) {
-	const size = 3 * (2*markEvery + 500_000)
+func TestAheadRanges(t *testing.T) {
+	const size = 3 * (2*checkpointEvery + 500_000)
 	const third = size / 3
 	s, dg := big(size)
-	marked := int64(2 * markEvery / 100_000 * 100_000) // islands are noted once a piece passes a mark
+	marked := int64(2 * checkpointEvery / 100_000 * 100_000) // ranges ahead are noted once a piece passes a mark
 	for _, tc := range []struct {
 		name  string
-		end   func(*Draft)
+		end   func(*File)
 		spoil int64 // byte of the blob, or 0
 		move  bool
-		want  []Range
+		want  []span
 	}{
-		{"closed", func(d *Draft) { d.Close() }, 0, false, []Range{{1000, third}}},
-		{"closed and moved", func(d *Draft) { d.Close() }, 0, true, []Range{{1000, third}}},
-		{"spoilt", func(d *Draft) { d.Close() }, third + 5, false, []Range{{1000, 2 * third}}},
-		{"spoilt and moved", func(d *Draft) { d.Close() }, 2*third + 5, true, []Range{{1000, third}, {2 * third, size}}},
-		{"start spoilt", func(d *Draft) { d.Close() }, 5, false, []Range{{0, third}}},
+		{"closed", func(d *File) { d.Close() }, 0, false, []span{{1000, third}}},
+		{"closed and moved", func(d *File) { d.Close() }, 0, true, []span{{1000, third}}},
+		{"spoilt", func(d *File) { d.Close() }, third + 5, false, []span{{1000, 2 * third}}},
+		{"spoilt and moved", func(d *File) { d.Close() }, 2*third + 5, true, []span{{1000, third}, {2 * third, size}}},
+		{"start spoilt", func(d *File) { d.Close() }, 5, false, []span{{0, third}}},
 		{"killed", kill, 0, false, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := &store{blobs: maps.Clone(s.blobs), images: s.images}
+			s := &store{Store: s.Clone(), images: s.images}
 			path := filepath.Join(t.TempDir(), "x.tar")
-			d := s.begin(t, path, PlanOptions{})
+			d := s.start(t, path)
 			ahead(t, s, d, dg)
 			if tc.spoil > 0 {
-				at := d.plan.blobs[d.plan.at[dg]].Offset + tc.spoil
-				if _, err := d.file.WriteAt([]byte{^s.blobs[dg][tc.spoil]}, at); err != nil {
+				at := offsetOf(t, d, dg) + tc.spoil
+				if _, err := d.file.WriteAt([]byte{^s.Blobs[dg][tc.spoil]}, at); err != nil {
 					t.Fatal(err)
 				}
 			}
 			tc.end(d)
 			if tc.move {
-				s.name("a.test/a:1", s.manifest(amd64, s.layer(60, 2000)))
+				s.name("a.test/a:1", s.Manifest(amd64, s.Layer(60, 2000)))
 			}
 			for range 2 { // the second time from what the first one wrote down
-				d = s.begin(t, path, PlanOptions{})
+				d = s.start(t, path)
 				w, err := d.Blob(dg)
 				if err != nil {
 					t.Fatal(err)
 				}
-				holes := w.Holes()
-				if tc.want != nil && !slices.Equal(holes, tc.want) {
-					t.Errorf("holes %v, want %v", holes, tc.want)
+				gaps := missing(w)
+				if tc.want != nil && !slices.Equal(gaps, tc.want) {
+					t.Errorf("gaps %v, want %v", gaps, tc.want)
 				}
-				if lost := holes[0].End - holes[0].Start; tc.want == nil && (len(holes) != 3 || lost != third || holes[1].End-holes[1].Start > third-marked+200_000) {
-					t.Errorf("holes %v after a kill", holes)
+				if lost := gaps[0].end - gaps[0].start; tc.want == nil && (len(gaps) != 3 || lost != third || gaps[1].end-gaps[1].start > third-marked+200_000) {
+					t.Errorf("gaps %v after a kill", gaps)
 				}
 				kill(d)
 			}
-			s.finish(t, s.begin(t, path, PlanOptions{}), path)
+			s.finish(t, s.start(t, path), path)
 		})
 	}
 }
@@ -209,7 +220,7 @@ func TestIslands(t *testing.T) {
 func TestJournalCut(t *testing.T) {
 	s := small()
 	path := filepath.Join(t.TempDir(), "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	first := d.Missing()[0].Digest
 	if err := s.write(d, first, 100); err != nil {
 		t.Fatal(err)
@@ -245,16 +256,16 @@ func TestJournalCut(t *testing.T) {
 		if err := os.WriteFile(path+journalSuffix, whole[:n], 0o644); err != nil {
 			t.Fatal(err)
 		}
-		kill(s.begin(t, path, PlanOptions{}))
+		kill(s.start(t, path))
 	}
-	s.finish(t, s.begin(t, path, PlanOptions{}), path)
+	s.finish(t, s.start(t, path), path)
 }
 
-// TestClaimsAreNotBelieved spoils the data behind the journal's back.
-func TestClaimsAreNotBelieved(t *testing.T) {
+// TestRecordsAreNotBelieved spoils the data behind the journal's back.
+func TestRecordsAreNotBelieved(t *testing.T) {
 	s := small()
 	path := filepath.Join(t.TempDir(), "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	b := d.Missing()[4]
 	if err := s.fill(d, 1, 1000); err != nil {
 		t.Fatal(err)
@@ -265,7 +276,7 @@ func TestClaimsAreNotBelieved(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := f.WriteAt([]byte{^s.blobs[b.Digest][7]}, b.Offset+7); err != nil {
+	if _, err := f.WriteAt([]byte{^s.Blobs[b.Digest][7]}, b.Offset+7); err != nil {
 		t.Fatal(err)
 	}
 	d = s.resumed(t, path)
@@ -275,9 +286,9 @@ func TestClaimsAreNotBelieved(t *testing.T) {
 	s.finish(t, d, path)
 }
 
-// TestMarksAreNotBelieved: of several marks the last that holds counts.
-func TestMarksAreNotBelieved(t *testing.T) {
-	const size = 3*markEvery + 1000
+// TestCheckpointsAreNotBelieved: of several marks the last that holds counts.
+func TestCheckpointsAreNotBelieved(t *testing.T) {
+	const size = 3*checkpointEvery + 1000
 	s, dg := big(size)
 	for _, tc := range []struct {
 		name  string
@@ -285,21 +296,21 @@ func TestMarksAreNotBelieved(t *testing.T) {
 		want  int64
 	}{
 		{"start", 0, 0},
-		{"before the second mark", 2*markEvery - 1, markEvery},
-		{"after the last mark", 3 * markEvery, 3 * markEvery},
+		{"before the second mark", 2*checkpointEvery - 1, checkpointEvery},
+		{"after the last mark", 3 * checkpointEvery, 3 * checkpointEvery},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.tar")
-			d := s.begin(t, path, PlanOptions{})
+			d := s.start(t, path)
 			w, err := d.Blob(dg)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := w.WriteAt(s.blobs[dg], 0); err != nil {
+			if _, err := w.WriteAt(s.Blobs[dg], 0); err != nil {
 				t.Fatal(err)
 			}
-			at := d.plan.blobs[d.plan.at[dg]].Offset + tc.spoil
-			if _, err := d.file.WriteAt([]byte{^s.blobs[dg][tc.spoil]}, at); err != nil {
+			at := offsetOf(t, d, dg) + tc.spoil
+			if _, err := d.file.WriteAt([]byte{^s.Blobs[dg][tc.spoil]}, at); err != nil {
 				t.Fatal(err)
 			}
 			kill(d)
@@ -320,14 +331,14 @@ func TestMarksAreNotBelieved(t *testing.T) {
 func TestCarriedOver(t *testing.T) {
 	s := small()
 	path := filepath.Join(t.TempDir(), "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	if err := s.fill(d, 1, 1000); err != nil {
 		t.Fatal(err)
 	}
 	kill(d)
-	s.name("a.test/first:1", s.manifest(amd64, s.layer(50, 5000), s.layer(3, 700)))
+	s.name("a.test/first:1", s.Manifest(amd64, s.Layer(50, 5000), s.Layer(3, 700)))
 	s.images = append(s.images[:2:2], s.images[3:]...) // "single" went
-	d = s.begin(t, path, PlanOptions{})
+	d = s.start(t, path)
 	for _, b := range d.Missing() {
 		if b.Size != 5000 && b.MediaType != ocispec.MediaTypeImageConfig && b.Size != 700 {
 			t.Errorf("%s of %d bytes was not carried over", b.Digest, b.Size)
@@ -339,37 +350,37 @@ func TestCarriedOver(t *testing.T) {
 // TestCarriedOverPrefix moves a blob that is half there, twice, with a kill right after
 // each move, and once without the rename that the journal promised.
 func TestCarriedOverPrefix(t *testing.T) {
-	const size = 2*markEvery + 1000
+	const size = 2*checkpointEvery + 1000
 	s, dg := big(size)
 	path := filepath.Join(t.TempDir(), "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	w, err := d.Blob(dg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.WriteAt(s.blobs[dg][:markEvery+10], 0); err != nil {
+	if _, err := w.WriteAt(s.Blobs[dg][:checkpointEvery+10], 0); err != nil {
 		t.Fatal(err)
 	}
 	kill(d)
 	for i, name := range []string{"a.test/a:1", "a.test/b:1", "a.test/c:1"} {
-		s.name(name, s.manifest(amd64, s.layer(uint64(60+i), 2000+i)))
+		s.name(name, s.Manifest(amd64, s.Layer(uint64(60+i), 2000+i)))
 		if i == 1 {
-			j, err := OpenDraft(path)
+			j, err := Open(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := j.journal.number(recordGeneration, j.claims.generation+1); err != nil {
+			if err := j.journal.number(recordGeneration, j.records.generation+1); err != nil {
 				t.Fatal(err)
 			}
 			kill(j)
 		}
-		d = s.begin(t, path, PlanOptions{})
+		d = s.start(t, path)
 		w, err := d.Blob(dg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if w.Prefix() != markEvery {
-			t.Errorf("move %d: prefix %d, want %d", i, w.Prefix(), markEvery)
+		if w.Prefix() != checkpointEvery {
+			t.Errorf("move %d: prefix %d, want %d", i, w.Prefix(), checkpointEvery)
 		}
 		if i < 2 {
 			kill(d)
@@ -385,35 +396,35 @@ func TestCarryInterrupted(t *testing.T) {
 	s := newStore()
 	var layers []ocispec.Descriptor
 	for i := range 20 {
-		layers = append(layers, s.layer(uint64(i), 300_000))
+		layers = append(layers, s.Layer(uint64(i), 300_000))
 	}
-	s.name("b.test/b:1", s.manifest(amd64, layers...))
+	s.name("b.test/b:1", s.Manifest(amd64, layers...))
 	path := filepath.Join(t.TempDir(), "x.tar")
-	d := s.begin(t, path, PlanOptions{})
+	d := s.start(t, path)
 	if err := s.fill(d, 2, 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	kill(d)
 	for i := range 3 {
-		s.name("a.test/a:"+string(rune('1'+i)), s.manifest(amd64, s.layer(uint64(100+i), 5000)))
-		d, err := OpenDraft(path)
+		s.name("a.test/a:"+string(rune('1'+i)), s.Manifest(amd64, s.Layer(uint64(100+i), 5000)))
+		d, err := Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for dg, raw := range s.blobs {
+		for dg, raw := range s.Blobs {
 			if len(raw) < 5000 {
 				if _, err := d.AddDocument(raw); err != nil {
 					t.Fatal(dg, err)
 				}
 			}
 		}
-		p, err := NewPlan(s.images, d, PlanOptions{})
+		p, err := archive.NewPlan(s.images, d, archive.PlanOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		var moved atomic.Int64
-		err = d.Begin(ctx, p, func(n int64) {
+		err = d.Start(ctx, p, func(n int64) {
 			if moved.Add(n) > 1_500_000 {
 				cancel() // some blobs have moved by now, most have not
 			}
@@ -426,7 +437,7 @@ func TestCarryInterrupted(t *testing.T) {
 	if files, _ := filepath.Glob(path + partialSuffix + ".[0-9]*"); len(files) < 2 {
 		t.Errorf("no data files put aside: %v", files)
 	}
-	d = s.begin(t, path, PlanOptions{})
+	d = s.start(t, path)
 	for _, b := range d.Missing() {
 		if b.Size == 300_000 {
 			t.Errorf("%s got lost on the way", b.Digest)
@@ -438,7 +449,7 @@ func TestCarryInterrupted(t *testing.T) {
 // TestDocumentsSurvive: a resume asks for no document again.
 func TestDocumentsSurvive(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.tar")
-	d, err := OpenDraft(path)
+	d, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -451,11 +462,11 @@ func TestDocumentsSurvive(t *testing.T) {
 	if _, err := d.AddDocument(doc); err != nil || d.journal.end != end {
 		t.Errorf("a document was written twice: %v", err)
 	}
-	if _, err := d.AddDocument(make([]byte, MaxDocument+1)); err == nil {
+	if _, err := d.AddDocument(make([]byte, archive.MaxDocument+1)); err == nil {
 		t.Error("a document over the limit was taken")
 	}
 	kill(d)
-	if d, err = OpenDraft(path); err != nil {
+	if d, err = Open(path); err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
@@ -472,5 +483,5 @@ func TestJournalOfAnotherKind(t *testing.T) {
 	if err := os.WriteFile(path+journalSuffix, []byte("something else entirely"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s.finish(t, s.begin(t, path, PlanOptions{}), path)
+	s.finish(t, s.start(t, path), path)
 }
