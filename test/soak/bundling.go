@@ -16,12 +16,12 @@ import (
 	"time"
 )
 
-// reference is what an undisturbed run of the order gives.
+// reference is the result of an undisturbed run of the order.
 type reference struct {
 	file string // plain
 	sum  string
 	size int64
-	code int // 0, or 3 with --keep-going when something is missing
+	code int // 0, or 3 with --keep-going if something is missing
 	took time.Duration
 }
 
@@ -43,7 +43,7 @@ func (r *round) bundling(ctx context.Context, faults []*registryFault) error {
 		return err
 	}
 	if r.order.ending == "-" {
-		attempts = attempts[len(attempts)-1:] // nothing is kept of what went to standard output
+		attempts = attempts[len(attempts)-1:] // bytes sent to standard output are not kept
 	}
 	if err := wasted(attempts, held); err != nil {
 		return err
@@ -51,12 +51,12 @@ func (r *round) bundling(ctx context.Context, faults []*registryFault) error {
 	return r.unchanged(ctx)
 }
 
-// undisturbed makes the file that everything is compared with.
+// undisturbed makes the file with which everything is compared.
 func (r *round) undisturbed(ctx context.Context) error {
 	o := r.order
 	ending := o.ending
 	if ending == "-" {
-		ending = ".tar" // the same bytes are promised for both
+		ending = ".tar" // both have the same bytes
 	}
 	want := &reference{file: filepath.Join(r.dir, "reference"+ending)}
 	if o.extra != "" {
@@ -78,7 +78,7 @@ func (r *round) undisturbed(ctx context.Context) error {
 		return err
 	}
 	if ending != ".tar" {
-		return nil // the same names are looked for when it is loaded
+		return nil // the names are checked when it is loaded
 	}
 	names, err := namesIn(want.file)
 	if err != nil {
@@ -94,7 +94,7 @@ func (r *round) undisturbed(ctx context.Context) error {
 	return nil
 }
 
-// atHand are the blobs of the bundles that no attempt may pull again.
+// atHand returns the blobs of the bundles that no attempt may pull again.
 func (r *round) atHand() (map[string]bool, error) {
 	if r.order.since == "" && r.order.older == "" {
 		return nil, nil
@@ -102,7 +102,7 @@ func (r *round) atHand() (map[string]bool, error) {
 	return blobsOf(filepath.Join(r.dir, "base.tar"))
 }
 
-// output is where the attempts of a round write.
+// output returns where the attempts of a round write.
 func (r *round) output() string {
 	if r.order.ending == "-" {
 		return filepath.Join(r.out.dir, "-")
@@ -110,9 +110,9 @@ func (r *round) output() string {
 	return filepath.Join(r.out.dir, "bundle"+r.order.ending)
 }
 
-// attempts runs the order against the faults, up to three times, and then healed.
+// attempts runs the order with faults, up to three times, and then without.
 func (r *round) attempts(ctx context.Context, faults []*registryFault) (all []attempt, err error) {
-	before := "" // what stands at the output; empty: nothing
+	before := "" // the file at the output; empty: none
 	if r.order.older != "" {
 		b, err := os.ReadFile(r.order.older)
 		if err != nil {
@@ -136,15 +136,15 @@ func (r *round) attempts(ctx context.Context, faults []*registryFault) (all []at
 	}
 	a, done, err := r.attempt(ctx, nil, before)
 	if err != nil {
-		return nil, fmt.Errorf("healed: %w", err)
+		return nil, fmt.Errorf("without faults: %w", err)
 	}
 	if !done {
-		return nil, errors.New("healed, the same command does not succeed")
+		return nil, errors.New("without faults the same command does not succeed")
 	}
 	return append(all, a), r.settled(ctx)
 }
 
-// attempt runs the order once and looks at what it left.
+// attempt runs the order once and checks the result.
 func (r *round) attempt(ctx context.Context, faults []*registryFault, before string) (a attempt, done bool, err error) {
 	h := &hurting{Registry: r.world.registry}
 	defer h.heal()
@@ -155,7 +155,7 @@ func (r *round) attempt(ctx context.Context, faults []*registryFault, before str
 	}
 	for _, f := range faults {
 		if r.order.extra != "" && slices.Contains(f.codes, 3) {
-			continue // --keep-going would rightly write the rest, which is another file
+			continue // with --keep-going the file would rightly differ
 		}
 		r.did("registry", f.name)
 		flags = append(flags, f.set(r.d, h)...)
@@ -176,11 +176,11 @@ func (r *round) attempt(ctx context.Context, faults []*registryFault, before str
 	if err := errors.Join(got.among(codes...), r.out.heal()); err != nil {
 		return a, false, err
 	}
-	a = attempt{entries: r.world.registry.Log()[from:], hurt: hurt != "none", jobs: r.order.jobs}
+	a = attempt{entries: r.world.registry.Log()[from:], failed: hurt != "none", jobs: r.order.jobs}
 	return a, got.code == r.want.code, r.inspected(ctx, got, before)
 }
 
-// accident is what happens to bundle itself, with the exit codes that it may have then.
+// accident is a fault of bundle's own process, with the exit codes that it may have then.
 func (r *round) accident(hurt string, h *hurting) (change func(*command), codes []int, err error) {
 	if hurt == "none" || hurt == "disk full" && r.order.ending == "-" {
 		return nil, nil, nil
@@ -190,7 +190,7 @@ func (r *round) accident(hurt string, h *hurting) (change func(*command), codes 
 		return nil, []int{1}, r.out.leave(int64(r.d.Float64() * float64(r.want.size)))
 	}
 	signal := map[string]syscall.Signal{"SIGKILL": syscall.SIGKILL, "SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT}[hurt]
-	codes = []int{1, -1} // of SIGTERM and SIGINT it dies only while it starts, see sane
+	codes = []int{1, -1} // SIGTERM and SIGINT kill it only during its start, see sane
 	if signal == syscall.SIGKILL {
 		codes = []int{-1}
 	}
@@ -198,7 +198,7 @@ func (r *round) accident(hurt string, h *hurting) (change func(*command), codes 
 	return func(c *command) { c.signal, c.delay = signal, delay }, codes, nil
 }
 
-// inspected looks at what an attempt left: the whole bundle, or what was there before.
+// inspected checks the output of an attempt: the complete bundle, or what was there before.
 func (r *round) inspected(ctx context.Context, got *ran, before string) error {
 	out := r.output()
 	if r.order.ending == "-" {
@@ -220,20 +220,20 @@ func (r *round) inspected(ctx context.Context, got *ran, before string) error {
 	case now == r.want.sum:
 		return nil
 	case got.code == r.want.code:
-		return fmt.Errorf("ended with %d, but %s is not what an undisturbed run gives (%s, want %s)", got.code, out, now, r.want.sum)
+		return fmt.Errorf("exited with %d, but %s differs from that of an undisturbed run (%s, want %s)", got.code, out, now, r.want.sum)
 	case r.order.ending != "-" && now != before:
-		return fmt.Errorf("ended with %d and left at %s neither a whole bundle nor what was there", got.code, out)
+		return fmt.Errorf("exited with %d, and %s is neither a complete bundle nor the previous file", got.code, out)
 	case r.order.ending != "-":
 		return nil
 	}
 	v, err := r.call(ctx, command{program: r.programPath("bundle"), args: []string{"verify", out}, env: r.world.env})
 	if err == nil && v.code == 0 {
-		err = fmt.Errorf("a stream that broke off verifies: %s", out)
+		err = fmt.Errorf("an incomplete stream verifies: %s", out)
 	}
 	return err
 }
 
-// settled is what must be true when a bundle is finished: it verifies, and nothing else is left.
+// settled checks a finished bundle: it verifies, and no other files remain.
 func (r *round) settled(ctx context.Context) error {
 	out := r.output()
 	if r.order.ending == "-" {
@@ -245,7 +245,7 @@ func (r *round) settled(ctx context.Context) error {
 	}
 	for _, e := range left {
 		if e.Name() != filepath.Base(out) {
-			return fmt.Errorf("%s is left beside the finished bundle", e.Name())
+			return fmt.Errorf("%s remains beside the finished bundle", e.Name())
 		}
 	}
 	v, err := r.call(ctx, command{program: r.programPath("bundle"), args: []string{"verify", out}, env: r.world.env})
@@ -255,7 +255,7 @@ func (r *round) settled(ctx context.Context) error {
 	return err
 }
 
-// unchanged runs the order once more: nothing may be fetched.
+// unchanged runs the order again: it must fetch nothing.
 func (r *round) unchanged(ctx context.Context) error {
 	if r.order.ending == "-" {
 		return nil
@@ -269,24 +269,24 @@ func (r *round) unchanged(ctx context.Context) error {
 		return err
 	}
 	if n := r.world.registry.Counts(); n.Counted+n.BlobGets > 0 {
-		return fmt.Errorf("nothing has changed, and %d counted pulls and %d blobs were fetched", n.Counted, n.BlobGets)
+		return fmt.Errorf("nothing has changed, but %d counted pulls and %d blobs were fetched", n.Counted, n.BlobGets)
 	}
 	return r.inspected(ctx, got, r.want.sum)
 }
 
-// sum is the digest and the size of a file.
+// sum returns the digest and the size of a file.
 func sum(path string) (string, int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", 0, err
 	}
-	defer f.Close() // only read from
+	defer f.Close() // opened for reading
 	h := sha256.New()
 	n, err := io.Copy(h, f)
 	return fmt.Sprintf("%x", h.Sum(nil)), n, err
 }
 
-// names are the full names that an image must have in the bundle and on the node.
+// names returns the full names that an image must have in the bundle and on the node.
 func (w *world) names(it *item) []string {
 	host := w.registry.Host()
 	if w.named {

@@ -24,8 +24,8 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// told fails the test unless err says want; an empty want is no error at all.
-func told(t *testing.T, err error, want string) {
+// wantError fails the test unless err contains want; an empty want means no error.
+func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	switch {
 	case want == "" && err != nil:
@@ -47,60 +47,60 @@ func TestLeaks(t *testing.T) {
 		"access token":      {"Bearer access-token-7-of-127.0.0.1:1", "credential"},
 		"refresh token":     {"refresh-token-1-of-127.0.0.1:1", "credential"},
 	} {
-		t.Run(name, func(t *testing.T) { told(t, leaks("the output", []byte(c.text)), c.want) })
+		t.Run(name, func(t *testing.T) { wantError(t, leaks("the output", []byte(c.text)), c.want) })
 	}
 }
 
 func TestLeaksInFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "journal")
-	told(t, leaksInFile(file), "") // not there
+	wantError(t, leaksInFile(file), "") // not there
 	if err := os.WriteFile(file, []byte("pw "+soakPassword), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	told(t, leaksInFile(file), "credential")
+	wantError(t, leaksInFile(file), "credential")
 }
 
 func TestSane(t *testing.T) {
-	said := []byte("load: error: it fell over\n")
+	said := []byte("load: error: connection refused\n")
 	for name, c := range map[string]struct {
 		r    ran
 		want string
 	}{
-		"done":                   {ran{code: 0}, ""},
-		"failed":                 {ran{code: 1, told: said}, ""},
-		"the last code":          {ran{code: 7, told: said}, ""},
-		"a code too many":        {ran{code: 8, told: said}, "promised to nobody"},
-		"usage":                  {ran{code: 2, told: said}, "promised to nobody"},
-		"in silence":             {ran{code: 1}, "said nothing"},
-		"killed":                 {ran{code: -1, sent: syscall.SIGKILL, signal: syscall.SIGKILL}, ""},
-		"a panic's abort":        {ran{code: -1, signal: syscall.SIGABRT}, "died of"},
-		"ended while it started": {ran{code: -1, sent: syscall.SIGTERM, signal: syscall.SIGTERM, took: startup - 1}, ""},
-		"died of SIGTERM later":  {ran{code: -1, sent: syscall.SIGTERM, signal: syscall.SIGTERM, took: startup}, "died of"},
-		"died of another signal": {ran{code: -1, sent: syscall.SIGTERM, signal: syscall.SIGSEGV}, "died of"},
-		"memory":                 {ran{peak: peakLimit}, ""},
-		"too much memory":        {ran{peak: peakLimit + 1}, "memory"},
-		"hung":                   {ran{hung: true}, "did not end"},
-		"password in its output": {ran{out: []byte(soakPassword)}, "credential"},
-		"password in an error":   {ran{code: 1, told: []byte(soakPassword)}, "credential"},
+		"done":                     {ran{code: 0}, ""},
+		"failed":                   {ran{code: 1, stderr: said}, ""},
+		"the last code":            {ran{code: 7, stderr: said}, ""},
+		"undocumented code":        {ran{code: 8, stderr: said}, "undocumented code"},
+		"usage":                    {ran{code: 2, stderr: said}, "undocumented code"},
+		"no message":               {ran{code: 1}, "without a message"},
+		"killed":                   {ran{code: -1, sent: syscall.SIGKILL, signal: syscall.SIGKILL}, ""},
+		"a panic's abort":          {ran{code: -1, signal: syscall.SIGABRT}, "killed by"},
+		"killed during its start":  {ran{code: -1, sent: syscall.SIGTERM, signal: syscall.SIGTERM, took: startup - 1}, ""},
+		"killed by SIGTERM later":  {ran{code: -1, sent: syscall.SIGTERM, signal: syscall.SIGTERM, took: startup}, "killed by"},
+		"killed by another signal": {ran{code: -1, sent: syscall.SIGTERM, signal: syscall.SIGSEGV}, "killed by"},
+		"memory":                   {ran{peak: peakLimit}, ""},
+		"too much memory":          {ran{peak: peakLimit + 1}, "memory"},
+		"hung":                     {ran{hung: true}, "did not exit"},
+		"password in its output":   {ran{out: []byte(soakPassword)}, "credential"},
+		"password in an error":     {ran{code: 1, stderr: []byte(soakPassword)}, "credential"},
 	} {
-		t.Run(name, func(t *testing.T) { told(t, c.r.sane(), c.want) })
+		t.Run(name, func(t *testing.T) { wantError(t, c.r.sane(), c.want) })
 	}
 }
 
 func TestAmong(t *testing.T) {
 	r := &ran{line: "load x", code: 3}
-	told(t, r.among(0, 3), "")
-	told(t, r.among(0, 6), "ended with 3")
+	wantError(t, r.among(0, 3), "")
+	wantError(t, r.among(0, 6), "exited with 3")
 }
 
-// TestRun: the code, both outputs, and the memory of a real process; a signal in the middle;
-// a process that hangs is another matter, see commandLimit.
+// TestRun checks the exit code, both outputs and the memory of a process, and a signal. A
+// process that hangs is ended after commandLimit, which no test waits for.
 func TestRun(t *testing.T) {
 	r, err := command{program: "/bin/sh", args: []string{"-c", "echo out; echo err >&2; sleep 0.2; exit 6"}}.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.code != 6 || string(r.out) != "out\n" || string(r.told) != "err\n" || r.peak == 0 {
+	if r.code != 6 || string(r.out) != "out\n" || string(r.stderr) != "err\n" || r.peak == 0 {
 		t.Errorf("got %+v", r)
 	}
 	r, err = command{program: "/bin/sleep", args: []string{"60"}, signal: syscall.SIGKILL, delay: 10 * time.Millisecond}.run(t.Context())
@@ -118,7 +118,7 @@ func TestParseHighWater(t *testing.T) {
 		t.Errorf("got %d, %v", got, err)
 	}
 	_, err = parseHighWater("Name:\tx\nState:\tZ (zombie)\n")
-	told(t, err, "has ended")
+	wantError(t, err, "has exited")
 }
 
 func TestWasted(t *testing.T) {
@@ -138,12 +138,12 @@ func TestWasted(t *testing.T) {
 		"cut before":                    {[]attempt{{entries: []registrytest.Entry{cut}}, {entries: []registrytest.Entry{a}}}, nil, ""},
 		"asked without cost":            {[]attempt{{entries: []registrytest.Entry{a}}, {entries: []registrytest.Entry{head}}}, nil, ""},
 		"a tag is another matter":       {[]attempt{{entries: []registrytest.Entry{byTag}}, {entries: []registrytest.Entry{byTag}}}, nil, ""},
-		"killed, in flight":             {[]attempt{{entries: []registrytest.Entry{b, a}, hurt: true, jobs: 1}, {entries: []registrytest.Entry{a}}}, nil, ""},
-		"killed, not in flight":         {[]attempt{{entries: []registrytest.Entry{b, a}, hurt: true, jobs: 1}, {entries: []registrytest.Entry{b}}}, nil, "attempt 2 pulled sha256:b"},
-		"killed with fewer than it can": {[]attempt{{entries: []registrytest.Entry{a}, hurt: true, jobs: 8}, {entries: []registrytest.Entry{a}}}, nil, ""},
+		"killed, in flight":             {[]attempt{{entries: []registrytest.Entry{b, a}, failed: true, jobs: 1}, {entries: []registrytest.Entry{a}}}, nil, ""},
+		"killed, not in flight":         {[]attempt{{entries: []registrytest.Entry{b, a}, failed: true, jobs: 1}, {entries: []registrytest.Entry{b}}}, nil, "attempt 2 pulled sha256:b"},
+		"killed with fewer than it can": {[]attempt{{entries: []registrytest.Entry{a}, failed: true, jobs: 8}, {entries: []registrytest.Entry{a}}}, nil, ""},
 		"at hand":                       {[]attempt{{entries: []registrytest.Entry{a}}}, map[string]bool{"sha256:a": true}, "a bundle at hand"},
 	} {
-		t.Run(name, func(t *testing.T) { told(t, wasted(c.attempts, c.held), c.want) })
+		t.Run(name, func(t *testing.T) { wantError(t, wasted(c.attempts, c.held), c.want) })
 	}
 }
 
@@ -189,7 +189,7 @@ func TestReadingBundles(t *testing.T) {
 	}
 }
 
-// TestInspected: what an attempt left at the output.
+// TestInspected checks the possible outputs of an attempt.
 func TestInspected(t *testing.T) {
 	for name, c := range map[string]struct {
 		code    int
@@ -198,15 +198,15 @@ func TestInspected(t *testing.T) {
 		partial string
 		want    string
 	}{
-		"whole":                       {0, "whole", "", "", ""},
-		"whole, killed right after":   {-1, "whole", "", "", ""},
-		"nothing after a failure":     {1, "-", "", "", ""},
-		"the older one after failure": {1, "older", "older", "", ""},
-		"done and nothing there":      {0, "-", "", "", "not what an undisturbed run gives"},
-		"done with other bytes":       {0, "other", "", "", "not what an undisturbed run gives"},
-		"half":                        {1, "who", "", "", "neither a whole bundle nor what was there"},
-		"the older one gone":          {1, "-", "older", "", "neither a whole bundle nor what was there"},
-		"password in what is left":    {1, "-", "", soakPassword, "credential"},
+		"whole":                         {0, "whole", "", "", ""},
+		"complete, then killed":         {-1, "whole", "", "", ""},
+		"nothing after a failure":       {1, "-", "", "", ""},
+		"the older one after a failure": {1, "older", "older", "", ""},
+		"success without a file":        {0, "-", "", "", "differs from that of an undisturbed run"},
+		"success with other bytes":      {0, "other", "", "", "differs from that of an undisturbed run"},
+		"half":                          {1, "who", "", "", "neither a complete bundle nor the previous file"},
+		"the older one missing":         {1, "-", "older", "", "neither a complete bundle nor the previous file"},
+		"password in a partial file":    {1, "-", "", soakPassword, "credential"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -231,7 +231,7 @@ func TestInspected(t *testing.T) {
 			if c.partial != "" {
 				write("bundle.tar.partial", c.partial)
 			}
-			told(t, r.inspected(t.Context(), &ran{code: c.code}, before), c.want)
+			wantError(t, r.inspected(t.Context(), &ran{code: c.code}, before), c.want)
 		})
 	}
 }
@@ -243,13 +243,13 @@ func TestBelieved(t *testing.T) {
 		out, want string
 	}{
 		"ready":                {0, `{"images":[{"name":"a","cri":"ready"}]}`, ""},
-		"unknown to CRI":       {0, `{"images":[{"name":"a","cri":"ready"},{"name":"b","cri":"unknown"}]}`, `says of b: "unknown"`},
+		"unknown to CRI":       {0, `{"images":[{"name":"a","cri":"ready"},{"name":"b","cri":"unknown"}]}`, `reports b as "unknown"`},
 		"no image":             {0, `{"images":[]}`, "no image"},
 		"no report":            {0, ``, "output"},
 		"a failure needs none": {1, ``, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			told(t, r.believed(t.Context(), &ran{code: c.code, out: []byte(c.out)}), c.want)
+			wantError(t, r.believed(t.Context(), &ran{code: c.code, out: []byte(c.out)}), c.want)
 		})
 	}
 }
@@ -270,29 +270,29 @@ func TestTooMuch(t *testing.T) {
 	}{
 		"one":                      {[]manyRow{first}, ""},
 		"as before":                {[]manyRow{first, row(1000, base+bundleGrowth, 10*cpuGrowth*time.Second)}, ""},
-		"memory of bundle":         {[]manyRow{first, row(1000, base+bundleGrowth+1, time.Second)}, "bundle of 1000 images takes"},
-		"more than it may at all":  {[]manyRow{row(100, bundleLimit, time.Second), row(200, bundleLimit+1, time.Second)}, "bundle of 200 images takes"},
-		"memory of load":           {[]manyRow{first, row(200, base+100*loadGrowth+1, time.Second)}, "load of 200 images takes"},
+		"memory of bundle":         {[]manyRow{first, row(1000, base+bundleGrowth+1, time.Second)}, "for 1000 images"},
+		"more than it may at all":  {[]manyRow{row(100, bundleLimit, time.Second), row(200, bundleLimit+1, time.Second)}, "bundle needs 32.0 MiB of memory for 200 images"},
+		"memory of load":           {[]manyRow{first, row(200, base+100*loadGrowth+1, time.Second)}, "load needs 16.3 MiB of memory for 200 images"},
 		"with the square of those": {[]manyRow{first, row(1000, base, 100*time.Second)}, "processor time for each of 1000 images"},
 	} {
-		t.Run(name, func(t *testing.T) { told(t, tooMuch(c.rows), c.want) })
+		t.Run(name, func(t *testing.T) { wantError(t, tooMuch(c.rows), c.want) })
 	}
 	if got := manyTable([]manyRow{first}); !strings.Contains(got, "| 100 | 0.00 s, cpu 0.50 s + 0.50 s, 10 MiB |") {
 		t.Errorf("table:\n%s", got)
 	}
 }
 
-// TestDice: a seed repeats all choices.
+// TestDice checks that a seed repeats all choices.
 func TestDice(t *testing.T) {
 	draw := func(seed uint64) string {
 		d := newDice(seed)
 		return fmt.Sprint(d.chance(50), d.between(1, 1e6), d.part(time.Hour, 100), pick(d, 1, 2, 3, 4, 5), drawRegistryFaults(d)[0].name)
 	}
 	if a, b := draw(7), draw(7); a != b {
-		t.Errorf("seed 7 gave %s and %s", a, b)
+		t.Errorf("seed 7 returned %s and %s", a, b)
 	}
 	if draw(7) == draw(8) {
-		t.Error("seeds 7 and 8 give the same")
+		t.Error("seeds 7 and 8 return the same")
 	}
 }
 
@@ -313,7 +313,7 @@ func TestMemDisk(t *testing.T) {
 		t.Errorf("a full disk: %v", err)
 	}
 	if err := errors.Join(d.heal(), write("b", 100<<10)); err != nil {
-		t.Errorf("healed: %v", err)
+		t.Errorf("after heal: %v", err)
 	}
 	if err := d.unmount(); err != nil {
 		t.Error(err)
@@ -323,7 +323,8 @@ func TestMemDisk(t *testing.T) {
 	}
 }
 
-// TestHeal: every fault, alone and with each other one, leaves the registry as it was.
+// TestHeal checks that every fault, alone and with each other one, leaves the registry as
+// it was.
 func TestHeal(t *testing.T) {
 	h, err := registrytest.New(registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, Accounts: []registrytest.Account{{User: soakUser, Password: soakPassword}}}})
 	if err != nil {

@@ -17,17 +17,17 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// attempt is the part of the registry's log that belongs to one call of bundle.
+// attempt is the part of the registry's log that belongs to one run of bundle.
 type attempt struct {
 	entries []registrytest.Entry
-	hurt    bool // it was killed, or its disk was full
+	failed  bool // it was killed, or its disk was full
 	jobs    int
 }
 
-// wasted names the manifests that cost a pull although an earlier attempt, or a bundle that
-// was at hand, had them: whole answers alone, for what was cut or altered has to be asked for
-// again. What a killed attempt asked for last may not have reached its disk: as many answers
-// as it had requests at once are not held against it.
+// wasted returns an error for a manifest that cost a pull although an earlier attempt or an
+// existing bundle had it. Only complete responses count: cut or corrupt ones must be
+// requested again. The last responses of a killed attempt may not have reached its disk, so
+// as many as it had concurrent requests are excused.
 func wasted(attempts []attempt, held map[string]bool) error {
 	have := map[string]string{}
 	for d := range held {
@@ -44,7 +44,7 @@ func wasted(attempts []attempt, held map[string]bool) error {
 			}
 			got = append(got, e)
 		}
-		if a.hurt {
+		if a.failed {
 			got = got[:max(0, len(got)-a.jobs)]
 		}
 		for _, e := range got {
@@ -54,13 +54,13 @@ func wasted(attempts []attempt, held map[string]bool) error {
 	return nil
 }
 
-// blobsOf are the digests of a bundle's blobs, read without any help of the product.
+// blobsOf returns the digests of a bundle's blobs, read without the product's code.
 func blobsOf(file string) (map[string]bool, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() // only read from
+	defer f.Close() // opened for reading
 	digests := map[string]bool{}
 	for t := tar.NewReader(f); ; {
 		h, err := t.Next()
@@ -76,14 +76,14 @@ func blobsOf(file string) (map[string]bool, error) {
 	}
 }
 
-// namesIn are the names of the images in the index of a plain bundle, read without any help of
-// the product.
+// namesIn returns the names of the images in the index of an uncompressed bundle, read
+// without the product's code.
 func namesIn(file string) ([]string, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() // only read from
+	defer f.Close() // opened for reading
 	for t := tar.NewReader(f); ; {
 		h, err := t.Next()
 		if err != nil {

@@ -15,27 +15,27 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// Sizes of the file systems of a run, all in memory: nothing waits for a disk, and a disk that
-// is full is made by a word.
+// Sizes of the file systems of a run. All are in memory: nothing waits for a disk, and a
+// resize makes a full disk.
 const (
 	workSize = 1 << 30
 	outSize  = 256 << 20
 	rootSize = 1 << 30
 )
 
-// field is what all rounds share: the programs, the folders, and one node, which each round
-// leaves as empty as it found it.
+// field is shared by all rounds: the programs, the directories, and one node, which each
+// round leaves as empty as it found it.
 type field struct {
 	bin     string
 	dir     string
-	work    *memDisk // for everything that no fault concerns
+	work    *memDisk // for everything without faults
 	out     *memDisk // where bundle writes
 	root    *memDisk // containerd's root
 	node    *nodetest.Node
-	program []byte // what the images run
+	program []byte // the program of the images
 	tally   *tally
 
-	loadTook time.Duration // of the latest load; where kills strike is a part of it
+	loadTook time.Duration // of the latest load; kills are timed relative to it
 }
 
 func openField(ctx context.Context, bin string) (_ *field, err error) {
@@ -63,13 +63,13 @@ func openField(ctx context.Context, bin string) (_ *field, err error) {
 	return f, f.startNode(ctx)
 }
 
-// startNode starts containerd with nothing but the image of pod sandboxes.
+// startNode starts containerd with only the sandbox image.
 func (f *field) startNode(ctx context.Context) (err error) {
 	h, err := registrytest.New(registrytest.Options{Dir: f.work.dir})
 	if err != nil {
 		return err
 	}
-	defer h.Close() // only read from
+	defer h.Close() // opened for reading
 	if _, err := h.AddPause(map[string][]byte{runtime.GOARCH: f.program}); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (f *field) startNode(ctx context.Context) (err error) {
 		env:     environ(f.work.dir),
 	}.run(ctx)
 	if err == nil && r.code != 0 {
-		err = fmt.Errorf("bundle of the sandbox image ended with %d: %s", r.code, r.told)
+		err = fmt.Errorf("bundle of the sandbox image exited with %d: %s", r.code, r.stderr)
 	}
 	if err != nil {
 		return err
@@ -89,7 +89,8 @@ func (f *field) startNode(ctx context.Context) (err error) {
 	return err
 }
 
-// renewNode starts over with an empty node, when a round has left one that nobody can vouch for.
+// renewNode starts a new empty node after a round that left the old one in an unknown
+// state.
 func (f *field) renewNode(ctx context.Context) error {
 	err := errors.Join(f.root.heal(), f.node.Stop(), f.root.unmount())
 	f.node = nil
@@ -102,7 +103,7 @@ func (f *field) renewNode(ctx context.Context) error {
 	return f.startNode(ctx)
 }
 
-// close ends the node and takes the file systems away.
+// close stops the node and unmounts the file systems.
 func (f *field) close() error {
 	var errs []error
 	if f.root != nil {
@@ -119,7 +120,7 @@ func (f *field) close() error {
 	return errors.Join(append(errs, os.RemoveAll(f.dir))...)
 }
 
-// environ is an environment without anybody's accounts and proxies.
+// environ returns an environment without accounts and proxies.
 func environ(home string, more ...string) []string {
 	return append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "LANG=C.UTF-8",

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// loadFault is something that happens to a load. do makes it happen and looks at what is
-// particular about it; what is true after all of them, the caller looks at.
+// loadFault is a fault during a load. do causes it and checks what is specific to it; the
+// caller checks what is true after all of them.
 type loadFault struct {
 	name string
 	do   func(context.Context, *trial) error
@@ -49,7 +49,7 @@ var loadFaults = []loadFault{
 	{"unpin", unpinned},
 }
 
-// expect runs a load that must end with one of the codes.
+// expect runs a load that must exit with one of the codes.
 func (t *trial) expect(ctx context.Context, l load, change func(*command), codes ...int) error {
 	got, err := t.callLoad(ctx, l, change)
 	if err == nil {
@@ -58,13 +58,13 @@ func (t *trial) expect(ctx context.Context, l load, change func(*command), codes
 	return err
 }
 
-// signalled sends a signal in the middle.
+// signalled sends a signal during the load.
 func (t *trial) signalled(ctx context.Context, s syscall.Signal, codes ...int) error {
 	delay := t.d.part(t.loadTook, 130)
 	return t.expect(ctx, t.load, func(c *command) { c.signal, c.delay = s, delay }, codes...)
 }
 
-// killedStream kills load when so many bytes of a stream have gone in.
+// killedStream kills load after that many bytes of a stream.
 func killedStream(ctx context.Context, t *trial) error {
 	at := t.place()
 	l := t.load
@@ -75,14 +75,14 @@ func killedStream(ctx context.Context, t *trial) error {
 		c.started = func(pid int) {
 			go func() {
 				<-reached
-				syscall.Kill(pid, syscall.SIGKILL) // it waits for input that does not come, so it is still there
+				syscall.Kill(pid, syscall.SIGKILL) // it is still waiting for input
 			}()
 		}
 	}, -1, 0)
 }
 
-// tripwire gives the first bytes of a reader, tells that they are gone, and then nothing for
-// as long as anybody asks.
+// tripwire returns the first bytes of a reader, reports that they were read, and then
+// returns no bytes until its reader stops.
 type tripwire struct {
 	r       io.Reader
 	left    int64
@@ -93,7 +93,7 @@ type tripwire struct {
 func (w *tripwire) Read(p []byte) (int, error) {
 	if w.left == 0 {
 		w.once.Do(func() { close(w.reached) })
-		time.Sleep(50 * time.Millisecond) // until the reader at the other end is gone
+		time.Sleep(50 * time.Millisecond) // until the other end of the pipe is closed
 		return 0, io.EOF
 	}
 	n, err := w.r.Read(p[:min(int64(len(p)), w.left)])
@@ -101,16 +101,16 @@ func (w *tripwire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// place is a random byte of the bundle, never the last.
+// place returns a random offset in the bundle, never that of the last byte.
 func (t *trial) place() int64 {
 	info, err := os.Stat(t.load.file)
 	if err != nil {
-		return 0 // load will say so
+		return 0 // load will report the error
 	}
 	return t.d.Int64N(info.Size())
 }
 
-// cutStream ends a stream too early. Nothing may have changed.
+// cutStream ends a stream too early. Nothing may change.
 func cutStream(ctx context.Context, t *trial) error {
 	at := t.place()
 	l := t.load
@@ -129,9 +129,9 @@ func cutFile(ctx context.Context, t *trial) error {
 	return t.refused(ctx, l, nil)
 }
 
-// refused loads a bundle of which a part is missing: it may succeed only when there is
-// nothing to do, and must not change anything otherwise. What ended inside the padding at the
-// end of a tar is not damaged.
+// refused loads an incomplete bundle: load may succeed only if there is nothing to do, and
+// must not change anything otherwise. A bundle that ends inside the padding at the end of a
+// tar is not damaged.
 func (t *trial) refused(ctx context.Context, l load, change func(*command)) error {
 	before, err := t.eye.state()
 	if err != nil {
@@ -147,9 +147,9 @@ func (t *trial) refused(ctx context.Context, l load, change func(*command)) erro
 	return err
 }
 
-// asBefore: no image came, went or changed. What a stream has brought stays under a lease, for
-// the next load to go on from, and so does what one that was killed earlier has; strict asks
-// for more where neither is the case.
+// asBefore checks that no image was added, removed or changed. What a stream or a killed
+// load has stored stays under a lease, for the next load to resume; strict excludes both
+// cases.
 func (t *trial) asBefore(before *nodeState, strict bool) error {
 	if strict && len(before.leases) == 0 {
 		return t.sameAs(t.eye, before)
@@ -160,12 +160,12 @@ func (t *trial) asBefore(before *nodeState, strict bool) error {
 	}
 	was, is := &nodeState{images: before.images}, &nodeState{images: now.images}
 	if list := was.changes(is); len(list) > 0 {
-		return fmt.Errorf("the images are not what they were: %s", strings.Join(list, ", "))
+		return fmt.Errorf("the images have changed: %s", strings.Join(list, ", "))
 	}
 	return nil
 }
 
-// flippedByte changes one bit. A load that succeeds all the same did not need it.
+// flippedByte changes one bit. A load that succeeds even so did not need it.
 func flippedByte(ctx context.Context, t *trial) error {
 	at, bit := t.place(), t.d.IntN(8)
 	path, err := t.copyWith("flipped"+filepath.Ext(t.load.file), func(b []byte) []byte {
@@ -175,7 +175,7 @@ func flippedByte(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	t.say("bit %d of byte %d is flipped", bit, at)
+	t.say("flipped bit %d of byte %d", bit, at)
 	before, err := t.eye.state()
 	if err != nil {
 		return err
@@ -192,7 +192,7 @@ func flippedByte(ctx context.Context, t *trial) error {
 	return t.asBefore(before, !l.pipe && filepath.Ext(l.file) == ".tar")
 }
 
-// containerdKilled kills containerd in the middle and starts it again.
+// containerdKilled kills containerd during the load and starts it again.
 func containerdKilled(ctx context.Context, t *trial) error {
 	delay := t.d.part(t.loadTook, 100)
 	var killed error
@@ -210,7 +210,7 @@ func containerdKilled(ctx context.Context, t *trial) error {
 	return errors.Join(err, killed, t.node.Restart(ctx))
 }
 
-// restartedAfter: what was loaded survives a restart.
+// restartedAfter checks that loaded images survive a restart.
 func restartedAfter(ctx context.Context, t *trial) error {
 	if err := t.expect(ctx, t.load, nil, 0); err != nil {
 		return err
@@ -227,7 +227,7 @@ func restartedAfter(ctx context.Context, t *trial) error {
 	return errors.Join(t.check(ctx, 0), t.resolves(ctx))
 }
 
-// fullDisk leaves too little room, or just about enough.
+// fullDisk leaves too little space, or just enough.
 func fullDisk(ctx context.Context, t *trial) error {
 	if err := t.root.leave(int64(t.d.Float64() * 1.5 * float64(t.want.size))); err != nil {
 		return err
@@ -236,7 +236,7 @@ func fullDisk(ctx context.Context, t *trial) error {
 	return errors.Join(err, t.root.heal())
 }
 
-// diskFillsUp takes the room away while load is at work.
+// diskFillsUp fills the disk during the load.
 func diskFillsUp(ctx context.Context, t *trial) error {
 	delay, free := t.d.part(t.loadTook, 100), int64(t.d.between(0, 200_000))
 	var leave error
@@ -254,7 +254,7 @@ func diskFillsUp(ctx context.Context, t *trial) error {
 	return errors.Join(err, leave, t.root.heal())
 }
 
-// twoAtOnce runs two loads of the same bundle, which both have to succeed.
+// twoAtOnce runs two concurrent loads of the same bundle, which must both succeed.
 func twoAtOnce(ctx context.Context, t *trial) error {
 	delay, other := t.d.part(t.loadTook, 100), t.load
 	other.pipe = t.d.chance(50)
@@ -266,7 +266,7 @@ func twoAtOnce(ctx context.Context, t *trial) error {
 			err = got.among(0)
 		}
 		if err != nil && got != nil {
-			err = fmt.Errorf("%w: %s", err, got.told)
+			err = fmt.Errorf("%w: %s", err, got.stderr)
 		}
 		second <- err
 	}()
@@ -274,13 +274,13 @@ func twoAtOnce(ctx context.Context, t *trial) error {
 	return errors.Join(err, <-second)
 }
 
-// quietLoad is callLoad without the transcript, which belongs to one goroutine.
+// quietLoad is callLoad without the transcript, which is not safe for concurrent use.
 func (t *trial) quietLoad(ctx context.Context, l load) (*ran, error) {
 	f, err := os.Open(l.file)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() // only read from
+	defer f.Close() // opened for reading
 	c := command{program: t.programPath("load"), env: environ(t.dir)}
 	c.args = append([]string{"--address", t.node.Address(), "--output", "json", "--progress", "none"}, l.flags...)
 	if l.pipe {
@@ -296,7 +296,7 @@ func (t *trial) quietLoad(ctx context.Context, l load) (*ran, error) {
 	return got, errors.Join(got.sane(), t.believed(ctx, got))
 }
 
-// collecting has containerd collect garbage all the time.
+// collecting runs garbage collections during the load.
 func collecting(ctx context.Context, t *trial) error {
 	var failed error
 	err := t.expect(ctx, t.load, func(c *command) {
@@ -319,8 +319,8 @@ func collecting(ctx context.Context, t *trial) error {
 	return errors.Join(err, failed)
 }
 
-// removed takes an image away as an administrator does; check has to notice, and a second
-// load to mend it.
+// removed removes an image as an administrator would; check must report it, and a second
+// load must restore it.
 func removed(ctx context.Context, t *trial) error {
 	if err := t.expect(ctx, t.load, nil, 0); err != nil {
 		return err
@@ -333,11 +333,11 @@ func removed(ctx context.Context, t *trial) error {
 	if err := t.check(ctx, 3); err != nil {
 		return err
 	}
-	// A differential bundle has not all that went with it.
+	// A differential bundle does not contain everything that was removed.
 	return t.loadBase(ctx)
 }
 
-// unpinned gives the images back and collects garbage: they stay.
+// unpinned unpins the images and collects garbage: they must stay.
 func unpinned(ctx context.Context, t *trial) error {
 	if err := t.expect(ctx, t.load, nil, 0); err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// load is one call of load: how it gets the bundle, and with what flags.
+// load is one run of load: how it receives the bundle, and its flags.
 type load struct {
 	file  string
 	pipe  bool
@@ -32,7 +32,7 @@ func (r *round) loading(ctx context.Context) error {
 		return err
 	}
 	defer e.close()
-	// The sandbox image alone: everything that a round leaves is found by comparing with that.
+	// Only the sandbox image is here: what a round leaves behind is found by comparison.
 	l := load{file: r.output(), pipe: r.d.chance(40)}
 	if r.order.ending == "-" {
 		l.file = r.streamed(l.file)
@@ -61,13 +61,13 @@ func (r *round) loading(ctx context.Context) error {
 		}
 	}
 	if err := t.healed(ctx); err != nil {
-		return fmt.Errorf("healed: %w", err)
+		return fmt.Errorf("without faults: %w", err)
 	}
 	return t.afterwards(ctx)
 }
 
-// basis brings what a differential bundle builds on. Without it, load has to refuse, and to
-// leave everything as it was.
+// basis loads the base of a differential bundle. Without the base, load must refuse and
+// change nothing.
 func (r *round) basis(ctx context.Context, e *eye, l load) error {
 	if r.order.since == "" {
 		return nil
@@ -78,7 +78,7 @@ func (r *round) basis(ctx context.Context, e *eye, l load) error {
 	}
 	got, err := r.callLoad(ctx, l, nil)
 	if err == nil {
-		err = got.among(0, 3) // 0: nothing was left out
+		err = got.among(0, 3) // 0: the bundle omits nothing
 	}
 	if err == nil && got.code == 3 {
 		err = r.sameAs(e, before)
@@ -89,8 +89,8 @@ func (r *round) basis(ctx context.Context, e *eye, l load) error {
 	return r.loadBase(ctx)
 }
 
-// loadBase loads what a differential bundle builds on, and keeps its layers: the new bundle
-// may want to unpack them again, on top of others.
+// loadBase loads the base of a differential bundle and keeps its layers: the new bundle may
+// have to unpack them again, on top of others.
 func (r *round) loadBase(ctx context.Context) error {
 	if r.order.since == "" {
 		return nil
@@ -102,7 +102,7 @@ func (r *round) loadBase(ctx context.Context) error {
 	return err
 }
 
-// sameAs compares the node, after a garbage collection, with what it was.
+// sameAs compares the node, after a garbage collection, with an earlier state.
 func (r *round) sameAs(e *eye, before *nodeState) error {
 	if err := e.collect(); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (r *round) sameAs(e *eye, before *nodeState) error {
 		return err
 	}
 	if list := before.changes(now); len(list) > 0 {
-		return fmt.Errorf("the node is not as it was: %s", strings.Join(list, ", "))
+		return fmt.Errorf("the node has changed: %s", strings.Join(list, ", "))
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func (r *round) callLoad(ctx context.Context, l load, change func(*command)) (*r
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close()                  // only read from
+		defer f.Close()                  // opened for reading
 		c.stdin = struct{ io.Reader }{f} // a pipe, not the file itself
 		c.args = append(c.args, "-")
 	} else {
@@ -142,7 +142,7 @@ func (r *round) callLoad(ctx context.Context, l load, change func(*command)) (*r
 	return got, r.believed(ctx, got)
 }
 
-// report is what is read of load's JSON.
+// report is the part of load's JSON that is checked.
 type report struct {
 	Images []struct {
 		Name  string `json:"name"`
@@ -153,21 +153,21 @@ type report struct {
 	Layers   int   `json:"layersUnpacked"`
 }
 
-// believed asks CRI for everything that a load with exit code 0 says is there.
+// believed checks in CRI everything that a load with exit code 0 reports.
 func (r *round) believed(ctx context.Context, got *ran) error {
 	if got.code != 0 {
 		return nil
 	}
 	var rep report
 	if err := json.Unmarshal(got.out, &rep); err != nil {
-		return fmt.Errorf("the output of %s: %w", got.line, err)
+		return fmt.Errorf("output of %s: %w", got.line, err)
 	}
 	if len(rep.Images) == 0 {
-		return errors.New("load reports no image")
+		return errors.New("load reports no images")
 	}
 	for _, i := range rep.Images {
 		if i.CRI != "ready" {
-			return fmt.Errorf("load ended with 0 and says of %s: %q", i.Name, i.CRI)
+			return fmt.Errorf("load exited with 0 and reports %s as %q", i.Name, i.CRI)
 		}
 	}
 	return nil
@@ -185,14 +185,14 @@ func (r *round) resolves(ctx context.Context) error {
 				return fmt.Errorf("CRI does not know %s", name)
 			}
 			if want := it.config(); status.Image.Id != want {
-				return fmt.Errorf("CRI says that %s is %s, want %s", name, status.Image.Id, want)
+				return fmt.Errorf("CRI reports the id of %s as %s, want %s", name, status.Image.Id, want)
 			}
 		}
 	}
 	return nil
 }
 
-// trial is a bundle, a node and what the node was before.
+// trial is a bundle, a node and the state of the node before.
 type trial struct {
 	*round
 	eye     *eye
@@ -200,7 +200,7 @@ type trial struct {
 	discard bool
 }
 
-// whole looks at every visible image.
+// whole checks every visible image.
 func (t *trial) whole() error {
 	s, err := t.eye.state()
 	if err != nil {
@@ -209,7 +209,8 @@ func (t *trial) whole() error {
 	return (&wholeness{state: s, blob: t.eye.blob, arch: runtime.GOARCH, discarded: t.discard}).all()
 }
 
-// healed: without a fault the same command succeeds, and everything is there and nothing else.
+// healed checks that without a fault the same command succeeds and leaves everything and
+// nothing else.
 func (t *trial) healed(ctx context.Context) error {
 	got, err := t.callLoad(ctx, t.load, nil)
 	if err == nil {
@@ -234,12 +235,13 @@ func (t *trial) healed(ctx context.Context) error {
 	}
 	left, err := t.node.Leftovers(ctx)
 	if err == nil && len(left) > 0 {
-		err = fmt.Errorf("left over: %s", strings.Join(left, ", "))
+		err = fmt.Errorf("leftovers: %s", strings.Join(left, ", "))
 	}
 	return err
 }
 
-// afterwards: the check agrees, a second load does nothing, a container runs.
+// afterwards checks that load check succeeds, that a second load does nothing, and that a
+// container runs.
 func (t *trial) afterwards(ctx context.Context) error {
 	t.turn(turnAfter)
 	if err := t.check(ctx, 0); err != nil {
@@ -276,7 +278,7 @@ func (t *trial) afterwards(ctx context.Context) error {
 	return err
 }
 
-// check runs load check, which must end with code.
+// check runs load check, which must exit with code.
 func (t *trial) check(ctx context.Context, codes ...int) error {
 	got, err := t.call(ctx, command{program: t.programPath("load"), env: environ(t.dir), args: []string{"check", "--address", t.node.Address(), t.load.file}})
 	if err == nil {

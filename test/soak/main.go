@@ -1,22 +1,22 @@
 //go:build linux
 
-// Command soak lets the two programs do their work while everything around them breaks, round
-// after round, and looks after each step whether one of the promises was broken:
+// Command soak runs the two programs with random faults around them, round after round, and
+// checks after each step that every promise holds:
 //
-//	go run ./soak --bin ../bin --rounds 200            # from the folder test, as root
-//	go run ./soak --bin ../bin --rounds 1 --seed 4711  # that round's choices again
+//	go run ./soak --bin ../bin --rounds 200            # in the directory test, as root
+//	go run ./soak --bin ../bin --rounds 1 --seed 4711  # the choices of that round again
 //	go run ./soak --bin ../bin --images 100,200,400,1000
 //
-// A round draws everything from its seed: the images and how they are built, the command
-// lines, the faults of the registry, the moment of a kill as a part of the time that the same
-// command took undisturbed. A seed repeats the choices; at which instruction a kill strikes is
-// up to the machine, so that a rare fault may need the seed several times.
+// A round makes all choices from its seed: the images and their form, the command lines,
+// the faults of the registry, and the time of a kill as a part of the time of an
+// undisturbed run. A seed repeats the choices; the instruction at which a kill occurs
+// depends on the machine, so a rare failure may need several runs of its seed.
 //
-// A broken promise ends the run with exit code 1. Then the seed, the commands with their
-// outputs and what was expected are printed, and the folder of the round is kept.
+// A broken promise ends the run with exit code 1. The program prints the seed, the commands
+// with their outputs and the expected result, and keeps the directory of the round.
 //
-// With --images no fault is made: bundles of so many small images each are made and loaded,
-// and the run fails when memory or processor time grow faster than the number of images.
+// With --images there are no faults: it makes and loads bundles of those numbers of small
+// images and fails if memory or processor time grow faster than the number of images.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	o := options{}
-	pflag.StringVar(&o.bin, "bin", "../bin", "folder of the built programs")
+	pflag.StringVar(&o.bin, "bin", "../bin", "directory of the built programs")
 	pflag.IntVar(&o.rounds, "rounds", 20, "how many rounds")
 	pflag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()%1e9), "of the first round; the next has the next number")
 	pflag.BoolVarP(&o.verbose, "verbose", "v", false, "print each command as it ends")
@@ -49,7 +49,7 @@ func main() {
 	}
 }
 
-// options are what the command line says.
+// options is the command line.
 type options struct {
 	bin     string
 	rounds  int
@@ -87,7 +87,7 @@ func soak(ctx context.Context, o options) (err error) {
 		r := f.newRound(seed, o.verbose)
 		rerr := r.run(ctx)
 		if ctx.Err() != nil {
-			break // what failed, failed because of that
+			break // the error is a consequence
 		}
 		fmt.Printf("round %d/%d seed %d: %s\n", i+1, o.rounds, seed, r.summary(rerr))
 		if rerr == nil {

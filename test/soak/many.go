@@ -22,32 +22,32 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// The steps that are measured for each number of images, in their order.
+// The measured steps, in order.
 var manySteps = []string{"bundle", "bundle again", "load", "load again", "load check"}
 
-// Bounds of what is measured. Those of time are in processor seconds, so that a busy machine
-// does not fail them, and generous, for they are to find what grows with the square.
+// Limits of the measurements. Times are processor seconds, so that a busy machine does not
+// fail them. The limits are generous, because they must detect quadratic growth.
 const (
-	// bundleLimit is what bundle may take at all, and bundleGrowth by how much that may differ
-	// between the smallest and another number of images, bytes. Some KiB an image are
-	// its documents, which are held.
+	// bundleLimit is the maximum memory of bundle in bytes, and bundleGrowth its maximum
+	// difference between the smallest and another number of images. Each image needs some
+	// KiB for its manifests.
 	bundleLimit  = 32 << 20
 	bundleGrowth = 10 << 20
-	// loadGrowth is by how much the memory of load may grow with each image, bytes: it holds
-	// the documents of the bundle and the records of the node.
+	// loadGrowth is the maximum growth of load's memory per image in bytes: it holds the
+	// manifests of the bundle and the records of the node.
 	loadGrowth = 64 << 10
-	// cpuGrowth is how many times the processor time of an image may be that of one among the
-	// smallest number.
+	// cpuGrowth is the maximum ratio between the processor time of an image and that of one
+	// among the smallest number.
 	cpuGrowth = 3
 )
 
-// manyRow is what the steps cost with one number of images.
+// manyRow is the cost of the steps for one number of images.
 type manyRow struct {
 	images int
 	costs  []manyCost // in the order of manySteps
 }
 
-// manyCost is what a step costs by itself, and what it makes containerd spend.
+// manyCost is the cost of a step, and of containerd meanwhile.
 type manyCost struct {
 	meter.Report
 	daemon time.Duration // processor time
@@ -69,7 +69,7 @@ func measureMany(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer h.Close() // only read from
+	defer h.Close() // opened for reading
 	var rows []manyRow
 	for _, n := range counts {
 		row := manyRow{images: n}
@@ -85,7 +85,8 @@ func measureMany(ctx context.Context, o options) (err error) {
 	return tooMuch(rows)
 }
 
-// manyImages fills a registry with so many images: a small layer of their own on one that all share.
+// manyImages fills a registry with that many images: each has a small layer on top of a
+// shared one.
 func manyImages(f *field, n int) (*registrytest.Registry, error) {
 	h, err := registrytest.New(registrytest.Options{Dir: f.work.dir})
 	if err != nil {
@@ -137,10 +138,12 @@ func manyCosts(ctx context.Context, f *field, h *registrytest.Registry, helper s
 	return costs, os.Remove(out)
 }
 
-// clockTick is the unit of times in /proc/PID/stat: USER_HZ is 100 on all that Go runs on.
+// clockTick is the unit of times in /proc/PID/stat: USER_HZ is 100 on every architecture
+// that Go supports.
 const clockTick = 10 * time.Millisecond
 
-// processorTime is what a process has used so far, user and system (proc(5), fields 14 and 15).
+// processorTime returns the processor time of a process, user and system (proc(5), fields
+// 14 and 15).
 func processorTime(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -150,7 +153,7 @@ func processorTime(pid int) (time.Duration, error) {
 }
 
 func parseProcessorTime(stat string) (time.Duration, error) {
-	// The name of the program stands in brackets and may hold anything.
+	// The name of the program is in parentheses and may contain anything.
 	_, rest, found := strings.Cut(stat[strings.LastIndexByte(stat, ')')+1:], " ")
 	fields := strings.Fields(rest)
 	if !found || len(fields) < 13 {
@@ -164,7 +167,7 @@ func parseProcessorTime(stat string) (time.Duration, error) {
 	return time.Duration(user+system) * clockTick, err
 }
 
-// tooMuch says what has grown faster than the number of images.
+// tooMuch returns an error for everything that has grown faster than the number of images.
 func tooMuch(rows []manyRow) error {
 	first := rows[0]
 	var errs []error
@@ -176,11 +179,11 @@ func tooMuch(rows []manyRow) error {
 				allowed = was.Peak + int64(row.images-first.images)*loadGrowth
 			}
 			if is.Peak > allowed {
-				errs = append(errs, fmt.Errorf("%s of %d images takes %.1f MiB of memory, of %d images %.1f", step, row.images, mib(is.Peak), first.images, mib(was.Peak)))
+				errs = append(errs, fmt.Errorf("%s needs %.1f MiB of memory for %d images, %.1f MiB for %d", step, mib(is.Peak), row.images, mib(was.Peak), first.images))
 			}
 			each, before := (is.CPU+is.daemon).Seconds()/float64(row.images), (was.CPU+was.daemon).Seconds()/float64(first.images)
 			if each > cpuGrowth*before {
-				errs = append(errs, fmt.Errorf("%s takes %.2f ms of processor time for each of %d images, and %.2f for each of %d", step, 1000*each, row.images, 1000*before, first.images))
+				errs = append(errs, fmt.Errorf("%s needs %.2f ms of processor time for each of %d images, %.2f ms for each of %d", step, 1000*each, row.images, 1000*before, first.images))
 			}
 		}
 	}
@@ -189,8 +192,8 @@ func tooMuch(rows []manyRow) error {
 
 func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
-// manyTable is a table in Markdown: for each step the time, the processor time (plus that of
-// containerd), and the memory.
+// manyTable returns a table in Markdown: for each step the time, the processor time (plus
+// that of containerd), and the memory.
 func manyTable(rows []manyRow) string {
 	var b strings.Builder
 	b.WriteString("| images |")

@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memDisk is a file system in memory whose size can be changed while it is in use: a disk that
-// gets full, and one that somebody makes room on.
+// memDisk is a file system in memory whose size can be changed while it is in use, so that
+// it becomes full and has space again.
 type memDisk struct {
 	dir  string
-	full int64 // bytes, when nobody has made it smaller
+	full int64 // normal size in bytes
 }
 
 // mountDisk mounts a new one at dir.
@@ -28,7 +28,7 @@ func mountDisk(dir string, size int64) (*memDisk, error) {
 	return &memDisk{dir, size}, nil
 }
 
-// used is how many bytes are in use.
+// used returns the number of used bytes.
 func (d *memDisk) used() (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(d.dir, &s); err != nil {
@@ -37,8 +37,8 @@ func (d *memDisk) used() (int64, error) {
 	return int64(s.Blocks-s.Bfree) * s.Bsize, nil
 }
 
-// leave makes the disk so small that only so many bytes are free. Who writes at the same time
-// may be faster; then it is done again.
+// leave shrinks the disk so that only that many bytes are free. It repeats this if another
+// process has written meanwhile.
 func (d *memDisk) leave(free int64) error {
 	var err error
 	for range 20 {
@@ -53,7 +53,7 @@ func (d *memDisk) leave(free int64) error {
 	return err
 }
 
-// heal gives the disk its size again.
+// heal restores the disk's size.
 func (d *memDisk) heal() error { return d.resize(d.full) }
 
 func (d *memDisk) resize(size int64) error {
@@ -64,7 +64,7 @@ func (d *memDisk) resize(size int64) error {
 	return nil
 }
 
-// unmount takes it away with all that is in it.
+// unmount unmounts it; its files are lost.
 func (d *memDisk) unmount() error {
 	if err := unix.Unmount(d.dir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("unmount %s: %w", d.dir, err)

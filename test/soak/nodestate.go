@@ -19,7 +19,8 @@ import (
 	"stowage/internal/nodetest"
 )
 
-// nodeState is what a node holds in the namespace of Kubernetes, as containerd tells it.
+// nodeState is the content of a node in the namespace of Kubernetes, as reported by
+// containerd.
 type nodeState struct {
 	images    map[string]ocispec.Descriptor
 	blobs     map[digest.Digest]int64
@@ -29,10 +30,10 @@ type nodeState struct {
 	ingests   []string
 }
 
-// eye looks at a node, with a connection of its own.
+// eye reads the state of a node with its own connection.
 type eye struct {
 	client *client.Client
-	ctx    context.Context // with the namespace; lives as long as the eye
+	ctx    context.Context // with the namespace, valid until close
 }
 
 func openEye(ctx context.Context, n *nodetest.Node) (*eye, error) {
@@ -45,7 +46,7 @@ func openEye(ctx context.Context, n *nodetest.Node) (*eye, error) {
 
 func (e *eye) close() error { return e.client.Close() }
 
-// state takes everything down.
+// state reads everything.
 func (e *eye) state() (*nodeState, error) {
 	s := &nodeState{images: map[string]ocispec.Descriptor{}, blobs: map[digest.Digest]int64{}, committed: map[string]bool{}}
 	all, err := e.client.ImageService().List(e.ctx)
@@ -90,12 +91,12 @@ func (e *eye) state() (*nodeState, error) {
 	return s, nil
 }
 
-// blob reads a blob whole; those of a soak are small.
+// blob reads a complete blob; those of a soak are small.
 func (e *eye) blob(d digest.Digest) ([]byte, error) {
 	return content.ReadBlob(e.ctx, e.client.ContentStore(), ocispec.Descriptor{Digest: d})
 }
 
-// collect runs containerd's garbage collection to its end.
+// collect runs containerd's garbage collection and waits for it.
 func (e *eye) collect() error {
 	l, err := e.client.LeasesService().Create(e.ctx, leases.WithRandomID())
 	if err == nil {
@@ -107,7 +108,7 @@ func (e *eye) collect() error {
 	return nil
 }
 
-// changes lists how a node differs from what it was, sorted; nil: not at all.
+// changes lists the differences from an earlier state, sorted; nil if there are none.
 func (was *nodeState) changes(now *nodeState) []string {
 	var list []string
 	note := func(kind, name string, before, after bool) {
@@ -136,7 +137,7 @@ func (was *nodeState) changes(now *nodeState) []string {
 	for _, pair := range []struct {
 		kind     string
 		old, new []string
-	}{{"open snapshot", was.active, now.active}, {"lease", was.leases, now.leases}, {"ingest", was.ingests, now.ingests}} {
+	}{{"active snapshot", was.active, now.active}, {"lease", was.leases, now.leases}, {"ingest", was.ingests, now.ingests}} {
 		for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(pair.old, pair.new)))) {
 			note(pair.kind, name, slices.Contains(pair.old, name), slices.Contains(pair.new, name))
 		}
@@ -145,17 +146,17 @@ func (was *nodeState) changes(now *nodeState) []string {
 	return list
 }
 
-// joined has the keys of both maps.
+// joined returns a map with the keys of both maps.
 func joined[K comparable, V any](a, b map[K]V) map[K]V {
 	all := maps.Clone(a)
 	maps.Copy(all, b)
 	return all
 }
 
-// atRest says what should not be there when nothing is at work.
+// atRest returns an error for what may not exist when nothing is running.
 func (s *nodeState) atRest() error {
 	if len(s.active)+len(s.leases)+len(s.ingests) > 0 {
-		return fmt.Errorf("left on the node: open snapshots %q, leases %q, ingests %q", s.active, s.leases, s.ingests)
+		return fmt.Errorf("remaining on the node: active snapshots %q, leases %q, ingests %q", s.active, s.leases, s.ingests)
 	}
 	return nil
 }

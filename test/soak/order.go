@@ -20,12 +20,12 @@ type order struct {
 	flags  []string
 	ending string // of the output: ".tar", ".tar.zst", ".tar.gz", or "-" for standard output
 	jobs   int
-	since  string // the bundle that it builds on; empty: a whole one
-	older  string // a bundle that stands at the output already; empty: none
+	since  string // base of a differential bundle; empty: a complete one
+	older  string // a bundle that already exists at the output; empty: none
 	extra  string // an image that the registry does not have; with --keep-going
 }
 
-// drawOrder decides what is asked for, and makes what has to be there before.
+// drawOrder chooses a command line and creates the files that it needs.
 func (r *round) drawOrder(ctx context.Context) error {
 	d, w := r.d, r.world
 	o := &order{ending: pick(d, ".tar", ".tar", ".tar", ".tar", ".tar.zst", ".tar.gz", "-", "-"), jobs: pick(d, 1, 2, 8)}
@@ -48,9 +48,9 @@ func (r *round) drawOrder(ctx context.Context) error {
 	}
 	o.input = w.refs()
 	if d.chance(15) {
-		// By a tag: the bytes of a digest are taken from wherever they are.
+		// By a tag: a digest may be satisfied from other sources.
 		o.extra = strings.TrimSuffix(w.names(w.items[0])[0], path.Base(w.names(w.items[0])[0])) + "nowhere:v1"
-		w.registry.SetPolicy(func(p *registrytest.Policy) { p.HideMissing = false }) // or it is refused instead
+		w.registry.SetPolicy(func(p *registrytest.Policy) { p.HideMissing = false }) // otherwise the registry answers 401
 		o.input = append(o.input, o.extra)
 		o.flags = append(o.flags, "--keep-going")
 		r.did("flavour", "--keep-going")
@@ -65,7 +65,7 @@ func (r *round) drawOrder(ctx context.Context) error {
 	return nil
 }
 
-// earlier makes a bundle of what the tags mean now, and then moves some of them.
+// earlier makes a bundle of the current tags and then moves some of them.
 func (r *round) earlier(ctx context.Context, since, older bool) error {
 	o := r.order
 	base := filepath.Join(r.dir, "base.tar")
@@ -86,12 +86,12 @@ func (r *round) earlier(ctx context.Context, since, older bool) error {
 		r.did("flavour", "replaces a bundle")
 	}
 	moved, err := r.world.move(r.d)
-	r.say("%d tags moved", moved)
+	r.say("moved %d tags", moved)
 	return err
 }
 
-// lock lets bundle write its input down as a list of digests. Tags may move after that: what
-// the list asks for stays.
+// lock runs bundle to write its input as a list of digests. Tags may move later, but the
+// list stays valid.
 func (r *round) lock(ctx context.Context) error {
 	list := filepath.Join(r.dir, "list")
 	if err := os.WriteFile(list, []byte(strings.Join(r.order.input, "\n")+"\n"), 0o600); err != nil {
@@ -110,7 +110,7 @@ func (r *round) lock(ctx context.Context) error {
 	return os.WriteFile(locked, got.out, 0o600)
 }
 
-// manifest names the images in pods instead of on the command line.
+// manifest writes the images as pods instead of arguments.
 func (r *round) manifest() error {
 	var b strings.Builder
 	for i, ref := range r.order.input {
@@ -121,8 +121,8 @@ func (r *round) manifest() error {
 	return os.WriteFile(file, []byte(b.String()), 0o600)
 }
 
-// pinsIndex says whether an index is asked for by its digest, which --flat cannot keep and so
-// refuses.
+// pinsIndex reports whether an index is requested by its digest, which --flat cannot keep
+// and therefore refuses.
 func (w *world) pinsIndex() bool {
 	for _, it := range w.items {
 		if it.multi && it.form != byTag {
@@ -134,8 +134,7 @@ func (w *world) pinsIndex() bool {
 
 func (r *round) programPath(name string) string { return filepath.Join(r.bin, name) }
 
-// bundle runs the order with its output at out; change may turn the command into one that
-// meets an accident.
+// bundle runs the order with its output at out; change may add a fault to the command.
 func (r *round) bundle(ctx context.Context, out string, flags []string, change func(*command)) (*ran, error) {
 	c := command{program: r.programPath("bundle"), env: r.world.env}
 	c.args = append(c.args, r.order.input...)
@@ -160,5 +159,5 @@ func (r *round) bundle(ctx context.Context, out string, flags []string, change f
 	return got, err
 }
 
-// streamed is where the bytes go that bundle writes to standard output.
+// streamed is the file for bundle's standard output.
 func (r *round) streamed(out string) string { return filepath.Join(filepath.Dir(out), "streamed.tar") }

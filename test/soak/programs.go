@@ -17,16 +17,16 @@ import (
 	"time"
 )
 
-// peakLimit is what each program may take, bytes resident.
+// peakLimit is the maximum resident memory of each program in bytes.
 const peakLimit = 64 << 20
 
-// commandLimit ends a command that hangs.
+// commandLimit is the time limit of a command.
 const commandLimit = 60 * time.Second
 
-// startup is within what time a process may not have asked for signals yet.
+// startup is the time within which a process may not handle signals yet.
 const startup = 150 * time.Millisecond
 
-// command is one call of bundle or load.
+// command is one run of bundle or load.
 type command struct {
 	program string // path
 	args    []string
@@ -36,34 +36,34 @@ type command struct {
 
 	signal  syscall.Signal // sent after delay; 0: none
 	delay   time.Duration  //
-	meddle  func() func()  // called when it has started; what it gives is called when it has ended
-	started func(pid int)  // told the process, for who kills it at a moment of his own
+	meddle  func() func()  // called after the start; the returned function is called after the end
+	started func(pid int)  // called with the process id, for kills at a certain time
 }
 
-// ran is what became of it.
+// ran is the result of a command.
 type ran struct {
 	line   string
 	code   int            // -1 after a signal that it did not catch
 	sent   syscall.Signal // that the command was sent
 	signal syscall.Signal // that it died of
 	out    []byte
-	told   []byte // standard error
+	stderr []byte // standard error
 	peak   int64
 	took   time.Duration
 	hung   bool
 }
 
-// run runs the command to its end. An error is one of this program, not of the command.
+// run runs the command. An error is one of this program, not of the command.
 func (c command) run(ctx context.Context) (*ran, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.program, c.args...)
 	cmd.Env, cmd.Stdin = c.env, c.stdin
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}                    // Ctrl-C is for this program
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // what hangs tells where
-	cmd.WaitDelay = 2 * time.Second                                          // then it is killed; and a reader at the other end of stdin may hang
-	var out, told bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &told
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}                    // Ctrl-C must reach only this program
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // prints the stacks of a program that hangs
+	cmd.WaitDelay = 2 * time.Second                                          // then it is killed; a reader of stdin may hang, too
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if c.stdout != nil {
 		cmd.Stdout = c.stdout
 	}
@@ -83,7 +83,7 @@ func (c command) run(ctx context.Context) (*ran, error) {
 	watched := make(chan int64, 1)
 	go func() { watched <- watchPeak(cmd.Process.Pid, ended) }()
 	if c.signal != 0 {
-		timer := time.AfterFunc(c.delay, func() { cmd.Process.Signal(c.signal) }) // it may have ended
+		timer := time.AfterFunc(c.delay, func() { cmd.Process.Signal(c.signal) }) // it may have exited
 		defer timer.Stop()
 	}
 	err := cmd.Wait()
@@ -91,7 +91,7 @@ func (c command) run(ctx context.Context) (*ran, error) {
 	undo()
 	r.sent = c.signal
 	r.peak, r.took = <-watched, time.Since(start)
-	r.code, r.out, r.told = cmd.ProcessState.ExitCode(), out.Bytes(), told.Bytes()
+	r.code, r.out, r.stderr = cmd.ProcessState.ExitCode(), out.Bytes(), stderr.Bytes()
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		r.signal = status.Signal()
 	}
@@ -105,8 +105,8 @@ func (c command) run(ctx context.Context) (*ran, error) {
 	return r, nil
 }
 
-// watchPeak reads the high-water mark of a process until it has ended. Of the last two
-// milliseconds nothing is known.
+// watchPeak reads the peak memory of a process until it exits, except for its last two
+// milliseconds.
 func watchPeak(pid int, ended <-chan struct{}) (peak int64) {
 	for {
 		if v, err := highWater(pid); err == nil {
@@ -120,8 +120,8 @@ func watchPeak(pid int, ended <-chan struct{}) (peak int64) {
 	}
 }
 
-// highWater is VmHWM of /proc/PID/status (proc(5)), bytes. Unlike ru_maxrss it belongs to the
-// memory of the program that was executed, and not to that of its parent before.
+// highWater returns VmHWM of /proc/PID/status (proc(5)) in bytes. Unlike ru_maxrss it does
+// not include the memory of the parent process before exec.
 func highWater(pid int) (int64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -137,37 +137,37 @@ func parseHighWater(status string) (int64, error) {
 			return kib << 10, err
 		}
 	}
-	return 0, errors.New("no VmHWM: the process has ended")
+	return 0, errors.New("no VmHWM: the process has exited")
 }
 
-// sane is what is asked of every run of a program, whatever was done to it.
+// sane checks what must be true of every run of a program, whatever the faults.
 func (r *ran) sane() error {
 	if r.hung {
-		return fmt.Errorf("%s did not end within %v:\n%s", r.line, commandLimit, r.told)
+		return fmt.Errorf("%s did not exit within %v:\n%s", r.line, commandLimit, r.stderr)
 	}
 	if r.code < -1 || r.code > 7 || r.code == 2 {
-		return fmt.Errorf("%s ended with %d, which is promised to nobody here", r.line, r.code)
+		return fmt.Errorf("%s exited with the undocumented code %d", r.line, r.code)
 	}
-	// Until main has asked for signals, a process dies of them as every other does.
-	early := r.signal == r.sent && r.took < startup && len(r.told)+len(r.out) == 0
+	// Before main handles signals, they kill a process as usual.
+	early := r.signal == r.sent && r.took < startup && len(r.stderr)+len(r.out) == 0
 	if r.code == -1 && r.signal != syscall.SIGKILL && !early {
-		return fmt.Errorf("%s died of %v", r.line, r.signal)
+		return fmt.Errorf("%s was killed by %v", r.line, r.signal)
 	}
-	if r.code > 0 && len(bytes.TrimSpace(r.told)) == 0 {
-		return fmt.Errorf("%s ended with %d and said nothing", r.line, r.code)
+	if r.code > 0 && len(bytes.TrimSpace(r.stderr)) == 0 {
+		return fmt.Errorf("%s exited with %d without a message", r.line, r.code)
 	}
 	if r.peak > peakLimit {
-		return fmt.Errorf("%s took %d bytes of memory, more than %d", r.line, r.peak, peakLimit)
+		return fmt.Errorf("%s used %d bytes of memory, more than %d", r.line, r.peak, peakLimit)
 	}
-	return errors.Join(leaks("the output of "+r.line, r.out), leaks("what "+r.line+" said", r.told))
+	return errors.Join(leaks("the output of "+r.line, r.out), leaks("what "+r.line+" said", r.stderr))
 }
 
-// among says whether the program ended with one of the codes.
+// among checks that the program exited with one of the codes.
 func (r *ran) among(codes ...int) error {
 	for _, c := range codes {
 		if r.code == c {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s ended with %d, want one of %v", r.line, r.code, codes)
+	return fmt.Errorf("%s exited with %d, want one of %v", r.line, r.code, codes)
 }

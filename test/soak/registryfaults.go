@@ -9,33 +9,33 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// registryFault is a way in which the registry hurts, as long as it is not healed.
+// registryFault is a fault of the registry, until it is healed.
 type registryFault struct {
 	name  string
-	small bool  // slows down to a request a second: one image is enough
-	codes []int // with which bundle may end beside 0
-	// only, if set, is the registry for which alone the codes are.
+	small bool  // limits to one request per second: one image is enough
+	codes []int // exit codes of bundle besides 0
+	// only, if set, is the only registry for which the codes are allowed.
 	only string
-	// set makes the registry hurt and gives flags to add.
+	// set causes the fault and returns flags to add.
 	set func(d dice, h *hurting) []string
 }
 
-// hurting is a registry that hurts until it is healed.
+// hurting is a registry with faults until it is healed.
 type hurting struct {
 	*registrytest.Registry
 	undo []func()
 }
 
-// AddFaults adds faults that heal takes away.
+// AddFaults adds faults that heal removes.
 func (h *hurting) AddFaults(f registrytest.Faults) { h.undo = append(h.undo, h.Registry.AddFaults(f)) }
 
-// after does something in a while, unless it is healed before.
+// after calls a function after a delay, unless healed before.
 func (h *hurting) after(wait time.Duration, do func()) {
 	t := time.AfterFunc(wait, do)
 	h.undo = append(h.undo, func() { t.Stop() })
 }
 
-// account changes the account of the soak, and back when it is healed.
+// account changes the account of the soak, and restores it on heal.
 func (h *hurting) account(change func(*registrytest.Account)) {
 	before := h.Policy().Accounts[0]
 	h.SetPolicy(func(p *registrytest.Policy) { change(&p.Accounts[0]) })
@@ -51,7 +51,7 @@ func (h *hurting) heal() {
 	h.Release()
 }
 
-// fault is a registryFault of one that is set by registrytest.Faults alone.
+// fault returns a registryFault that needs only registrytest.Faults.
 func fault(name string, codes []int, f func(d dice) registrytest.Faults) *registryFault {
 	return &registryFault{name: name, codes: codes, set: func(d dice, h *hurting) []string {
 		h.AddFaults(f(d))
@@ -64,13 +64,13 @@ var (
 	manifests = registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindManifest}}
 )
 
-// retryAfter draws one of the forms in which servers say when to come back: in a second.
+// retryAfter returns a Retry-After of one second in a random form.
 func retryAfter(d dice) string {
 	soon := time.Now().Add(time.Second)
 	return pick(d, "", "1", registrytest.RetryDate(soon), registrytest.RetryDuration(time.Second), registrytest.RetryEpoch(soon), "-5", "soon")
 }
 
-// few is how often something strikes that is tried again after half a second or more.
+// few is how often a fault occurs that bundle retries after half a second or more.
 func few(d dice) registrytest.Times { return registrytest.Times(d.between(1, 3)) }
 
 func registryFaults() []*registryFault {
@@ -112,9 +112,11 @@ func registryFaults() []*registryFault {
 		fault("odd headers", nil, func(d dice) registrytest.Faults {
 			return registrytest.Faults{NoLength: d.chance(50), Warning: pick(d, "", "this tag is old"), NoReferrers: true}
 		}),
-		// Docker Hub does answer HEAD, and is not asked by a request that costs when it does not.
-		{name: "no proper answer to HEAD", codes: []int{1, 3}, only: "docker.io", set: func(d dice, h *hurting) []string {
-			// The answer to GET has a digest: without any, nobody could tell wrong bytes.
+		// Docker Hub answers HEAD, and bundle does not replace a HEAD there by a request
+		// that counts.
+		{name: "wrong response to HEAD", codes: []int{1, 3}, only: "docker.io", set: func(d dice, h *hurting) []string {
+			// The response to GET has a digest: without one, wrong bytes could not be
+			// detected.
 			heads := registrytest.Filter{Methods: []string{"HEAD"}}
 			h.AddFaults(pick(d, registrytest.Faults{Only: heads, NoDigest: true}, registrytest.Faults{HeadStatus: 404}, registrytest.Faults{HeadStatus: 405}))
 			return nil
@@ -123,7 +125,7 @@ func registryFaults() []*registryFault {
 	return append(list, limits()...)
 }
 
-// limits are faults that need more than switches.
+// limits are faults that need more than registrytest.Faults.
 func limits() []*registryFault {
 	quota := func(d dice, h *hurting) {
 		n := d.between(1, 8)
@@ -148,8 +150,8 @@ func limits() []*registryFault {
 			h.AddFaults(registrytest.Faults{TooMany: registrytest.Times(d.between(1, 2)), RetryAfter: retryAfter(d)})
 			return nil
 		}},
-		{name: "tokens that end", set: func(d dice, h *hurting) []string {
-			uses := d.between(10, 30) // more than there are requests at once, or all of them starve
+		{name: "tokens that expire", set: func(d dice, h *hurting) []string {
+			uses := d.between(10, 30) // more than the concurrent requests, otherwise all of them fail
 			h.SetPolicy(func(p *registrytest.Policy) { p.TokenUses = uses })
 			h.undo = append(h.undo, func() { h.SetPolicy(func(p *registrytest.Policy) { p.TokenUses = 0 }) })
 			return nil
@@ -173,7 +175,7 @@ func limits() []*registryFault {
 	}
 }
 
-// drawRegistryFaults draws one fault, often two.
+// drawRegistryFaults chooses one fault, often two.
 func drawRegistryFaults(d dice) []*registryFault {
 	all := registryFaults()
 	first, second := pick(d, all...), pick(d, all...)

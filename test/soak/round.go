@@ -14,8 +14,8 @@ import (
 	"stowage/internal/nodetest"
 )
 
-// round is one round: a world, a bundle of it made against resistance, and that bundle loaded
-// against resistance.
+// round is one round: a registry with images, a bundle of them made with faults, and that
+// bundle loaded with faults.
 type round struct {
 	*field
 	seed    uint64
@@ -24,10 +24,10 @@ type round struct {
 	verbose bool
 	world   *world
 	order   *order
-	want    *reference // what an undisturbed run gives
+	want    *reference // result of an undisturbed run
 
-	words []string // what was done, for one line
-	steps []string // every command with what it said
+	words []string // summary of the round
+	steps []string // every command with its output
 	start time.Time
 }
 
@@ -36,7 +36,7 @@ func (f *field) newRound(seed uint64, verbose bool) *round {
 	return &round{field: f, seed: seed, d: newDice(seed), dir: filepath.Join(f.work.dir, fmt.Sprint("r", seed)), verbose: verbose, start: time.Now()}
 }
 
-// run is the round. The first broken promise is its error.
+// run runs the round. The first broken promise is its error.
 func (r *round) run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (r *round) run(ctx context.Context) (err error) {
 		return fmt.Errorf("bundle: %w", err)
 	}
 	if list := r.world.registry.Violations(); len(list) > 0 {
-		return fmt.Errorf("the registry complains: %s", strings.Join(list, "; "))
+		return fmt.Errorf("violations at the registry: %s", strings.Join(list, "; "))
 	}
 	if err := r.loading(ctx); err != nil {
 		return fmt.Errorf("load: %w", err)
@@ -62,11 +62,12 @@ func (r *round) run(ctx context.Context) (err error) {
 	return r.node.Wipe(ctx, nodetest.DefaultSandboxImage)
 }
 
-// turn takes new dice for a part of the round, so that what it draws does not depend on how far
-// the part before came, which is a matter of time.
+// turn uses new dice for a part of the round, so that its choices do not depend on how far
+// the previous part got, which is a matter of timing.
 func (r *round) turn(part uint64) { r.d = newDice(r.seed ^ part<<40) }
 
-// The parts of a round with dice of their own; attempts and faults of load count up from these.
+// The parts of a round with their own dice; attempts and faults of load count up from
+// these.
 const (
 	turnAttempts = 1
 	turnLoading  = 10
@@ -74,7 +75,7 @@ const (
 	turnAfter    = 30
 )
 
-// did notes what a round does, for its line and for the tally.
+// did records what a round does, for its summary and for the tally.
 func (r *round) did(heading, what string) {
 	r.words = append(r.words, what)
 	r.tally.add(heading + ": " + what)
@@ -89,7 +90,7 @@ func (r *round) say(format string, args ...any) {
 	}
 }
 
-// call runs a command, writes it down, and asks what is asked of every command.
+// call runs a command, records it, and checks what must be true of every command.
 func (r *round) call(ctx context.Context, c command) (*ran, error) {
 	got, err := c.run(ctx)
 	if err != nil {
@@ -102,13 +103,13 @@ func (r *round) call(ctx context.Context, c command) (*ran, error) {
 	if c.signal != 0 {
 		what = fmt.Sprintf(" (%v after %v)", c.signal, c.delay.Round(time.Millisecond))
 	}
-	r.say("$ %s%s\n  ended with %d in %v, %.1f MiB\n%s", got.line, what, got.code, got.took.Round(time.Millisecond), float64(got.peak)/(1<<20), indent(string(got.told)))
+	r.say("$ %s%s\n  exited with %d after %v, %.1f MiB\n%s", got.line, what, got.code, got.took.Round(time.Millisecond), float64(got.peak)/(1<<20), indent(string(got.stderr)))
 	r.tally.peak(filepath.Base(c.program), got.peak)
 	r.tally.add(fmt.Sprintf("exit code %d of %s", got.code, filepath.Base(c.program)))
 	return got, got.sane()
 }
 
-// indent sets what a program said apart.
+// indent indents the output of a program.
 func indent(s string) string {
 	s = strings.TrimRight(s, "\n")
 	if s == "" {
@@ -136,7 +137,7 @@ func (r *round) summary(err error) string {
 	return fmt.Sprintf("%s in %.1fs: %s", verdict, time.Since(r.start).Seconds(), strings.Join(r.words, ", "))
 }
 
-// keep copies the folder of the round, and what bundle has written, to a place that stays.
+// keep copies the directory of the round and the output of bundle to a permanent place.
 func (r *round) keep() string {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("stowage-soak-%d", r.seed))
 	err := errors.Join(os.RemoveAll(dir), os.CopyFS(filepath.Join(dir, "round"), os.DirFS(r.dir)), os.CopyFS(filepath.Join(dir, "out"), os.DirFS(r.out.dir)),
@@ -147,7 +148,7 @@ func (r *round) keep() string {
 	return dir
 }
 
-// clean empties the folders.
+// clean empties the directories.
 func (r *round) clean() error {
 	errs := []error{os.RemoveAll(r.dir), r.out.heal()}
 	left, err := os.ReadDir(r.out.dir)

@@ -11,24 +11,24 @@ import (
 	"slices"
 )
 
-// The account of every registry of a soak. The password is like nothing else, so that it is found
-// wherever it turns up.
+// The account of every registry of a soak. The password is unique, so it is found wherever
+// it appears.
 const (
 	soakUser     = "carrier"
 	soakPassword = "Xq7SoakPassw0rdZz93"
 )
 
-// tokenMark is part of every token that the registry gives out.
+// tokenMark is part of every token that the registry issues.
 const tokenMark = "-token-"
 
-// needles are the forms in which a credential might turn up: as it is, escaped, and in
-// base64, where it looks different for each place in a group of three bytes.
+// needles are the forms in which a credential might appear: plain, escaped, and in base64,
+// where it depends on its position in a group of three bytes.
 func needles(user, password string) [][]byte {
 	list := [][]byte{[]byte(password), []byte(url.QueryEscape(password))}
 	for _, text := range []string{password, user + ":" + password} {
 		for shift := range 3 {
-			// What stands before fills a group; the first and the last group depend on what
-			// is around and are left out.
+			// The text before fills a group; the first and the last group depend on the
+			// surrounding bytes and are omitted.
 			code := base64.RawStdEncoding.EncodeToString(append(make([]byte, shift), text...))
 			list = append(list, []byte(code[4:len(code)-4]))
 		}
@@ -42,17 +42,17 @@ func needles(user, password string) [][]byte {
 
 var secrets = needles(soakUser, soakPassword)
 
-// leaks says which credential is in the bytes, nil if none.
+// leaks returns an error if a credential is in the bytes.
 func leaks(where string, b []byte) error {
 	for _, n := range secrets {
 		if i := bytes.Index(b, n); i >= 0 {
-			return fmt.Errorf("a credential is in %s at byte %d (%q)", where, i, b[i:i+len(n)])
+			return fmt.Errorf("credential in %s at byte %d (%q)", where, i, b[i:i+len(n)])
 		}
 	}
 	return nil
 }
 
-// leaksInFile is leaks for a file; one that is not there holds nothing.
+// leaksInFile is leaks for a file, which may not exist.
 func leaksInFile(path string) error {
 	b, err := os.ReadFile(path)
 	if os.IsNotExist(err) {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// tally counts what a run did, so that it can be told what was tried and what was not.
+// tally counts what a run did, so that it can report what was tested.
 type tally struct {
 	counts map[string]int
 	peaks  map[string]int64 // largest memory of each program, bytes
@@ -17,10 +17,10 @@ type tally struct {
 
 func newTally() *tally { return &tally{counts: map[string]int{}, peaks: map[string]int64{}} }
 
-// add counts one thing under a heading.
+// add counts something under a heading.
 func (t *tally) add(what string) { t.counts[what]++ }
 
-// peak notes the memory of a program.
+// peak records the memory of a program.
 func (t *tally) peak(program string, bytes int64) {
 	t.peaks[program] = max(t.peaks[program], bytes)
 }
@@ -34,7 +34,7 @@ func (t *tally) String() string {
 		fmt.Fprintf(&b, "%7d  %s\n", t.counts[what], what)
 	}
 	for _, p := range slices.Sorted(maps.Keys(t.peaks)) {
-		fmt.Fprintf(&b, "%7.1f  MiB at most: %s\n", float64(t.peaks[p])/(1<<20), p)
+		fmt.Fprintf(&b, "%7.1f  MiB peak: %s\n", float64(t.peaks[p])/(1<<20), p)
 	}
 	return b.String()
 }

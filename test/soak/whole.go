@@ -15,30 +15,30 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// wholeness looks whether the images that a node shows are all there. A layer may be missing
-// when it is unpacked and was not to be kept.
+// wholeness checks that all images of a node are complete. An unpacked layer may be missing
+// if it was not to be kept.
 type wholeness struct {
 	state     *nodeState
 	blob      func(digest.Digest) ([]byte, error)
 	arch      string
 	discarded bool // layers need not be in the content store
 
-	sound map[digest.Digest][]byte // read and right; of layers nil
+	sound map[digest.Digest][]byte // verified blobs; nil for layers
 }
 
-// all looks at every image and names everything that is wrong.
+// all checks every image and returns all errors.
 func (w *wholeness) all() error {
 	w.sound = map[digest.Digest][]byte{}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(w.state.images)) {
 		if err := w.image(w.state.images[name]); err != nil {
-			errs = append(errs, fmt.Errorf("image %s is visible and not whole: %w", name, err))
+			errs = append(errs, fmt.Errorf("image %s is visible but incomplete: %w", name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// image follows a descriptor down to the layers of this machine's platform.
+// image checks a descriptor down to the layers of this machine's platform.
 func (w *wholeness) image(d ocispec.Descriptor) error {
 	raw, err := w.read(d.Digest, true)
 	if err != nil {
@@ -70,10 +70,10 @@ func (w *wholeness) image(d ocispec.Descriptor) error {
 	return w.layers(m.Layers, config.RootFS.DiffIDs)
 }
 
-// layers asks for each layer's bytes and each chain's snapshot.
+// layers checks each layer's blob and each chain's snapshot.
 func (w *wholeness) layers(layers []ocispec.Descriptor, diffIDs []digest.Digest) error {
 	if len(layers) != len(diffIDs) {
-		return fmt.Errorf("%d layers and %d in the config", len(layers), len(diffIDs))
+		return fmt.Errorf("%d layers, but %d in the config", len(layers), len(diffIDs))
 	}
 	for i, l := range layers {
 		if _, there := w.state.blobs[l.Digest]; there || !w.discarded {
@@ -88,7 +88,7 @@ func (w *wholeness) layers(layers []ocispec.Descriptor, diffIDs []digest.Digest)
 	return nil
 }
 
-// read gives a blob after comparing it with its digest, once; of layers nothing is kept.
+// read returns a blob after comparing it with its digest, once; it keeps nothing of layers.
 func (w *wholeness) read(d digest.Digest, keep bool) ([]byte, error) {
 	if raw, ok := w.sound[d]; ok && (raw != nil || !keep) {
 		return raw, nil
@@ -98,7 +98,7 @@ func (w *wholeness) read(d digest.Digest, keep bool) ([]byte, error) {
 		return nil, fmt.Errorf("blob %s: %w", d, err)
 	}
 	if got := digest.FromBytes(raw); got != d {
-		return nil, fmt.Errorf("blob %s has the bytes of %s", d, got)
+		return nil, fmt.Errorf("blob %s has the digest %s", d, got)
 	}
 	w.sound[d] = nil
 	if keep {

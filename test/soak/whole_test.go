@@ -65,22 +65,22 @@ func newSmallNode() *smallNode {
 
 func TestWholeness(t *testing.T) {
 	for name, c := range map[string]struct {
-		hurt      func(*smallNode)
+		damage    func(*smallNode)
 		discarded bool
 		arch      string
 		want      string
 	}{
-		"whole":                        {want: ""},
-		"no index":                     {hurt: func(n *smallNode) { n.drop(n.index) }, want: "not whole: blob"},
-		"no manifest":                  {hurt: func(n *smallNode) { n.drop(n.manifest) }, want: "not whole: blob"},
-		"no config":                    {hurt: func(n *smallNode) { n.drop(n.config) }, want: "not whole: blob"},
-		"no layer":                     {hurt: func(n *smallNode) { n.drop(n.layers[1]) }, want: "not whole: blob"},
-		"no layer, which is wanted so": {hurt: func(n *smallNode) { n.drop(n.layers[1]) }, discarded: true, want: ""},
-		"a wrong layer":                {hurt: func(n *smallNode) { n.raw[n.layers[0]] = []byte("layer 0ne") }, want: "has the bytes of"},
-		"a wrong layer, unasked for":   {hurt: func(n *smallNode) { n.raw[n.layers[0]] = []byte("layer 0ne") }, discarded: true, want: "has the bytes of"},
-		"a wrong config":               {hurt: func(n *smallNode) { n.raw[n.config] = []byte("{}") }, want: "has the bytes of"},
-		"not unpacked":                 {hurt: func(n *smallNode) { delete(n.state.committed, n.chains[1]) }, want: "is not unpacked"},
-		"not unpacked, and no layer": {hurt: func(n *smallNode) {
+		"whole":                     {want: ""},
+		"no index":                  {damage: func(n *smallNode) { n.drop(n.index) }, want: "incomplete: blob"},
+		"no manifest":               {damage: func(n *smallNode) { n.drop(n.manifest) }, want: "incomplete: blob"},
+		"no config":                 {damage: func(n *smallNode) { n.drop(n.config) }, want: "incomplete: blob"},
+		"no layer":                  {damage: func(n *smallNode) { n.drop(n.layers[1]) }, want: "incomplete: blob"},
+		"no layer, as requested":    {damage: func(n *smallNode) { n.drop(n.layers[1]) }, discarded: true, want: ""},
+		"a wrong layer":             {damage: func(n *smallNode) { n.raw[n.layers[0]] = []byte("layer 0ne") }, want: "has the digest"},
+		"a wrong layer, not needed": {damage: func(n *smallNode) { n.raw[n.layers[0]] = []byte("layer 0ne") }, discarded: true, want: "has the digest"},
+		"a wrong config":            {damage: func(n *smallNode) { n.raw[n.config] = []byte("{}") }, want: "has the digest"},
+		"not unpacked":              {damage: func(n *smallNode) { delete(n.state.committed, n.chains[1]) }, want: "is not unpacked"},
+		"not unpacked, and no layer": {damage: func(n *smallNode) {
 			delete(n.state.committed, n.chains[0])
 			n.drop(n.layers[0])
 		}, discarded: true, want: "is not unpacked"},
@@ -88,19 +88,19 @@ func TestWholeness(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newSmallNode()
-			if c.hurt != nil {
-				c.hurt(n)
+			if c.damage != nil {
+				c.damage(n)
 			}
 			w := &wholeness{state: n.state, arch: "amd64", discarded: c.discarded, blob: func(d digest.Digest) ([]byte, error) {
 				if raw, ok := n.raw[d]; ok {
 					return raw, nil
 				}
-				return nil, fmt.Errorf("not there")
+				return nil, fmt.Errorf("not found")
 			}}
 			if c.arch != "" {
 				w.arch = c.arch
 			}
-			told(t, w.all(), c.want)
+			wantError(t, w.all(), c.want)
 		})
 	}
 }
@@ -108,7 +108,7 @@ func TestWholeness(t *testing.T) {
 func TestChanges(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*smallNode)
-		want   []string // the beginnings of what is told
+		want   []string // prefixes of the changes
 	}{
 		"none":         {func(*smallNode) {}, nil},
 		"image went":   {func(n *smallNode) { delete(n.state.images, "docker.io/a:1") }, []string{"image docker.io/a:1 went"}},
@@ -117,7 +117,7 @@ func TestChanges(t *testing.T) {
 		"blob went":    {func(n *smallNode) { n.drop(n.config) }, []string{"blob sha256:"}},
 		"blob came":    {func(n *smallNode) { n.put([]byte("x")) }, []string{"blob sha256:"}},
 		"snapshot":     {func(n *smallNode) { n.state.committed["x"] = true }, []string{"snapshot x came"}},
-		"open":         {func(n *smallNode) { n.state.active = []string{"x"} }, []string{"open snapshot x came"}},
+		"open":         {func(n *smallNode) { n.state.active = []string{"x"} }, []string{"active snapshot x came"}},
 		"lease":        {func(n *smallNode) { n.state.leases = []string{"x"} }, []string{"lease x came"}},
 		"ingest":       {func(n *smallNode) { n.state.ingests = []string{"x"} }, []string{"ingest x came"}},
 		"all together": {func(n *smallNode) { n.state.ingests, n.state.leases = []string{"x"}, []string{"y"} }, []string{"ingest x", "lease y"}},
@@ -139,10 +139,10 @@ func TestAtRest(t *testing.T) {
 		want  string
 	}{
 		"rest":   {nodeState{}, ""},
-		"open":   {nodeState{active: []string{"s"}}, `open snapshots ["s"]`},
+		"open":   {nodeState{active: []string{"s"}}, `active snapshots ["s"]`},
 		"lease":  {nodeState{leases: []string{"l"}}, `leases ["l"]`},
 		"ingest": {nodeState{ingests: []string{"i"}}, `ingests ["i"]`},
 	} {
-		t.Run(name, func(t *testing.T) { told(t, c.state.atRest(), c.want) })
+		t.Run(name, func(t *testing.T) { wantError(t, c.state.atRest(), c.want) })
 	}
 }

@@ -21,14 +21,14 @@ type item struct {
 	multi     bool // an index of two platforms
 	attested  bool
 	packed    registrytest.Compression
-	shared    []*registrytest.Layer // below its own
+	shared    []*registrytest.Layer // below its own layers
 	size      int64                 // of its own data
-	edition   int                   // counted up when its tag moves
+	edition   int                   // incremented when its tag moves
 	form      refForm
-	added     registrytest.Added // what the tag means now
+	added     registrytest.Added // current image of the tag
 }
 
-// refForm is how a command line names an image.
+// refForm is the form of an image reference on the command line.
 type refForm int
 
 const (
@@ -43,14 +43,14 @@ type world struct {
 	dir      string
 	program  []byte
 	layer    *registrytest.Layer // with the program
-	named    bool                // as docker.io, behind a proxy and TLS; else by its address
+	named    bool                // as docker.io, behind a proxy and TLS; otherwise by its address
 	items    []*item
-	account  string // a word for how the login is handed over
+	account  string // how bundle receives the login
 	env      []string
 	flags    []string
 }
 
-// otherArch is the platform beside that of this machine.
+// otherArch is the architecture besides that of this machine.
 func otherArch() string {
 	if runtime.GOARCH == "arm64" {
 		return "amd64"
@@ -58,7 +58,7 @@ func otherArch() string {
 	return "arm64"
 }
 
-// newWorld draws a registry and fills it with one image, or up to six.
+// newWorld creates a random registry with one to six images.
 func newWorld(d dice, dir string, program []byte, small bool) (_ *world, err error) {
 	w := &world{dir: dir, program: program, named: d.chance(40)}
 	opts := registrytest.Options{Dir: dir, Policy: registrytest.Policy{
@@ -85,7 +85,7 @@ func newWorld(d dice, dir string, program []byte, small bool) (_ *world, err err
 	return w, w.login(d)
 }
 
-// draw decides what the images are like.
+// draw chooses the properties of the images.
 func (w *world) draw(d dice, small bool) {
 	pool := registrytest.OddLayers()[:1]
 	for i := range 4 {
@@ -114,7 +114,7 @@ func (w *world) draw(d dice, small bool) {
 	}
 }
 
-// put puts the present edition of an image under its tag.
+// put adds the current edition of an image under its tag.
 func (w *world) put(it *item) (err error) {
 	img := w.image(it, runtime.GOARCH)
 	if !it.multi {
@@ -127,7 +127,7 @@ func (w *world) put(it *item) (err error) {
 	return err
 }
 
-// image is one platform of an image: what it shares, then its own data, then the program.
+// image returns one platform of an image: shared layers, its own data, the program.
 func (w *world) image(it *item, arch string) registrytest.Image {
 	img := registrytest.Image{Platform: "linux/" + arch, Format: it.format, Config: ocispec.ImageConfig{
 		Entrypoint: []string{"/bin/hello"}, Env: []string{"HELLO_LINE=" + w.greeting(it)},
@@ -143,12 +143,12 @@ func (w *world) image(it *item, arch string) registrytest.Image {
 	return img
 }
 
-// greeting is what a container of the present edition prints.
+// greeting returns what a container of the current edition prints.
 func (w *world) greeting(it *item) string {
 	return fmt.Sprintf("%s edition %d greets", it.repo, it.edition)
 }
 
-// move gives some tags another edition; references by digest go on meaning what they meant.
+// move moves some tags to another edition; references by digest stay valid.
 func (w *world) move(d dice) (moved int, err error) {
 	for _, it := range w.items {
 		if it.form != byTag || !d.chance(60) {
@@ -163,7 +163,7 @@ func (w *world) move(d dice) (moved int, err error) {
 	return moved, nil
 }
 
-// ref is how the command line names an image.
+// ref returns the reference of an image on the command line.
 func (w *world) ref(it *item) string {
 	name := it.repo
 	if !w.named {
@@ -178,7 +178,7 @@ func (w *world) ref(it *item) string {
 	return name + ":" + it.tag
 }
 
-// refs are the names of all images.
+// refs returns the references of all images.
 func (w *world) refs() []string {
 	var all []string
 	for _, it := range w.items {
@@ -187,7 +187,7 @@ func (w *world) refs() []string {
 	return all
 }
 
-// config is the image id that CRI must give for an image on this machine.
+// config returns the image id that CRI must report on this machine.
 func (it *item) config() string {
 	for _, m := range it.added.Manifests {
 		if m.Platform == nil || m.Platform.Architecture == runtime.GOARCH {
@@ -205,7 +205,8 @@ func (w *world) accountKey() string {
 	return w.registry.Host()
 }
 
-// login writes the account down in one of the ways that bundle takes it, and the way to the registry.
+// login writes the account in one of the ways that bundle supports, and the address of the
+// registry.
 func (w *world) login(d dice) error {
 	w.env = environ(w.dir)
 	if w.named {
