@@ -13,13 +13,13 @@ import (
 	"stowage/pkg/archive"
 )
 
-// report is how the jobs that only read a bundle are asked to answer.
+// report is the command line of the jobs that only read bundles.
 type report struct {
 	format string
 	files  []string
 }
 
-// parseReport reads the flags that these jobs share. want names the files they take.
+// parseReport reads the flags that these jobs share. want names their arguments.
 func parseReport(name, help string, args []string, streams cli.Streams, jobs *int, want ...string) (*report, error) {
 	r := &report{}
 	fs := cli.NewFlags("bundle "+name, help, streams)
@@ -39,7 +39,7 @@ func parseReport(name, help string, args []string, streams cli.Streams, jobs *in
 	return r, nil
 }
 
-// open opens a bundle; what is wrong with it has its exit code and hint.
+// open opens a bundle whose layers are not needed. Its error has an exit code and a hint.
 func open(ctx context.Context, path string) (*archive.Reader, error) {
 	r, err := archive.OpenHead(path)
 	if errors.Is(err, archive.ErrNoHead) {
@@ -51,7 +51,7 @@ func open(ctx context.Context, path string) (*archive.Reader, error) {
 	return r, nil
 }
 
-// runInspect tells what is in a bundle.
+// runInspect shows what is in a bundle.
 func runInspect(ctx context.Context, args []string, streams cli.Streams) error {
 	rep, err := parseReport("inspect", inspectHelp, args, streams, nil, "FILE")
 	if err != nil {
@@ -102,7 +102,7 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 	return err
 }
 
-// attachedAs says what a referrer is: by cosign's tags, whose manifests have the types of
+// attachedAs returns what a referrer is: by cosign's tags, whose manifests have the types of
 // an image, or by its type.
 func attachedAs(a archive.ReferrerSummary) string {
 	for suffix, kind := range map[string]string{".sig": "signature", ".att": "attestation", ".sbom": "SBOM"} {
@@ -113,7 +113,7 @@ func attachedAs(a archive.ReferrerSummary) string {
 	return a.ArtifactType
 }
 
-// verdict is the answer of verify in JSON.
+// verdict is the JSON output of verify.
 type verdict struct {
 	File   string   `json:"file"`
 	Digest string   `json:"digest,omitempty"`
@@ -122,7 +122,7 @@ type verdict struct {
 	Errors []string `json:"errors"`
 }
 
-// runVerify hashes everything in a bundle again.
+// runVerify checks every digest of a bundle.
 func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 	var jobs int
 	rep, err := parseReport("verify", verifyHelp, args, streams, &jobs, "FILE")
@@ -133,7 +133,7 @@ func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 	err = verify(ctx, &v, jobs, streams)
 	if rep.format != "json" {
 		if err == nil {
-			_, err = fmt.Fprintf(streams.Out, "%s is whole: %s, %s, identity %s\n", v.File, cli.Count(v.Blobs, "blob"), cli.Bytes(v.Size), v.Digest)
+			_, err = fmt.Fprintf(streams.Out, "%s is intact: %s, %s, identity %s\n", v.File, cli.Count(v.Blobs, "blob"), cli.Bytes(v.Size), v.Digest)
 		}
 		return err
 	}
@@ -200,7 +200,7 @@ func printDifference(w io.Writer, d *archive.Difference) error {
 	for _, c := range d.Changed {
 		fmt.Fprintf(&b, "~ %s  %s → %s\n", c.Name, c.Old, c.New)
 	}
-	fmt.Fprintf(&b, "%d came, %d went, %d changed, %d the same; %s in %s new, %s in %s gone\n",
+	fmt.Fprintf(&b, "%d added, %d removed, %d changed, %d unchanged; %s in %s added, %s in %s removed\n",
 		len(d.Came), len(d.Went), len(d.Changed), d.Same, cli.Bytes(d.NewSize), cli.Count(d.NewBlobs, "blob"), cli.Bytes(d.GoneSize), cli.Count(d.GoneBlobs, "blob"))
 	_, err := io.WriteString(w, b.String())
 	return err

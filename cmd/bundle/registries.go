@@ -20,8 +20,8 @@ import (
 	"stowage/pkg/scan"
 )
 
-// registries is what the jobs that talk to registries have in common: where to ask, as
-// whom, and how long.
+// registries are the flags of the jobs that talk to registries: where, with which account,
+// and for how long.
 type registries struct {
 	mirrors         map[string][]pull.Mirror
 	hosts           map[string]pull.Host
@@ -53,8 +53,8 @@ func (r *registries) flags(fs *pflag.FlagSet) {
 	fs.IntVar(&r.jobs, "jobs", pull.DefaultJobs, "")
 }
 
-// read turns the flags into what they mean. fromStdin tells that manifests come from
-// standard input, so that no password can.
+// read interprets the flags. With fromStdin, manifests come from standard input, so that a
+// password cannot.
 func (r *registries) read(stdin io.Reader, fromStdin bool) error {
 	switch {
 	case r.jobs < 1:
@@ -62,7 +62,7 @@ func (r *registries) read(stdin io.Reader, fromStdin bool) error {
 	case r.wait < 0:
 		return cli.Usagef("--wait %s: want a duration such as 6h", r.wait)
 	case r.resolveAtOrigin && len(r.mirrorFlags) == 0 && r.registriesFile == "" && r.hostsDir == "":
-		return cli.Usagef("--resolve-at-origin: there is no --mirror to take the bytes from")
+		return cli.Usagef("--resolve-at-origin: needs a --mirror to take the bytes from")
 	}
 	r.mirrors = map[string][]pull.Mirror{}
 	for _, m := range r.mirrorFlags {
@@ -84,8 +84,8 @@ func (r *registries) read(stdin io.Reader, fromStdin bool) error {
 	return r.parseCreds(stdin, fromStdin)
 }
 
-// readConfigs takes up how the nodes reach their registries: what the flags say comes
-// first, then k3s's file, then containerd's directory.
+// readConfigs reads how the nodes reach their registries: the flags come first, then k3s's
+// file, then containerd's directory.
 func (r *registries) readConfigs() error {
 	all := &hosts.Config{Mirrors: r.mirrors}
 	for _, c := range []struct {
@@ -118,16 +118,15 @@ func (r *registries) readConfigs() error {
 	return nil
 }
 
-// parseCreds reads HOST=USER and fetches each password from where it is: a line of
-// standard input, or a file. A password on the command line would be seen by every
-// process of the machine.
+// parseCreds reads HOST=USER and each password, from a line of standard input or from a
+// file. Every process of the machine could see a password on the command line.
 func (r *registries) parseCreds(stdin io.Reader, fromStdin bool) error {
 	lines := bufio.NewReader(stdin)
 	for _, c := range r.credFlags {
 		host, user, ok := strings.Cut(c, "=")
 		user, file, fromFile := strings.Cut(user, ":@")
 		if !ok || host == "" || user == "" || strings.Contains(user, ":") {
-			// The value is not repeated: somebody may have written a password into it.
+			// The value is not printed: it may contain a password.
 			return cli.Usagef("--creds: want HOST=USER with the password on standard input, or HOST=USER:@FILE")
 		}
 		var password string
@@ -139,7 +138,7 @@ func (r *registries) parseCreds(stdin io.Reader, fromStdin bool) error {
 			}
 			password = string(raw)
 		case fromStdin:
-			return cli.Usagef("--creds %s: standard input is read by -f - already; use HOST=USER:@FILE", host)
+			return cli.Usagef("--creds %s: -f - reads standard input already; use HOST=USER:@FILE", host)
 		default:
 			line, err := lines.ReadString('\n')
 			if err != nil && line == "" {
@@ -152,7 +151,7 @@ func (r *registries) parseCreds(stdin io.Reader, fromStdin bool) error {
 	return nil
 }
 
-// accounts loads every account there is, those of the manifests too.
+// accounts loads all accounts, including those of the manifests.
 func (r *registries) accounts(streams cli.Streams, result *scan.Result) (*account.Store, error) {
 	store, err := account.Load(account.Options{
 		Environment: account.System(streams.Err), Logins: r.logins, AuthFile: r.authFile,
@@ -164,7 +163,7 @@ func (r *registries) accounts(streams cli.Streams, result *scan.Result) (*accoun
 	return store, nil
 }
 
-// options are those of a client; the caller adds what is its own.
+// pullOptions returns the options of a client; bundle.Make or the caller adds the rest.
 func (r *registries) pullOptions(store *account.Store, display *progress.Display) pull.Options {
 	return pull.Options{
 		Accounts:        store,
@@ -176,11 +175,11 @@ func (r *registries) pullOptions(store *account.Store, display *progress.Display
 		UserAgent:       "stowage/" + cli.VersionString(),
 		Jobs:            r.jobs,
 		Wait:            r.wait,
-		OnEvent:         func(n pull.Event) { tell(display, n) },
+		OnEvent:         func(n pull.Event) { show(display, n) },
 	}
 }
 
-func tell(display *progress.Display, n pull.Event) {
+func show(display *progress.Display, n pull.Event) {
 	if n.Wait > 0 {
 		display.Message("%s: %s; trying again in %s, at %s", n.Host, n.Text, n.Wait.Round(100*time.Millisecond), time.Now().Add(n.Wait).Format(time.TimeOnly))
 		return
@@ -188,8 +187,8 @@ func tell(display *progress.Display, n pull.Event) {
 	display.Warning("%s: %s", n.Host, n.Text)
 }
 
-// secrets hands the pull secrets of the manifests on to the accounts. Those that a pod
-// names come first there.
+// secrets returns the pull secrets of the manifests for the accounts, which prefer those that
+// a pod names.
 func secrets(result *scan.Result) []account.Secret {
 	named := map[string]bool{}
 	for _, ref := range result.References {
@@ -207,9 +206,9 @@ func secrets(result *scan.Result) []account.Secret {
 	return out
 }
 
-// pins prints "name:tag@digest" for each image: the lock file. Tags are asked for by HEAD,
-// which costs no pulls.
-func (r *registries) pins(ctx context.Context, streams cli.Streams, result *scan.Result) error {
+// printLock prints "name:tag@digest" for each image: the lock file. Tags are resolved by
+// HEAD, which costs no pulls.
+func (r *registries) printLock(ctx context.Context, streams cli.Streams, result *scan.Result) error {
 	display, err := progress.New(streams.Err, "bundle", progress.Plain)
 	if err != nil {
 		return err

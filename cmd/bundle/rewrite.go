@@ -15,7 +15,7 @@ import (
 	"stowage/pkg/scan"
 )
 
-// runRewrite gives manifests back ready for a place without a registry.
+// runRewrite prepares manifests for a cluster without a registry.
 func runRewrite(_ context.Context, args []string, streams cli.Streams) error {
 	var from []string
 	var to, lock string
@@ -34,15 +34,15 @@ func runRewrite(_ context.Context, args []string, streams cli.Streams) error {
 	case to == "":
 		return cli.Usagef("bundle rewrite: name the result with -o, or -o - for standard output")
 	case fs.NArg() > 0:
-		return cli.Usagef("bundle rewrite: %q: files are named with -f and -o", fs.Arg(0))
+		return cli.Usagef("bundle rewrite: %q: name files with -f and -o", fs.Arg(0))
 	}
 	opts := scan.RewriteOptions{PullPolicy: true}
 	if lock != "" {
-		pins, err := readLock(lock)
+		locked, err := readLock(lock)
 		if err != nil {
 			return cli.Errorf(cli.Failed, "--pin: %w", err)
 		}
-		opts.Pin = pins
+		opts.Pin = locked
 	}
 	pairs, err := rewritePairs(from[0], to, recursive)
 	if err != nil {
@@ -74,12 +74,12 @@ func rewritePairs(from, to string, recursive bool) ([]pair, error) {
 	}
 	if !info.IsDir() {
 		if out, err := os.Stat(to); to != "-" && err == nil && out.IsDir() {
-			return nil, cli.Usagef("-o %s: it is a directory, and -f is a file", to)
+			return nil, cli.Usagef("-o %s: is a directory, but -f is a file", to)
 		}
 		return []pair{{from, to}}, nil
 	}
 	if to == "-" {
-		return nil, cli.Usagef("-o -: -f is a directory, so the result is one too")
+		return nil, cli.Usagef("-o -: -f is a directory, so -o must be one")
 	}
 	names, err := manifestFiles(from, recursive)
 	if err != nil {
@@ -94,12 +94,12 @@ func rewritePairs(from, to string, recursive bool) ([]pair, error) {
 		pairs[i] = pair{name, filepath.Join(to, rel)}
 	}
 	if len(pairs) == 0 {
-		return nil, cli.Errorf(cli.Failed, "read manifests: %s: no .yaml, .yml or .json file in it", from)
+		return nil, cli.Errorf(cli.Failed, "read manifests: %s: contains no .yaml, .yml or .json file", from)
 	}
 	return pairs, nil
 }
 
-// rewriteFile writes one result, whole or not at all.
+// rewriteFile writes one result, completely or not at all.
 func rewriteFile(p pair, opts scan.RewriteOptions, streams cli.Streams) error {
 	src, err := readAll(p.from, streams.In)
 	if err != nil {
@@ -116,7 +116,7 @@ func rewriteFile(p pair, opts scan.RewriteOptions, streams cli.Streams) error {
 			done++
 			continue
 		}
-		fmt.Fprintf(streams.Err, "bundle: warning: %s:%d:%d: %s is left as it was: %s\n", e.File, e.Line, e.Column, e.Old, e.Skipped)
+		fmt.Fprintf(streams.Err, "bundle: warning: %s:%d:%d: %s is unchanged: %s\n", e.File, e.Line, e.Column, e.Old, e.Skipped)
 	}
 	if p.to == "-" {
 		_, err := streams.Out.Write(out)

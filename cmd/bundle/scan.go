@@ -34,11 +34,11 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 	}
 	switch {
 	case pin && format != "name":
-		return cli.Usagef("--pin prints a list of its own; leave --output out")
+		return cli.Usagef("--pin prints a list of names; drop --output")
 	case len(in.sources) == 0:
 		return cli.Usagef("nothing to scan: name manifests with -f")
 	case fs.NArg() > 0:
-		return cli.Usagef("bundle scan: %q: files are named with -f", fs.Arg(0))
+		return cli.Usagef("bundle scan: %q: name files with -f", fs.Arg(0))
 	}
 	if err := reg.read(streams.In, in.fromStdin()); err != nil {
 		return err
@@ -53,7 +53,7 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 		}
 	}
 	if pin && err == nil {
-		return reg.pins(ctx, streams, result)
+		return reg.printLock(ctx, streams, result)
 	}
 	if !pin {
 		if werr := print(streams.Out, result); werr != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"stowage/cmd/internal/cli"
+	"stowage/internal/iox"
 )
 
 // Limits on a manifest that comes from the network.
@@ -23,9 +24,9 @@ const (
 	urlLimit   = 64 << 20 // bytes
 )
 
-// source is one place that manifests come from.
+// source is one place of manifests.
 type source struct {
-	name string // as told to people: a path, an address without its password, "-"
+	name string // for messages: a path, an address without its password, "-"
 	open func(context.Context) (io.ReadCloser, error)
 }
 
@@ -39,14 +40,14 @@ func sources(args []string, recursive bool, stdin io.Reader) ([]source, error) {
 			return nil, cli.Usagef("-f: empty name")
 		case arg == "-":
 			if fromStdin {
-				return nil, cli.Usagef("-f -: standard input can be read once only")
+				return nil, cli.Usagef("-f -: standard input can be read only once")
 			}
 			fromStdin = true
 			out = append(out, source{name: "-", open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(stdin), nil }})
 		case strings.HasPrefix(arg, "http://") || strings.HasPrefix(arg, "https://"):
 			u, err := url.Parse(arg)
 			if err != nil {
-				return nil, cli.Usagef("-f: not an address: %w", errors.Unwrap(err)) // without the address: it may hold a password
+				return nil, cli.Usagef("-f: invalid address: %w", errors.Unwrap(err)) // without the address, which may contain a password
 			}
 			out = append(out, source{name: u.Redacted(), open: func(ctx context.Context) (io.ReadCloser, error) { return get(ctx, u) }})
 		default:
@@ -60,10 +61,10 @@ func sources(args []string, recursive bool, stdin io.Reader) ([]source, error) {
 	return out, nil
 }
 
-// fileSources is a file, or the manifests of a directory as kubectl picks them.
+// fileSources returns a file, or the manifests of a directory as kubectl picks them.
 func fileSources(path string, recursive bool) ([]source, error) {
 	info, err := os.Stat(path)
-	if err != nil || !info.IsDir() { // what cannot be opened is told beside the faults of the others
+	if err != nil || !info.IsDir() { // opening it reports the error, beside those of other files
 		return []source{fileSource(path)}, nil
 	}
 	names, err := manifestFiles(path, recursive)
@@ -71,11 +72,11 @@ func fileSources(path string, recursive bool) ([]source, error) {
 		return nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
 	}
 	if len(names) == 0 {
-		hint := "name the files, or use -R to look in the folders below it"
+		hint := "name the files, or read the directories below it with -R"
 		if recursive {
 			hint = "name the files that hold manifests"
 		}
-		return nil, cli.Errorf(cli.Failed, "read manifests: %s: no .yaml, .yml or .json file in it", path).WithHint("%s", hint)
+		return nil, cli.Errorf(cli.Failed, "read manifests: %s: contains no .yaml, .yml or .json file", path).WithHint("%s", hint)
 	}
 	out := make([]source, len(names))
 	for i, name := range names {
@@ -88,7 +89,7 @@ func fileSource(path string) source {
 	return source{name: path, open: func(context.Context) (io.ReadCloser, error) { return os.Open(path) }}
 }
 
-// manifestFiles lists a directory's manifests in the order of their names.
+// manifestFiles returns a directory's manifests in the order of their names.
 func manifestFiles(dir string, recursive bool) ([]string, error) {
 	var out []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -121,9 +122,10 @@ func get(ctx context.Context, u *url.URL) (io.ReadCloser, error) {
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		cancel()
-		return nil, err // net/http takes the password out of the address it names
+		return nil, err // net/http removes the password from the address in its error
 	}
-	body := &limited{ReadCloser: resp.Body, left: urlLimit, cancel: cancel}
+	tooLarge := fmt.Errorf("larger than the limit of %d MiB for a manifest from the network", urlLimit>>20)
+	body := &response{iox.Limit(resp.Body, urlLimit, tooLarge), resp.Body, cancel}
 	if resp.StatusCode != http.StatusOK {
 		body.Close()
 		return nil, fmt.Errorf("get %s: %s", u.Redacted(), resp.Status)
@@ -131,22 +133,14 @@ func get(ctx context.Context, u *url.URL) (io.ReadCloser, error) {
 	return body, nil
 }
 
-// limited is a body that fails beyond a number of bytes, rather than ending there in silence.
-type limited struct {
-	io.ReadCloser
-	left   int64
+// response is a body with a limit, whose Close ends the request.
+type response struct {
+	io.Reader
+	body   io.Closer
 	cancel context.CancelFunc
 }
 
-func (l *limited) Read(p []byte) (int, error) {
-	n, err := l.ReadCloser.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return n, fmt.Errorf("larger than the limit of %d MiB for a manifest from the network", urlLimit>>20)
-	}
-	return n, err
-}
-
-func (l *limited) Close() error {
-	defer l.cancel()
-	return l.ReadCloser.Close()
+func (r *response) Close() error {
+	defer r.cancel()
+	return r.body.Close()
 }

@@ -1,5 +1,5 @@
-// Package progress shows how far a command is: a live bar on a terminal, lines otherwise,
-// or one JSON object a line for programs.
+// Package progress shows the progress of a command: a bar on a terminal, lines otherwise, or
+// one JSON object a line for programs.
 package progress
 
 import (
@@ -24,7 +24,7 @@ const (
 	None  = "none"  // errors and warnings only
 )
 
-// Modes lists what --progress takes.
+// Modes returns the values of --progress.
 func Modes() []string { return []string{Auto, Plain, JSON, None} }
 
 // interval between two reports of bytes when there is no bar.
@@ -34,7 +34,7 @@ const interval = 5 * time.Second
 type Event struct {
 	Time    string `json:"time"`              // RFC 3339, UTC
 	Event   string `json:"event"`             // "message", "warning", "error", "start", "bytes", "done"
-	Phase   string `json:"phase,omitempty"`   // what is going on, with start, bytes and done
+	Phase   string `json:"phase,omitempty"`   // of the run, with start, bytes and done
 	Message string `json:"message,omitempty"` // for people, with message, warning and error
 	Hint    string `json:"hint,omitempty"`    // what to do next, with error
 	Code    int    `json:"code,omitempty"`    // exit code, with error
@@ -42,7 +42,7 @@ type Event struct {
 	Total   int64  `json:"total,omitempty"`   // bytes
 }
 
-// Display tells a person or a program what goes on. It may be used from many goroutines.
+// Display shows messages and progress to a person or a program. It is safe for concurrent use.
 type Display struct {
 	w       io.Writer
 	program string
@@ -57,8 +57,8 @@ type Display struct {
 	ended sync.WaitGroup
 }
 
-// New returns a display on w, which is normally stderr. Lines begin with program. Mode is
-// one of [Modes].
+// New returns a display on w, normally standard error. Lines begin with program. Mode is one
+// of [Modes]; any other is a usage error.
 func New(w io.Writer, program, mode string) (*Display, error) {
 	if err := cli.OneOf("progress", mode, Modes()...); err != nil {
 		return nil, err
@@ -69,37 +69,37 @@ func New(w io.Writer, program, mode string) (*Display, error) {
 	return &Display{w: w, program: program, mode: mode}, nil
 }
 
-// Message says something that is neither a result nor a fault.
+// Message shows something that is neither a result nor a fault.
 func (d *Display) Message(format string, args ...any) {
 	if d.mode == None {
 		return
 	}
-	d.say("message", "", fmt.Sprintf(format, args...))
+	d.print("message", "", fmt.Sprintf(format, args...))
 }
 
-// Warning says something that a person should look at. Every mode shows it.
+// Warning shows something that a person should look at. Every mode shows it.
 func (d *Display) Warning(format string, args ...any) {
-	d.say("warning", "warning: ", fmt.Sprintf(format, args...))
+	d.print("warning", "warning: ", fmt.Sprintf(format, args...))
 }
 
-// Fail tells an error in the JSON mode and marks it as told, so that nobody prints it as
-// text as well. In the other modes it changes nothing.
+// Fail shows err in the JSON mode and returns it marked as reported, so that [cli.Report]
+// does not print it as text as well. In the other modes it returns err unchanged.
 func (d *Display) Fail(err error) error {
 	if err == nil || d.mode != JSON {
 		return err
 	}
-	told := &cli.Error{Code: cli.Failed, Err: err, Reported: true}
+	reported := &cli.Error{Code: cli.Failed, Err: err, Reported: true}
 	var e *cli.Error
 	if errors.As(err, &e) {
-		told.Code, told.Hint = e.Code, e.Hint
+		reported.Code, reported.Hint = e.Code, e.Hint
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.emit(Event{Event: "error", Message: err.Error(), Hint: told.Hint, Code: told.Code})
-	return told
+	d.emit(Event{Event: "error", Message: err.Error(), Hint: reported.Hint, Code: reported.Code})
+	return reported
 }
 
-func (d *Display) say(event, prefix, text string) {
+func (d *Display) print(event, prefix, text string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.mode == JSON {
@@ -115,8 +115,8 @@ func (d *Display) say(event, prefix, text string) {
 	}
 }
 
-// Start begins a phase of total bytes, such as "pull"; a negative total is one that nobody
-// knows. Add counts them, Finish ends it.
+// Start begins a phase of total bytes, such as "pull". A negative total is unknown. Add counts
+// bytes, Finish ends the phase.
 func (d *Display) Start(phase string, total int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -142,7 +142,7 @@ func (d *Display) Start(phase string, total int64) {
 	}
 }
 
-// Add counts n bytes, also from many goroutines.
+// Add counts n bytes.
 func (d *Display) Add(n int64) {
 	d.done.Add(n)
 	if d.mode == Auto && d.bar != nil {
@@ -169,7 +169,7 @@ func (d *Display) Finish() {
 	d.phase = ""
 }
 
-// report says every now and then how far the phase is, where no bar does.
+// report prints the progress of the phase at intervals, in the modes without a bar.
 func (d *Display) report() {
 	stop := make(chan struct{})
 	d.stop = stop
