@@ -10,23 +10,7 @@ import (
 	"stowage/cmd/internal/cli"
 )
 
-const inventoryHelp = `load inventory prints the digests of the blobs that this node holds, one a line, sorted. A
-bundle made with "bundle --have" and this list leaves those layers out.
-
-Usage:
-  load inventory
-
-  -a, --address SOCKET     containerd's socket (default: as for load)
-  -n, --namespace NAME     containerd's namespace (default k8s.io)
-  -h, --help               this text
-
-` + cli.ExitCodes + `
-Example:
-  ssh node sudo load inventory > node.list
-  bundle -f calico.yaml --have node.list -o calico.tar
-`
-
-// runInventory lists what the node holds.
+// runInventory prints the digests that the node holds.
 func runInventory(ctx context.Context, args []string, streams cli.Streams) error {
 	s := &settings{}
 	fs := cli.NewFlags("load inventory", inventoryHelp, streams)
@@ -41,7 +25,7 @@ func runInventory(ctx context.Context, args []string, streams cli.Streams) error
 	if err != nil {
 		return err
 	}
-	defer n.Close() // only asked
+	defer n.Close() // only read from
 	digests, err := n.Blobs(ctx)
 	if err != nil {
 		return outcome(err)

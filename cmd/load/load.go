@@ -7,21 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
 
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
-	"stowage/pkg/archive"
 	"stowage/pkg/node"
-	"stowage/pkg/node/imagedir"
 )
 
-// settings of both jobs.
+// settings of load and load check.
 type settings struct {
 	file     string
 	node     node.Options
@@ -30,7 +26,7 @@ type settings struct {
 	progress string
 }
 
-// parse reads the flags; those that only a load has are left out for a check.
+// parse reads the flags; a check has fewer than a load.
 func parse(name, help string, loading bool, args []string, streams cli.Streams) (*settings, error) {
 	s := &settings{}
 	fs := cli.NewFlags(name, help, streams)
@@ -59,7 +55,7 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 	return s, s.checkFormat()
 }
 
-// addNodeFlags adds the flags that say which containerd.
+// addNodeFlags adds the flags that select a containerd.
 func (s *settings) addNodeFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&s.node.Address, "address", "a", "", "")
 	fs.StringVarP(&s.node.Namespace, "namespace", "n", node.KubernetesNamespace, "")
@@ -95,7 +91,7 @@ func runLoad(ctx context.Context, args []string, streams cli.Streams) error {
 	})
 }
 
-// runCheck is the proof alone.
+// runCheck only verifies; it writes nothing.
 func runCheck(ctx context.Context, args []string, streams cli.Streams) error {
 	s, err := parse("load check", checkHelp, false, args, streams)
 	if err != nil {
@@ -110,11 +106,11 @@ func runCheck(ctx context.Context, args []string, streams cli.Streams) error {
 	})
 }
 
-// work is what a job does with a node and a bundle.
+// work is the part of a job that needs the node and the bundle.
 type work func(context.Context, *node.Node, *source, *progress.Display) (*node.Report, error)
 
-// run opens the bundle, so that a damaged one is refused before the node is looked for,
-// connects, works and reports.
+// run opens the bundle, connects, works and reports. The bundle comes first, so that a
+// damaged one is refused on a machine without containerd as well.
 func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error {
 	display, err := progress.New(streams.Err, "load", s.progress)
 	if err != nil {
@@ -132,9 +128,9 @@ func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error 
 	if err != nil {
 		return err
 	}
-	defer n.Close() // whatever it says, the work is done
+	defer n.Close() // the work is done
 	report, err := do(ctx, n, b, display)
-	if report == nil { // with one, the work was done before a signal came
+	if report == nil { // with a report, the work was done before a signal arrived
 		return ended(ctx, err)
 	}
 	for _, l := range b.skipped() {
@@ -144,7 +140,7 @@ func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error 
 		display.Warning("%s", w.Text)
 	}
 	for _, r := range report.Released {
-		display.Message("%s is no longer pinned: this bundle takes the place of %s", r.Name, short(r.Bundle.String()))
+		display.Message("%s is no longer pinned: this bundle replaces %s", r.Name, short(r.Bundle.String()))
 	}
 	if perr := s.print(streams.Out, report); perr != nil {
 		return perr
@@ -156,20 +152,20 @@ func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error 
 	return nil
 }
 
-// ended is the error of a job that came to no report. Where the program says of a signal that
-// no image was made visible, a load may know better.
+// ended returns the error of a run without a report; after a signal it says whether images may
+// already be visible.
 func ended(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() == nil:
 		return outcome(err)
 	case errors.Is(err, node.ErrVisible):
-		return cli.Interrupted("interrupted: images may be visible already; those that are, are whole")
+		return cli.Interrupted("interrupted: some images may be visible already; those are complete")
 	}
 	return ctx.Err()
 }
 
-// connect finds containerd. What a signal cuts short looks like a containerd that is not
-// there, and is none.
+// connect finds containerd. A connection that a signal interrupts looks like a containerd
+// that does not run, so ctx is checked first.
 func connect(ctx context.Context, o node.Options) (*node.Node, error) {
 	n, err := node.Connect(ctx, o)
 	switch {
@@ -201,7 +197,7 @@ func (s *settings) print(w io.Writer, r *node.Report) error {
 	return t.Flush()
 }
 
-// short cuts a digest to what people compare.
+// short shortens a digest to the part that people compare.
 func short(d string) string {
 	const n = len("sha256:") + 12
 	if len(d) > n {
@@ -210,89 +206,15 @@ func short(d string) string {
 	return d
 }
 
-// summary is the last line a person reads. It promises no more than was proved.
+// summary is the last line that a person reads. It promises no more than was verified.
 func summary(r *node.Report) string {
 	where := fmt.Sprintf("containerd %s at %s, namespace %s", r.Server.Version, r.Server.Address, r.Server.Namespace)
-	proof := "CRI has every one of them: the kubelet needs no registry"
+	verified := "CRI has all of them: the kubelet needs no registry"
 	if r.Server.CRI != node.CRIReady {
-		proof = "there is no CRI here to ask, so nothing is proved for a kubelet"
+		verified = "this containerd has no CRI, so nothing is verified for a kubelet"
 	}
 	if r.UpToDate() {
-		return fmt.Sprintf("%s there already; %s (%s)", cli.Count(len(r.Images), "name"), proof, where)
+		return fmt.Sprintf("%s already there; %s (%s)", cli.Count(len(r.Images), "image"), verified, where)
 	}
-	return fmt.Sprintf("%s loaded, %s sent, %s there already; %s (%s)", cli.Count(len(r.Images), "name"), cli.Bytes(r.Ingested), cli.Bytes(r.Skipped), proof, where)
-}
-
-// outcome gives an error its exit code and the hint that goes with its type.
-func outcome(err error) *cli.Error {
-	var (
-		unavailable *node.UnavailableError
-		platform    *node.PlatformError
-		missing     *node.MissingError
-		space       *node.SpaceError
-		directory   *imagedir.DirectoryError
-		inflated    *node.InflatedError
-	)
-	e := &cli.Error{Code: cli.Failed, Err: err}
-	switch {
-	case errors.As(err, &unavailable):
-		e.Code, e.Hint = cli.NoNode, nodeHint(unavailable)
-	case errors.Is(err, archive.ErrNoHead):
-		e.Hint = "save it to a file first: it cannot be read as it arrives"
-	case errors.As(err, &inflated):
-		e.Code, e.Hint = cli.Damaged, "nothing of it became visible on the node; such a layer is damaged, or made to fill disks: ask the one who made the image"
-	case errors.Is(err, archive.ErrDamaged):
-		e.Code, e.Hint = cli.Damaged, "nothing of it became visible on the node; copy or make the bundle again, \"bundle verify\" checks it"
-	case errors.As(err, &platform):
-		e.Code, e.Hint = cli.NoNode, fmt.Sprintf("make the bundle with --platform %s", platform.Platform)
-	case errors.As(err, &missing):
-		e.Code, e.Hint = cli.Incomplete, missingHint(missing)
-	case errors.As(err, &directory):
-		e.Code, e.Hint = cli.NoNode, directoryHint(directory)
-	case errors.Is(err, imagedir.ErrForm):
-		e.Hint = "place a complete, uncompressed bundle"
-	case errors.Is(err, node.ErrIncomplete):
-		e.Code, e.Hint = cli.Incomplete, "a pod that uses what is missing would ask a registry"
-	case errors.As(err, &space), errors.Is(err, syscall.ENOSPC):
-		e.Hint = "free some space below containerd's root, or use --discard-layers"
-	case errors.Is(err, fs.ErrNotExist):
-		e.Hint = "name the file that bundle -o wrote"
-	}
-	return e
-}
-
-// missingHint names the bundle to load first.
-func missingHint(e *node.MissingError) string {
-	if e.Loaded {
-		return "load that bundle again without --discard-layers, or make this one without --since"
-	}
-	if e.Base == "" {
-		return "load the bundle that this one builds on first"
-	}
-	return fmt.Sprintf("load the bundle %s first; \"bundle inspect\" shows what a file is", e.Base)
-}
-
-// directoryHint says how to give the bundle an image directory.
-func directoryHint(e *imagedir.DirectoryError) string {
-	if len(e.Found) > 0 {
-		return "choose one with --dir"
-	}
-	return "create the image directory of your distribution with mkdir -p, or name another with --dir"
-}
-
-// nodeHint says what to do when there is no containerd to talk to.
-func nodeHint(e *node.UnavailableError) string {
-	switch e.Reason {
-	case node.Permission:
-		return "run it as root, with sudo"
-	case node.Ambiguous:
-		return "choose one with --address"
-	case node.CRIFailed, node.NoCRI:
-		return "the kubelet cannot use this containerd either: look at its log"
-	case node.Gone:
-		return "look at its log, start it again, and load again: that goes on from here"
-	case node.NoSnapshotter:
-		return "choose another with --snapshotter, or leave the flag out"
-	}
-	return "start containerd (or k3s, RKE2, k0s), or name its socket with --address"
+	return fmt.Sprintf("%s loaded, %s sent, %s already there; %s (%s)", cli.Count(len(r.Images), "image"), cli.Bytes(r.Ingested), cli.Bytes(r.Skipped), verified, where)
 }

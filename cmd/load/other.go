@@ -1,7 +1,7 @@
 //go:build !linux
 
-// Command load puts a bundle's images into a Linux node's containerd. There is nothing for
-// it to do on other systems.
+// Command load puts a bundle's images into a Linux node's containerd. It does
+// nothing on other systems.
 package main
 
 import (

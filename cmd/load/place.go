@@ -11,31 +11,6 @@ import (
 	"stowage/pkg/node/imagedir"
 )
 
-const placeHelp = `load place copies a bundle into the directory from which the distribution imports images,
-for a node whose containerd does not run yet:
-
-  k3s   /var/lib/rancher/k3s/agent/images
-  RKE2  /var/lib/rancher/rke2/agent/images
-  k0s   /var/lib/k0s/images (plain tarballs only)
-
-Exactly one of them must exist, or --dir selects one. The distribution does not see the copy
-until every digest in it is checked. k3s and RKE2 do not unpack what they import: the first
-pod of each image does.
-
-Usage:
-  load place FILE
-
-      --dir DIR            the directory (default: the one above that exists)
-  -o, --output FORMAT      text or json (default text)
-      --progress MODE      auto, plain, json or none (default auto)
-  -h, --help               this text
-
-` + cli.ExitCodes + `
-Example:
-  sudo mkdir -p /var/lib/rancher/k3s/agent/images
-  sudo load place calico.tar
-`
-
 // runPlace runs load place, for a node whose containerd does not run yet.
 func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	s := &settings{}
@@ -79,6 +54,6 @@ func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	if _, err := fmt.Fprintln(streams.Out, p.Path); err != nil {
 		return err
 	}
-	display.Message("%s, %s placed; the node imports what is there when it starts", cli.Count(len(p.Names), "name"), cli.Bytes(p.Size))
+	display.Message("%s, %s placed; the node imports it when it starts", cli.Count(len(p.Names), "image"), cli.Bytes(p.Size))
 	return nil
 }

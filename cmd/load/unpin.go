@@ -13,25 +13,7 @@ import (
 	"stowage/pkg/node"
 )
 
-const unpinHelp = `load unpin gives images back to the kubelet's garbage collection: those that the bundle FILE has
-pinned, or without FILE all that any bundle has pinned on this node. The images stay until
-the kubelet needs the space. What something else has pinned is left alone, and so is a name
-that another bundle has pinned since.
-
-Usage:
-  load unpin [FILE]
-
-  -a, --address SOCKET     containerd's socket (default: as for load)
-  -n, --namespace NAME     containerd's namespace (default k8s.io)
-  -o, --output FORMAT      text or json (default text)
-  -h, --help               this text
-
-` + cli.ExitCodes + `
-Example:
-  sudo load unpin calico-v3.27.tar
-`
-
-// runUnpin takes pins back.
+// runUnpin removes pins.
 func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 	s := &settings{}
 	fs := cli.NewFlags("load unpin", unpinHelp, streams)
@@ -58,7 +40,7 @@ func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	defer n.Close() // whatever it says, the work is done
+	defer n.Close() // the work is done
 	report, err := n.Unpin(ctx, b)
 	if err != nil {
 		return outcome(err)

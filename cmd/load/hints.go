@@ -1,0 +1,88 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"stowage/cmd/internal/cli"
+	"stowage/pkg/archive"
+	"stowage/pkg/node"
+	"stowage/pkg/node/imagedir"
+)
+
+// outcome returns err with its exit code and the hint for its type.
+func outcome(err error) *cli.Error {
+	var (
+		unavailable *node.UnavailableError
+		platform    *node.PlatformError
+		missing     *node.MissingError
+		space       *node.SpaceError
+		directory   *imagedir.DirectoryError
+		inflated    *node.InflatedError
+	)
+	e := &cli.Error{Code: cli.Failed, Err: err}
+	switch {
+	case errors.As(err, &unavailable):
+		e.Code, e.Hint = cli.NoNode, nodeHint(unavailable)
+	case errors.Is(err, archive.ErrNoHead):
+		e.Hint = "save it to a file first and load the file"
+	case errors.As(err, &inflated):
+		e.Code, e.Hint = cli.Damaged, "no image of it became visible on the node; the layer is damaged or was made to fill disks: report it to the author of the image"
+	case errors.Is(err, archive.ErrDamaged):
+		e.Code, e.Hint = cli.Damaged, "no image of it became visible on the node; check the file with \"bundle verify\", then copy or make it again"
+	case errors.As(err, &platform):
+		e.Code, e.Hint = cli.NoNode, fmt.Sprintf("make the bundle with --platform %s", platform.Platform)
+	case errors.As(err, &missing):
+		e.Code, e.Hint = cli.Incomplete, missingHint(missing)
+	case errors.As(err, &directory):
+		e.Code, e.Hint = cli.NoNode, directoryHint(directory)
+	case errors.Is(err, imagedir.ErrForm):
+		e.Hint = "place a complete, uncompressed bundle"
+	case errors.Is(err, node.ErrIncomplete):
+		e.Code, e.Hint = cli.Incomplete, "a pod that uses a missing image would make the kubelet ask a registry"
+	case errors.As(err, &space), errors.Is(err, syscall.ENOSPC):
+		e.Hint = "free some space below containerd's root, or use --discard-layers"
+	case errors.Is(err, fs.ErrNotExist):
+		e.Hint = "name the file that bundle -o wrote"
+	}
+	return e
+}
+
+// missingHint names the bundle to load first.
+func missingHint(e *node.MissingError) string {
+	if e.Loaded {
+		return "load that bundle again without --discard-layers, or make this one without --since"
+	}
+	if e.Base == "" {
+		return "load the bundle that this one builds on first"
+	}
+	return fmt.Sprintf("load the bundle %s first; \"bundle inspect FILE\" shows the identity of a file", e.Base)
+}
+
+func directoryHint(e *imagedir.DirectoryError) string {
+	if len(e.Found) > 0 {
+		return "choose one with --dir"
+	}
+	return "create the image directory of your distribution with mkdir -p, or name another with --dir"
+}
+
+// nodeHint says what to do without a usable containerd.
+func nodeHint(e *node.UnavailableError) string {
+	switch e.Reason {
+	case node.Permission:
+		return "run the command as root, with sudo"
+	case node.Ambiguous:
+		return "choose one with --address"
+	case node.CRIFailed, node.NoCRI:
+		return "the kubelet cannot use this containerd either: check its log"
+	case node.Gone:
+		return "check its log, start it, and run the same command again to resume"
+	case node.NoSnapshotter:
+		return "choose another with --snapshotter, or drop the flag"
+	}
+	return "start containerd (or k3s, RKE2, k0s), or name its socket with --address"
+}

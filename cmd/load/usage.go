@@ -1,0 +1,116 @@
+//go:build linux
+
+package main
+
+import "stowage/cmd/internal/cli"
+
+const help = `load puts the images of a bundle into this node's containerd, so that the kubelet needs no
+registry for them, and then asks the node for each of them as the kubelet would.
+
+Usage:
+  load FILE          import, unpack, pin and verify; FILE may be compressed with gzip or zstd
+  load -             the same from standard input, without a copy on disk; also reads
+                     tarballs of docker save, ctr, skopeo and others
+  load check FILE    only verify; writes nothing
+  load inventory     print the digests this node holds, for "bundle --have"
+  load place FILE    copy to the image directory of k3s, RKE2 or k0s, before the node starts
+  load unpin [FILE]  let the kubelet's garbage collection remove the images again
+
+  -a, --address SOCKET     containerd's socket (default: CONTAINERD_ADDRESS, else the usual
+                           sockets of k3s, RKE2, k0s, microk8s and containerd itself)
+  -n, --namespace NAME     containerd's namespace (default k8s.io, the kubelet's)
+      --snapshotter NAME   snapshotter to unpack with (default: the one of the node's CRI)
+      --no-pin             let the kubelet's garbage collection remove the images
+      --discard-layers     do not keep the compressed layers: saves disk and time, but this
+                           node cannot export or push the images, pass them on to other
+                           nodes, or use them with another snapshotter
+      --jobs N             concurrent layers (default: twice the cores, at most 4)
+  -o, --output FORMAT      text or json (default text)
+      --progress MODE      auto, plain, json or none (default auto)
+      --version            print the version and exit
+  -h, --help               print this text
+
+load needs root. It neither reads nor sends what is there already. Names become visible
+last, when their content is complete and on disk: a run that fails leaves no incomplete
+image, and the same command resumes.
+
+` + cli.ExitCodes + `
+Example:
+  sudo load calico.tar
+  ssh node sudo load - < calico.tar
+`
+
+const checkHelp = `load check asks the node for each image of a bundle, as the kubelet would. It writes nothing.
+
+Usage:
+  load check FILE
+
+  -a, --address SOCKET     containerd's socket (default: as for load)
+  -n, --namespace NAME     containerd's namespace (default k8s.io)
+  -o, --output FORMAT      text or json (default text)
+      --progress MODE      auto, plain, json or none (default auto)
+  -h, --help               print this text
+
+` + cli.ExitCodes + `
+Example:
+  load check calico.tar && echo "the kubelet needs no registry for these"
+`
+
+const placeHelp = `load place copies a bundle into the directory from which the distribution imports images,
+for a node whose containerd does not run yet:
+
+  k3s   /var/lib/rancher/k3s/agent/images
+  RKE2  /var/lib/rancher/rke2/agent/images
+  k0s   /var/lib/k0s/images (plain tarballs only)
+
+Exactly one of them must exist, or --dir selects one. The distribution does not see the copy
+until every digest in it is checked. k3s and RKE2 do not unpack what they import: the first
+pod of each image does.
+
+Usage:
+  load place FILE
+
+      --dir DIR            the directory (default: the one above that exists)
+  -o, --output FORMAT      text or json (default text)
+      --progress MODE      auto, plain, json or none (default auto)
+  -h, --help               print this text
+
+` + cli.ExitCodes + `
+Example:
+  sudo mkdir -p /var/lib/rancher/k3s/agent/images
+  sudo load place calico.tar
+`
+
+const unpinHelp = `load unpin lets the kubelet's garbage collection remove images again: those that the bundle
+FILE has pinned or, without FILE, all that any bundle has pinned on this node. The images
+stay until the kubelet needs the space. Names that another bundle has pinned since, and pins
+of other programs, stay as they are.
+
+Usage:
+  load unpin [FILE]
+
+  -a, --address SOCKET     containerd's socket (default: as for load)
+  -n, --namespace NAME     containerd's namespace (default k8s.io)
+  -o, --output FORMAT      text or json (default text)
+  -h, --help               print this text
+
+` + cli.ExitCodes + `
+Example:
+  sudo load unpin calico-v3.27.tar
+`
+
+const inventoryHelp = `load inventory prints the digests of the blobs that this node holds, one a line, sorted.
+"bundle --have" with this list makes a bundle that omits those layers.
+
+Usage:
+  load inventory
+
+  -a, --address SOCKET     containerd's socket (default: as for load)
+  -n, --namespace NAME     containerd's namespace (default k8s.io)
+  -h, --help               print this text
+
+` + cli.ExitCodes + `
+Example:
+  ssh node sudo load inventory > node.list
+  bundle -f calico.yaml --have node.list -o calico.tar
+`
