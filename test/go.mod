@@ -1,5 +1,5 @@
-// The proof with a real kubelet. A module of its own, so that nothing of it is in the way of
-// who builds or imports the two programs.
+// The end-to-end tests, the matrix and the soak test: a separate module, so that its
+// requirements do not affect the two programs.
 module stowage/test
 
 go 1.26.6

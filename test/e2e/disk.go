@@ -13,8 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// makeImage makes a file that holds an empty ext4 file system. It is sparse: it takes the
-// space of what is written into it.
+// makeImage creates a sparse file with an empty ext4 file system.
 func makeImage(path string, bytes int64) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -23,8 +22,8 @@ func makeImage(path string, bytes int64) error {
 	if err := errors.Join(f.Truncate(bytes), f.Close()); err != nil {
 		return fmt.Errorf("make disk %s: %w", path, err)
 	}
-	// No blocks kept for root: the whole size is what a kubelet sees. The tables are left
-	// as holes, which read as zeros.
+	// No blocks are reserved for root, so the kubelet sees the full size. The tables are
+	// left as holes, which read as zeros.
 	out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1", path).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("mkfs.ext4 %s: %w\n%s", path, err, out)
@@ -32,8 +31,8 @@ func makeImage(path string, bytes int64) error {
 	return nil
 }
 
-// mountImage mounts the file system in image at dir and gives the name of its loop device
-// (loop(4)). The device goes away with the mount.
+// mountImage mounts the file system in image at dir and returns the name of its loop device
+// (loop(4)), which is released with the mount.
 func mountImage(image, dir string) (string, error) {
 	backing, err := os.OpenFile(image, os.O_RDWR, 0)
 	if err != nil {
@@ -44,15 +43,15 @@ func mountImage(image, dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("attach %s to a loop device: %w", image, err)
 	}
-	defer device.Close() // the mount holds it from now on
+	defer device.Close() // the mount keeps it open
 	if err := unix.Mount(device.Name(), dir, "ext4", 0, ""); err != nil {
 		return "", fmt.Errorf("mount %s at %s: %w", image, dir, err)
 	}
 	return name, nil
 }
 
-// attach takes a free loop device for the file. Between the asking and the taking somebody
-// else may have taken it; then the next one is asked for.
+// attach attaches the file to a free loop device. Another process may take the device
+// first; then it tries the next one.
 func attach(backing *os.File) (string, *os.File, error) {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
@@ -82,10 +81,10 @@ func attach(backing *os.File) (string, *os.File, error) {
 	}
 }
 
-// copyImage copies the file behind a mounted loop device as it is: what the file system has
-// handed to its disk, without what it still holds in memory. That is what a power cut leaves
-// of a disk that keeps what it was given. The file system may be writing meanwhile, and then
-// the copy would be of no moment at all, so it is taken again until nothing was written.
+// copyImage copies the file behind a mounted loop device: what the file system has written
+// to its disk, without what is in memory. That is the state after a power cut of a disk
+// that keeps everything it was given. A copy during writes would be no state of any moment,
+// so it repeats the copy until there were no writes.
 func copyImage(from, loop, to string) error {
 	for range 100 {
 		before, err := written(loop)
@@ -99,10 +98,10 @@ func copyImage(from, loop, to string) error {
 			return err
 		}
 	}
-	return fmt.Errorf("copy %s: it is written without a pause", from)
+	return fmt.Errorf("copy %s: writes never stopped", from)
 }
 
-// written is the state of a block device's writing: requests in flight and sectors done
+// written returns the state of a block device's writes: requests in flight and sectors done
 // (Documentation/block/stat.rst of Linux: fields 5 to 9).
 func written(loop string) (string, error) {
 	b, err := os.ReadFile(filepath.Join("/sys/block", loop, "stat"))
@@ -117,7 +116,7 @@ func written(loop string) (string, error) {
 	return fmt.Sprint(writeDone, writeSectors, flying), nil
 }
 
-// copySparse copies the parts of a file that hold data (lseek(2), SEEK_DATA).
+// copySparse copies the parts of a file that contain data (lseek(2), SEEK_DATA).
 func copySparse(from, to string) error {
 	src, err := os.Open(from)
 	if err != nil {
@@ -136,7 +135,7 @@ func copySparse(from, to string) error {
 	for at := int64(0); ; {
 		data, err := src.Seek(at, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) {
-			return dst.Truncate(info.Size()) // only a hole is left
+			return dst.Truncate(info.Size()) // only a hole remains
 		}
 		if err != nil {
 			return err

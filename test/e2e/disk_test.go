@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestCopySparse copies files with and without holes, byte for byte and without the space
-// of the holes.
+// TestCopySparse checks copies of files with and without holes: equal bytes, no space for
+// holes.
 func TestCopySparse(t *testing.T) {
 	const block = 1 << 16
 	for _, row := range []struct {
 		name string
 		size int64
-		data []int64 // blocks that are written, by number
+		data []int64 // numbers of the written blocks
 	}{
 		{"empty", 0, nil},
 		{"hole alone", 64 * block, nil},
@@ -64,12 +64,12 @@ func TestCopySparse(t *testing.T) {
 	}
 }
 
-// allocated is the space a file takes on its disk.
+// allocated returns the space of a file on its disk.
 func allocated(t *testing.T, path string) int64 {
 	t.Helper()
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
 		t.Fatal(err)
 	}
-	return st.Blocks * 512 // stat(2): in this unit on every file system
+	return st.Blocks * 512 // stat(2): the unit on every file system
 }

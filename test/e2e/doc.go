@@ -1,9 +1,9 @@
 //go:build linux
 
-// Package e2e proves with a real kubelet and a real containerd that what bundle wrote and
-// load brought over is what pods run from, on a machine that has no way to any registry.
+// Package e2e tests with a real kubelet and a real containerd, on a machine without access
+// to any registry, that pods run from what bundle wrote and load transferred.
 //
-//	m := newMachine(t, defaultDisk, "") // namespaces of its own: no network, own processes
+//	m := newMachine(t, defaultDisk, "") // new namespaces: no network, own processes
 //	n := m.startNode(t, "")             // containerd inside
 //	n.load(t, tarball)
 //	k := n.startKubelet(t, nil)
@@ -11,28 +11,28 @@
 //	k.waitPod(t, p.Metadata.Name, running)
 //
 // A [machine] is a set of Linux namespaces (pid, mount, network, IPC; namespaces(7)). All
-// of a node's processes live in it, so that they can be ended at one stroke as a power cut
-// does, and so that nothing of them stays when the test binary itself is killed: the first
-// process of the machine ends with the pipe to its owner, and the kernel ends the rest.
+// processes of a node run in it, so that they can be killed at once, as by a power cut, and
+// so that nothing remains if the test binary itself is killed: the first process of the
+// machine exits when the pipe to its owner closes, and the kernel kills the rest.
 //
 // # What runs where
 //
 // Inside: containerd, its shims and containers, the kubelet, load, and what [machine.do]
-// does. Outside: the registry and bundle, unless a test says otherwise, and the clients of CRI and
-// of the kubelet: a socket that is a file is reached across network namespaces, and for the
-// kubelet's port the connection is made inside.
+// does. Outside: the registry and bundle, unless a test says otherwise, and the clients of
+// CRI and of the kubelet: a unix socket can be reached across network namespaces, and
+// connections to the kubelet's port are made inside.
 //
-// containerd's root and the kubelet's lie on an ext4 file system in a file (mkfs.ext4, a
-// loop device), because a kubelet wants to know the size of its disk, and because a copy of
-// that file, taken when all processes were killed, is what a power cut leaves behind.
+// The roots of containerd and the kubelet are on an ext4 file system in a file (mkfs.ext4,
+// a loop device), because a kubelet checks the size of its disk, and because a copy of that
+// file, made after all processes were killed, is the state after a power cut.
 //
 // # The kubelet
 //
-// It has no API server. Its pods are files in a folder (static pods), and what became of
-// them is read at /pods of its read-only port. Pods use the network of the machine: there
-// is no CNI. It is the kubelet of k8s.io/kubernetes, built by "make e2e" without a change
-// to its code.
+// It has no API server. Its pods are files in a directory (static pods), and their status
+// is read from /pods of its read-only port. Pods use the network of the machine: there is
+// no CNI. It is the kubelet of k8s.io/kubernetes, which "make e2e" builds from unchanged
+// code.
 //
-// The tests wait more than they work, so they run side by side (-parallel); no two of them
-// share anything but the registry's programs.
+// The tests mostly wait, so they run in parallel (-parallel); they share only the built
+// programs.
 package e2e

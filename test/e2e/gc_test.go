@@ -14,13 +14,13 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// slowVariable asks for the row that waits for the kubelet's own rhythm: it looks at the
-// thresholds when it starts, before it knows the size of any disk, and then every 5 minutes.
+// slowVariable enables the row that waits for the kubelet's own interval: it checks the
+// thresholds at its start, before it knows the size of any disk, and then every 5 minutes.
 const slowVariable = "STOWAGE_E2E_SLOW"
 
 const mib = 1 << 20
 
-// minAge is how long a kubelet must have known an image before it removes it: hardly at all.
+// minAge is how long a kubelet must have known an image before it removes it: almost zero.
 // Zero would mean the default, 2 minutes.
 const minAge = "1s"
 
@@ -30,14 +30,14 @@ type gcRow struct {
 	slow     bool
 	patience time.Duration
 	settings func(available int64) settings
-	squeeze  int64 // bytes to fill the disk with, each time an image is to go
+	squeeze  int64 // bytes to add to the disk for each image to be removed
 }
 
 var gcRows = []gcRow{
 	{
-		// The eviction manager (pkg/kubelet/eviction) looks every 10 s. The limit is the space
-		// of one image below what is free at first, so that filling in more than that, but
-		// less than two, makes one image go and is then enough.
+		// The eviction manager (pkg/kubelet/eviction) checks every 10 s. The limit is the
+		// space of one image below the free space at the start, so that adding more than
+		// that, but less than two, makes the kubelet remove exactly one image.
 		name: "disk pressure", patience: patience, squeeze: 60 * mib,
 		settings: func(available int64) settings {
 			return settings{
@@ -54,8 +54,9 @@ var gcRows = []gcRow{
 	},
 }
 
-// TestGarbageCollection lets a kubelet clear a disk that is too full for it. Pinned images
-// and those of running containers stay, all others go; what is unpinned goes the next time.
+// TestGarbageCollection makes a kubelet clear its full disk. Pinned images and those of
+// running containers stay, all others are removed; unpinned images are removed the next
+// time.
 func TestGarbageCollection(t *testing.T) {
 	t.Parallel()
 	requireMachine(t)
@@ -87,18 +88,18 @@ func collect(t *testing.T, row gcRow) {
 	n.waitGone(t, gcImage("loose"), row.patience)
 	for _, name := range []string{gcImage("pinned"), gcImage("used"), pauseImage} {
 		if !n.has(t, name) {
-			t.Errorf("%s is gone", name)
+			t.Errorf("%s was removed", name)
 		}
 	}
 
 	if got := m.runInside(t, programs(t).load, "unpin", "--address", n.Address(), tarballs["pinned"]); got.code != 0 {
 		t.Fatalf("load unpin: exit %d", got.code)
 	}
-	m.fill(t, "second", row.squeeze*2/3) // the space of the image that went
+	m.fill(t, "second", row.squeeze*2/3) // the space of the removed image
 	n.waitGone(t, gcImage("pinned"), row.patience)
 	for _, name := range []string{gcImage("used"), pauseImage} {
 		if !n.has(t, name) {
-			t.Errorf("%s is gone", name)
+			t.Errorf("%s was removed", name)
 		}
 	}
 	if p := k.waitPod(t, "user", running); p.Status.ContainerStatuses[0].RestartCount != 0 {
@@ -108,8 +109,8 @@ func collect(t *testing.T, row gcRow) {
 
 func gcImage(name string) string { return "docker.io/site/" + name + ":1.0" }
 
-// gcBundles makes one bundle for each image, of 40 MiB when it is on a node: 20 packed, and
-// 20 unpacked.
+// gcBundles makes one bundle for each image, which uses 40 MiB on a node: 20 compressed,
+// and 20 unpacked.
 func gcBundles(t *testing.T) map[string]string {
 	t.Helper()
 	h := startRegistry(t, registrytest.Policy{})
@@ -129,13 +130,13 @@ func gcBundles(t *testing.T) map[string]string {
 	return tarballs
 }
 
-// available is what is free on the machine's disk.
+// available returns the free space of the machine's disk.
 func (m *machine) available(t *testing.T) int64 {
 	t.Helper()
 	var fs unix.Statfs_t
 	var err error
 	m.do(func() {
-		unix.Sync() // space is taken when data is written
+		unix.Sync() // space is allocated when data is written
 		err = unix.Statfs(m.diskDir(), &fs)
 	})
 	if err != nil {
@@ -144,7 +145,7 @@ func (m *machine) available(t *testing.T) int64 {
 	return int64(fs.Bavail) * fs.Bsize
 }
 
-// fill puts a file of so many bytes on the machine's disk.
+// fill adds a file of that many bytes to the machine's disk.
 func (m *machine) fill(t *testing.T, name string, bytes int64) {
 	t.Helper()
 	if bytes == 0 {
@@ -163,7 +164,7 @@ func (m *machine) fill(t *testing.T, name string, bytes int64) {
 	}
 }
 
-// waitGone waits until CRI does not know an image any more.
+// waitGone waits until CRI no longer knows an image.
 func (n *node) waitGone(t *testing.T, ref string, patience time.Duration) {
 	t.Helper()
 	for end := time.Now().Add(patience); n.has(t, ref); time.Sleep(100 * time.Millisecond) {

@@ -17,7 +17,7 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// startRegistry runs a registry outside of all machines until the test ends.
+// startRegistry runs a registry outside all machines until the test ends.
 func startRegistry(t *testing.T, policy registrytest.Policy) *registrytest.Registry {
 	t.Helper()
 	h, err := registrytest.New(registrytest.Options{Policy: policy})
@@ -32,12 +32,12 @@ func startRegistry(t *testing.T, policy registrytest.Policy) *registrytest.Regis
 	return h
 }
 
-// mirrors makes the registry the only place that bundle asks.
+// mirrors returns flags that make the registry the only one that bundle uses.
 func mirrors(h *registrytest.Registry) []string {
 	return []string{"--mirror", "docker.io=" + h.Host(), "--mirror", "registry.k8s.io=" + h.Host()}
 }
 
-// addCalico puts the images of examples/calico.yaml and the sandbox image of pods into h.
+// addCalico adds the images of examples/calico.yaml and the sandbox image to h.
 func addCalico(t *testing.T, h *registrytest.Registry) []registrytest.Added {
 	t.Helper()
 	program, err := registrytest.Program(t.Context())
@@ -53,7 +53,7 @@ func addCalico(t *testing.T, h *registrytest.Registry) []registrytest.Added {
 	return set
 }
 
-// addPause puts the sandbox image of pods into h, as [pauseImage].
+// addPause adds the sandbox image to h, as [pauseImage].
 func addPause(t *testing.T, h *registrytest.Registry) {
 	t.Helper()
 	program, err := registrytest.Program(t.Context())
@@ -65,16 +65,16 @@ func addPause(t *testing.T, h *registrytest.Registry) {
 	}
 }
 
-// pauseImage is the name that containerd is told to take sandboxes from.
+// pauseImage is the name of the sandbox image in containerd's configuration.
 const pauseImage = nodetest.DefaultSandboxImage
 
-// shape is how much an image of addChecked holds.
+// shape is the size of an image of addChecked.
 type shape struct {
-	layers, files, bytes int // files a layer, bytes a file
+	layers, files, bytes int // files per layer, bytes per file
 }
 
-// addChecked puts an image into h that can tell whether it is whole: it runs filecheck over
-// a list of all its files. seed decides the content.
+// addChecked adds an image that can verify itself: it runs filecheck with a list of all its
+// files. seed determines the content.
 func addChecked(t *testing.T, h *registrytest.Registry, repo, tag string, seed uint64, s shape) registrytest.Added {
 	t.Helper()
 	program, err := os.ReadFile(programs(t).filecheck)

@@ -15,23 +15,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// initVariable carries the settings to the first process of a machine, which is this test
-// binary again.
+// initVariable passes the settings to the first process of a machine, which is this test
+// binary.
 const initVariable = "STOWAGE_E2E_INIT"
 
-// initSettings is what the first process does before the machine is ready.
+// initSettings configures the first process of a machine.
 type initSettings struct {
 	Image string // file with an ext4 file system
-	Mount string // where it goes
+	Mount string // mount point
 	Boot  string // file with the identity of this boot
 }
 
-// hidden are folders where containerd, its shims and the kubelet keep things under names
-// that no setting changes. Inside a machine each is empty, and gone with it.
+// hidden are directories in which containerd, its shims and the kubelet write under names
+// that cannot be configured. Inside a machine each is an empty file system.
 var hidden = []string{"/run", "/var/lib", "/var/log"}
 
-// runInit is the first process of a machine. It sets the machine up, says "ready" and the
-// name of the loop device, and then serves the lines of its input until that ends.
+// runInit is the first process of a machine. It sets the machine up, prints "ready" and the
+// name of the loop device, and then executes the lines of its input until that ends.
 func runInit(settings string) error {
 	var s initSettings
 	if err := json.Unmarshal([]byte(settings), &s); err != nil {
@@ -41,12 +41,12 @@ func runInit(settings string) error {
 	if err != nil {
 		return err
 	}
-	go bury()
+	go reap()
 	fmt.Println("ready", loop)
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		if lines.Text() != "cut" {
-			return fmt.Errorf("order %q: not known", lines.Text())
+			return fmt.Errorf("unknown order %q", lines.Text())
 		}
 		if err := killAll(); err != nil {
 			return err
@@ -56,17 +56,18 @@ func runInit(settings string) error {
 	return lines.Err()
 }
 
-// setUp mounts what belongs to the machine alone and switches its loopback interface on.
+// setUp mounts the file systems of the machine and enables its loopback interface.
 func (s initSettings) setUp() (loop string, err error) {
-	// Nothing that is mounted here may be seen outside; what is mounted outside may come in.
+	// Mounts made here must not be visible outside; mounts made outside may be visible
+	// here.
 	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 		return "", fmt.Errorf("make the mounts private: %w", err)
 	}
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return "", fmt.Errorf("mount /proc: %w", err)
 	}
-	// A machine that was cut and is up again is another boot to the programs inside, though
-	// the kernel is the same (proc_sys_kernel(5)).
+	// After a power cut the programs inside must see another boot, although the kernel is
+	// the same (proc_sys_kernel(5)).
 	if err := unix.Mount(s.Boot, "/proc/sys/kernel/random/boot_id", "", unix.MS_BIND, ""); err != nil {
 		return "", fmt.Errorf("mount another boot_id: %w", err)
 	}
@@ -81,27 +82,27 @@ func (s initSettings) setUp() (loop string, err error) {
 	return mountImage(s.Image, s.Mount)
 }
 
-// bury takes the dead processes that nobody else waits for, as process 1 must.
-func bury() {
+// reap waits for orphaned processes, as process 1 must.
+func reap() {
 	for {
 		if _, err := syscall.Wait4(-1, nil, 0, nil); errors.Is(err, syscall.ECHILD) {
-			// None at this moment, and nothing tells when the next one comes.
+			// There are no children now, and there is no notification of the next one.
 			unix.Nanosleep(&unix.Timespec{Nsec: 50e6}, nil)
 		}
 	}
 }
 
-// killAll ends every process of the machine but this one, and returns when none is left
-// that could still run.
+// killAll kills every process of the machine except this one, and returns when none of them
+// can run any more.
 func killAll() error {
 	for {
-		// kill(2): -1 is everyone the caller may signal, but for process 1.
+		// kill(2): -1 means every process that the caller may signal, except process 1.
 		err := unix.Kill(-1, unix.SIGKILL)
 		if errors.Is(err, unix.ESRCH) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("kill everything: %w", err)
+			return fmt.Errorf("kill all processes: %w", err)
 		}
 		alive, err := living()
 		if err != nil || alive == 0 {
@@ -111,7 +112,7 @@ func killAll() error {
 	}
 }
 
-// living counts the other processes that are neither dead nor dying for good (proc(5):
+// living returns the number of other processes that are neither dead nor dying (proc(5):
 // the state after the name in parentheses).
 func living() (int, error) {
 	entries, err := os.ReadDir("/proc")
@@ -125,7 +126,7 @@ func living() (int, error) {
 		}
 		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
 		if err != nil {
-			continue // gone meanwhile
+			continue // exited meanwhile
 		}
 		_, rest, _ := strings.Cut(string(stat), ") ")
 		if !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X") {
@@ -135,7 +136,7 @@ func living() (int, error) {
 	return n, nil
 }
 
-// readWord reads one line of the first process and checks how it begins.
+// readWord reads one line from the first process and checks its first word.
 func readWord(r *bufio.Reader, want string) (rest string, err error) {
 	line, err := r.ReadString('\n')
 	if err == nil || errors.Is(err, io.EOF) && line != "" {

@@ -16,11 +16,11 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// victimVariable makes the test below the one that gets killed.
+// victimVariable makes the test below the one that is killed.
 const victimVariable = "STOWAGE_E2E_VICTIM"
 
-// TestKilledTestLeavesNothing kills a test in the middle of its work: processes, folders,
-// mounts, loop devices and control groups of its machine go away all the same.
+// TestKilledTestLeavesNothing kills a running test and checks that no processes,
+// directories, mounts, loop devices and control groups of its machine remain.
 func TestKilledTestLeavesNothing(t *testing.T) {
 	t.Parallel()
 	requireMachine(t)
@@ -29,7 +29,7 @@ func TestKilledTestLeavesNothing(t *testing.T) {
 		return
 	}
 	cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), victimVariable+"=1", "TMPDIR="+t.TempDir()) // what testing itself leaves
+	cmd.Env = append(os.Environ(), victimVariable+"=1", "TMPDIR="+t.TempDir()) // testing itself leaves files there
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func TestKilledTestLeavesNothing(t *testing.T) {
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		text := lines.Text()
 		if reason, ok := strings.CutPrefix(text, "--- SKIP"); ok {
-			t.Skipf("the other test was skipped%s", reason)
+			t.Skipf("the child skipped the test%s", reason)
 		}
 		if what, ok := strings.CutPrefix(text, "trace "); ok {
 			kind, value, _ := strings.Cut(what, " ")
@@ -51,9 +51,9 @@ func TestKilledTestLeavesNothing(t *testing.T) {
 			break
 		}
 	}
-	for _, kind := range []string{"folder", "process", "device", "group"} {
+	for _, kind := range []string{"directory", "process", "device", "group"} {
 		if !slices.ContainsFunc(traces, func(x trace) bool { return x.kind == kind && x.there() }) {
-			t.Errorf("no trace of kind %s to look for", kind)
+			t.Errorf("no trace of kind %s was reported", kind)
 		}
 	}
 	if err := cmd.Process.Kill(); err != nil {
@@ -64,7 +64,7 @@ func TestKilledTestLeavesNothing(t *testing.T) {
 	for _, x := range traces {
 		for x.there() {
 			if time.Now().After(end) {
-				t.Errorf("left behind: %s %s", x.kind, x.value)
+				t.Errorf("still exists: %s %s", x.kind, x.value)
 				break
 			}
 			time.Sleep(20 * time.Millisecond)
@@ -72,13 +72,13 @@ func TestKilledTestLeavesNothing(t *testing.T) {
 	}
 }
 
-// trace is something that a machine has on the system it runs on.
+// trace is something that a machine creates on the system.
 type trace struct{ kind, value string }
 
-// there says whether it is still there.
+// there reports whether it still exists.
 func (x trace) there() bool {
 	switch x.kind {
-	case "process": // namespaces are told apart by the number of their inode
+	case "process": // the inode number identifies a namespace
 		links, _ := filepath.Glob("/proc/[0-9]*/ns/pid")
 		return slices.ContainsFunc(links, func(link string) bool {
 			ns, err := os.Readlink(link)
@@ -97,7 +97,8 @@ func fileExists(path string) bool {
 	return err == nil
 }
 
-// beVictim has a machine with everything in it, tells what that is, and waits for the end.
+// beVictim starts a machine with everything in it, prints the traces, and waits to be
+// killed.
 func beVictim(t *testing.T) {
 	h := startRegistry(t, registrytest.Policy{})
 	addCalico(t, h)
@@ -114,8 +115,8 @@ func beVictim(t *testing.T) {
 	k.put(t, pods...)
 	ids := k.containers(t, pods)
 
-	fmt.Println("\ntrace folder", m.dir)
-	fmt.Println("trace folder", n.Dir())
+	fmt.Println("\ntrace directory", m.dir)
+	fmt.Println("trace directory", n.Dir())
 	fmt.Println("trace device", filepath.Join("/sys/block", m.loop, "loop/backing_file"))
 	ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", m.init.Process.Pid))
 	if err != nil {

@@ -19,17 +19,18 @@ import (
 	"stowage/internal/need"
 )
 
-// patience is how long a kubelet may take for anything. It works in steps of seconds, and
-// machines that build and test at once are slow.
+// patience is the time limit for everything that a kubelet does. It works in steps of
+// seconds, and a machine that builds and tests at the same time is slow.
 const patience = 2 * time.Minute
 
-// readOnlyPort is where the kubelet tells about its pods. Every machine has ports of its own.
+// readOnlyPort is the port with the status of the kubelet's pods. Every machine has its own
+// ports.
 const readOnlyPort = 10255
 
 // settings are fields of a KubeletConfiguration (kubelet.config.k8s.io/v1beta1).
 type settings map[string]any
 
-// kubelet is a kubelet without an API server: its pods are the files in a folder.
+// kubelet is a kubelet without an API server: its pods are the files in a directory.
 type kubelet struct {
 	node    *node
 	config  string
@@ -38,8 +39,8 @@ type kubelet struct {
 	process *process
 }
 
-// startKubelet starts a kubelet on the node. It is ended with the machine. extra is put
-// over the settings every kubelet of these tests has.
+// startKubelet starts a kubelet on the node, which stops with the machine. extra overrides
+// the settings that every kubelet of these tests has.
 func (n *node) startKubelet(t *testing.T, extra settings) *kubelet {
 	t.Helper()
 	program, err := kubeletProgram()
@@ -71,15 +72,15 @@ func (n *node) startKubelet(t *testing.T, extra settings) *kubelet {
 	return k
 }
 
-// path is a name in the machine's scratch folder.
+// path returns the path of a file in the machine's temporary directory.
 func (m *machine) path(name string) string { return filepath.Join(m.dir, name) }
 
 func (k *kubelet) podDir() string  { return k.node.machine.path("manifests") }
 func (k *kubelet) logDir() string  { return k.node.machine.path("pods") }
 func (k *kubelet) logFile() string { return k.node.machine.path("kubelet.log") }
 
-// settings make a kubelet that needs nothing of the machine but its containerd: no API
-// server, no CNI, no swap or cgroup demands, no iptables.
+// settings returns settings of a kubelet that needs only containerd: no API server, no CNI,
+// no swap or cgroup requirements, no iptables.
 func (k *kubelet) settings(extra settings) settings {
 	s := settings{
 		"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -131,14 +132,14 @@ func (k *kubelet) start(t *testing.T) {
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-k.process.ended:
-			t.Fatalf("the kubelet ended at once:\n%s", k.complaints(40))
+			t.Fatalf("the kubelet exited during its start:\n%s", k.complaints(40))
 		case <-ctx.Done():
 			t.Fatalf("the kubelet does not answer: %v", ctx.Err())
 		}
 	}
 }
 
-// restart ends the kubelet in order and starts it again.
+// restart stops the kubelet and starts it again.
 func (k *kubelet) restart(t *testing.T) {
 	t.Helper()
 	if err := k.stop(); err != nil {
@@ -147,19 +148,19 @@ func (k *kubelet) restart(t *testing.T) {
 	k.start(t)
 }
 
-// stop ends the kubelet in order; its pods run on.
+// stop stops the kubelet; its pods continue to run.
 func (k *kubelet) stop() error {
-	k.process.cmd.Process.Signal(syscall.SIGTERM) // already ended: the channel tells
+	k.process.cmd.Process.Signal(syscall.SIGTERM) // if it has exited, the channel is closed
 	select {
 	case <-k.process.ended:
 		return nil
 	case <-time.After(patience):
-		return errors.New("the kubelet does not end")
+		return errors.New("the kubelet does not exit")
 	}
 }
 
-// put hands the kubelet a static pod. The file appears whole: the kubelet reads any name
-// that does not begin with a dot.
+// put adds a static pod. It renames the complete file: the kubelet reads every file whose
+// name does not begin with a dot.
 func (k *kubelet) put(t *testing.T, pods ...pod) {
 	t.Helper()
 	for _, p := range pods {
@@ -171,8 +172,8 @@ func (k *kubelet) put(t *testing.T, pods ...pod) {
 	}
 }
 
-// pods asks the kubelet for its pods, by the name they have in their files: the kubelet
-// puts the node's name behind.
+// pods returns the kubelet's pods by the names in their files, to which the kubelet appends
+// the node's name.
 func (k *kubelet) pods(ctx context.Context) (map[string]pod, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/pods", readOnlyPort), nil)
 	if err != nil {
@@ -197,7 +198,7 @@ func (k *kubelet) pods(ctx context.Context) (map[string]pod, error) {
 	return pods, nil
 }
 
-// wait asks the kubelet until the pods are as wanted.
+// wait waits until the pods satisfy a condition.
 func (k *kubelet) wait(t *testing.T, what string, good func(map[string]pod) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -214,15 +215,15 @@ func (k *kubelet) wait(t *testing.T, what string, good func(map[string]pod) bool
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-k.process.ended:
-			t.Fatalf("wait for %s: the kubelet has ended", what)
+			t.Fatalf("wait for %s: the kubelet has exited", what)
 		case <-ctx.Done():
-			raw, _ := json.MarshalIndent(last, "", " ") // nothing in it can fail
+			raw, _ := json.MarshalIndent(last, "", " ") // cannot fail
 			t.Fatalf("wait for %s: %v; last seen:\n%s", what, ctx.Err(), raw)
 		}
 	}
 }
 
-// waitPod waits until a pod is as wanted and gives what the kubelet says of it.
+// waitPod waits until a pod satisfies a condition and returns its status.
 func (k *kubelet) waitPod(t *testing.T, name string, good func(pod) bool) pod {
 	t.Helper()
 	var found pod
@@ -234,8 +235,8 @@ func (k *kubelet) waitPod(t *testing.T, name string, good func(pod) bool) pod {
 	return found
 }
 
-// output is what a pod's containers have printed so far, without the heads of the lines
-// (time, stream and tag of a CRI log).
+// output returns what a pod's containers have printed so far, without the line prefixes of
+// a CRI log (time, stream and tag).
 func (k *kubelet) output(t *testing.T, name string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(k.logDir(), "*_"+name+"-node_*", "*", "*.log"))
@@ -257,8 +258,8 @@ func (k *kubelet) output(t *testing.T, name string) string {
 	return b.String()
 }
 
-// complaints are the last errors and warnings in the kubelet's log (klog marks them by the
-// first letter).
+// complaints returns the last errors and warnings in the kubelet's log (klog marks them
+// with the first letter).
 func (k *kubelet) complaints(lines int) string {
 	raw, err := os.ReadFile(k.logFile())
 	if err != nil {

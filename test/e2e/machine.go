@@ -22,9 +22,9 @@ import (
 	"stowage/internal/nodetest"
 )
 
-// machine is a set of namespaces with a disk of its own: what a node runs in.
+// machine is a set of namespaces with a disk, in which a node runs.
 type machine struct {
-	dir     string // scratch, outside of the disk; seen under this name inside and outside
+	dir     string // temporary, not on the disk; has this name inside and outside
 	image   string // the file behind the disk
 	loop    string // name of the disk's device, such as "loop3"
 	init    *exec.Cmd
@@ -33,17 +33,17 @@ type machine struct {
 	tasks   chan func()
 	janitor *nodetest.Janitor
 	isCut   bool
-	before  []func() error // what is to be done first when the machine is ended, last one first
+	before  []func() error // called before the machine ends, the last one first
 }
 
-// diskDir is where the disk is mounted. Only the machine itself sees what is in it.
+// diskDir is the mount point of the disk, which only the machine can see.
 func (m *machine) diskDir() string { return filepath.Join(m.dir, "disk") }
 
-// defaultDisk is the size of a disk that nothing in these tests fills.
+// defaultDisk is the size of a disk that no test fills.
 const defaultDisk = 4 << 30
 
-// newMachine starts a machine until the test ends, which has asked [need] before. Its disk is a copy of image, or an empty
-// one of the given size when there is no image.
+// newMachine starts a machine until the test ends; the test has called [requireMachine].
+// Its disk is a copy of image, or empty with the given size if image is empty.
 func newMachine(t *testing.T, bytes int64, image string) *machine {
 	t.Helper()
 	m := &machine{tasks: make(chan func())}
@@ -58,7 +58,7 @@ func newMachine(t *testing.T, bytes int64, image string) *machine {
 	return m
 }
 
-// start makes the disk and the namespaces.
+// start creates the disk and the namespaces.
 func (m *machine) start(bytes int64, image string) (err error) {
 	if m.janitor, err = nodetest.StartJanitor(janitorScript); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (m *machine) start(bytes int64, image string) (err error) {
 	}
 	for _, dir := range hidden {
 		if strings.HasPrefix(m.dir, dir+"/") {
-			return fmt.Errorf("temporary folder %s: a machine has an empty %s; set TMPDIR to another one", m.dir, dir)
+			return fmt.Errorf("temporary directory %s: a machine has an empty %s; set TMPDIR to another one", m.dir, dir)
 		}
 	}
 	m.image = filepath.Join(m.dir, "disk.img")
@@ -98,7 +98,7 @@ func (m *machine) boot() error {
 	if err != nil {
 		return err
 	}
-	boot, err := os.ReadFile("/proc/sys/kernel/random/uuid") // another one at each reading
+	boot, err := os.ReadFile("/proc/sys/kernel/random/uuid") // different at each read
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (m *machine) boot() error {
 	m.init.Env = append(os.Environ(), initVariable+"="+string(settings))
 	m.init.Stderr = os.Stderr
 	m.init.SysProcAttr = &syscall.SysProcAttr{
-		Setpgid:    true, // out of reach of Ctrl-C
+		Setpgid:    true, // Ctrl-C must not reach it
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC,
 	}
 	if m.orders, err = m.init.StdinPipe(); err != nil {
@@ -127,7 +127,7 @@ func (m *machine) boot() error {
 	m.answers = bufio.NewReader(out)
 	if err := m.init.Start(); err != nil {
 		m.init = nil
-		return fmt.Errorf("start a process in namespaces of its own: %w", err)
+		return fmt.Errorf("start a process in new namespaces: %w", err)
 	}
 	ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", m.init.Process.Pid))
 	if err != nil {
@@ -140,7 +140,7 @@ func (m *machine) boot() error {
 	return err
 }
 
-// enter starts the thread that does what is to be done inside.
+// enter starts the thread that runs functions inside.
 func (m *machine) enter() error {
 	fd, err := unix.PidfdOpen(m.init.Process.Pid, 0)
 	if err != nil {
@@ -149,10 +149,10 @@ func (m *machine) enter() error {
 	defer unix.Close(fd)
 	entered := make(chan error)
 	go func() {
-		// Never unlocked: the thread ends with this goroutine, because no other goroutine
-		// could live in its namespaces.
+		// Never unlocked: the thread exits with this goroutine, because no other goroutine
+		// may run in its namespaces.
 		runtime.LockOSThread()
-		err := unix.Unshare(unix.CLONE_FS) // setns(2): a mount namespace wants that
+		err := unix.Unshare(unix.CLONE_FS) // required by setns(2) for a mount namespace
 		if err == nil {
 			err = unix.Setns(fd, unix.CLONE_NEWPID|unix.CLONE_NEWNS|unix.CLONE_NEWNET|unix.CLONE_NEWIPC)
 		}
@@ -168,8 +168,8 @@ func (m *machine) enter() error {
 }
 
 // do runs f inside the machine: files, sockets and new processes of f are those of the
-// machine. What f starts on goroutines of its own is outside, and so is /proc/self, for the
-// thread is no member of the pid namespace. f must not call do, nor end its goroutine.
+// machine. Other goroutines of f run outside, and so does /proc/self, because the thread is
+// not in the pid namespace. f must not call do or end its goroutine.
 func (m *machine) do(f func()) {
 	done := make(chan struct{})
 	m.tasks <- func() {
@@ -179,7 +179,8 @@ func (m *machine) do(f func()) {
 	<-done
 }
 
-// command is a program that starts inside the machine with run or by [machine.do].
+// command returns a command that is started inside the machine, by startInside or
+// [machine.do].
 func (m *machine) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = "/"
@@ -191,11 +192,11 @@ func (m *machine) command(name string, args ...string) *exec.Cmd {
 type process struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
-	err   error // of Wait, once ended is closed
+	err   error // of Wait, after ended is closed
 }
 
-// startInside starts a command inside the machine. Somebody always waits for its end: the
-// kernel keeps the namespaces of a process until then.
+// startInside starts a command inside the machine and always waits for it: the kernel keeps
+// the namespaces of a process until then.
 func (m *machine) startInside(cmd *exec.Cmd) (*process, error) {
 	var err error
 	m.do(func() { err = cmd.Start() })
@@ -210,14 +211,14 @@ func (m *machine) startInside(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// wait waits for the end and gives what Wait of the command gave.
+// wait waits for the process and returns the error of Wait.
 func (p *process) wait() error {
 	<-p.ended
 	return p.err
 }
 
-// cut ends every process of the machine at one stroke, as a power cut does, and leaves the
-// disk as it is at this moment: mounted, and with what was not written yet in memory.
+// cut kills every process of the machine at once, as a power cut does, and leaves the disk
+// in its current state: mounted, with unwritten data in memory.
 func (m *machine) cut() error {
 	m.isCut = true
 	if _, err := io.WriteString(m.orders, "cut\n"); err != nil {
@@ -227,11 +228,11 @@ func (m *machine) cut() error {
 	return err
 }
 
-// end takes the machine away with all that is in it. It may be called twice.
+// end removes the machine. It may be called twice.
 func (m *machine) end() error {
 	var errs []error
 	for _, f := range slices.Backward(m.before) {
-		if err := f(); !m.isCut { // after a power cut nothing ends in order
+		if err := f(); !m.isCut { // after a power cut these errors are expected
 			errs = append(errs, err)
 		}
 	}
@@ -241,7 +242,8 @@ func (m *machine) end() error {
 		m.tasks = nil
 	}
 	if m.init != nil {
-		// Its end is the end of all processes of the namespace (pid_namespaces(7)).
+		// When it exits, the kernel kills all processes of the namespace
+		// (pid_namespaces(7)).
 		m.orders.Close()
 		errs = append(errs, m.init.Wait())
 		m.init = nil

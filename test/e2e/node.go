@@ -26,10 +26,10 @@ type node struct {
 	machine *machine
 }
 
-// root is containerd's root on the disk, under the same name on every machine.
+// root returns containerd's root on the disk, which has the same name on every machine.
 func (m *machine) root() string { return filepath.Join(m.diskDir(), "containerd") }
 
-// startNode starts containerd. It is ended with the machine. config is appended to
+// startNode starts containerd, which stops with the machine. config is appended to
 // containerd's configuration file.
 func (m *machine) startNode(t *testing.T, config string) *node {
 	t.Helper()
@@ -60,12 +60,12 @@ func (m *machine) startNode(t *testing.T, config string) *node {
 	return mine
 }
 
-// olderContainerd says that these tests run with a containerd of the first major version,
-// whose configuration has another format.
+// olderContainerd reports whether these tests run with containerd 1.x, whose configuration
+// has another format.
 func olderContainerd() bool { return strings.HasPrefix(os.Getenv(nodetest.VersionVariable), "1.") }
 
-// runcConfig makes the CRI plugin use this runc. nodetest has opened the table of the
-// runtime for the older format already.
+// runcConfig returns the configuration with which the CRI plugin uses this runc. For the
+// older format nodetest has already opened the table of the runtime.
 func runcConfig(runc string) string {
 	if olderContainerd() {
 		return fmt.Sprintf(`[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
@@ -79,8 +79,8 @@ BinaryName = %q
 `, runc)
 }
 
-// stopNode ends containerd with its pods. When the machine was cut it is dead already, and
-// what remains is to wait for it; its control groups are then left to the janitor.
+// stopNode stops containerd and its pods. After a power cut containerd is dead already and
+// only has to be waited for; the janitor removes its control groups.
 func (m *machine) stopNode(n *nodetest.Node) error {
 	containers, err := filepath.Glob(filepath.Join(n.Dir(), "state", "io.containerd.runtime.v2.task", "k8s.io", "*"))
 	for _, dir := range containers {
@@ -89,7 +89,7 @@ func (m *machine) stopNode(n *nodetest.Node) error {
 	return errors.Join(err, n.Stop())
 }
 
-// waitForCRI returns when the CRI plugin answers, which starts after containerd does.
+// waitForCRI waits until the CRI plugin answers, which starts after containerd.
 func (n *node) waitForCRI(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -107,7 +107,7 @@ func (n *node) waitForCRI(t *testing.T) {
 	}
 }
 
-// restart ends containerd in order and starts it again.
+// restart stops containerd and starts it again.
 func (n *node) restart(t *testing.T) {
 	t.Helper()
 	var err error
@@ -118,19 +118,19 @@ func (n *node) restart(t *testing.T) {
 	n.waitForCRI(t)
 }
 
-// outcome is what a program left behind.
+// outcome is the result of a program.
 type outcome struct {
 	code           int
 	stdout, stderr string
 }
 
-// runInside runs a program inside the machine until it ends.
+// runInside runs a program inside the machine.
 func (m *machine) runInside(t *testing.T, name string, args ...string) outcome {
 	t.Helper()
 	return m.runCommand(t, m.command(name, args...))
 }
 
-// runCommand is runInside for a command that somebody has prepared.
+// runCommand is runInside for a prepared command.
 func (m *machine) runCommand(t *testing.T, cmd *exec.Cmd) outcome {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -142,7 +142,8 @@ func (m *machine) runCommand(t *testing.T, cmd *exec.Cmd) outcome {
 	return finish(t, cmd, p.wait(), &stdout, &stderr)
 }
 
-// finish sums up a program that has ended, with what Wait gave; an exit code is no error.
+// finish returns the outcome of a program, given the error of Wait; an exit code is no
+// error.
 func finish(t *testing.T, cmd *exec.Cmd, err error, stdout, stderr *bytes.Buffer) outcome {
 	t.Helper()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
@@ -152,7 +153,7 @@ func finish(t *testing.T, cmd *exec.Cmd, err error, stdout, stderr *bytes.Buffer
 	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// load brings a bundle into the node as its operator would.
+// load loads a bundle into the node as an operator would.
 func (n *node) load(t *testing.T, args ...string) {
 	t.Helper()
 	if got := n.machine.runInside(t, programs(t).load, n.loadArgs(args...)...); got.code != 0 {
@@ -160,12 +161,12 @@ func (n *node) load(t *testing.T, args ...string) {
 	}
 }
 
-// loadArgs puts the address of this node before the arguments of load.
+// loadArgs returns arguments of load with the address of this node.
 func (n *node) loadArgs(args ...string) []string {
 	return append([]string{"--progress", "none", "--address", n.Address()}, args...)
 }
 
-// images lists the names that CRI knows, whose absence or presence the kubelet goes by.
+// images returns the image names that CRI knows, on which the kubelet relies.
 func (n *node) images(t *testing.T) []string {
 	t.Helper()
 	resp, err := n.Images().ListImages(t.Context(), &cri.ListImagesRequest{})
@@ -180,7 +181,7 @@ func (n *node) images(t *testing.T) []string {
 	return names
 }
 
-// has asks CRI for one image as the kubelet does before it would pull.
+// has asks CRI for an image, as the kubelet does before it pulls.
 func (n *node) has(t *testing.T, ref string) bool {
 	t.Helper()
 	resp, err := n.Images().ImageStatus(t.Context(), &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: ref}})
@@ -190,7 +191,7 @@ func (n *node) has(t *testing.T, ref string) bool {
 	return resp.Image != nil
 }
 
-// runningContainers counts the running containers by pod, as CRI tells.
+// runningContainers returns the number of running containers by pod, as reported by CRI.
 func (n *node) runningContainers(t *testing.T) map[string]int {
 	t.Helper()
 	resp, err := n.Runtime().ListContainers(t.Context(), &cri.ListContainersRequest{Filter: &cri.ContainerFilter{
@@ -207,7 +208,7 @@ func (n *node) runningContainers(t *testing.T) map[string]int {
 	return count
 }
 
-// assertRunning compares the number of running containers of pods with what CRI tells.
+// assertRunning checks the number of running containers of pods in CRI.
 func assertRunning(t *testing.T, n *node, want map[string]int) {
 	t.Helper()
 	got := n.runningContainers(t)

@@ -88,8 +88,8 @@ type reason struct {
 	ExitCode int    `json:"exitCode"`
 }
 
-// newPod is a pod with one container, in the network of the machine (there is no CNI) and
-// ended without grace.
+// newPod returns a pod with one container, in the network of the machine (there is no CNI)
+// and without a grace period.
 func newPod(name string, c container) pod {
 	c.Name = "main"
 	return podOf(name, podSpec{Containers: []container{c}})
@@ -101,7 +101,8 @@ func podOf(name string, spec podSpec) pod {
 	return pod{APIVersion: "v1", Kind: "Pod", Metadata: metadata{name, "default"}, Spec: spec}
 }
 
-// running says that every container of the pod runs, and the init containers have ended well.
+// running reports whether every container of the pod runs and the init containers have
+// succeeded.
 func running(p pod) bool {
 	for _, c := range p.Status.InitContainerStatuses {
 		if c.State.Terminated == nil || c.State.Terminated.ExitCode != 0 {
@@ -118,10 +119,10 @@ func running(p pod) bool {
 		len(p.Status.InitContainerStatuses) == len(p.Spec.InitContainers)
 }
 
-// succeeded says that every container of the pod has ended well.
+// succeeded reports whether every container of the pod has succeeded.
 func succeeded(p pod) bool { return p.Status.Phase == "Succeeded" }
 
-// waitsFor says that the pod's first container waits for the reason.
+// waitsFor reports whether the pod's first container waits for the reason.
 func waitsFor(reason string) func(pod) bool {
 	return func(p pod) bool {
 		c := p.Status.ContainerStatuses
@@ -129,10 +130,10 @@ func waitsFor(reason string) func(pod) bool {
 	}
 }
 
-// templates makes pods of what a manifest of workloads holds: one for the template of each
-// DaemonSet and Deployment. A kubelet without an API server has no ConfigMaps and no service
-// accounts, so environment and accounts are left out; images, commands, init containers,
-// privileges and pull policies stay as they are written.
+// templates returns one pod for the template of each DaemonSet and Deployment in a
+// manifest. A kubelet without an API server has no ConfigMaps and no service accounts, so
+// environment and accounts are removed; images, commands, init containers, privileges and
+// pull policies are kept.
 func templates(t *testing.T, path string) []pod {
 	t.Helper()
 	f, err := os.Open(path)
@@ -144,7 +145,7 @@ func templates(t *testing.T, path string) []pod {
 	for decoder := yaml.NewDecoder(f); ; {
 		var doc map[string]any
 		if decoder.Decode(&doc) != nil {
-			break // the end; that nothing was lost is seen by who counts
+			break // the callers check the number
 		}
 		raw, err := json.Marshal(doc)
 		if err != nil {
@@ -164,7 +165,7 @@ func templates(t *testing.T, path string) []pod {
 	return pods
 }
 
-// manifest writes one file with all of the objects.
+// manifest writes all objects to one file.
 func manifest[T any](t *testing.T, path string, objects ...T) {
 	t.Helper()
 	var b strings.Builder

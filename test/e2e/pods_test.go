@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestTemplates holds what becomes of the workloads of the example.
+// TestTemplates checks the pods of the workloads in the example.
 func TestTemplates(t *testing.T) {
 	type image struct{ container, name, policy string }
 	got := map[string][]image{}
@@ -37,7 +37,7 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
-// TestConditions holds which states of a pod are which.
+// TestConditions checks which states satisfy which condition.
 func TestConditions(t *testing.T) {
 	state := func(set func(*containerStatus)) containerStatus {
 		var c containerStatus
@@ -56,7 +56,7 @@ func TestConditions(t *testing.T) {
 	}{
 		{"nothing known", podStatus{}, false, false, false},
 		{"up", podStatus{"Running", []containerStatus{good}, []containerStatus{up}}, true, false, false},
-		{"init container not told of", podStatus{"Running", nil, []containerStatus{up}}, false, false, false},
+		{"init container not reported", podStatus{"Running", nil, []containerStatus{up}}, false, false, false},
 		{"init container runs", podStatus{"Pending", []containerStatus{up}, []containerStatus{hangs}}, false, false, true},
 		{"init container failed", podStatus{"Running", []containerStatus{bad}, []containerStatus{up}}, false, false, false},
 		{"hangs", podStatus{"Pending", []containerStatus{good}, []containerStatus{hangs}}, false, false, true},

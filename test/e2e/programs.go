@@ -15,7 +15,7 @@ import (
 	"stowage/internal/nodetest"
 )
 
-// paths are the programs under test and the one that images of these tests hold.
+// paths are the programs under test and the program in the images of these tests.
 type paths struct {
 	bundle, load, filecheck string
 }
@@ -23,7 +23,7 @@ type paths struct {
 var built struct {
 	once    sync.Once
 	dir     string
-	janitor *nodetest.Janitor // removes dir, however this process ends
+	janitor *nodetest.Janitor // removes dir, even if this process is killed
 	paths   paths
 	err     error
 }
@@ -39,7 +39,7 @@ func programs(t *testing.T) paths {
 	return built.paths
 }
 
-// clean removes what programs built. It is for the end of TestMain.
+// clean removes what programs built. TestMain calls it at the end.
 func clean() error {
 	if built.janitor == nil {
 		return nil
@@ -59,18 +59,18 @@ func build() (err error) {
 	}
 	in := func(name string) string { return filepath.Join(built.dir, name) }
 	built.paths = paths{bundle: in("bundle"), load: in("load"), filecheck: in("filecheck")}
-	here, err := os.Getwd() // go test runs a package's tests in its folder
+	here, err := os.Getwd() // go test runs a package's tests in its directory
 	if err != nil {
 		return err
 	}
-	product := filepath.Join(here, "..", "..") // in its own module: with its own go.sum
+	product := filepath.Join(here, "..", "..") // another module, with its own go.sum
 	if err := goBuild(product, "./cmd/bundle", "./cmd/load"); err != nil {
 		return err
 	}
 	return goBuild(here, "./filecheck")
 }
 
-// goBuild puts static programs into the folder.
+// goBuild builds static programs into the directory.
 func goBuild(dir string, packages ...string) error {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", built.dir + string(filepath.Separator)}
 	cmd := exec.Command("go", append(args, packages...)...)
@@ -82,7 +82,7 @@ func goBuild(dir string, packages ...string) error {
 	return nil
 }
 
-// runBundle writes a bundle outside of any machine, with no accounts but those in the
+// runBundle writes a bundle outside any machine, with no accounts except those in the
 // arguments and manifests.
 func runBundle(t *testing.T, args ...string) outcome {
 	t.Helper()
@@ -94,7 +94,7 @@ func runBundle(t *testing.T, args ...string) outcome {
 	return finish(t, cmd, err, &stdout, &stderr)
 }
 
-// withoutAccounts is the environment of somebody who has never logged in anywhere.
+// withoutAccounts returns the environment of a user who has never logged in.
 func withoutAccounts(home string) []string {
 	return append(os.Environ(), "HOME="+home, "DOCKER_CONFIG="+home, "DOCKER_AUTH_CONFIG=", "REGISTRY_AUTH_FILE=", "XDG_RUNTIME_DIR="+home)
 }

@@ -14,17 +14,17 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// TestRateLimitedNode replays the story this is all about: a node that pulls by itself runs
-// into the anonymous limit and its pod hangs; the account lies in the cluster's manifests;
-// with bundle and load the same pod, still on the same kubelet, starts, and the registry is
-// not asked again.
+// TestRateLimitedNode reproduces the problem that bundle and load solve: a node that pulls
+// by itself reaches the anonymous limit, and its pod does not start. The account is in the
+// cluster's manifests. After bundle and load the same pod starts on the same kubelet,
+// without another request to the registry.
 func TestRateLimitedNode(t *testing.T) {
 	t.Parallel()
 	requireMachine(t)
-	const allowed = 1 // anonymous pulls: fewer than one image takes, which is two
+	const allowed = 1 // anonymous pulls: fewer than the two of one image
 	account := registrytest.Account{User: "operator", Password: "secret-of-the-operator", Quota: 100}
 	m := newMachine(t, defaultDisk, "")
-	// The registry listens inside: this node can reach it, and has no other way out.
+	// The registry listens inside: this node can reach it, and nothing else.
 	var h *registrytest.Registry
 	var err error
 	m.do(func() {
@@ -40,7 +40,7 @@ func TestRateLimitedNode(t *testing.T) {
 
 	n := m.startNode(t, hostsConfig(t, m, h))
 	k := n.startKubelet(t, nil)
-	// The sandbox image is on every node; what it would take is no part of the story.
+	// Every node has the sandbox image, so its pulls do not count here.
 	n.load(t, bundleInside(t, m, account, h, "sandbox.tar", pauseImage))
 	h.Reset()
 	h.SetUsed(account.User, 0)
@@ -57,7 +57,7 @@ func TestRateLimitedNode(t *testing.T) {
 	}
 
 	yaml := m.path("site.yaml")
-	p.Spec.ImagePullSecrets = []named{{"regcred"}} // a kubelet refuses that in its own static pods
+	p.Spec.ImagePullSecrets = []named{{"regcred"}} // a kubelet refuses this in its own static pods
 	manifest(t, yaml, pullSecret(t, account, h), any(p))
 	tarball := bundleInside(t, m, registrytest.Account{}, h, "site.tar", "-f", yaml)
 	if got := h.Used(account.User); got != 2 {
@@ -65,15 +65,15 @@ func TestRateLimitedNode(t *testing.T) {
 	}
 	n.load(t, tarball)
 	quiet := len(h.Log())
-	// The kubelet's next attempt finds the image and asks nobody.
+	// The kubelet's next attempt finds the image and sends no request.
 	k.waitPod(t, p.Metadata.Name, running)
 	for _, e := range h.Log()[quiet:] {
-		t.Errorf("asked after the bundle was loaded: %s", e)
+		t.Errorf("request after the load: %s", e)
 	}
 }
 
-// hostsConfig makes the node's containerd pull from the registry what belongs to docker.io
-// (docs/hosts.md of containerd).
+// hostsConfig configures the node's containerd to pull images of docker.io from the
+// registry (docs/hosts.md of containerd).
 func hostsConfig(t *testing.T, m *machine, h *registrytest.Registry) string {
 	t.Helper()
 	dir := m.path("certs.d")
@@ -90,7 +90,8 @@ func hostsConfig(t *testing.T, m *machine, h *registrytest.Registry) string {
 	return fmt.Sprintf("[plugins.\"io.containerd.cri.v1.images\".registry]\nconfig_path = %q\n", dir)
 }
 
-// pullSecret is the secret that "kubectl create secret docker-registry regcred" makes.
+// pullSecret returns the secret that "kubectl create secret docker-registry regcred"
+// creates.
 func pullSecret(t *testing.T, a registrytest.Account, h *registrytest.Registry) any {
 	t.Helper()
 	raw, err := json.Marshal(map[string]any{"auths": map[string]any{h.Host(): map[string]string{"username": a.User, "password": a.Password}}})
@@ -104,8 +105,8 @@ func pullSecret(t *testing.T, a registrytest.Account, h *registrytest.Registry) 
 	}
 }
 
-// bundleInside writes a bundle where the registry is. An account, if there is one, is given by
-// a file, not by the manifests.
+// bundleInside writes a bundle where the registry is. An account, if any, comes from a
+// file, not from the manifests.
 func bundleInside(t *testing.T, m *machine, a registrytest.Account, h *registrytest.Registry, name string, args ...string) string {
 	t.Helper()
 	tarball := m.path(name)

@@ -18,18 +18,18 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// rebootDisk is the size of the disk that is copied in each round.
+// rebootDisk is the size of the disk, which is copied in each round.
 const rebootDisk = 512 << 20
 
-// checkedImages are the images of these tests, by name. What is in one is not in the others.
+// checkedImages are the names of the images of these tests, which have no layers in common.
 var checkedImages = []string{"docker.io/site/a:1.0", "docker.io/site/b:1.0", "docker.io/site/c:1.0"}
 
-// bundleOfChecked is a bundle of images that can tell whether they are whole.
+// bundleOfChecked returns a bundle of images that can verify themselves.
 func bundleOfChecked(t *testing.T) string {
 	t.Helper()
 	h := startRegistry(t, registrytest.Policy{})
 	for i, repo := range []string{"site/a", "site/b", "site/c"} {
-		// Small files beside large ones: both ways in which a file can be cut short.
+		// Small and large files: both ways in which a file can be cut short.
 		addChecked(t, h, repo, "1.0", uint64(i), shape{layers: 2, files: 400, bytes: 2000})
 	}
 	addChecked(t, h, "site/large", "1.0", 9, shape{layers: 3, files: 2, bytes: 4 << 20})
@@ -41,8 +41,8 @@ func bundleOfChecked(t *testing.T) string {
 	return tarball
 }
 
-// TestPowerCutAfterLoad cuts the power as soon as load has said that it is done: all that it
-// promised is on the disk.
+// TestPowerCutAfterLoad cuts the power as soon as load has succeeded: everything must be on
+// the disk.
 func TestPowerCutAfterLoad(t *testing.T) {
 	t.Parallel()
 	requireMachine(t)
@@ -52,13 +52,13 @@ func TestPowerCutAfterLoad(t *testing.T) {
 	after := rebooted(t, m)
 	want := append([]string{"docker.io/site/large:1.0"}, checkedImages...)
 	slices.Sort(want)
-	if diff := cmp.Diff(want, assertWhole(t, after)); diff != "" {
+	if diff := cmp.Diff(want, assertComplete(t, after)); diff != "" {
 		t.Errorf("images after the power cut (-want +got):\n%s", diff)
 	}
 }
 
-// TestPowerCutDuringLoad cuts the power at moments that chance picks. What is visible
-// afterwards is whole, and the same load makes the rest.
+// TestPowerCutDuringLoad cuts the power at random times. Visible images must be complete,
+// and the same load must complete the rest.
 func TestPowerCutDuringLoad(t *testing.T) {
 	t.Parallel()
 	requireMachine(t)
@@ -69,7 +69,7 @@ func TestPowerCutDuringLoad(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	whole := loadTime(t, tarball)
 	for i := range rounds {
-		// A bit beyond the end: the last steps are the ones that make names visible.
+		// Slightly longer than the load: the last steps make names visible.
 		wait := time.Duration(random.Float64() * 1.1 * float64(whole))
 		t.Run(fmt.Sprintf("%d of %d", i+1, rounds), func(t *testing.T) {
 			t.Parallel()
@@ -80,13 +80,13 @@ func TestPowerCutDuringLoad(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(wait) // the moment is what chance decides; any is good
+			time.Sleep(wait) // a random time; any will do
 			after := rebooted(t, m)
 			ended := load.wait() == nil
-			visible := assertWhole(t, after)
-			t.Logf("cut after %v of about %v: load had ended: %v, visible and whole: %d", wait, whole, ended, len(visible))
+			visible := assertComplete(t, after)
+			t.Logf("cut after %v of about %v: load had exited: %v, visible and complete: %d", wait, whole, ended, len(visible))
 			after.load(t, tarball)
-			if got := assertWhole(t, after); len(got) != len(checkedImages)+1 {
+			if got := assertComplete(t, after); len(got) != len(checkedImages)+1 {
 				t.Errorf("after the second load: %q", got)
 			}
 		})
@@ -94,8 +94,8 @@ func TestPowerCutDuringLoad(t *testing.T) {
 }
 
 // TestPowerCutWithinLoad cuts the power when some layers are unpacked and committed and the
-// rest has not arrived: load reads standard input, and that stops. The same load afterwards
-// must not take for whole what lost its files.
+// rest has not arrived: load reads standard input, which stalls. The same load afterwards
+// must not reuse snapshots that lost their files.
 func TestPowerCutWithinLoad(t *testing.T) {
 	t.Parallel()
 	requireMachine(t)
@@ -129,16 +129,16 @@ func TestPowerCutWithinLoad(t *testing.T) {
 	if load.wait() == nil {
 		t.Error("load ended well without the end of its input")
 	}
-	if got := assertWhole(t, after); len(got) != 0 {
+	if got := assertComplete(t, after); len(got) != 0 {
 		t.Errorf("visible before the load was complete: %q", got)
 	}
 	after.load(t, tarball)
-	if got := assertWhole(t, after); len(got) != len(checkedImages)+1 {
+	if got := assertComplete(t, after); len(got) != len(checkedImages)+1 {
 		t.Errorf("after the second load: %q", got)
 	}
 }
 
-// waitCommitted waits until the node has so many committed snapshots.
+// waitCommitted waits until the node has that many committed snapshots.
 func (n *node) waitCommitted(t *testing.T, want int) {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
@@ -152,7 +152,7 @@ func (n *node) waitCommitted(t *testing.T, want int) {
 	}
 }
 
-// loadTime is how long an undisturbed load takes, roughly.
+// loadTime returns the approximate time of an undisturbed load.
 func loadTime(t *testing.T, tarball string) time.Duration {
 	t.Helper()
 	m := newMachine(t, rebootDisk, "")
@@ -162,8 +162,8 @@ func loadTime(t *testing.T, tarball string) time.Duration {
 	return time.Since(began)
 }
 
-// rebooted cuts the machine's power and gives a node on what its disk holds: another
-// machine, whose kernel replays the file system's journal, with nothing in memory.
+// rebooted cuts the machine's power and returns a node with a copy of its disk: another
+// machine, which replays the file system's journal, with nothing in memory.
 func rebooted(t *testing.T, m *machine) *node {
 	t.Helper()
 	if err := m.cut(); err != nil {
@@ -176,9 +176,9 @@ func rebooted(t *testing.T, m *machine) *node {
 	return newMachine(t, 0, image).startNode(t, "")
 }
 
-// assertWhole runs a container of every image that is visible, which compares all files of
-// the image with their digests, and gives the names with tags, sorted.
-func assertWhole(t *testing.T, n *node) []string {
+// assertComplete runs a container of every visible image, which verifies all files of the
+// image, and returns the names with tags, sorted.
+func assertComplete(t *testing.T, n *node) []string {
 	t.Helper()
 	var tags []string
 	for _, name := range n.images(t) {
@@ -192,8 +192,8 @@ func assertWhole(t *testing.T, n *node) []string {
 		var out string
 		var err error
 		n.machine.do(func() { out, err = n.Ctr("run", "--rm", "--net-host", name, fmt.Sprintf("check%d", i)) })
-		if err != nil || !strings.Contains(out, "whole: ") {
-			t.Errorf("%s is visible and not whole: %v\n%s", name, err, out)
+		if err != nil || !strings.Contains(out, "intact: ") {
+			t.Errorf("%s is visible but incomplete: %v\n%s", name, err, out)
 		}
 	}
 	return tags

@@ -15,7 +15,7 @@ import (
 	"stowage/internal/nodetest"
 )
 
-// requireMachine ends the test where this machine cannot run one.
+// requireMachine ends the test if this machine cannot run one.
 func requireMachine(t *testing.T) {
 	t.Helper()
 	if err := missing(); err != nil {
@@ -23,7 +23,7 @@ func requireMachine(t *testing.T) {
 	}
 }
 
-// missing names the first thing that is not there.
+// missing returns an error for the first missing requirement.
 func missing() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("not running as root: no namespaces, no mounts")
@@ -39,7 +39,7 @@ func missing() error {
 	return nil
 }
 
-// kubeletProgram is the path of the kubelet that "make e2e" builds.
+// kubeletProgram returns the path of the kubelet that "make e2e" builds.
 func kubeletProgram() (string, error) {
 	dir, err := nodetest.Tools()
 	if err != nil {
@@ -52,9 +52,9 @@ func kubeletProgram() (string, error) {
 	return path, nil
 }
 
-// runcProgram finds a runc that can set up seccomp filters: a kubelet asks for one around
-// every sandbox. The runc of the other tests is built without, because that needs headers
-// of libseccomp; "make e2e" takes the distribution's. One in PATH will do as well.
+// runcProgram finds a runc with seccomp, which the kubelet requires for every sandbox. The
+// runc of the other tests is built without it, because it needs the headers of libseccomp;
+// "make e2e" downloads the distribution's. A runc in PATH is accepted, too.
 func runcProgram() (string, error) {
 	dir, err := nodetest.Tools()
 	if err != nil {

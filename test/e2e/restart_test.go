@@ -13,8 +13,8 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// TestRestarts ends and starts the daemons of a node in every way while pods run. Nothing is
-// lost: the containers are the same ones, the images are there, and new pods start.
+// TestRestarts stops and starts the daemons of a node in every way while pods run. Nothing
+// may be lost: the containers are the same, the images are present, and new pods start.
 func TestRestarts(t *testing.T) {
 	t.Parallel()
 	requireMachine(t)
@@ -68,7 +68,7 @@ func TestRestarts(t *testing.T) {
 		}
 	}
 
-	// The same node after a power cut: its pods start again from what was loaded.
+	// After a power cut the pods start again from the loaded images.
 	after := rebooted(t, m)
 	if diff := cmp.Diff(images, sorted(after.images(t))); diff != "" {
 		t.Errorf("power cut: images (-before +after):\n%s", diff)
@@ -80,7 +80,7 @@ func TestRestarts(t *testing.T) {
 	k.waitPod(t, "after-power-cut", running)
 }
 
-// containers waits until the pods run and gives the ids of their containers, by pod.
+// containers waits until the pods run and returns the ids of their containers by pod.
 func (k *kubelet) containers(t *testing.T, pods []pod) map[string][]string {
 	t.Helper()
 	ids := map[string][]string{}

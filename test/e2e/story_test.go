@@ -18,8 +18,8 @@ import (
 
 const calicoManifest = "../../examples/calico.yaml"
 
-// assertCutOff shows that nothing inside the machine can reach anything outside: a server
-// that answers out here is not there, and the way to any other address is unknown.
+// assertCutOff checks that the machine cannot reach anything outside: neither a server that
+// answers outside nor any other address.
 func assertCutOff(t *testing.T, m *machine, h *registrytest.Registry) {
 	t.Helper()
 	outside, err := net.Dial("tcp", h.Host())
@@ -34,7 +34,7 @@ func assertCutOff(t *testing.T, m *machine, h *registrytest.Registry) {
 		want          error
 	}{
 		{"the registry", h.Host(), syscall.ECONNREFUSED},
-		{"an address of the world", "192.0.2.1:443", syscall.ENETUNREACH}, // RFC 5737: nobody's
+		{"a public address", "192.0.2.1:443", syscall.ENETUNREACH}, // RFC 5737: reserved
 	} {
 		conn, err := m.dial(ctx, "tcp", row.address)
 		if err == nil {
@@ -46,8 +46,8 @@ func assertCutOff(t *testing.T, m *machine, h *registrytest.Registry) {
 	}
 }
 
-// TestPodsRunWithoutNetwork is the main job: what bundle found in the manifests and load
-// brought over is all that a kubelet needs.
+// TestPodsRunWithoutNetwork is the main test: a kubelet needs only what bundle found in the
+// manifests and load transferred.
 func TestPodsRunWithoutNetwork(t *testing.T) {
 	t.Parallel()
 	requireMachine(t)
@@ -80,7 +80,7 @@ func TestPodsRunWithoutNetwork(t *testing.T) {
 
 	n := m.startNode(t, "")
 	if names := n.images(t); len(names) != 0 {
-		t.Fatalf("a fresh node has images: %q", names)
+		t.Fatalf("a new node has images: %q", names)
 	}
 	n.load(t, tarball)
 	k := n.startKubelet(t, nil)
@@ -94,23 +94,23 @@ func TestPodsRunWithoutNetwork(t *testing.T) {
 	k.waitPod(t, "tag-and-digest", running)
 	if !olderContainerd() {
 		k.waitPod(t, "image-volume", succeeded)
-		if got := k.output(t, "image-volume"); got != "whole: 21 files\n" {
+		if got := k.output(t, "image-volume"); got != "intact: 21 files\n" {
 			t.Errorf("the reader of the image volume printed %q", got)
 		}
 	}
 	if got, want := k.output(t, "calico-node"), "hello from docker.io/calico/cni:"+registrytest.CalicoTag; !strings.Contains(got, want) {
 		t.Errorf("the init containers printed %q, want %q among it", got, want)
 	}
-	// The control: the same kubelet cannot get what was not in the bundle.
+	// The control: the same kubelet cannot get an image that was not in the bundle.
 	k.waitPod(t, "absent", waitsFor("ImagePullBackOff"))
 	assertRunning(t, n, map[string]int{"calico-node": 1, "calico-kube-controllers": 1, "never-by-digest": 1, "tag-and-digest": 1, "absent": 0, "image-volume": 0})
 	if c := h.Counts(); c.Requests != 0 {
-		t.Errorf("%d requests at the registry after bundle had ended", c.Requests)
+		t.Errorf("%d requests to the registry after bundle had exited", c.Requests)
 	}
 }
 
-// imageVolumePod checks the files of an image that it does not run but mounts. The program
-// is in the same image.
+// imageVolumePod returns a pod that checks the files of an image that it mounts instead of
+// running. The program is in the same image.
 func imageVolumePod(ref string) pod {
 	p := newPod("image-volume", container{
 		Image: ref, ImagePullPolicy: "Never", Args: []string{"/mnt"},

@@ -1,11 +1,11 @@
-// Command filecheck is what the images of these tests run. It compares the files of an image
-// with the list that the image carries, and says how many are whole:
+// Command filecheck is the program in the images of these tests. It compares the files of
+// an image with a list in the image and prints how many are intact:
 //
-//	filecheck [FOLDER]          compare and end
-//	filecheck stay [FOLDER]     compare and then run until SIGTERM
+//	filecheck [DIR]          compare and exit
+//	filecheck stay [DIR]     compare and then run until SIGTERM
 //
-// FOLDER is where the image lies, by default the root. The list is FOLDER/files.sha256: a
-// digest, two spaces and a path a line, as sha256sum writes it.
+// DIR is the location of the image, by default the root. The list is DIR/files.sha256: a
+// digest, two spaces and a path per line, as sha256sum writes it.
 package main
 
 import (
@@ -25,16 +25,16 @@ func main() {
 	if len(args) > 0 && args[0] == "stay" {
 		args, stay = args[1:], true
 	}
-	folder := "/"
+	dir := "/"
 	if len(args) > 0 {
-		folder = args[0]
+		dir = args[0]
 	}
-	n, err := check(folder)
+	n, err := check(dir)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "filecheck:", err)
 		os.Exit(1)
 	}
-	fmt.Println("whole:", n, "files")
+	fmt.Println("intact:", n, "files")
 	if stay {
 		ended := make(chan os.Signal, 1)
 		signal.Notify(ended, syscall.SIGTERM)
@@ -42,9 +42,9 @@ func main() {
 	}
 }
 
-// check compares every file of the list and counts them. A list without any is an error.
-func check(folder string) (int, error) {
-	list, err := os.Open(filepath.Join(folder, "files.sha256"))
+// check compares every file of the list and counts them. An empty list is an error.
+func check(dir string) (int, error) {
+	list, err := os.Open(filepath.Join(dir, "files.sha256"))
 	if err != nil {
 		return 0, err
 	}
@@ -54,9 +54,9 @@ func check(folder string) (int, error) {
 	for lines.Scan() {
 		want, path, ok := strings.Cut(lines.Text(), "  ")
 		if !ok {
-			return n, fmt.Errorf("line %q: no digest and path", lines.Text())
+			return n, fmt.Errorf("line %q: want a digest and a path", lines.Text())
 		}
-		got, err := digest(filepath.Join(folder, path))
+		got, err := digest(filepath.Join(dir, path))
 		if err != nil {
 			return n, err
 		}

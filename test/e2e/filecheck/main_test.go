@@ -9,15 +9,15 @@ import (
 	"testing"
 )
 
-// TestCheck breaks a folder in every way a power cut can.
+// TestCheck damages a directory in every way that a power cut can.
 func TestCheck(t *testing.T) {
-	whole := map[string]string{"a": "first", "dir/b": "second", "empty": ""}
+	intact := map[string]string{"a": "first", "dir/b": "second", "empty": ""}
 	for _, row := range []struct {
 		name  string
 		spoil func(dir string) error
 		want  string // in the error; empty: none
 	}{
-		{"whole", func(string) error { return nil }, ""},
+		{"intact", func(string) error { return nil }, ""},
 		{"cut to nothing", func(dir string) error { return os.Truncate(filepath.Join(dir, "a"), 0) }, "a: digest"},
 		{"one byte short", func(dir string) error { return os.Truncate(filepath.Join(dir, "dir/b"), 5) }, "dir/b: digest"},
 		{"zeros of the same size", func(dir string) error {
@@ -28,17 +28,17 @@ func TestCheck(t *testing.T) {
 		{"list empty", func(dir string) error { return os.Truncate(filepath.Join(dir, "files.sha256"), 0) }, "empty"},
 		{"list spoilt", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "files.sha256"), []byte("\x00\x00\n"), 0o600)
-		}, "no digest and path"},
+		}, "want a digest and a path"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			dir := t.TempDir()
-			fill(t, dir, whole)
+			fill(t, dir, intact)
 			if err := row.spoil(dir); err != nil {
 				t.Fatal(err)
 			}
 			n, err := check(dir)
-			if row.want == "" && (err != nil || n != len(whole)) {
-				t.Errorf("check = %d, %v, want %d", n, err, len(whole))
+			if row.want == "" && (err != nil || n != len(intact)) {
+				t.Errorf("check = %d, %v, want %d", n, err, len(intact))
 			}
 			if row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {
 				t.Errorf("check = %d, %v, want %q in the error", n, err, row.want)
@@ -47,7 +47,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// fill makes the files and their list.
+// fill creates the files and their list.
 func fill(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	var list strings.Builder
