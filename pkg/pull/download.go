@@ -17,29 +17,6 @@ import (
 
 const maxRestarts = 2 // times a blob is begun anew because ranges cannot be trusted
 
-// LocalError is a fault of this side, such as a full disk: no other server helps against
-// it. A [Sink] whose Commit fails for another reason than wrong bytes returns one.
-type LocalError struct{ Err error }
-
-func (e *LocalError) Error() string { return e.Err.Error() }
-
-// Unwrap gives the cause.
-func (e *LocalError) Unwrap() error { return e.Err }
-
-func isLocal(err error) bool {
-	var local *LocalError
-	return errors.As(err, &local)
-}
-
-// errRestart says that a range was answered in a way that cannot be used.
-var errRestart = errors.New("the server does not serve ranges as asked")
-
-// errLength says that a server sent, or was about to send, another number of bytes than the
-// blob has: an error page with status 200, say.
-var errLength = errors.New("another length")
-
-var errStalled = errors.New("no byte came for too long")
-
 // download is one blob on its way from one server.
 type download struct {
 	client  *Client
@@ -96,18 +73,6 @@ func (d *download) run(ctx context.Context) error {
 	}
 }
 
-// begin sets what is to be done and shows the blob to the crew.
-func (d *download) begin(parts []segment) {
-	d.crew.mu.Lock()
-	defer d.crew.mu.Unlock()
-	d.todo = nil
-	for _, r := range parts {
-		d.todo = append(d.todo, &segment{r.off, r.end})
-	}
-	d.crew.active[d] = true
-	d.crew.changed.Broadcast()
-}
-
 // work fetches part after part until none is left. Progress renews the tries.
 func (d *download) work(ctx context.Context) error {
 	for attempt := 0; ; {
@@ -143,14 +108,6 @@ func (d *download) work(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// startOver asks for the whole without any range once the helpers are done.
-func (d *download) startOver() {
-	d.dismiss()
-	d.crew.mu.Lock()
-	defer d.crew.mu.Unlock()
-	d.todo = []*segment{{0, d.blob.Size}}
 }
 
 // passingBody reports whether another request for the rest may help.

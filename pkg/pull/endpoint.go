@@ -2,9 +2,7 @@ package pull
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"path"
 	"regexp"
@@ -55,9 +53,6 @@ type endpoint struct {
 
 // registryHost is where Docker Hub's API answers; names say docker.io.
 const registryHost = "registry-1.docker.io"
-
-// errNowhere says that the mirrors of a registry leave nobody to ask.
-var errNowhere = errors.New("no host is configured that may be asked for this")
 
 // Repositories lists the repositories that a client with these mirrors asks for name, in
 // their order, as [Accounts] receives them ("mirror.example:5000/prefix/library/busybox").
@@ -158,17 +153,4 @@ func ParseMirror(s string) (string, Mirror, error) {
 		registry = "docker.io"
 	}
 	return registry, Mirror{Host: host, Prefix: prefix}, nil
-}
-
-// loopback hosts are on this machine: plain HTTP leaks nothing there.
-func loopback(host string) bool {
-	h := host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		h = name
-	}
-	if h == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(strings.Trim(h, "[]"))
-	return ip != nil && ip.IsLoopback()
 }

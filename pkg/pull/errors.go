@@ -245,3 +245,70 @@ func oneLine(s string) string {
 	}
 	return strings.TrimSpace(s)
 }
+
+var errTooLarge = errors.New("larger than the limit of 8 MiB for manifests, indexes and configs")
+
+// LocalError is a fault of this side, such as a full disk: no other server helps against
+// it. A [Sink] whose Commit fails for another reason than wrong bytes returns one.
+type LocalError struct{ Err error }
+
+func (e *LocalError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *LocalError) Unwrap() error { return e.Err }
+
+func isLocal(err error) bool {
+	var local *LocalError
+	return errors.As(err, &local)
+}
+
+// errRestart says that a range was answered in a way that cannot be used.
+var errRestart = errors.New("the server does not serve ranges as asked")
+
+// errLength says that a server sent, or was about to send, another number of bytes than the
+// blob has: an error page with status 200, say.
+var errLength = errors.New("another length")
+
+var errStalled = errors.New("no byte came for too long")
+
+func isAuth(err error) bool {
+	var a *AuthError
+	return errors.As(err, &a)
+}
+
+// isNotFound reports whether err says nothing but that something is not there.
+func isNotFound(err error) bool {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range many.Unwrap() {
+			if !isNotFound(e) {
+				return false
+			}
+		}
+		return true
+	}
+	var missing *NotFoundError
+	return errors.As(err, &missing)
+}
+
+// absentError is that nothing is attached to an image, which is nothing to tell anybody.
+type absentError struct{ error }
+
+func (e *absentError) Unwrap() error { return e.error }
+
+// quietly marks an error that says something is not there.
+func quietly(err error) error {
+	if err != nil && isNotFound(err) {
+		return &absentError{err}
+	}
+	return err
+}
+
+// errNoHeadDigest says that a registry does not answer HEAD with a digest.
+var errNoHeadDigest = errors.New("the registry does not answer HEAD with a digest")
+
+// errNowhere says that the mirrors of a registry leave nobody to ask.
+var errNowhere = errors.New("no host is configured that may be asked for this")
+
+var errNoReferrersAPI = errors.New("the registry has no referrers API")
+
+var errNotHeld = errors.New("not held")

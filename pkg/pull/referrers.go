@@ -197,8 +197,6 @@ func (c *Client) referrersOf(ctx context.Context, t *target, subject digest.Dige
 // tagFor is the tag under which registries and tools keep what belongs to a digest.
 func tagFor(d digest.Digest) string { return strings.Replace(d.String(), ":", "-", 1) }
 
-var errNoReferrersAPI = errors.New("the registry has no referrers API")
-
 // referrersAPI asks GET /v2/NAME/referrers/DIGEST, page after page.
 func (c *Client) referrersAPI(ctx context.Context, s *session, e endpoint, subject digest.Digest, name string) ([]ocispec.Descriptor, error) {
 	var out []ocispec.Descriptor

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -42,9 +43,6 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	}
 	return nil
 }
-
-// errNoHeadDigest says that a registry does not answer HEAD with a digest.
-var errNoHeadDigest = errors.New("the registry does not answer HEAD with a digest")
 
 // headTag asks for the digest behind a tag, or whether a digest is there, without spending a
 // pull.
@@ -145,4 +143,13 @@ func (c *Client) get(ctx context.Context, s *session, e endpoint, id, name strin
 func contentType(h http.Header) string {
 	mt, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(mt))
+}
+
+// readLimited reads at most max bytes and fails on more.
+func readLimited(r io.Reader, max int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, max+1))
+	if err == nil && int64(len(b)) > max {
+		err = errTooLarge
+	}
+	return b, err
 }

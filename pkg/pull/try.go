@@ -119,35 +119,3 @@ func (c *Client) asAccounts(ctx context.Context, e endpoint, secrets []string, f
 	}
 	return err
 }
-
-func isAuth(err error) bool {
-	var a *AuthError
-	return errors.As(err, &a)
-}
-
-// isNotFound reports whether err says nothing but that something is not there.
-func isNotFound(err error) bool {
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range many.Unwrap() {
-			if !isNotFound(e) {
-				return false
-			}
-		}
-		return true
-	}
-	var missing *NotFoundError
-	return errors.As(err, &missing)
-}
-
-// absentError is that nothing is attached to an image, which is nothing to tell anybody.
-type absentError struct{ error }
-
-func (e *absentError) Unwrap() error { return e.error }
-
-// quietly marks an error that says something is not there.
-func quietly(err error) error {
-	if err != nil && isNotFound(err) {
-		return &absentError{err}
-	}
-	return err
-}
