@@ -58,15 +58,11 @@ func (c *Client) estimate(targets []*target) Estimate {
 		}
 		needs[t.first].Pulls += n
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for key, n := range needs {
-		n.Quota = c.quotas[key]
+		n.Quota = c.limits.quota(key)
 		v.Needs = append(v.Needs, *n)
 	}
-	for _, q := range c.quotas {
-		v.Quotas = append(v.Quotas, q)
-	}
+	v.Quotas = c.limits.allQuotas()
 	slices.SortFunc(v.Needs, func(a, b Need) int {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Account, b.Account))
 	})

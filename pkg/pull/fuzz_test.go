@@ -52,8 +52,8 @@ func FuzzQuota(f *testing.F) {
 		if ok && (q.Limit < 0 || q.Remaining < 0 || q.Window < 0 || !q.Known) {
 			t.Errorf("readQuota = %+v", q)
 		}
-		if d := lookAfter(0, q.Window); d < minLook || d > maxLook {
-			t.Errorf("lookAfter of %v = %v", q.Window, d)
+		if d := probeAfter(0, q.Window); d < minProbe || d > maxProbe {
+			t.Errorf("probeAfter of %v = %v", q.Window, d)
 		}
 		checkLine(t, q.Subject)
 	})
@@ -128,7 +128,7 @@ func FuzzDocument(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.sleep = func(context.Context, time.Duration) error { return context.Canceled }
+		c.net.sleep = func(context.Context, time.Duration) error { return context.Canceled }
 		name := "registry.example/a/b@sha256:" + strings.Repeat("1", 64)
 		images, failures, err := c.Resolve(t.Context(), refs(name))
 		if err != nil || len(images)+len(failures) != 1 {

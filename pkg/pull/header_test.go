@@ -56,7 +56,7 @@ func TestHeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.addSources(&target{named: named}, []ocispec.Descriptor{desc})
+	c.locations.add(named, nil, []ocispec.Descriptor{desc})
 	if err := c.Fetch(t.Context(), desc, newSink(desc)); err != nil {
 		t.Fatal(err)
 	}
@@ -94,11 +94,12 @@ func TestHeaderBySchemeAndHost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got http.Header
-			way := headed{host: "r.example", plain: c.plain, header: http.Header{"X-Team": {"own"}, "accept": {"mine"}}}
-			way.next = wire(func(r *http.Request) (*http.Response, error) { got = r.Header; return nil, errors.New("no") })
+			header := hostHeader{host: "r.example", plain: c.plain, values: http.Header{"X-Team": {"own"}, "accept": {"mine"}}}
+			r := &retrier{net: newClient(t, nil).net, header: header}
+			r.next = wire(func(r *http.Request) (*http.Response, error) { got = r.Header; return nil, errors.New("no") })
 			req := httptest.NewRequest(http.MethodGet, c.url, nil)
 			req.Header.Set("Accept", "theirs")
-			if _, err := way.RoundTrip(req); err == nil {
+			if _, err := r.RoundTrip(req); err == nil {
 				t.Fatal("no error")
 			}
 			if got.Get("X-Team") != c.want || got.Get("Accept") != "theirs" || len(req.Header) != 1 {
@@ -172,8 +173,8 @@ func TestMirrorCapabilities(t *testing.T) {
 	}
 	for _, m := range []Mirror{{Host: "127.0.0.1:9", PullOnly: true, Last: true}, {Host: "127.0.0.1:9", ResolveOnly: true, Last: true}} {
 		client := newClient(t, func(o *Options) { o.Mirrors = map[string][]Mirror{"o.example": {m}} })
-		if err := failure(t, client, "o.example/a/b:v1"); !errors.Is(err, errNowhere) {
-			t.Errorf("%+v: error %v, want %v", m, err, errNowhere)
+		if err := failure(t, client, "o.example/a/b:v1"); !errors.Is(err, errNoEndpoint) {
+			t.Errorf("%+v: error %v, want %v", m, err, errNoEndpoint)
 		}
 	}
 }

@@ -7,49 +7,80 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// Bounds of how long a client waits for a limit whose end the registry did not tell before
-// it looks again, by a request that is free.
+// Bounds of how long a client waits for a pull limit whose end the registry did not state,
+// before it probes again by a free request.
 const (
-	minLook = time.Minute
-	maxLook = 5 * time.Minute
+	minProbe = time.Minute
+	maxProbe = 5 * time.Minute
 )
 
-// standing is how a login stands with its registry's pull limit. The client's lock guards it.
-type standing struct {
-	met    *RateLimitError // nil: as far as is known there are pulls left
-	round  int             // how often the limit has been renewed; an answer to a request of an earlier round is old news
-	waited time.Duration   // spent of Options.Wait
-	spent  bool            // waiting longer is not allowed, or in vain
-	over   chan struct{}   // closed when the one that waits for all has done so; nil: nobody waits
+// Quota is what a registry's headers say about a pull limit. Docker Hub sends them with
+// every answer about a manifest, also to a HEAD, unless the account or image has no limit.
+type Quota struct {
+	Host      string
+	Account   string        // source of the account; empty when anonymous
+	Limit     int           // pulls per window
+	Remaining int           // pulls left in the window
+	Window    time.Duration // 0 when not stated
+	Subject   string        // what the registry counts by: a user id or an address; may be empty
+	Known     bool          // false: the registry stated no limit
 }
 
-func (c *Client) standing(key login) *standing {
-	st := c.standings[key]
+// limits knows the pull limits of the registries and what is left of them.
+type limits struct {
+	net      *network
+	wait     time.Duration // see Options
+	accounts Accounts      // may be nil
+
+	mu     sync.Mutex
+	states map[login]*limitState
+	quotas map[login]Quota
+}
+
+// limitState is the state of one login's pull limit. The lock of limits guards it.
+type limitState struct {
+	reached *RateLimitError // nil: there may be pulls left
+	round   int             // how often the limit has been renewed; an answer to a request of an earlier round is ignored
+	waited  time.Duration   // spent of Options.Wait
+	spent   bool            // waiting longer is not allowed or would not help
+	waiting chan struct{}   // closed when the caller that waits for all is done; nil: no caller waits
+}
+
+func newLimits(n *network, wait time.Duration, accounts Accounts) *limits {
+	return &limits{net: n, wait: wait, accounts: accounts, states: map[login]*limitState{}, quotas: map[login]Quota{}}
+}
+
+// state returns the state of a login. The caller holds l.mu.
+func (l *limits) state(key login) *limitState {
+	st := l.states[key]
 	if st == nil {
-		st = &standing{}
-		c.standings[key] = st
+		st = &limitState{}
+		l.states[key] = st
 	}
 	return st
 }
 
-// round is to be asked before a request to which [Client.limit] may be the answer.
-func (c *Client) round(s *session) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.standing(s.key.login).round
+// round returns the current round of a session's limit. The caller asks before a request
+// and passes it to reached.
+func (l *limits) round(s *session) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state(s.key.login).round
 }
 
-// limit reads a 429 of the pull limit and stops all further counted requests to that
-// registry with that account: each would be refused, and refused requests have been counted too.
-func (c *Client) limit(s *session, name string, resp *http.Response, round int) *RateLimitError {
+// reached reads a 429 of the pull limit and stops all further counted requests to that
+// registry with that account: each would be refused, and refused requests have been
+// counted too.
+func (l *limits) reached(s *session, name string, resp *http.Response, round int) *RateLimitError {
 	now := time.Now()
-	c.noteQuota(s, resp.Header)
-	e := &RateLimitError{Host: s.key.host, Name: name, Source: s.source(), Quota: c.quota(s), session: s, round: round}
+	l.noteQuota(s, resp.Header)
+	e := &RateLimitError{Host: s.key.host, Name: name, Source: s.account(), Quota: l.quota(s.key.login), session: s, round: round}
 	if resp.Request != nil {
 		e.url = resp.Request.URL.String()
 	}
@@ -60,19 +91,19 @@ func (c *Client) limit(s *session, name string, resp *http.Response, round int) 
 	if errors.As(transport.CheckError(resp), &te) {
 		e.Detail = detail(te)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if st := c.standing(s.key.login); st.met == nil && st.round == round {
-		st.met = e
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if st := l.state(s.key.login); st.reached == nil && st.round == round {
+		st.reached = e
 	}
 	return e
 }
 
-// stopped returns the error of a registry whose limit was met before, for another name.
-func (c *Client) stopped(s *session, name string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if first := c.standing(s.key.login).met; first != nil {
+// check returns an error about name if the limit of the session's login has been reached.
+func (l *limits) check(s *session, name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if first := l.state(s.key.login).reached; first != nil {
 		e := *first
 		e.Name = name
 		return &e
@@ -80,94 +111,93 @@ func (c *Client) stopped(s *session, name string) error {
 	return nil
 }
 
-// sitOut waits until the pull limit that limit tells of is renewed. One caller waits for
-// all who met the same one; together they wait no longer than Options.Wait in the client's
-// life. It returns limit when that is not enough.
-func (c *Client) sitOut(ctx context.Context, limit *RateLimitError) error {
-	if c.opts.Wait <= 0 || limit.session == nil {
+// waitForReset waits until the pull limit of limit is renewed. One caller waits for all
+// that reached the same one; together they wait no longer than Options.Wait in the life of
+// the client. It returns limit when that is not enough.
+func (l *limits) waitForReset(ctx context.Context, limit *RateLimitError) error {
+	if l.wait <= 0 || limit.session == nil {
 		return limit
 	}
 	for {
-		c.mu.Lock()
-		st := c.standing(limit.session.key.login)
+		l.mu.Lock()
+		st := l.state(limit.session.key.login)
 		switch {
-		case st.met == nil || st.round != limit.round:
-			c.mu.Unlock()
+		case st.reached == nil || st.round != limit.round:
+			l.mu.Unlock()
 			return nil
 		case st.spent:
-			c.mu.Unlock()
+			l.mu.Unlock()
 			return limit
-		case st.over == nil:
-			st.over = make(chan struct{})
-			first := *st.met
-			c.mu.Unlock()
-			return c.waitForAll(ctx, st, &first)
+		case st.waiting == nil:
+			st.waiting = make(chan struct{})
+			first := *st.reached
+			l.mu.Unlock()
+			return l.waitForAll(ctx, st, &first)
 		}
-		over := st.over
-		c.mu.Unlock()
+		waiting := st.waiting
+		l.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-over:
+		case <-waiting:
 		}
 	}
 }
 
-// waitForAll is sitOut for the one that waits.
-func (c *Client) waitForAll(ctx context.Context, st *standing, limit *RateLimitError) error {
-	renewed, err := c.awaitReset(ctx, st, limit)
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// waitForAll is waitForReset for the caller that waits for the others.
+func (l *limits) waitForAll(ctx context.Context, st *limitState, limit *RateLimitError) error {
+	renewed, err := l.waitAndProbe(ctx, st, limit)
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
 	case renewed:
-		st.met = nil
+		st.reached = nil
 		st.round++
-		delete(c.quotas, limit.session.key.login) // what is left counts from now on
+		delete(l.quotas, limit.session.key.login) // the registry counts from now on
 	case err == nil:
 		st.spent = true
 		err = limit
 	}
-	close(st.over)
-	st.over = nil
+	close(st.waiting)
+	st.waiting = nil
 	return err
 }
 
-// awaitReset waits in steps: as long as the registry said, or else a part of its window.
-// After each step it looks whether there are pulls again. It gives up, without waiting,
-// where the registry names a time that is too far.
-func (c *Client) awaitReset(ctx context.Context, st *standing, limit *RateLimitError) (bool, error) {
+// waitAndProbe waits in steps: as long as the registry stated, or else a part of its
+// window. After each step it probes whether there are pulls again. It returns at once
+// where the registry states a time that is too far away.
+func (l *limits) waitAndProbe(ctx context.Context, st *limitState, limit *RateLimitError) (renewed bool, err error) {
 	after := limit.after
 	for {
-		left := c.opts.Wait - st.waited
+		left := l.wait - st.waited
 		if left <= 0 || after > left {
 			return false, nil
 		}
-		step := min(lookAfter(after, limit.Quota.Window), left)
-		c.report(Event{Host: limit.Host, Text: waitText(limit, time.Now().Add(step)), Wait: step})
-		if err := c.sleep(ctx, step); err != nil {
+		step := min(probeAfter(after, limit.Quota.Window), left)
+		l.net.events.report(Event{Host: limit.Host, Text: waitText(limit, time.Now().Add(step)), Wait: step})
+		if err := l.net.sleep(ctx, step); err != nil {
 			return false, err
 		}
 		st.waited += step
-		if c.opts.Accounts != nil && step >= minLook {
-			c.opts.Accounts.Forget() // tokens of credential helpers may have expired meanwhile
+		if l.accounts != nil && step >= minProbe {
+			l.accounts.Forget() // tokens of credential helpers may have expired meanwhile
 		}
-		var renewed bool
-		if renewed, after = c.look(ctx, limit); renewed || ctx.Err() != nil {
+		if renewed, after = limit.session.probe(ctx, limit.url); renewed || ctx.Err() != nil {
 			return renewed, ctx.Err()
 		}
 	}
 }
 
-// lookAfter is how long to wait before looking again. after is what the registry said, 0
-// for nothing; Docker Hub's window is six hours, which makes five minutes.
-func lookAfter(after, window time.Duration) time.Duration {
+// probeAfter returns how long to wait before the next probe. after is what the registry
+// stated, 0 for nothing; Docker Hub's window is six hours, which makes five minutes.
+func probeAfter(after, window time.Duration) time.Duration {
 	if after > 0 {
 		return after + time.Second // clocks differ, and a second too early costs a round
 	}
 	if window == 0 {
-		return maxLook
+		return maxProbe
 	}
-	return min(max(window/72, minLook), maxLook)
+	return min(max(window/72, minProbe), maxProbe)
 }
 
 func waitText(limit *RateLimitError, until time.Time) string {
@@ -182,12 +212,12 @@ func waitText(limit *RateLimitError, until time.Time) string {
 	return fmt.Sprintf("%s for %s is used up, waiting until %s", limited, who, until.UTC().Format("2006-01-02 15:04 MST"))
 }
 
-// look asks for the refused manifest by HEAD, which is free, and reads from the answer
+// probe asks for a refused manifest by HEAD, which is free, and reads from the answer
 // whether there are pulls again, or else when the registry wants to be asked. A refused
 // login counts as renewed: with forgotten accounts the next request makes a new one.
-func (c *Client) look(ctx context.Context, limit *RateLimitError) (renewed bool, after time.Duration) {
-	c.heads.Add(1)
-	resp, err := c.do(ctx, limit.session, http.MethodHead, limit.url, http.Header{"Accept": {accept}})
+func (s *session) probe(ctx context.Context, url string) (renewed bool, after time.Duration) {
+	s.net.heads.Add(1)
+	resp, err := s.do(ctx, http.MethodHead, url, http.Header{"Accept": {accept}})
 	if err != nil {
 		return isAuth(err), 0
 	}
@@ -195,23 +225,45 @@ func (c *Client) look(ctx context.Context, limit *RateLimitError) (renewed bool,
 	switch {
 	case resp.StatusCode == http.StatusTooManyRequests:
 		return false, retryAfter(resp.Header, time.Now())
-	case passing(resp.StatusCode):
+	case isTemporary(resp.StatusCode):
 		return false, 0
 	}
 	q, known := readQuota(resp.Header)
 	return !known || q.Remaining > 0, 0
 }
 
-// Quota is what a registry's headers say of a pull limit. Docker Hub sends them with every
-// answer about a manifest, also to a HEAD, unless the account or image has no limit.
-type Quota struct {
-	Host      string
-	Account   string        // source of the account; empty when anonymous
-	Limit     int           // pulls per window
-	Remaining int           // pulls left in the window
-	Window    time.Duration // 0 when not said
-	Subject   string        // whom the registry counts: a user id or an address; may be empty
-	Known     bool          // false: the registry said nothing, so there is no limit known
+// noteQuota records the lowest remaining number seen: answers to parallel requests arrive
+// in any order.
+func (l *limits) noteQuota(s *session, h http.Header) {
+	q, ok := readQuota(h)
+	if !ok {
+		return
+	}
+	q.Host, q.Account = s.key.host, s.account()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old, ok := l.quotas[s.key.login]; ok && old.Remaining < q.Remaining {
+		q.Remaining = old.Remaining
+	}
+	l.quotas[s.key.login] = q
+}
+
+// quota returns what is known of a login's limit.
+func (l *limits) quota(key login) Quota {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.quotas[key]
+}
+
+// allQuotas returns what is known of all limits, in no order.
+func (l *limits) allQuotas() []Quota {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []Quota
+	for _, q := range l.quotas {
+		out = append(out, q)
+	}
+	return out
 }
 
 // readQuota reads "ratelimit-limit: 100;w=21600" and its companions.
@@ -241,26 +293,4 @@ func quotaValue(s string) (n int, window time.Duration, ok bool) {
 		}
 	}
 	return n, window, true
-}
-
-// noteQuota remembers the lowest remaining number seen: answers to parallel requests come
-// in any order.
-func (c *Client) noteQuota(s *session, h http.Header) {
-	q, ok := readQuota(h)
-	if !ok {
-		return
-	}
-	q.Host, q.Account = s.key.host, s.source()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if old, ok := c.quotas[s.key.login]; ok && old.Remaining < q.Remaining {
-		q.Remaining = old.Remaining
-	}
-	c.quotas[s.key.login] = q
-}
-
-func (c *Client) quota(s *session) Quota {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.quotas[s.key.login]
 }

@@ -84,7 +84,7 @@ func TestWaitForThePullLimit(t *testing.T) {
 					h.SetPolicy(func(p *registrytest.Policy) { p.AnonymousQuota = 100 })
 				}
 			}}
-			client.sleep = k.sleep
+			client.net.sleep = k.sleep
 			got, failures, err := client.Resolve(t.Context(), refs(names...))
 			if err != nil || c.ok != (len(failures) == 0) || c.ok && len(got) != images || !c.ok && len(failures) != images-pulls {
 				t.Fatalf("%d images, failures %v, %v", len(got), failures, err)
@@ -120,7 +120,7 @@ func TestWaitIsForAll(t *testing.T) {
 	k := &clock{then: func(total time.Duration) { // a pull comes back with every step
 		h.SetUsed("", 0)
 	}}
-	c.sleep = k.sleep
+	c.net.sleep = k.sleep
 	got, failures, err := c.Resolve(t.Context(), refs(names...))
 	// One at once, one after each of 5, 5 and 2 minutes.
 	if err != nil || len(got) != 4 || len(failures) != 1 {
@@ -164,7 +164,7 @@ func TestForgetAfterLongWaits(t *testing.T) {
 	names := many(t, h, 2)
 	list := &forgetful{lists: [][]account.Account{{login1(t, h.Host(), "ann", "first")}, {login1(t, h.Host(), "bob", "second")}}}
 	c := newClient(t, func(o *Options) { o.Wait, o.Jobs, o.Accounts = time.Hour, 1, list })
-	c.sleep = (&clock{then: func(time.Duration) {
+	c.net.sleep = (&clock{then: func(time.Duration) {
 		h.SetPolicy(func(p *registrytest.Policy) { p.Accounts[0].Password = "ended" })
 		h.Revoke()
 	}}).sleep
@@ -231,7 +231,7 @@ func TestAbuseLimitOfMinutes(t *testing.T) {
 	h, ref, layer, _ := content(t, registrytest.Options{Faults: registrytest.Faults{TooMany: 20}}, 1000)
 	c := newClient(t, nil)
 	k := &clock{}
-	c.sleep = k.sleep
+	c.net.sleep = k.sleep
 	resolve(t, c, ref)
 	h.SetFaults(func(f *registrytest.Faults) { f.TooMany = 20 })
 	if err := c.Fetch(t.Context(), layer, newSink(layer)); err != nil {
@@ -278,8 +278,8 @@ func TestLookAfter(t *testing.T) {
 		"told":              {time.Hour, 6 * time.Hour, time.Hour + time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := lookAfter(c.after, c.window); got != c.want {
-				t.Errorf("lookAfter(%v, %v) = %v, want %v", c.after, c.window, got, c.want)
+			if got := probeAfter(c.after, c.window); got != c.want {
+				t.Errorf("probeAfter(%v, %v) = %v, want %v", c.after, c.window, got, c.want)
 			}
 		})
 	}
@@ -350,7 +350,7 @@ func TestWarningsOnce(t *testing.T) {
 		t.Errorf("told %v, want one notice", told)
 	}
 	for i := range maxWarnings * 2 {
-		c.showWarnings("host", http.Header{"Warning": {fmt.Sprintf(`299 - "%d"`, i)}})
+		c.net.events.reportWarnings("host", http.Header{"Warning": {fmt.Sprintf(`299 - "%d"`, i)}})
 	}
 	if len(told) != maxWarnings {
 		t.Errorf("%d notices, want the bound of %d", len(told), maxWarnings)

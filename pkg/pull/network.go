@@ -11,48 +11,50 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Host says how one registry, or mirror, is spoken to when not as usual: by TLS, with the
-// certificates the system trusts.
+// Host is how to connect to one registry or mirror, when TLS with the certificates that
+// the system trusts is not enough.
 type Host struct {
 	CA           []byte            // PEM certificates trusted for it beside [Options.CA]
 	Certificates []tls.Certificate // of the client, for servers that ask for one
-	SkipVerify   bool              // any certificate will do
-	Plain        bool              // plain HTTP where TLS is not spoken
-	DialTimeout  time.Duration     // for a connection to it, or to the proxy before it; 0: [DefaultDialTimeout]
+	SkipVerify   bool              // accept any certificate
+	Plain        bool              // allow plain HTTP when the host does not speak TLS
+	DialTimeout  time.Duration     // for a connection to it, or to the proxy before it; 0: 15 seconds
 
-	// Header goes out with every request to the host itself, and with none that it
-	// redirects elsewhere or that asks another host for a token. What a request has of its
-	// own, such as the Authorization of an account, comes before it.
+	// Header is sent with every request to the host itself, but not with requests that it
+	// redirects to another host or that ask another host for a token. Headers that a request
+	// already has, such as the Authorization of an account, take precedence.
 	Header http.Header
 }
 
-// String names what is set and shows no key and no value of a header.
+// String names what is set, without keys and the values of headers.
 func (h Host) String() string {
 	return fmt.Sprintf("{CA: %d bytes, Certificates: %d, SkipVerify: %t, Plain: %t, DialTimeout: %s, Header: %q}",
 		len(h.CA), len(h.Certificates), h.SkipVerify, h.Plain, h.DialTimeout, slices.Sorted(maps.Keys(h.Header)))
 }
 
-// GoString is String.
+// GoString returns the same as String.
 func (h Host) GoString() string { return h.String() }
 
-// DefaultDialTimeout is how long a connection may take to be made.
-const DefaultDialTimeout = 15 * time.Second
+// defaultDialTimeout bounds how long connecting may take.
+const defaultDialTimeout = 15 * time.Second
 
 const (
-	// What an HTTP/2 peer may send ahead, bytes. The library's 4 MiB a stream would make
-	// a client with many blobs on the way as large as all its windows.
+	// What an HTTP/2 peer may send ahead, in bytes. With the library's 4 MiB a stream,
+	// memory would grow with the number of blobs being fetched.
 	streamWindow     = 1 << 20
 	connectionWindow = 8 << 20
 )
 
-// newTransport makes the way to all hosts: the environment's proxy, the options'
-// authorities, and limits for a server that hangs before it answers.
+// newTransport returns the transport to all hosts: with the proxy of the environment, the
+// authorities of opts, and limits for servers that hang before they answer.
 func newTransport(opts *Options) (http.RoundTripper, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DialContext = dialer(DefaultDialTimeout)
+	t.DialContext = dialer(defaultDialTimeout)
 	t.ResponseHeaderTimeout = 60 * time.Second
 	t.MaxIdleConnsPerHost = 32
 	t.ReadBufferSize, t.WriteBufferSize = 64<<10, 4<<10
@@ -61,11 +63,11 @@ func newTransport(opts *Options) (http.RoundTripper, error) {
 	if t.TLSClientConfig, err = trust(opts.CA); err != nil {
 		return nil, fmt.Errorf("pull: certificate authorities: %w", err)
 	}
-	ways := byHost{usual: t, special: map[string]http.RoundTripper{}}
+	hosts := hostTransport{others: t, byHost: map[string]http.RoundTripper{}}
 	for _, name := range opts.Insecure {
 		lax := t.Clone()
 		lax.TLSClientConfig.InsecureSkipVerify = true
-		ways.special[dialled(name)] = lax
+		hosts.byHost[dialled(name)] = lax
 	}
 	for name, h := range opts.Hosts {
 		special := t.Clone()
@@ -73,23 +75,23 @@ func newTransport(opts *Options) (http.RoundTripper, error) {
 			return nil, fmt.Errorf("pull: certificate authorities for %s: %w", name, err)
 		}
 		special.TLSClientConfig.Certificates = h.Certificates
-		special.TLSClientConfig.InsecureSkipVerify = h.SkipVerify || ways.special[dialled(name)] != nil
+		special.TLSClientConfig.InsecureSkipVerify = h.SkipVerify || hosts.byHost[dialled(name)] != nil
 		if h.DialTimeout > 0 {
 			special.DialContext = dialer(h.DialTimeout)
 		}
-		ways.special[dialled(name)] = special
+		hosts.byHost[dialled(name)] = special
 	}
-	if len(ways.special) == 0 {
+	if len(hosts.byHost) == 0 {
 		return t, nil
 	}
-	return ways, nil
+	return hosts, nil
 }
 
 func dialer(timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext
 }
 
-// trust makes a TLS configuration that knows authorities beside the system's.
+// trust returns a TLS configuration that trusts authorities beside the system's.
 func trust(pems ...[]byte) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	for _, pem := range pems {
@@ -104,13 +106,13 @@ func trust(pems ...[]byte) (*tls.Config, error) {
 			config.RootCAs = pool
 		}
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("no PEM certificate in them")
+			return nil, errors.New("no PEM certificate found")
 		}
 	}
 	return config, nil
 }
 
-// dialled is the host that answers for a registry as people name it.
+// dialled returns the host that serves a registry as it is named in image names.
 func dialled(registry string) string {
 	if registry == "docker.io" || registry == "index.docker.io" {
 		return registryHost
@@ -118,43 +120,40 @@ func dialled(registry string) string {
 	return registry
 }
 
-// byHost sends the requests to some hosts by a way of their own.
-type byHost struct {
-	special map[string]http.RoundTripper
-	usual   http.RoundTripper
+// hostTransport has separate transports for some hosts.
+type hostTransport struct {
+	byHost map[string]http.RoundTripper
+	others http.RoundTripper
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (b byHost) RoundTrip(req *http.Request) (*http.Response, error) {
-	if way := b.special[req.URL.Host]; way != nil {
-		return way.RoundTrip(req)
+func (t hostTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if h := t.byHost[req.URL.Host]; h != nil {
+		return h.RoundTrip(req)
 	}
-	return b.usual.RoundTrip(req)
+	return t.others.RoundTrip(req)
 }
 
-// headed adds a host's own header to the requests that go to it.
-type headed struct {
-	next   http.RoundTripper
+// hostHeader is [Host.Header] for the requests of one session.
+type hostHeader struct {
 	host   string
-	header http.Header
+	values http.Header
 	plain  bool // by plain HTTP too
 }
 
-// RoundTrip implements [http.RoundTripper].
-func (h headed) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Host != h.host || req.URL.Scheme != "https" && !h.plain {
-		return h.next.RoundTrip(req)
+// add sets the header of a request that goes to the host.
+func (h hostHeader) add(req *http.Request) {
+	if len(h.values) == 0 || req.URL.Host != h.host || req.URL.Scheme != "https" && !h.plain {
+		return
 	}
-	req = req.Clone(req.Context())
-	for name, values := range h.header {
+	for name, values := range h.values {
 		if name = http.CanonicalHeaderKey(name); req.Header[name] == nil {
 			req.Header[name] = values
 		}
 	}
-	return h.next.RoundTrip(req)
 }
 
-// loopback hosts are on this machine: plain HTTP leaks nothing there.
+// loopback reports whether a host is this machine, where plain HTTP leaks nothing.
 func loopback(host string) bool {
 	h := host
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -165,4 +164,31 @@ func loopback(host string) bool {
 	}
 	ip := net.ParseIP(strings.Trim(h, "[]"))
 	return ip != nil && ip.IsLoopback()
+}
+
+// network is what all requests of a client share.
+type network struct {
+	transport http.RoundTripper
+	userAgent string
+	attempts  int
+	sleep     func(context.Context, time.Duration) error // tests replace it
+	events    events
+	heads     atomic.Int64
+	gets      atomic.Int64
+	blobs     atomic.Int64
+
+	mu     sync.Mutex
+	pacers map[string]*pacer // by host
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
 }

@@ -368,10 +368,8 @@ func TestOneLineErrors(t *testing.T) {
 
 // TestInsecureHost: plain HTTP elsewhere than on this machine, where a configuration says so.
 func TestInsecureHost(t *testing.T) {
-	s := &session{key: sessionKey{login: login{host: "10.0.0.1:5000"}}}
 	c := newClient(t, func(o *Options) { o.Transport = plainOnly{}; o.Hosts = map[string]Host{"10.0.0.1:5000": {Plain: true}} })
-	s.base = c.base
-	if err := s.enter(t.Context(), c, nil); err != nil {
+	if _, err := c.sessions.get(t.Context(), endpoint{host: "10.0.0.1:5000", repo: "a/b"}, nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -11,12 +11,17 @@ import (
 	"stowage/pkg/pull/account"
 )
 
-// Defaults of [Options].
+// DefaultJobs is how many blobs or manifests are fetched at once.
+const DefaultJobs = 8
+
 const (
-	DefaultJobs         = 8                // blobs or manifests on the way at once
-	DefaultAttempts     = 6                // tries without any progress before giving up
-	DefaultStallTimeout = 60 * time.Second // a body that sends nothing for so long is asked for again
+	defaultAttempts     = 6
+	defaultStallTimeout = 60 * time.Second
 )
+
+// maxMetadata is the largest manifest, index or config accepted, in bytes. The
+// distribution specification asks registries to take 4 MiB.
+const maxMetadata = 8 << 20
 
 // Query is the name of an image to resolve, with the pull secrets for it.
 type Query struct {
@@ -49,42 +54,53 @@ type Options struct {
 
 	Accounts Accounts            // nil: anonymous
 	Mirrors  map[string][]Mirror // registry host → mirrors, asked first, in order; "*" is for all others
-	Insecure []string            // hosts that may be spoken to by plain HTTP or without a valid certificate
+	Insecure []string            // hosts where plain HTTP and invalid certificates are allowed
 	CA       []byte              // PEM certificates of authorities trusted beside the system's
-	Hosts    map[string]Host     // how some hosts are spoken to, by host as dialled ("mirror.example:5000")
+	Hosts    map[string]Host     // settings of single hosts, by host as dialled ("mirror.example:5000")
 
-	// ResolveAtOrigin lets the origin say by HEAD, which is free, what a tag means, and
-	// takes bytes by that digest from the mirrors: they need not be trusted then.
+	// ResolveAtOrigin resolves tags at the origin, by HEAD, which is free, and takes bytes
+	// from the mirrors by that digest: the mirrors need not be trusted then.
 	ResolveAtOrigin bool
-	// Referrers looks for what others have attached to the images chosen: signatures,
-	// attestations, SBOMs.
+	// Referrers adds what is attached to the chosen images: signatures, attestations, SBOMs.
 	Referrers bool
 
 	Documents Documents         // nil: held in memory
-	Transport http.RoundTripper // nil: one of its own, with the proxy of the environment, CA and Hosts
-	UserAgent string
+	Transport http.RoundTripper // nil: a new one, with the proxy of the environment, CA and Hosts
+	UserAgent string            // "": "stowage"
 
-	Jobs         int
-	Attempts     int
-	StallTimeout time.Duration
+	Jobs         int           // blobs or manifests fetched at once; 0: DefaultJobs
+	Attempts     int           // tries without any progress before giving up; 0: 6
+	StallTimeout time.Duration // how long a body may send nothing before it is requested again; 0: 60 seconds
 
-	// Wait is how long, in total for each registry and account, a Resolve waits for a pull
+	// Wait is how long, in total for each registry and account, a client waits for a pull
 	// limit to be renewed instead of failing. An [Event] says until when.
 	Wait time.Duration
 
 	// Before is called once per Resolve, when every tag has been resolved and before the
 	// first counted request. An error ends the Resolve with that error.
 	Before func(Estimate) error
-	// OnBytes is called with every number of blob bytes that arrived, from many goroutines.
+	// OnBytes is called with the number of blob bytes of each read, from many goroutines.
 	OnBytes func(n int64)
-	// OnEvent is called when something is worth a line to the user, from many goroutines.
+	// OnEvent is called for each event, from many goroutines.
 	OnEvent func(Event)
 }
 
-// Event is something the user should know about that is not an error: a retry, a failed
-// mirror, a wait for a pull limit.
-type Event struct {
-	Host string        // the registry concerned
-	Text string        // what happened, lower case, one line
-	Wait time.Duration // how long the client will now wait; 0 when it goes on at once
+// withDefaults replaces the zero values that stand for a default.
+func (o Options) withDefaults() Options {
+	if o.Jobs <= 0 {
+		o.Jobs = DefaultJobs
+	}
+	if o.Attempts <= 0 {
+		o.Attempts = defaultAttempts
+	}
+	if o.StallTimeout <= 0 {
+		o.StallTimeout = defaultStallTimeout
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "stowage"
+	}
+	if o.Documents == nil {
+		o.Documents = &memory{}
+	}
+	return o
 }

@@ -6,25 +6,27 @@ import (
 )
 
 const (
-	// slowPace is the distance of requests to a registry that said they came too fast.
-	// Docker Hub allows thousands a minute; who met that limit shares an address with others.
+	// slowPace is the interval between requests to a registry that answered that they come
+	// too fast. Docker Hub allows thousands a minute; clients that hit that limit usually
+	// share an IP address.
 	slowPace = time.Second
-	// slowFor is how many requests must be served in a row at that pace before it is over.
+	// slowFor is how many requests must be served in a row at that pace before it ends.
 	slowFor = 60
-	// slowAttempts is how often one request is refused for its pace before that is an error:
-	// with the waits between them it takes a quarter of an hour.
+	// slowAttempts is how often one request may be refused for its pace before that is an
+	// error: with the waits in between it takes a quarter of an hour.
 	slowAttempts = 30
 )
 
-// pacer spreads the requests to one host once it asked for that. Its zero value does not.
+// pacer spreads the requests to one host once the host asked for that. The zero value
+// delays nothing.
 type pacer struct {
 	mu     sync.Mutex
 	slow   bool
-	next   time.Time // nobody may send before
+	next   time.Time // earliest time of the next request
 	served int
 }
 
-// delay reserves the next moment to send and says how far it is from now.
+// delay reserves the next time to send and returns how far it is from now.
 func (p *pacer) delay(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -39,16 +41,17 @@ func (p *pacer) delay(now time.Time) time.Duration {
 	return d
 }
 
-// refused notes that a request came too fast. It reports whether that is news.
+// refused records that a request came too fast. It reports whether the pacer was not slow
+// before.
 func (p *pacer) refused() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	news := !p.slow
+	changed := !p.slow
 	p.slow, p.served = true, 0
-	return news
+	return changed
 }
 
-// accepted notes an answer of another kind.
+// accepted records any other answer.
 func (p *pacer) accepted() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,13 +60,14 @@ func (p *pacer) accepted() {
 	}
 }
 
-func (c *Client) pacer(host string) *pacer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p := c.pacers[host]
+// pacer returns the pacer of a host.
+func (n *network) pacer(host string) *pacer {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.pacers[host]
 	if p == nil {
 		p = &pacer{}
-		c.pacers[host] = p
+		n.pacers[host] = p
 	}
 	return p
 }

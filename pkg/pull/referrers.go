@@ -26,24 +26,24 @@ var cosignTags = []string{".sig", ".att", ".sbom"}
 
 // attached finds what others have attached to the chosen manifests of an image. What
 // BuildKit put into the image's own index goes to Present, all else to Referrers.
-func (c *Client) attached(ctx context.Context, t *target) error {
-	subjects := slices.Clone(t.image.Present)
-	if err := c.attestations(ctx, t); err != nil {
+func (t *target) addReferrers(ctx context.Context) error {
+	subjects := slices.Clone(t.resolved.Present)
+	if err := t.addAttestations(ctx); err != nil {
 		return err
 	}
 	f := &findings{present: map[digest.Digest]bool{}, found: map[finding]ocispec.Descriptor{}}
-	for _, d := range t.image.Present {
+	for _, d := range t.resolved.Present {
 		f.present[d.Digest] = true
 	}
 	for _, s := range subjects {
-		if err := c.referrersOf(ctx, t, s.Digest, f); err != nil {
+		if err := t.findReferrers(ctx, s.Digest, f); err != nil {
 			return err
 		}
 	}
 	for _, d := range f.found {
-		t.image.Referrers = append(t.image.Referrers, d)
+		t.resolved.Referrers = append(t.resolved.Referrers, d)
 	}
-	slices.SortFunc(t.image.Referrers, func(a, b ocispec.Descriptor) int {
+	slices.SortFunc(t.resolved.Referrers, func(a, b ocispec.Descriptor) int {
 		return cmp.Or(cmp.Compare(a.Digest, b.Digest), cmp.Compare(a.Annotations[ocispec.AnnotationRefName], b.Annotations[ocispec.AnnotationRefName]))
 	})
 	return nil
@@ -63,18 +63,18 @@ type finding struct {
 
 // attestations adds the children of the image's indexes that speak of a chosen manifest
 // (BuildKit, "Image attestation storage").
-func (c *Client) attestations(ctx context.Context, t *target) error {
-	t.met = map[digest.Digest]bool{}
-	defer func() { t.met = nil }()
+func (t *target) addAttestations(ctx context.Context) error {
+	t.seen = map[digest.Digest]bool{}
+	defer func() { t.seen = nil }()
 	chosen := map[digest.Digest]bool{}
-	for _, d := range t.image.Present {
+	for _, d := range t.resolved.Present {
 		chosen[d.Digest] = true
 	}
-	for _, parent := range slices.Clone(t.image.Present) {
+	for _, parent := range slices.Clone(t.resolved.Present) {
 		if !isIndex(parent.MediaType) {
 			continue
 		}
-		raw, err := c.document(ctx, t, parent)
+		raw, err := t.manifest(ctx, parent)
 		if err != nil {
 			return err
 		}
@@ -87,12 +87,12 @@ func (c *Client) attestations(ctx context.Context, t *target) error {
 			if real(d) || chosen[d.Digest] || !chosen[about] {
 				continue
 			}
-			below, _, err := c.walk(ctx, t, d, nil, maxDepth)
+			below, _, err := t.walk(ctx, d, nil, maxDepth)
 			if err != nil {
 				return err
 			}
 			chosen[d.Digest] = true
-			t.image.Present = append(t.image.Present, below...)
+			t.resolved.Present = append(t.resolved.Present, below...)
 		}
 	}
 	return nil
@@ -100,14 +100,14 @@ func (c *Client) attestations(ctx context.Context, t *target) error {
 
 // referrer takes up one manifest and makes its blobs known. Of an index it takes what is
 // listed there. tag is the name that led to it, "" for the referrers API.
-func (c *Client) referrer(ctx context.Context, t *target, desc ocispec.Descriptor, tag string, f *findings, depth int) error {
+func (t *target) addReferrer(ctx context.Context, desc ocispec.Descriptor, tag string, f *findings, depth int) error {
 	if _, ok := f.found[finding{desc.Digest, tag}]; ok || f.present[desc.Digest] || depth > maxDepth {
 		return nil
 	}
 	if len(f.found) >= maxReferrers {
 		return fmt.Errorf("%s: more than %d referrers", t.Name, maxReferrers)
 	}
-	raw, err := c.document(ctx, t, desc)
+	raw, err := t.manifest(ctx, desc)
 	if err != nil {
 		return fmt.Errorf("referrer %s: %w", desc.Digest, err)
 	}
@@ -122,13 +122,13 @@ func (c *Client) referrer(ctx context.Context, t *target, desc ocispec.Descripto
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		return fmt.Errorf("%s: referrer %s: %w", t.Name, desc.Digest, err)
 	}
-	leave := func(why string) error {
-		c.report(Event{Host: t.first.host, Text: fmt.Sprintf("%s: referrer %s %s and is left out", t.Name, desc.Digest, why)})
+	skip := func(why string) error {
+		t.client.net.events.report(Event{Host: t.first.host, Text: fmt.Sprintf("%s: referrer %s %s and is skipped", t.Name, desc.Digest, why)})
 		return nil
 	}
 	if isIndex(mt) {
 		for _, d := range doc.Manifests {
-			if err := c.referrer(ctx, t, d, tag, f, depth+1); err != nil {
+			if err := t.addReferrer(ctx, d, tag, f, depth+1); err != nil {
 				return err
 			}
 		}
@@ -139,11 +139,11 @@ func (c *Client) referrer(ctx context.Context, t *target, desc ocispec.Descripto
 	}
 	switch {
 	case !isManifest(mt):
-		return leave(fmt.Sprintf("is of type %q", oneLine(mt)))
+		return skip(fmt.Sprintf("is of type %q", oneLine(mt)))
 	case tag == "" && !f.present[doc.Subject.Digest]:
-		return leave("does not say that it is about this image")
+		return skip("does not say that it is about this image")
 	}
-	c.addSources(t, append([]ocispec.Descriptor{doc.Config}, doc.Layers...))
+	t.addLocations(doc.Config, doc.Layers)
 	kept := ocispec.Descriptor{MediaType: mt, Digest: desc.Digest, Size: int64(len(raw)), ArtifactType: cmp.Or(doc.ArtifactType, doc.Config.MediaType)}
 	if tag != "" {
 		kept.Annotations = map[string]string{ocispec.AnnotationRefName: tag}
@@ -155,35 +155,36 @@ func (c *Client) referrer(ctx context.Context, t *target, desc ocispec.Descripto
 // referrersOf finds what is attached to a digest: by the referrers API or its fallback tag
 // (distribution-spec 1.1, "Listing Referrers"), and under cosign's tags. Looking costs no
 // pulls.
-func (c *Client) referrersOf(ctx context.Context, t *target, subject digest.Digest, f *findings) error {
+func (t *target) findReferrers(ctx context.Context, subject digest.Digest, f *findings) error {
+	c := t.client
 	var list []ocispec.Descriptor
 	var under string // the fallback tag, if it was that
-	err := c.eachResolver(ctx, t.named, t.Secrets, func(s *session, e endpoint) (err error) {
-		list, err = c.referrersAPI(ctx, s, e, subject, t.Name)
+	err := c.waitOutLimit(ctx, c.routes.resolvers(t.named), t.Secrets, func(r conn) (err error) {
+		list, err = r.referrers(ctx, subject, t.Name)
 		if under = ""; errors.Is(err, errNoReferrersAPI) {
 			under = t.named.Name() + ":" + tagFor(subject)
-			list, err = c.taggedReferrers(ctx, s, e, t, subject)
+			list, err = r.taggedReferrers(ctx, subject, t.Name)
 		}
-		return quietly(err)
+		return asAbsent(err)
 	})
 	if err != nil && !isNotFound(err) {
 		return err
 	}
 	for _, d := range list {
-		if err := c.referrer(ctx, t, d, under, f, 0); err != nil {
+		if err := t.addReferrer(ctx, d, under, f, 0); err != nil {
 			return err
 		}
 	}
 	for _, suffix := range cosignTags {
 		tag := tagFor(subject) + suffix
 		var d ocispec.Descriptor
-		err := c.eachResolver(ctx, t.named, t.Secrets, func(s *session, e endpoint) (err error) {
-			d, err = c.headTag(ctx, s, e, tag, t.Name)
-			return quietly(err)
+		err := c.waitOutLimit(ctx, c.routes.resolvers(t.named), t.Secrets, func(r conn) (err error) {
+			d, err = r.head(ctx, tag, t.Name)
+			return asAbsent(err)
 		})
 		switch {
 		case err == nil:
-			err = c.referrer(ctx, t, d, t.named.Name()+":"+tag, f, 0)
+			err = t.addReferrer(ctx, d, t.named.Name()+":"+tag, f, 0)
 		case isNotFound(err), errors.Is(err, errNoHeadDigest):
 			err = nil
 		}
@@ -198,11 +199,11 @@ func (c *Client) referrersOf(ctx context.Context, t *target, subject digest.Dige
 func tagFor(d digest.Digest) string { return strings.Replace(d.String(), ":", "-", 1) }
 
 // referrersAPI asks GET /v2/NAME/referrers/DIGEST, page after page.
-func (c *Client) referrersAPI(ctx context.Context, s *session, e endpoint, subject digest.Digest, name string) ([]ocispec.Descriptor, error) {
+func (r conn) referrers(ctx context.Context, subject digest.Digest, name string) ([]ocispec.Descriptor, error) {
 	var out []ocispec.Descriptor
-	address := e.url(s.scheme(), "referrers", subject.String())
+	address := r.url(r.scheme(), "referrers", subject.String())
 	for range maxPages {
-		list, next, err := c.referrersPage(ctx, s, address, name)
+		list, next, err := r.referrersPage(ctx, address, name)
 		if err != nil {
 			return nil, err
 		}
@@ -212,12 +213,12 @@ func (c *Client) referrersAPI(ctx context.Context, s *session, e endpoint, subje
 		}
 		address = next
 	}
-	return nil, fmt.Errorf("%s: registry %s: more than %d pages of referrers", name, e.host, maxPages)
+	return nil, fmt.Errorf("%s: registry %s: more than %d pages of referrers", name, r.host, maxPages)
 }
 
-func (c *Client) referrersPage(ctx context.Context, s *session, address, name string) ([]ocispec.Descriptor, string, error) {
-	round := c.round(s)
-	resp, err := c.do(ctx, s, http.MethodGet, address, http.Header{"Accept": {ocispec.MediaTypeImageIndex}})
+func (r conn) referrersPage(ctx context.Context, address, name string) ([]ocispec.Descriptor, string, error) {
+	round := r.limits.round(r.session)
+	resp, err := r.do(ctx, http.MethodGet, address, http.Header{"Accept": {ocispec.MediaTypeImageIndex}})
 	if err != nil {
 		return nil, "", err
 	}
@@ -227,20 +228,20 @@ func (c *Client) referrersPage(ctx context.Context, s *session, address, name st
 	case http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
 		return nil, "", errNoReferrersAPI
 	case http.StatusTooManyRequests:
-		return nil, "", c.limit(s, name, resp, round)
+		return nil, "", r.limits.reached(r.session, name, resp, round)
 	default:
-		return nil, "", statusError(resp, s, name)
+		return nil, "", statusError(resp, r.session, name)
 	}
 	if contentType(resp.Header) != ocispec.MediaTypeImageIndex {
 		return nil, "", errNoReferrersAPI // a page for people, say
 	}
-	raw, err := readLimited(resp.Body, MaxDocument)
+	raw, err := readLimited(resp.Body, maxMetadata)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, s.key.host, err)
+		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, r.host, err)
 	}
 	var index ocispec.Index
 	if err := json.Unmarshal(raw, &index); err != nil {
-		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, s.key.host, err)
+		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, r.host, err)
 	}
 	return index.Manifests, nextPage(resp.Header, resp.Request.URL), nil
 }
@@ -277,8 +278,8 @@ func isNext(params string) bool {
 
 // taggedReferrers reads the index that clients keep under a tag at registries without the
 // API.
-func (c *Client) taggedReferrers(ctx context.Context, s *session, e endpoint, t *target, subject digest.Digest) ([]ocispec.Descriptor, error) {
-	d, err := c.headTag(ctx, s, e, tagFor(subject), t.Name)
+func (r conn) taggedReferrers(ctx context.Context, subject digest.Digest, name string) ([]ocispec.Descriptor, error) {
+	d, err := r.head(ctx, tagFor(subject), name)
 	if errors.Is(err, errNoHeadDigest) {
 		return nil, nil
 	}

@@ -28,7 +28,7 @@ func newClient(t *testing.T, change func(*Options)) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.sleep = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+	c.net.sleep = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 	return c
 }
 
@@ -424,12 +424,12 @@ func TestPlainHTTPIsNotForStrangers(t *testing.T) {
 	var insecure *InsecureError
 	s := &session{key: sessionKey{login: login{host: "10.0.0.1:5000"}}}
 	c := newClient(t, func(o *Options) { o.Transport = plainOnly{} })
-	s.base = c.base
-	if err := s.enter(t.Context(), c, nil); !errors.As(err, &insecure) {
+	s.net, s.base = c.net, c.net.transport
+	if err := s.start(t.Context(), Host{}, false, nil); !errors.As(err, &insecure) {
 		t.Errorf("error %v, want an InsecureError", err)
 	}
-	c.insecure["10.0.0.1:5000"] = true
-	if err := s.enter(t.Context(), c, nil); err != nil {
+	c = newClient(t, func(o *Options) { o.Transport = plainOnly{}; o.Insecure = []string{"10.0.0.1:5000"} })
+	if _, err := c.sessions.get(t.Context(), endpoint{host: "10.0.0.1:5000", repo: "a/b"}, nil); err != nil {
 		t.Errorf("allowed by name: %v", err)
 	}
 }

@@ -13,14 +13,15 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// accept names what we can use. Indexes come first in no sense the registry knows: it sends
-// what the tag is, so that digests written in manifests stay valid.
+// accept lists the media types of manifests that the client can use. Registries ignore
+// their order and send what the tag points to, so that digests in manifests stay valid.
 var accept = strings.Join([]string{
 	ocispec.MediaTypeImageIndex, string(types.DockerManifestList),
 	ocispec.MediaTypeImageManifest, string(types.DockerManifestSchema2),
 }, ", ")
 
-func (c *Client) do(ctx context.Context, s *session, method, url string, header http.Header) (*http.Response, error) {
+// do sends a request and follows redirects.
+func (s *session) do(ctx context.Context, method, url string, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return nil, err
@@ -32,8 +33,8 @@ func (c *Client) do(ctx context.Context, s *session, method, url string, header 
 	return client.Do(req)
 }
 
-// checkRedirect follows a registry to where it keeps its blobs, but never from TLS to plain
-// HTTP; on this machine that is no matter.
+// checkRedirect follows a registry to where it keeps its blobs, but never from TLS to
+// plain HTTP, except between loopback hosts.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) >= 10 {
 		return errors.New("more than 10 redirects")
@@ -44,111 +45,125 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// headTag asks for the digest behind a tag, or whether a digest is there, without spending a
-// pull.
-func (c *Client) headTag(ctx context.Context, s *session, e endpoint, tag, name string) (ocispec.Descriptor, error) {
-	c.heads.Add(1)
-	round := c.round(s)
-	resp, err := c.do(ctx, s, http.MethodHead, e.url(s.scheme(), "manifests", tag), http.Header{"Accept": {accept}})
+// conn is a session as it is used for one repository.
+type conn struct {
+	*session
+	endpoint
+	limits *limits
+}
+
+// head asks for the digest behind a tag, or whether a digest exists, without spending a
+// pull. name is for errors.
+func (r conn) head(ctx context.Context, id, name string) (ocispec.Descriptor, error) {
+	r.net.heads.Add(1)
+	round := r.limits.round(r.session)
+	resp, err := r.do(ctx, http.MethodHead, r.url(r.scheme(), "manifests", id), http.Header{"Accept": {accept}})
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	drain(resp)
-	c.noteQuota(s, resp.Header)
+	r.limits.noteQuota(r.session, resp.Header)
 	switch resp.StatusCode {
 	case http.StatusOK:
 		d := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
 		if d.Validate() == nil {
-			s.heads.Store(true)
+			r.heads.Store(true)
 			return ocispec.Descriptor{MediaType: contentType(resp.Header), Digest: d, Size: max(0, resp.ContentLength)}, nil
 		}
-		return ocispec.Descriptor{}, fmt.Errorf("%s: registry %s: %w", name, e.host, errNoHeadDigest)
+		return ocispec.Descriptor{}, fmt.Errorf("%s: registry %s: %w", name, r.host, errNoHeadDigest)
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return ocispec.Descriptor{}, fmt.Errorf("%s: registry %s: %w", name, e.host, errNoHeadDigest)
+		return ocispec.Descriptor{}, fmt.Errorf("%s: registry %s: %w", name, r.host, errNoHeadDigest)
 	case http.StatusTooManyRequests:
-		return ocispec.Descriptor{}, c.limit(s, name, resp, round)
+		return ocispec.Descriptor{}, r.limits.reached(r.session, name, resp, round)
 	}
-	return ocispec.Descriptor{}, statusError(resp, s, name)
+	return ocispec.Descriptor{}, statusError(resp, r.session, name)
 }
 
-// resolveTag is headTag for the name asked for. A registry that does not answer HEAD
-// properly is asked by GET once, and its answer kept; Docker Hub does answer it.
-func (c *Client) resolveTag(ctx context.Context, s *session, e endpoint, t *target) (ocispec.Descriptor, error) {
-	tag := tagOf(t.named)
-	desc, err := c.headTag(ctx, s, e, tag, t.Name)
-	if err == nil || t.headOnly || e.host == registryHost || !isNotFound(err) && !errors.Is(err, errNoHeadDigest) {
-		return desc, err
+// get fetches a manifest by tag or digest: the counted request. It returns the header of
+// the answer too.
+func (r conn) get(ctx context.Context, id, name string) ([]byte, http.Header, error) {
+	if err := r.limits.check(r.session, name); err != nil {
+		return nil, nil, err
 	}
-	heads := !isNotFound(err) // what is not there by HEAD, and is by GET, says nothing about others
-	if err := c.stopped(s, t.Name); err != nil {
-		return desc, err
-	}
-	raw, header, err := c.get(ctx, s, e, tag, t.Name)
-	if err != nil {
-		return desc, err
-	}
-	if err := c.vouched(ctx, s, e, digest.FromBytes(raw), header, heads, t.Name); err != nil {
-		return desc, err
-	}
-	d, err := c.docs.AddDocument(raw)
-	return ocispec.Descriptor{MediaType: contentType(header), Digest: d, Size: int64(len(raw))}, err
-}
-
-// vouched checks a manifest that was got by tag, where no digest was asked for: against the
-// one the answer names or, when it names none and HEAD is of use, by asking whether the
-// registry has a manifest with the digest of what came. A registry that answers neither is
-// taken at its word.
-func (c *Client) vouched(ctx context.Context, s *session, e endpoint, got digest.Digest, header http.Header, heads bool, name string) error {
-	said := digest.Digest(header.Get("Docker-Content-Digest"))
-	if said.Validate() == nil && said.Algorithm() == digest.SHA256 {
-		if said != got {
-			return &ContentError{Host: e.host, Name: name, Err: fmt.Errorf("manifest %s has digest %s", said, got)}
-		}
-		return nil
-	}
-	if !heads {
-		return nil
-	}
-	if _, err := c.headTag(ctx, s, e, got.String(), name); isNotFound(err) {
-		return &ContentError{Host: e.host, Name: name, Err: fmt.Errorf("the manifest that came has digest %s, which the registry does not know", got)}
-	}
-	return nil
-}
-
-// get is the counted request. It gives the header of the answer, too.
-func (c *Client) get(ctx context.Context, s *session, e endpoint, id, name string) ([]byte, http.Header, error) {
-	round := c.round(s)
-	resp, err := c.do(ctx, s, http.MethodGet, e.url(s.scheme(), "manifests", id), http.Header{"Accept": {accept}})
+	round := r.limits.round(r.session)
+	resp, err := r.do(ctx, http.MethodGet, r.url(r.scheme(), "manifests", id), http.Header{"Accept": {accept}})
 	if err != nil {
 		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	c.noteQuota(s, resp.Header)
+	r.limits.noteQuota(r.session, resp.Header)
 	if resp.StatusCode == http.StatusTooManyRequests {
-		return nil, nil, c.limit(s, name, resp, round)
+		return nil, nil, r.limits.reached(r.session, name, resp, round)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, nil, statusError(resp, s, name)
+		return nil, nil, statusError(resp, r.session, name)
 	}
-	s.gets.Store(true)
-	c.gets.Add(1) // what is refused or not there does not count at Docker Hub either
-	raw, err := readLimited(resp.Body, MaxDocument)
+	r.gets.Store(true)
+	r.net.gets.Add(1) // Docker Hub does not count requests that are refused or find nothing either
+	raw, err := readLimited(resp.Body, maxMetadata)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: manifest from %s: %w", name, e.host, err)
+		return nil, nil, fmt.Errorf("%s: manifest from %s: %w", name, r.host, err)
 	}
 	return raw, resp.Header, nil
 }
 
-// contentType is the media type of an answer without parameters, which some servers add.
+// getDigest fetches a manifest by digest and verifies it.
+func (r conn) getDigest(ctx context.Context, d digest.Digest, name string) ([]byte, error) {
+	raw, _, err := r.get(ctx, d.String(), name)
+	if err != nil {
+		var missing *NotFoundError
+		if errors.As(err, &missing) {
+			missing.Digest = d
+		}
+		return nil, err
+	}
+	if got := d.Algorithm().FromBytes(raw); got != d {
+		return nil, &ContentError{Host: r.host, Name: name, Err: fmt.Errorf("manifest %s has digest %s", d, got)}
+	}
+	return raw, nil
+}
+
+// getTag fetches a manifest by tag and verifies it as far as the registry allows. useHead
+// says that HEAD requests to the registry mean something.
+func (r conn) getTag(ctx context.Context, tag, name string, useHead bool) ([]byte, string, error) {
+	raw, header, err := r.get(ctx, tag, name)
+	if err != nil {
+		return nil, "", err
+	}
+	return raw, contentType(header), r.verify(ctx, digest.FromBytes(raw), header, useHead, name)
+}
+
+// verify checks the digest of a manifest that was fetched by tag: against the digest in
+// the header or, without one, by asking whether the registry has a manifest with this
+// digest. A registry that answers neither is trusted.
+func (r conn) verify(ctx context.Context, got digest.Digest, header http.Header, useHead bool, name string) error {
+	stated := digest.Digest(header.Get("Docker-Content-Digest"))
+	if stated.Validate() == nil && stated.Algorithm() == digest.SHA256 {
+		if stated != got {
+			return &ContentError{Host: r.host, Name: name, Err: fmt.Errorf("manifest %s has digest %s", stated, got)}
+		}
+		return nil
+	}
+	if !useHead {
+		return nil
+	}
+	if _, err := r.head(ctx, got.String(), name); isNotFound(err) {
+		return &ContentError{Host: r.host, Name: name, Err: fmt.Errorf("the registry does not know the digest %s of the manifest it sent", got)}
+	}
+	return nil
+}
+
+// contentType returns the media type of an answer without parameters, which some servers
+// add.
 func contentType(h http.Header) string {
 	mt, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(mt))
 }
 
-// readLimited reads at most max bytes and fails on more.
-func readLimited(r io.Reader, max int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, max+1))
-	if err == nil && int64(len(b)) > max {
+// readLimited reads at most limit bytes; more are an error.
+func readLimited(r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
 		err = errTooLarge
 	}
 	return b, err

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -16,160 +17,13 @@ type Resolved struct {
 	Name   string             // as in the Query
 	Target ocispec.Descriptor // what the name means: an index or a manifest
 	// Present is every index and manifest chosen, Target first, parents before children.
-	// With Options.Referrers the attestations that stand in an index are among them.
+	// With Options.Referrers it includes the attestations listed in an index.
 	Present []ocispec.Descriptor
 	// Referrers are manifests about those in Present: signatures, attestations, SBOMs, in the
-	// order of their digests. One that does not say itself what it is about has the name
-	// that led to it ("repo:sha256-<hex>.sig") in its annotation
-	// "org.opencontainers.image.ref.name", and nothing else there. Only with
-	// Options.Referrers.
+	// order of their digests. One that does not state its subject has the name that led to it
+	// ("repo:sha256-<hex>.sig") in its annotation "org.opencontainers.image.ref.name"; the
+	// others have no annotation. Only with Options.Referrers.
 	Referrers []ocispec.Descriptor
-}
-
-// Failure is a name that could not be resolved.
-type Failure struct {
-	Name string
-	Err  error
-}
-
-// target is a name on its way.
-type target struct {
-	Query
-	named     reference.Named
-	first     login  // whom the counted requests are for, when the first place serves
-	account   string // source of that login's account
-	desc      ocispec.Descriptor
-	headOnly  bool
-	met       map[digest.Digest]bool // documents of a walk under way
-	artifacts int                    // manifests met that are no images
-	image     Resolved
-	err       error
-}
-
-// Resolve finds what each name means and fetches the manifests and indexes for the chosen
-// platforms that Documents does not hold. Images and failures come in the order of refs,
-// a name that appears twice once. The error is that of ctx or of Options.Before; with the
-// latter come the failures so far. What one name meets is a Failure and does not stop the
-// others: the blobs of the images that resolved can be fetched.
-func (c *Client) Resolve(ctx context.Context, refs []Query) ([]Resolved, []Failure, error) {
-	targets := c.targets(refs)
-	if err := c.tags(ctx, targets); err != nil {
-		return nil, nil, err
-	}
-	alive := slices.ContainsFunc(targets, func(t *target) bool { return t.err == nil })
-	if c.opts.Before != nil && alive {
-		if err := c.opts.Before(c.estimate(targets)); err != nil {
-			return nil, failures(targets), err
-		}
-	}
-	if err := c.parallel(ctx, targets, c.manifests); err != nil {
-		return nil, nil, err
-	}
-	var images []Resolved
-	for _, t := range targets {
-		if t.err == nil {
-			images = append(images, t.image)
-		}
-	}
-	return images, failures(targets), nil
-}
-
-// targets reads the names.
-func (c *Client) targets(refs []Query) []*target {
-	targets := make([]*target, 0, len(refs))
-	seen := map[string]bool{}
-	for _, r := range refs {
-		if seen[r.Name] {
-			continue
-		}
-		seen[r.Name] = true
-		t := &target{Query: r}
-		t.named, t.err = parse(r.Name)
-		targets = append(targets, t)
-	}
-	return targets
-}
-
-func failures(targets []*target) []Failure {
-	var out []Failure
-	for _, t := range targets {
-		if t.err != nil {
-			out = append(out, Failure{Name: t.Name, Err: t.err})
-		}
-	}
-	return out
-}
-
-// tags finds what every name means.
-func (c *Client) tags(ctx context.Context, targets []*target) error {
-	for _, t := range targets {
-		if t.err == nil {
-			t.err = c.announceTarget(ctx, t)
-		}
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return c.parallel(ctx, targets, c.tag)
-}
-
-// announceTarget makes the first token of each registry cover all repositories asked there.
-// Fallbacks are announced only when they are needed.
-func (c *Client) announceTarget(ctx context.Context, t *target) error {
-	pull, resolve := c.routes.pullers(t.named), c.routes.resolvers(t.named)
-	if len(pull) == 0 {
-		return fmt.Errorf("%s: %w", t.Name, errNowhere)
-	}
-	first := pull[:1:1]
-	if len(resolve) > 0 && resolve[0] != first[0] {
-		first = append(first, resolve[0])
-	}
-	for i, e := range first {
-		accounts, err := c.accounts(ctx, e, t.Secrets)
-		if err != nil {
-			return fmt.Errorf("%s: %w", t.Name, err)
-		}
-		key := c.announce(e, accounts[0])
-		if i == 0 {
-			t.first = key.login
-			if accounts[0] != nil {
-				t.account = accounts[0].Source
-			}
-		}
-	}
-	return nil
-}
-
-// parallel runs step for every target without an error; steps put theirs into the target.
-func (c *Client) parallel(ctx context.Context, targets []*target, step func(context.Context, *target) error) error {
-	var g errgroup.Group
-	g.SetLimit(c.opts.Jobs)
-	for _, t := range targets {
-		if t.err != nil {
-			continue
-		}
-		g.Go(func() error {
-			t.err = step(ctx, t)
-			return nil
-		})
-	}
-	_ = g.Wait() // steps return no errors
-	return ctx.Err()
-}
-
-// tag finds the digest of a name: by itself when it has one, by HEAD otherwise.
-func (c *Client) tag(ctx context.Context, t *target) error {
-	if d, ok := t.named.(reference.Digested); ok {
-		t.desc = ocispec.Descriptor{Digest: d.Digest()}
-		return nil
-	}
-	return c.eachResolver(ctx, t.named, t.Secrets, func(s *session, e endpoint) error {
-		desc, err := c.resolveTag(ctx, s, e, t)
-		if err == nil {
-			t.desc = desc
-		}
-		return err
-	})
 }
 
 // Lock is a name and the digest that it stands for now.
@@ -178,15 +32,51 @@ type Lock struct {
 	Digest digest.Digest
 }
 
-// Digests says what each name means, without fetching anything: it asks by HEAD, which
-// costs no pulls, and of a name with a digest it asks nothing. Results and failures come
-// in the order of refs, a name that appears twice once. The error is that of ctx.
-func (c *Client) Digests(ctx context.Context, refs []Query) ([]Lock, []Failure, error) {
-	targets := c.targets(refs)
+// Failure is a name that could not be resolved.
+type Failure struct {
+	Name string
+	Err  error
+}
+
+// Resolve finds what each name means and fetches the manifests and indexes for the chosen
+// platforms that Documents does not hold. Results and failures are in the order of
+// queries; a name that appears twice is resolved once. The error is that of ctx or of
+// Options.Before; with the latter the failures so far are returned. A fault of one name is
+// a Failure and does not stop the others: the blobs of the images that resolved can be
+// fetched.
+func (c *Client) Resolve(ctx context.Context, queries []Query) ([]Resolved, []Failure, error) {
+	targets := c.targets(queries)
+	if err := c.resolveTags(ctx, targets); err != nil {
+		return nil, nil, err
+	}
+	alive := slices.ContainsFunc(targets, func(t *target) bool { return t.err == nil })
+	if c.opts.Before != nil && alive {
+		if err := c.opts.Before(c.estimate(targets)); err != nil {
+			return nil, failures(targets), err
+		}
+	}
+	if err := c.parallel(ctx, targets, (*target).selectManifests); err != nil {
+		return nil, nil, err
+	}
+	var resolved []Resolved
+	for _, t := range targets {
+		if t.err == nil {
+			resolved = append(resolved, t.resolved)
+		}
+	}
+	return resolved, failures(targets), nil
+}
+
+// Digests finds the digest of each name without fetching a manifest: by HEAD, which costs
+// no pulls, and without any request for a name with a digest. Results and failures are in
+// the order of queries; a name that appears twice is resolved once. The error is that of
+// ctx.
+func (c *Client) Digests(ctx context.Context, queries []Query) ([]Lock, []Failure, error) {
+	targets := c.targets(queries)
 	for _, t := range targets {
 		t.headOnly = true
 	}
-	if err := c.tags(ctx, targets); err != nil {
+	if err := c.resolveTags(ctx, targets); err != nil {
 		return nil, nil, err
 	}
 	var locks []Lock
@@ -198,12 +88,35 @@ func (c *Client) Digests(ctx context.Context, refs []Query) ([]Lock, []Failure, 
 	return locks, failures(targets), nil
 }
 
-// tagOf is the tag of a name that has one.
-func tagOf(named reference.Named) string {
-	if t, ok := named.(reference.Tagged); ok {
-		return t.Tag()
+// target is a name that is being resolved.
+type target struct {
+	Query
+	client    *Client
+	named     reference.Named
+	first     login  // whose pulls the counted requests spend, if the first endpoint serves
+	account   string // source of that login's account
+	desc      ocispec.Descriptor
+	headOnly  bool
+	seen      map[digest.Digest]bool // manifests of the walk in progress
+	artifacts int                    // manifests seen that are not images
+	resolved  Resolved
+	err       error
+}
+
+// targets parses the names.
+func (c *Client) targets(queries []Query) []*target {
+	targets := make([]*target, 0, len(queries))
+	seen := map[string]bool{}
+	for _, q := range queries {
+		if seen[q.Name] {
+			continue
+		}
+		seen[q.Name] = true
+		t := &target{Query: q, client: c}
+		t.named, t.err = parse(q.Name)
+		targets = append(targets, t)
 	}
-	return ""
+	return targets
 }
 
 // parse splits a normalised name into its parts.
@@ -216,4 +129,164 @@ func parse(name string) (reference.Named, error) {
 		return nil, fmt.Errorf("image name %q: neither tag nor digest", name)
 	}
 	return named, nil
+}
+
+func failures(targets []*target) []Failure {
+	var out []Failure
+	for _, t := range targets {
+		if t.err != nil {
+			out = append(out, Failure{Name: t.Name, Err: t.err})
+		}
+	}
+	return out
+}
+
+// parallel runs step for every target without an error and keeps the error of the step in
+// the target.
+func (c *Client) parallel(ctx context.Context, targets []*target, step func(*target, context.Context) error) error {
+	var g errgroup.Group
+	g.SetLimit(c.opts.Jobs)
+	for _, t := range targets {
+		if t.err != nil {
+			continue
+		}
+		g.Go(func() error {
+			t.err = step(t, ctx)
+			return nil
+		})
+	}
+	_ = g.Wait() // steps return no errors
+	return ctx.Err()
+}
+
+// resolveTags finds the digest of every name.
+func (c *Client) resolveTags(ctx context.Context, targets []*target) error {
+	for _, t := range targets {
+		if t.err == nil {
+			t.err = t.announce(ctx)
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return c.parallel(ctx, targets, (*target).resolveTag)
+}
+
+// announce makes the first token of each registry cover all repositories that will be
+// asked for there. Fallbacks are announced only when they are needed.
+func (t *target) announce(ctx context.Context) error {
+	c := t.client
+	pull, resolve := c.routes.pullers(t.named), c.routes.resolvers(t.named)
+	if len(pull) == 0 {
+		return fmt.Errorf("%s: %w", t.Name, errNoEndpoint)
+	}
+	first := pull[:1:1]
+	if len(resolve) > 0 && resolve[0] != first[0] {
+		first = append(first, resolve[0])
+	}
+	for i, e := range first {
+		accounts, err := c.accounts(ctx, e, t.Secrets)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.Name, err)
+		}
+		key := c.sessions.announce(e, accounts[0])
+		if i == 0 {
+			t.first = key.login
+			if accounts[0] != nil {
+				t.account = accounts[0].Source
+			}
+		}
+	}
+	return nil
+}
+
+// resolveTag finds the digest of a name: in the name or by HEAD.
+func (t *target) resolveTag(ctx context.Context) error {
+	if d, ok := t.named.(reference.Digested); ok {
+		t.desc = ocispec.Descriptor{Digest: d.Digest()}
+		return nil
+	}
+	return t.client.waitOutLimit(ctx, t.client.routes.resolvers(t.named), t.Secrets, func(r conn) error {
+		desc, err := t.headOrGet(ctx, r)
+		if err == nil {
+			t.desc = desc
+		}
+		return err
+	})
+}
+
+// headOrGet asks for the tag by HEAD. A registry that does not answer HEAD properly is
+// asked by GET once, and the manifest is kept; Docker Hub does answer HEAD.
+func (t *target) headOrGet(ctx context.Context, r conn) (ocispec.Descriptor, error) {
+	tag := tagOf(t.named)
+	desc, err := r.head(ctx, tag, t.Name)
+	if err == nil || t.headOnly || r.host == registryHost || !isNotFound(err) && !errors.Is(err, errNoHeadDigest) {
+		return desc, err
+	}
+	useHead := !isNotFound(err) // after a wrong 404, a HEAD for the digest would mean nothing
+	raw, mediaType, err := r.getTag(ctx, tag, t.Name, useHead)
+	if err != nil {
+		return desc, err
+	}
+	d, err := t.client.docs.AddDocument(raw)
+	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(raw))}, err
+}
+
+// tagOf returns the tag of a name, "" for none.
+func tagOf(named reference.Named) string {
+	if t, ok := named.(reference.Tagged); ok {
+		return t.Tag()
+	}
+	return ""
+}
+
+// addLocations records that the repository of the name has these blobs.
+func (t *target) addLocations(config ocispec.Descriptor, layers []ocispec.Descriptor) {
+	t.client.locations.add(t.named, t.Secrets, append([]ocispec.Descriptor{config}, layers...))
+}
+
+// manifest returns a manifest or index, from what is held or from the registry; several
+// images that need the same one wait for a single request.
+func (t *target) manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
+	c := t.client
+	if raw, err := c.docs.Document(desc.Digest); err == nil {
+		return raw, nil
+	}
+	if isEmbedded(desc) {
+		_, err := c.docs.AddDocument(desc.Data)
+		return desc.Data, err
+	}
+	if err := desc.Digest.Validate(); err != nil {
+		return nil, fmt.Errorf("%s: digest %q: %w", t.Name, oneLine(desc.Digest.String()), err)
+	}
+	requested := false
+	v, err, _ := c.flight.Do(desc.Digest.String(), func() (any, error) {
+		requested = true
+		return t.fetchManifest(ctx, desc.Digest)
+	})
+	if err != nil && !requested { // the request was for another repository, perhaps
+		return t.fetchManifest(ctx, desc.Digest)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v.([]byte), nil
+}
+
+// fetchManifest fetches a manifest or index by its digest.
+func (t *target) fetchManifest(ctx context.Context, d digest.Digest) ([]byte, error) {
+	c := t.client
+	if raw, err := c.docs.Document(d); err == nil {
+		return raw, nil
+	}
+	var raw []byte
+	err := c.waitOutLimit(ctx, c.routes.pullers(t.named), t.Secrets, func(r conn) (err error) {
+		raw, err = r.getDigest(ctx, d, t.Name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.docs.AddDocument(raw)
+	return raw, err
 }

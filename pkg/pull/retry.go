@@ -19,9 +19,9 @@ const (
 	maxErrorBody = 64 << 10
 )
 
-// backoff is how long to wait before try number attempt (from 0): it doubles from half a
-// second to half a minute. A server that says when to come back is believed up to a
-// minute; longer waits are a decision for the user.
+// backoff returns how long to wait before try number attempt (from 0): it doubles from
+// half a second to half a minute. A Retry-After is honoured up to a minute; longer waits
+// are for the user to decide.
 func backoff(attempt int, retryAfter time.Duration) time.Duration {
 	if retryAfter > 0 {
 		return min(retryAfter, time.Minute)
@@ -33,14 +33,14 @@ func backoff(attempt int, retryAfter time.Duration) time.Duration {
 	return d
 }
 
-// jitter spreads waits by a quarter so that many clients do not come back at once.
+// jitter adds up to a quarter to d so that many clients do not return at once.
 func jitter(d time.Duration) time.Duration {
 	return d + time.Duration(rand.Int64N(int64(d)/4+1))
 }
 
-// retryAfter reads the Retry-After header in the forms found in the field: seconds and a
-// date (RFC 9110 section 10.2.3), a Unix time (Docker Hub's own API, registry-feedback 2459) and a
-// Go duration (GitHub's registry). 0 when there is none or it is past.
+// retryAfter reads the Retry-After header in the forms that servers send: seconds and a
+// date (RFC 9110 section 10.2.3), a Unix time (Docker Hub's own API, registry-feedback
+// 2459) and a Go duration (GitHub's registry). It returns 0 for none and for the past.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if v == "" {
@@ -62,9 +62,9 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// passing reports whether a status says "not now" rather than "no". 429 is looked at more
-// closely by [pullLimit].
-func passing(status int) bool {
+// isTemporary reports whether a status means "not now" rather than "no". [pullLimit] tells
+// the kinds of 429 apart.
+func isTemporary(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, 499, 522:
@@ -73,27 +73,29 @@ func passing(status int) bool {
 	return false
 }
 
-// retrier repeats requests that failed on the way or met a passing fault. Bodies are not
-// its business: who reads one asks for the rest.
+// retrier repeats requests that failed on the network or with a temporary status. It does
+// not read bodies: their reader requests the rest.
 type retrier struct {
 	next   http.RoundTripper
-	client *Client
+	net    *network
+	header hostHeader
 }
 
 // RoundTrip sends the request, again where that may help, and returns the last answer.
 func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
-	req.Header.Set("User-Agent", r.client.opts.UserAgent)
-	pace := r.client.pacer(req.URL.Host)
+	req.Header.Set("User-Agent", r.net.userAgent)
+	r.header.add(req)
+	pace := r.net.pacer(req.URL.Host)
 	for attempt := 0; ; attempt++ {
 		if d := pace.delay(time.Now()); d > 0 {
-			if err := r.client.sleep(req.Context(), d); err != nil {
+			if err := r.net.sleep(req.Context(), d); err != nil {
 				return nil, err
 			}
 		}
 		resp, err := r.next.RoundTrip(req)
 		if err == nil {
-			r.client.showWarnings(req.URL.Host, resp.Header)
+			r.net.events.reportWarnings(req.URL.Host, resp.Header)
 		}
 		again, tries := r.again(req, resp, err, pace)
 		if !again || attempt+1 >= tries || req.Context().Err() != nil {
@@ -109,8 +111,8 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 			why = resp.Status
 			drain(resp)
 		}
-		r.client.report(Event{Host: req.URL.Host, Text: oneLine(why), Wait: wait})
-		if err := r.client.sleep(req.Context(), wait); err != nil {
+		r.net.events.report(Event{Host: req.URL.Host, Text: oneLine(why), Wait: wait})
+		if err := r.net.sleep(req.Context(), wait); err != nil {
 			return nil, err
 		}
 		if req.GetBody != nil {
@@ -121,31 +123,31 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// again decides whether another try makes sense, and how many there may be.
+// again reports whether another try makes sense, and how many there may be.
 func (r *retrier) again(req *http.Request, resp *http.Response, err error, pace *pacer) (bool, int) {
-	tries := r.client.opts.Attempts
+	tries := r.net.attempts
 	if req.Body != nil && req.GetBody == nil {
 		return false, tries
 	}
 	if err != nil {
-		return passingError(err), tries
+		return isTemporaryError(err), tries
 	}
 	if resp.StatusCode != http.StatusTooManyRequests {
 		pace.accepted()
-		return passing(resp.StatusCode), tries
+		return isTemporary(resp.StatusCode), tries
 	}
 	if pullLimit(resp) {
 		return false, tries
 	}
 	if pace.refused() {
-		r.client.report(Event{Host: req.URL.Host, Text: "requests come too fast for it: slowing down to one a second"})
+		r.net.events.report(Event{Host: req.URL.Host, Text: "too many requests: slowing down to one a second"})
 	}
 	return true, max(tries, slowAttempts)
 }
 
-// passingError reports whether a failed request may well succeed the next time: the
-// connection broke or timed out. A refused certificate or an unknown host does not heal.
-func passingError(err error) bool {
+// isTemporaryError reports whether a failed request may succeed the next time: the
+// connection broke or timed out. A refused certificate or an unknown host stays.
+func isTemporaryError(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
@@ -159,9 +161,9 @@ func passingError(err error) bool {
 	return brokenConnection(err)
 }
 
-// pullLimit tells a used-up pull limit, which lasts for hours, from the limit on the pace
-// of requests, which passes at once: Docker Hub sends its rate limit headers or an error
-// in JSON with the first and neither with the second.
+// pullLimit reports whether a 429 is about a used-up pull limit, which lasts for hours,
+// and not about the rate of requests, which passes at once: Docker Hub sends its rate
+// limit headers or an error in JSON with the first and neither with the second.
 func pullLimit(resp *http.Response) bool {
 	if resp.Header.Get("Ratelimit-Limit") != "" || resp.Header.Get("Ratelimit-Remaining") != "" {
 		return true
@@ -171,6 +173,6 @@ func pullLimit(resp *http.Response) bool {
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	resp.Body.Close()
-	resp.Body = io.NopCloser(bytes.NewReader(body)) // for whoever reads the answer next
+	resp.Body = io.NopCloser(bytes.NewReader(body)) // for the next reader of the answer
 	return err == nil && bytes.Contains(body, []byte("pull rate limit"))
 }

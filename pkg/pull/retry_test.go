@@ -72,8 +72,8 @@ func TestPassingError(t *testing.T) {
 		"certificate":        {errors.New("x509: certificate signed by unknown authority"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := passingError(c.err); got != c.want {
-				t.Errorf("passingError(%v) = %v, want %v", c.err, got, c.want)
+			if got := isTemporaryError(c.err); got != c.want {
+				t.Errorf("isTemporaryError(%v) = %v, want %v", c.err, got, c.want)
 			}
 		})
 	}

@@ -1,135 +1,143 @@
 package pull
 
-// segment is a part of a blob that is fetched in order. The crew's lock guards it.
+// segment is a range of a blob that one goroutine fetches in order: from off up to but not
+// including end. While it is being fetched, the lock of workers guards it.
 type segment struct{ off, end int64 }
 
 func (s *segment) left() int64 { return s.end - s.off }
 
-// largest is the part of d most worth a helper, nil when there is none. The crew is locked.
-func (d *download) largest() *segment {
-	if d.alone {
+// segments is which ranges of a blob are missing, and which of these are being fetched, by
+// the worker that has the blob and by those that steal from it.
+type segments struct {
+	workers *workers
+
+	// Guarded by the lock of workers.
+	missing []*segment
+	busy    map[*segment]bool
+	thieves int
+	closed  bool // to thieves: the sink cannot take several ranges, or the server
+}
+
+// setMissing sets the missing ranges and shows the blob to the other workers.
+func (d *download) setMissing(ranges []segment) {
+	d.workers.mu.Lock()
+	defer d.workers.mu.Unlock()
+	d.missing = nil
+	for _, m := range ranges {
+		d.missing = append(d.missing, &m)
+	}
+	d.workers.active[d] = true
+	d.workers.changed.Broadcast()
+}
+
+// closeToThieves keeps further thieves out and waits for those at work, whose context has
+// ended or whose segment is of use.
+func (d *download) closeToThieves() {
+	d.workers.mu.Lock()
+	defer d.workers.mu.Unlock()
+	d.closed = true
+	for d.thieves > 0 {
+		d.workers.changed.Wait()
+	}
+	delete(d.workers.active, d)
+}
+
+// startOver makes the whole blob missing, once the thieves have finished.
+func (d *download) startOver() {
+	d.closeToThieves()
+	d.workers.mu.Lock()
+	defer d.workers.mu.Unlock()
+	d.missing = []*segment{{0, d.blob.Size}}
+}
+
+// largest returns the segment most worth stealing from, nil for none. The caller holds the
+// lock.
+func (s *segments) largest(piece int64) *segment {
+	if s.closed {
 		return nil
 	}
 	var best *segment
-	for s := range d.busy {
-		if s.left() >= 2*d.crew.piece && (best == nil || s.left() > best.left()) {
-			best = s
+	for seg := range s.busy {
+		if seg.left() >= 2*piece && (best == nil || seg.left() > best.left()) {
+			best = seg
 		}
 	}
-	for _, s := range d.todo {
-		if s.left() >= d.crew.piece && (best == nil || s.left() > best.left()) {
-			best = s
+	for _, seg := range s.missing {
+		if seg.left() >= piece && (best == nil || seg.left() > best.left()) {
+			best = seg
 		}
 	}
 	return best
 }
 
-// cut gives a helper its part: the far half of one that somebody fetches, or all of one
-// that nobody does. The crew is locked.
-func (d *download) cut(s *segment) *segment {
-	d.helpers++
-	for i, t := range d.todo {
-		if t == s && s.left() < 2*d.crew.piece {
-			d.todo = append(d.todo[:i:i], d.todo[i+1:]...)
-			d.busy[s] = true
-			return s
+// split returns what a thief fetches of seg: the second half if seg is being fetched or
+// large, or else all of it. The caller holds the lock.
+func (s *segments) split(seg *segment, piece int64) *segment {
+	s.thieves++
+	for i, m := range s.missing {
+		if m == seg && seg.left() < 2*piece {
+			s.missing = append(s.missing[:i:i], s.missing[i+1:]...)
+			s.busy[seg] = true
+			return seg
 		}
 	}
-	middle := s.off + s.left()/2
-	far := &segment{off: middle, end: s.end}
-	s.end = middle
-	d.busy[far] = true
-	return far
+	middle := seg.off + seg.left()/2
+	half := &segment{off: middle, end: seg.end}
+	seg.end = middle
+	s.busy[half] = true
+	return half
 }
 
-// help fetches seg. What goes wrong is not told: the rest of the part is given back to the
-// worker in charge of the blob, and meets the fault again if it is one.
-func (d *download) help(seg *segment) {
-	for d.ctx.Err() == nil {
-		n, err := d.request(d.ctx, seg, true)
-		if err == nil {
-			break
-		}
-		if n == 0 {
-			d.crew.mu.Lock()
-			d.alone = true
-			d.crew.mu.Unlock()
-			break
-		}
+// next returns the first missing segment for the worker that has the blob, nil when there
+// is none. It waits for thieves, which may return a part of theirs.
+func (s *segments) next() *segment {
+	s.workers.mu.Lock()
+	defer s.workers.mu.Unlock()
+	for len(s.missing) == 0 && s.thieves > 0 {
+		s.workers.changed.Wait()
 	}
-	d.crew.mu.Lock()
-	defer d.crew.mu.Unlock()
-	d.helpers--
-	d.giveBack(seg)
-}
-
-// giveBack ends the work on seg; what is missing of it is to be done again. The crew is locked.
-func (d *download) giveBack(seg *segment) {
-	delete(d.busy, seg)
-	if seg.left() > 0 {
-		d.todo = append(d.todo, seg)
-	}
-	d.crew.changed.Broadcast()
-}
-
-// take gives the worker in charge of the blob its next part; nil when all are there. It
-// waits for helpers, whose parts may come back.
-func (d *download) take() *segment {
-	d.crew.mu.Lock()
-	defer d.crew.mu.Unlock()
-	for len(d.todo) == 0 && d.helpers > 0 {
-		d.crew.changed.Wait()
-	}
-	if len(d.todo) == 0 {
+	if len(s.missing) == 0 {
 		return nil
 	}
 	first := 0
-	for i, s := range d.todo {
-		if s.off < d.todo[first].off {
+	for i, m := range s.missing {
+		if m.off < s.missing[first].off {
 			first = i
 		}
 	}
-	seg := d.todo[first]
-	d.todo = append(d.todo[:first:first], d.todo[first+1:]...)
-	d.busy[seg] = true
+	seg := s.missing[first]
+	s.missing = append(s.missing[:first:first], s.missing[first+1:]...)
+	s.busy[seg] = true
 	return seg
 }
 
-// release is giveBack for the worker in charge.
-func (d *download) release(seg *segment) {
-	d.crew.mu.Lock()
-	defer d.crew.mu.Unlock()
-	d.giveBack(seg)
-}
-
-// dismiss lets no more helpers in and waits for those at work, whose context has ended or
-// whose part is of use.
-func (d *download) dismiss() {
-	d.crew.mu.Lock()
-	defer d.crew.mu.Unlock()
-	d.alone = true
-	for d.helpers > 0 {
-		d.crew.changed.Wait()
+// finish ends the work on seg; what is left of it is missing again. A thief that failed
+// without any progress closes the blob to thieves.
+func (s *segments) finish(seg *segment, thief, failed bool) {
+	s.workers.mu.Lock()
+	defer s.workers.mu.Unlock()
+	if thief {
+		s.thieves--
+		s.closed = s.closed || failed
 	}
-	delete(d.crew.active, d)
-}
-
-// begin sets what is to be done and shows the blob to the crew.
-func (d *download) begin(parts []segment) {
-	d.crew.mu.Lock()
-	defer d.crew.mu.Unlock()
-	d.todo = nil
-	for _, r := range parts {
-		d.todo = append(d.todo, &segment{r.off, r.end})
+	delete(s.busy, seg)
+	if seg.left() > 0 {
+		s.missing = append(s.missing, seg)
 	}
-	d.crew.active[d] = true
-	d.crew.changed.Broadcast()
+	s.workers.changed.Broadcast()
 }
 
-// startOver asks for the whole without any range once the helpers are done.
-func (d *download) startOver() {
-	d.dismiss()
-	d.crew.mu.Lock()
-	defer d.crew.mu.Unlock()
-	d.todo = []*segment{{0, d.blob.Size}}
+// rest returns what is left of seg at the moment.
+func (s *segments) rest(seg *segment) segment {
+	s.workers.mu.Lock()
+	defer s.workers.mu.Unlock()
+	return *seg
+}
+
+// written moves the start of seg by n bytes and returns what is left of it.
+func (s *segments) written(seg *segment, n int) segment {
+	s.workers.mu.Lock()
+	defer s.workers.mu.Unlock()
+	seg.off += int64(n)
+	return *seg
 }

@@ -3,7 +3,6 @@ package pull
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -15,18 +14,19 @@ import (
 const (
 	// maxDepth of indexes within indexes.
 	maxDepth = 3
-	// maxVague is how many entries of an index that say no platform are looked into: each
+	// maxWithoutPlatform is how many entries of an index that say no platform are looked into: each
 	// may cost a pull.
-	maxVague = 8
+	maxWithoutPlatform = 8
 	// maxDocuments is how many manifests and indexes one name may lead to.
 	maxDocuments = 1000
 )
 
 // manifests fetches what a name means, down to the manifests of the chosen platforms.
-func (c *Client) manifests(ctx context.Context, t *target) error {
-	t.met = map[digest.Digest]bool{}
-	present, missing, err := c.walk(ctx, t, t.desc, c.opts.Platforms, 0)
-	t.met = nil
+func (t *target) selectManifests(ctx context.Context) error {
+	c := t.client
+	t.seen = map[digest.Digest]bool{}
+	present, missing, err := t.walk(ctx, t.desc, c.opts.Platforms, 0)
+	t.seen = nil
 	if err != nil {
 		return err
 	}
@@ -41,30 +41,30 @@ func (c *Client) manifests(ctx context.Context, t *target) error {
 		}
 		return &NoPlatformError{Name: t.Name, Want: formatAll(want), Have: c.offer(t.desc, 0)}
 	}
-	t.image = Resolved{Name: t.Name, Target: present[0], Present: present}
-	t.image.Target.Platform = nil
+	t.resolved = Resolved{Name: t.Name, Target: present[0], Present: present}
+	t.resolved.Target.Platform = nil
 	if c.opts.Referrers {
-		return c.attached(ctx, t)
+		return t.addReferrers(ctx)
 	}
 	return nil
 }
 
 // walk returns desc and what was chosen below it, and the wanted platforms not found. It
 // returns nothing of a manifest for another platform, nor of a document met before.
-func (c *Client) walk(ctx context.Context, t *target, desc ocispec.Descriptor, want []ocispec.Platform, depth int) ([]ocispec.Descriptor, []ocispec.Platform, error) {
-	if t.met[desc.Digest] {
+func (t *target) walk(ctx context.Context, desc ocispec.Descriptor, want []ocispec.Platform, depth int) ([]ocispec.Descriptor, []ocispec.Platform, error) {
+	if t.seen[desc.Digest] {
 		return nil, want, nil
 	}
-	if t.met[desc.Digest] = true; len(t.met) > maxDocuments {
+	if t.seen[desc.Digest] = true; len(t.seen) > maxDocuments {
 		return nil, nil, fmt.Errorf("%s: more than %d manifests", t.Name, maxDocuments)
 	}
-	raw, err := c.document(ctx, t, desc)
+	raw, err := t.manifest(ctx, desc)
 	if err != nil {
 		return nil, nil, err
 	}
 	plain := ocispec.Descriptor{MediaType: mediaType(raw, desc.MediaType), Digest: desc.Digest, Size: int64(len(raw)), Platform: desc.Platform}
 	if !isIndex(plain.MediaType) {
-		return c.single(ctx, t, plain, raw, want)
+		return t.selectManifest(ctx, plain, raw, want)
 	}
 	if depth == maxDepth {
 		return nil, nil, fmt.Errorf("%s: indexes within indexes, more than %d deep", t.Name, maxDepth)
@@ -74,9 +74,9 @@ func (c *Client) walk(ctx context.Context, t *target, desc ocispec.Descriptor, w
 		return nil, nil, fmt.Errorf("%s: index %s: %w", t.Name, desc.Digest, err)
 	}
 	present := []ocispec.Descriptor{plain}
-	chosen, missing := choose(index.Manifests, want, c.opts.All)
+	chosen, missing := choose(index.Manifests, want, t.client.opts.All)
 	for _, d := range chosen {
-		below, _, err := c.walk(ctx, t, d, want, depth+1)
+		below, _, err := t.walk(ctx, d, want, depth+1)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -85,8 +85,8 @@ func (c *Client) walk(ctx context.Context, t *target, desc ocispec.Descriptor, w
 	if len(missing) == 0 {
 		return present, nil, nil
 	}
-	for _, d := range vague(index.Manifests) {
-		below, still, err := c.walk(ctx, t, d, missing, depth+1)
+	for _, d := range withoutPlatform(index.Manifests) {
+		below, still, err := t.walk(ctx, d, missing, depth+1)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -102,10 +102,10 @@ func (c *Client) walk(ctx context.Context, t *target, desc ocispec.Descriptor, w
 }
 
 // vague lists the entries that may be for any platform. containerd looks into them, too.
-func vague(index []ocispec.Descriptor) []ocispec.Descriptor {
+func withoutPlatform(index []ocispec.Descriptor) []ocispec.Descriptor {
 	var out []ocispec.Descriptor
 	for _, d := range index {
-		if d.Platform == nil && (isIndex(d.MediaType) || isManifest(d.MediaType)) && len(out) < maxVague {
+		if d.Platform == nil && (isIndex(d.MediaType) || isManifest(d.MediaType)) && len(out) < maxWithoutPlatform {
 			out = append(out, d)
 		}
 	}
@@ -115,7 +115,7 @@ func vague(index []ocispec.Descriptor) []ocispec.Descriptor {
 // single takes an image manifest. One whose platform no index tells is asked for it:
 // nothing else tells before it is on a node that cannot run it. A manifest that is no
 // image, such as a chart, is for no platform and taken as it is.
-func (c *Client) single(ctx context.Context, t *target, desc ocispec.Descriptor, raw []byte, want []ocispec.Platform) ([]ocispec.Descriptor, []ocispec.Platform, error) {
+func (t *target) selectManifest(ctx context.Context, desc ocispec.Descriptor, raw []byte, want []ocispec.Platform) ([]ocispec.Descriptor, []ocispec.Platform, error) {
 	if !isManifest(desc.MediaType) {
 		return nil, nil, &UnsupportedError{Name: t.Name, MediaType: oneLine(desc.MediaType)}
 	}
@@ -123,7 +123,7 @@ func (c *Client) single(ctx context.Context, t *target, desc ocispec.Descriptor,
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, nil, fmt.Errorf("%s: manifest %s: %w", t.Name, desc.Digest, err)
 	}
-	c.addSources(t, append([]ocispec.Descriptor{m.Config}, m.Layers...))
+	t.addLocations(m.Config, m.Layers)
 	switch {
 	case desc.Platform != nil:
 		return []ocispec.Descriptor{desc}, want, nil
@@ -131,12 +131,12 @@ func (c *Client) single(ctx context.Context, t *target, desc ocispec.Descriptor,
 		t.artifacts++
 		return []ocispec.Descriptor{desc}, want, nil
 	}
-	p, err := c.configPlatform(ctx, t, m.Config)
+	p, err := t.configPlatform(ctx, m.Config)
 	if err != nil {
 		return nil, nil, err
 	}
 	still := unserved(p, want)
-	if len(still) == len(want) && !c.opts.All {
+	if len(still) == len(want) && !t.client.opts.All {
 		return nil, want, nil
 	}
 	desc.Platform = &p
@@ -144,10 +144,11 @@ func (c *Client) single(ctx context.Context, t *target, desc ocispec.Descriptor,
 }
 
 // configPlatform reads the platform out of an image's config, which is a blob and free.
-func (c *Client) configPlatform(ctx context.Context, t *target, config ocispec.Descriptor) (ocispec.Platform, error) {
+func (t *target) configPlatform(ctx context.Context, config ocispec.Descriptor) (ocispec.Platform, error) {
+	c := t.client
 	raw, err := c.docs.Document(config.Digest)
 	if err != nil {
-		if config.Size > MaxDocument || config.Size < 0 {
+		if config.Size > maxMetadata || config.Size < 0 {
 			return ocispec.Platform{}, fmt.Errorf("%s: config %s: %w", t.Name, config.Digest, errTooLarge)
 		}
 		sink := &buffer{want: config, b: make([]byte, config.Size)}
@@ -181,7 +182,7 @@ func (c *Client) offer(desc ocispec.Descriptor, depth int) []string {
 	}
 	if len(doc.Manifests) > 0 {
 		out := offered(doc.Manifests)
-		for _, d := range vague(doc.Manifests) {
+		for _, d := range withoutPlatform(doc.Manifests) {
 			out = append(out, c.offer(d, depth+1)...)
 		}
 		slices.Sort(out)
@@ -193,69 +194,6 @@ func (c *Client) offer(desc ocispec.Descriptor, depth int) []string {
 		return nil
 	}
 	return []string{platforms.FormatAll(p)}
-}
-
-// document returns a manifest or index, from what is held or from the registry; several
-// images that need the same one wait for a single request.
-func (c *Client) document(ctx context.Context, t *target, desc ocispec.Descriptor) ([]byte, error) {
-	if raw, err := c.docs.Document(desc.Digest); err == nil {
-		return raw, nil
-	}
-	if embedded(desc) {
-		_, err := c.docs.AddDocument(desc.Data)
-		return desc.Data, err
-	}
-	if err := desc.Digest.Validate(); err != nil {
-		return nil, fmt.Errorf("%s: digest %q: %w", t.Name, oneLine(desc.Digest.String()), err)
-	}
-	led := false
-	v, err, _ := c.flight.Do(desc.Digest.String(), func() (any, error) {
-		led = true
-		return c.fetchDocument(ctx, t, desc.Digest)
-	})
-	if err != nil && !led { // it was another repository's, perhaps
-		return c.fetchDocument(ctx, t, desc.Digest)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return v.([]byte), nil
-}
-
-// fetchDocument is document by request.
-func (c *Client) fetchDocument(ctx context.Context, t *target, d digest.Digest) ([]byte, error) {
-	if raw, err := c.docs.Document(d); err == nil {
-		return raw, nil
-	}
-	var raw []byte
-	err := c.each(ctx, t.named, t.Secrets, func(s *session, e endpoint) (err error) {
-		if err = c.stopped(s, t.Name); err != nil {
-			return err
-		}
-		raw, err = c.verified(ctx, s, e, d, t.Name)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	_, err = c.docs.AddDocument(raw)
-	return raw, err
-}
-
-// verified gets a manifest by digest and checks that it is the one.
-func (c *Client) verified(ctx context.Context, s *session, e endpoint, d digest.Digest, name string) ([]byte, error) {
-	raw, _, err := c.get(ctx, s, e, d.String(), name)
-	if err != nil {
-		var missing *NotFoundError
-		if errors.As(err, &missing) {
-			missing.Digest = d
-		}
-		return nil, err
-	}
-	if got := d.Algorithm().FromBytes(raw); got != d {
-		return nil, &ContentError{Host: e.host, Name: name, Err: fmt.Errorf("manifest %s has digest %s", d, got)}
-	}
-	return raw, nil
 }
 
 // ParsePlatform reads "linux/arm64/v8" in containerd's spelling and normalises it.

@@ -19,15 +19,15 @@ import (
 )
 
 // scopesPerToken bounds the token request: every repository adds some 40 bytes to its
-// address, and servers commonly stop at 8 KiB.
+// URL, and servers commonly stop at 8 KiB.
 const scopesPerToken = 100
 
-// sessionKey tells logins apart: one ping and one token serve all repositories that a
-// registry has for one account.
+// sessionKey distinguishes sessions: one ping and one token serve all repositories of a
+// registry with one account.
 type sessionKey struct {
 	login
 	root string // path of the registry's API, see [Mirror]
-	part int    // repositories beyond scopesPerToken log in anew
+	part int    // repositories beyond scopesPerToken have another session
 }
 
 // login is a registry and an account there; the zero account is anonymous.
@@ -36,11 +36,91 @@ type login struct {
 	auth account.Auth
 }
 
-// session is a login at a registry. It is an http.RoundTripper that authorises requests
-// to its own host, and only to that.
+// sessions holds the sessions of a client. Each is opened at its first use.
+type sessions struct {
+	net      *network
+	insecure map[string]bool // by host as dialled
+	hosts    map[string]Host // by host as dialled
+
+	mu     sync.Mutex
+	open   map[sessionKey]*session
+	scopes map[sessionKey][]string // of announced repositories, for one token per account
+}
+
+func newSessions(n *network, insecure []string, hosts map[string]Host) *sessions {
+	p := &sessions{
+		net:      n,
+		insecure: map[string]bool{},
+		hosts:    map[string]Host{},
+		open:     map[sessionKey]*session{},
+		scopes:   map[sessionKey][]string{},
+	}
+	for _, h := range insecure {
+		p.insecure[dialled(h)] = true
+	}
+	for name, h := range hosts {
+		p.hosts[dialled(name)] = h
+	}
+	return p
+}
+
+// announce adds the repository of an endpoint to those that the first token of a session
+// covers.
+func (p *sessions) announce(e endpoint, acct *account.Account) sessionKey {
+	scope := "repository:" + e.repo + ":pull"
+	key := sessionKey{login: login{host: e.host}, root: e.root}
+	if acct != nil {
+		key.auth = acct.Auth
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		known := p.scopes[key]
+		if slices.Contains(known, scope) {
+			return key
+		}
+		if len(known) < scopesPerToken {
+			p.scopes[key] = append(known, scope)
+			return key
+		}
+		key.part++
+	}
+}
+
+// get returns the session for an endpoint and account, and opens it at its first use.
+func (p *sessions) get(ctx context.Context, e endpoint, acct *account.Account) (*session, error) {
+	key := p.announce(e, acct)
+	p.mu.Lock()
+	s := p.open[key]
+	if s == nil {
+		s = &session{key: key, acct: acct, net: p.net, base: p.net.transport}
+		p.open[key] = s
+	}
+	scopes := slices.Clone(p.scopes[key])
+	p.mu.Unlock()
+	host := p.hosts[key.host]
+	insecure := p.insecure[key.host] || host.Plain || loopback(key.host)
+	s.once.Do(func() { s.err = s.start(ctx, host, insecure, scopes) })
+	if s.err == nil {
+		return s, nil
+	}
+	var limit *RateLimitError
+	if errors.As(s.err, &limit) { // any other error would be the same the next time
+		p.mu.Lock()
+		if p.open[key] == s {
+			delete(p.open, key)
+		}
+		p.mu.Unlock()
+	}
+	return nil, s.err
+}
+
+// session is a login at a registry. It is an [http.RoundTripper] that authorises requests
+// to its own host, and only those.
 type session struct {
 	key  sessionKey
 	acct *account.Account // nil: anonymous
+	net  *network
 	base http.RoundTripper
 
 	once      sync.Once
@@ -49,18 +129,19 @@ type session struct {
 	challenge *transport.Challenge
 	auth      authn.Authenticator
 
-	mu     sync.Mutex // held while a token is fetched, so that one fetch serves all who wait
+	mu     sync.Mutex // held during a token request, so that one serves all who wait
 	scopes []string
 	token  string
 	// refused is the answer to a login that failed. It is not tried again: Docker Hub locks
 	// accounts after some wrong passwords, registry-feedback 2201.
 	refused error
 
-	// What it was given of manifests, for [AuthError.Alone].
+	// Whether it was served a HEAD or a GET of a manifest, for [AuthError.Alone].
 	heads, gets atomic.Bool
 }
 
-func (s *session) source() string {
+// account names the source of the session's account, "" for anonymous.
+func (s *session) account() string {
 	if s.acct == nil {
 		return ""
 	}
@@ -74,59 +155,11 @@ func (s *session) scheme() string {
 	return "https"
 }
 
-// announce tells which repositories will be asked for, so that the first token covers
-// them all.
-func (c *Client) announce(e endpoint, acct *account.Account) sessionKey {
-	scope := "repository:" + e.repo + ":pull"
-	key := sessionKey{login: login{host: e.host}, root: e.root}
-	if acct != nil {
-		key.auth = acct.Auth
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for {
-		known := c.scopes[key]
-		if slices.Contains(known, scope) {
-			return key
-		}
-		if len(known) < scopesPerToken {
-			c.scopes[key] = append(known, scope)
-			return key
-		}
-		key.part++
-	}
-}
-
-// session returns the login for an endpoint and account, made at its first use.
-func (c *Client) session(ctx context.Context, e endpoint, acct *account.Account) (*session, error) {
-	key := c.announce(e, acct)
-	c.mu.Lock()
-	s := c.sessions[key]
-	if s == nil {
-		s = &session{key: key, acct: acct, base: c.base}
-		c.sessions[key] = s
-	}
-	scopes := slices.Clone(c.scopes[key])
-	c.mu.Unlock()
-	s.once.Do(func() { s.err = s.enter(ctx, c, scopes) })
-	if s.err == nil {
-		return s, nil
-	}
-	var limit *RateLimitError
-	if errors.As(s.err, &limit) { // which passes; all else would be the same the next time
-		c.mu.Lock()
-		if c.sessions[key] == s {
-			delete(c.sessions, key)
-		}
-		c.mu.Unlock()
-	}
-	return nil, s.err
-}
-
-// enter pings the registry and, where it asks for that, fetches the first token.
-func (s *session) enter(ctx context.Context, c *Client, scopes []string) error {
+// start pings the registry and, where the registry asks for it, fetches the first token.
+// insecure allows plain HTTP.
+func (s *session) start(ctx context.Context, host Host, insecure bool, scopes []string) error {
 	var opts []name.Option
-	if c.insecure[s.key.host] || c.hosts[s.key.host].Plain || loopback(s.key.host) {
+	if insecure {
 		opts = append(opts, name.Insecure)
 	}
 	reg, err := name.NewRegistry(s.key.host, opts...)
@@ -137,34 +170,31 @@ func (s *session) enter(ctx context.Context, c *Client, scopes []string) error {
 	if s.acct != nil {
 		s.auth = s.acct.Auth
 	}
-	if header := c.hosts[s.key.host].Header; len(header) > 0 {
-		s.base = headed{next: s.base, host: s.key.host, header: header, plain: len(opts) > 0}
-	}
-	s.base = &retrier{next: s.base, client: c}
-	if s.challenge, err = transport.Ping(ctx, reg, rooted{next: s.base, root: s.key.root}); err != nil {
+	s.base = &retrier{next: s.base, net: s.net, header: hostHeader{host: s.key.host, values: host.Header, plain: insecure}}
+	if s.challenge, err = transport.Ping(ctx, reg, pingPath{next: s.base, root: s.key.root}); err != nil {
 		return s.loginError("ping", err)
 	}
-	if s.challenge.Insecure && len(opts) == 0 {
+	if s.challenge.Insecure && !insecure {
 		return &InsecureError{Host: s.key.host}
 	}
 	if s.challenge.Scheme != "" && !s.bearer() && !strings.EqualFold(s.challenge.Scheme, "basic") {
-		return fmt.Errorf("registry %s: it asks for a login of kind %q, which is not known here", s.key.host, oneLine(s.challenge.Scheme))
+		return fmt.Errorf("registry %s: login scheme %q is not supported", s.key.host, oneLine(s.challenge.Scheme))
 	}
 	if s.bearer() {
 		s.scopes = scopes
 		return s.renew(ctx, "")
 	}
 	if s.challenge.Scheme != "" && s.acct != nil {
-		return s.prove(ctx)
+		return s.checkPassword(ctx)
 	}
 	return nil
 }
 
 func (s *session) bearer() bool { return strings.EqualFold(s.challenge.Scheme, "bearer") }
 
-// loginError gives a failed ping or token request its type.
+// loginError returns the typed error of a failed ping or token request.
 func (s *session) loginError(step string, err error) error {
-	typed := classify(err, s.key.host, s.source(), "")
+	typed := classify(err, s.key.host, s.account(), "")
 	var limit *RateLimitError
 	if isAuth(typed) || errors.As(typed, &limit) {
 		return typed
@@ -172,7 +202,7 @@ func (s *session) loginError(step string, err error) error {
 	return fmt.Errorf("registry %s: %s: %w", s.key.host, step, &lineError{err})
 }
 
-// renew fetches a new token unless somebody did since the caller saw the token old.
+// renew fetches a new token, unless another caller has replaced the old one.
 func (s *session) renew(ctx context.Context, old string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,11 +214,11 @@ func (s *session) renew(ctx context.Context, old string) error {
 	}
 	cfg, err := authn.Authorization(ctx, s.auth)
 	if err != nil {
-		return fmt.Errorf("registry %s: account from %s: %w", s.key.host, s.source(), err)
+		return fmt.Errorf("registry %s: account from %s: %w", s.key.host, s.account(), err)
 	}
 	if cfg.RegistryToken != "" {
 		if s.token == cfg.RegistryToken {
-			return &AuthError{Host: s.key.host, Source: s.source(), Status: http.StatusUnauthorized}
+			return &AuthError{Host: s.key.host, Source: s.account(), Status: http.StatusUnauthorized}
 		}
 		s.token = cfg.RegistryToken
 		return nil
@@ -209,7 +239,7 @@ func (s *session) renew(ctx context.Context, old string) error {
 }
 
 // RoundTrip sends a request, with credentials when it goes to the session's own host and
-// scheme: a redirect elsewhere never carries any. An expired token is renewed once.
+// scheme: a redirect to another host carries none. An expired token is renewed once.
 func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Host != s.key.host || req.URL.Scheme != s.scheme() || s.challenge.Scheme == "" {
 		return s.base.RoundTrip(req)
@@ -234,10 +264,10 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 	return s.base.RoundTrip(withBearer(req, token))
 }
 
-// prove tries name and password at the place that asked for them, once, before they go
-// out with many requests at a time: a wrong password is sent one time only, and a 401 for
-// an image later on is about that image.
-func (s *session) prove(ctx context.Context) error {
+// checkPassword sends user name and password once before many requests carry them at a
+// time: a wrong password is sent only once, and a later 401 for an image is about that
+// image.
+func (s *session) checkPassword(ctx context.Context) error {
 	root := s.key.root
 	if root == "" {
 		root = "/v2"
@@ -257,11 +287,11 @@ func (s *session) prove(ctx context.Context) error {
 	return nil
 }
 
-// basic sends name and password.
+// basic sends a request with user name and password.
 func (s *session) basic(req *http.Request) (*http.Response, error) {
 	cfg, err := authn.Authorization(req.Context(), s.auth)
 	if err != nil {
-		return nil, fmt.Errorf("registry %s: account from %s: %w", s.key.host, s.source(), err)
+		return nil, fmt.Errorf("registry %s: account from %s: %w", s.key.host, s.account(), err)
 	}
 	out := req.Clone(req.Context())
 	switch {
@@ -281,23 +311,24 @@ func withBearer(req *http.Request, token string) *http.Request {
 	return out
 }
 
-// drain reads the little that an error answer holds so that its connection can be used again.
+// drain reads the rest of an answer so that its connection can be used again, at most what
+// an error answer holds.
 func drain(resp *http.Response) {
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // only the connection's reuse depends on it
+	_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBody) // only the connection's reuse depends on it
 	resp.Body.Close()
 }
 
-// rooted sends a ping to where a mirror has its API.
-type rooted struct {
+// pingPath sends a ping to the path where a mirror has its API.
+type pingPath struct {
 	next http.RoundTripper
 	root string
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (r rooted) RoundTrip(req *http.Request) (*http.Response, error) {
-	if r.root != "" && req.URL.Path == "/v2/" {
+func (p pingPath) RoundTrip(req *http.Request) (*http.Response, error) {
+	if p.root != "" && req.URL.Path == "/v2/" {
 		req = req.Clone(req.Context())
-		req.URL.Path = r.root + "/"
+		req.URL.Path = p.root + "/"
 	}
-	return r.next.RoundTrip(req)
+	return p.next.RoundTrip(req)
 }

@@ -5,45 +5,37 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/distribution/reference"
-
 	"stowage/pkg/pull/account"
 )
 
-// each tries the places that have a repository's bytes in order, with each one's accounts, until fn
-// succeeds. When all fail and a pull limit is among the reasons, it is sat out as far as
-// Options.Wait allows, and they are tried again.
-func (c *Client) each(ctx context.Context, named reference.Named, secrets []string, fn func(*session, endpoint) error) error {
-	return c.persist(ctx, c.routes.pullers(named), secrets, fn)
-}
+// A blob or manifest is asked for in three nested loops: waitOutLimit repeats all of it
+// after a pull limit has been renewed, tryEndpoints tries mirrors and origin, and
+// tryCredentials the accounts for one of them.
 
-// eachResolver is each for those who may say what a tag means: with
-// Options.ResolveAtOrigin the origin alone.
-func (c *Client) eachResolver(ctx context.Context, named reference.Named, secrets []string, fn func(*session, endpoint) error) error {
-	return c.persist(ctx, c.routes.resolvers(named), secrets, fn)
-}
-
-func (c *Client) persist(ctx context.Context, places []endpoint, secrets []string, fn func(*session, endpoint) error) error {
+// waitOutLimit calls fn for one endpoint after the other until it succeeds. When all fail
+// and a pull limit is among the reasons, it waits for the limit to be renewed as far as
+// Options.Wait allows, and tries them again.
+func (c *Client) waitOutLimit(ctx context.Context, endpoints []endpoint, secrets []string, fn func(conn) error) error {
 	for {
-		err := c.inTurn(ctx, places, secrets, fn)
+		err := c.tryEndpoints(ctx, endpoints, secrets, fn)
 		var limit *RateLimitError
-		if err == nil || !errors.As(err, &limit) || c.sitOut(ctx, limit) != nil {
+		if err == nil || !errors.As(err, &limit) || c.limits.waitForReset(ctx, limit) != nil {
 			return err
 		}
 	}
 }
 
-// inTurn asks one place after the other. A refused account ends it: going on to the
-// origin would spend another account's pulls without a word.
-func (c *Client) inTurn(ctx context.Context, places []endpoint, secrets []string, fn func(*session, endpoint) error) error {
-	if len(places) == 0 {
-		return errNowhere
+// tryEndpoints tries one endpoint after the other. A refused account ends it: continuing
+// with the origin would silently spend another account's pulls.
+func (c *Client) tryEndpoints(ctx context.Context, endpoints []endpoint, secrets []string, fn func(conn) error) error {
+	if len(endpoints) == 0 {
+		return errNoEndpoint
 	}
 	var errs []error
-	for _, e := range places {
-		err := c.asAccounts(ctx, e, secrets, fn)
+	for _, e := range endpoints {
+		err := c.tryCredentials(ctx, e, secrets, fn)
 		if err == nil {
-			c.passedOver(places, errs)
+			c.reportFailedMirrors(endpoints, errs)
 			return nil
 		}
 		errs = append(errs, err)
@@ -57,31 +49,29 @@ func (c *Client) inTurn(ctx context.Context, places []endpoint, secrets []string
 	return errors.Join(errs...)
 }
 
-// passedOver tells of mirrors that were asked in vain, now that another place served. Where
-// none does, the error tells of all of them. That a mirror's limit is used up is the same
-// news for every image, and told once.
-func (c *Client) passedOver(places []endpoint, errs []error) {
-	for i, err := range errs {
-		var none *absentError
-		if places[i].origin == "" || errors.As(err, &none) {
-			continue
-		}
-		var limit *RateLimitError
-		if errors.As(err, &limit) {
-			c.mu.Lock()
-			key := "limit of " + limit.Host + " for " + limit.Source
-			known := c.warned[key]
-			c.warned[key] = true
-			c.mu.Unlock()
-			if known {
-				continue
-			}
-		}
-		c.report(Event{Host: places[i].host, Text: oneLine(fmt.Sprintf("mirror passed over: %v", err))})
+// tryCredentials calls fn with the accounts of an endpoint until one is not refused, as
+// the kubelet does. Docker Hub locks an account after some wrong passwords, so there the
+// first refusal is the last (docker/registry-feedback 2201). Anonymous is never tried
+// after a refusal.
+func (c *Client) tryCredentials(ctx context.Context, e endpoint, secrets []string, fn func(conn) error) error {
+	accounts, err := c.accounts(ctx, e, secrets)
+	if err != nil {
+		return err
 	}
+	for _, a := range accounts {
+		var s *session
+		if s, err = c.sessions.get(ctx, e, a); err == nil {
+			err = fn(conn{session: s, endpoint: e, limits: c.limits})
+		}
+		if err == nil || !isAuth(err) || e.host == registryHost {
+			return err
+		}
+	}
+	return err
 }
 
-// accounts to try at an endpoint, best first; a single nil means anonymous.
+// accounts returns the accounts to try at an endpoint, best first; a single nil means
+// anonymous.
 func (c *Client) accounts(ctx context.Context, e endpoint, secrets []string) ([]*account.Account, error) {
 	if c.opts.Accounts == nil {
 		return []*account.Account{nil}, nil
@@ -100,22 +90,21 @@ func (c *Client) accounts(ctx context.Context, e endpoint, secrets []string) ([]
 	return out, nil
 }
 
-// asAccounts runs fn with the accounts of an endpoint until one is not refused, as the
-// kubelet does. Docker Hub locks an account after some wrong passwords, so there the first
-// refusal is the last (docker/registry-feedback 2201). Anonymous is never tried after a refusal.
-func (c *Client) asAccounts(ctx context.Context, e endpoint, secrets []string, fn func(*session, endpoint) error) error {
-	accounts, err := c.accounts(ctx, e, secrets)
-	if err != nil {
-		return err
-	}
-	for _, a := range accounts {
-		var s *session
-		if s, err = c.session(ctx, e, a); err == nil {
-			err = fn(s, e)
+// reportFailedMirrors reports mirrors that failed, once another endpoint has succeeded;
+// when none succeeds, the error names them all. That a mirror's limit is used up is the
+// same for every image and is reported once.
+func (c *Client) reportFailedMirrors(endpoints []endpoint, errs []error) {
+	for i, err := range errs {
+		var absent *absentError
+		if endpoints[i].origin == "" || errors.As(err, &absent) {
+			continue
 		}
-		if err == nil || !isAuth(err) || e.host == registryHost {
-			return err
+		ev := Event{Host: endpoints[i].host, Text: oneLine(fmt.Sprintf("mirror failed: %v", err))}
+		var limit *RateLimitError
+		if errors.As(err, &limit) {
+			c.net.events.once("limit of "+limit.Host+" for "+limit.Source, ev)
+			continue
 		}
+		c.net.events.report(ev)
 	}
-	return err
 }

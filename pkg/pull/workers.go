@@ -5,63 +5,64 @@ import (
 	"sync"
 )
 
-// defaultPiece is the least that a request of its own is worth, bytes: a blob is divided
-// only while twice as much of a part is to come. Docker Hub's limit on the pace of requests
-// asks for few, and a server that limits each connection still serves a big blob as fast as
-// there are connections.
+// defaultPiece is the smallest range worth a separate request, in bytes: a range is split
+// only while at least twice as much of it is missing. Docker Hub limits the rate of
+// requests, which asks for few, and a server that limits each connection still serves a
+// large blob as fast as the number of connections allows.
 const defaultPiece = 16 << 20
 
-// crew is the workers of one FetchAll and the blobs they have on the way. A worker for
-// whom no blob is left takes half of the largest part that another is fetching. So big
-// blobs come in several streams at the end, when connections would be idle otherwise, and
-// in one before.
-type crew struct {
+// workers are the goroutines of one FetchAll and the blobs they fetch. A worker without a
+// blob steals half of the largest range that another one is fetching. So large blobs are
+// fetched in several streams at the end, when connections would be idle otherwise, and in
+// one stream before.
+type workers struct {
 	mu      sync.Mutex
-	changed *sync.Cond // a part was given back, or a blob began or ended
+	changed *sync.Cond // a range was returned, or a blob began or ended
 	active  map[*download]bool
-	blobs   int   // of which a worker has charge
+	blobs   int   // not finished yet
 	piece   int64 // see defaultPiece
 }
 
-func newCrew(piece int64) *crew {
-	w := &crew{active: map[*download]bool{}, piece: piece}
+func newWorkers(piece int64) *workers {
+	w := &workers{active: map[*download]bool{}, piece: piece}
 	w.changed = sync.NewCond(&w.mu)
 	return w
 }
 
-// charge counts a blob that a worker begins with (+1) or has done with (-1).
-func (w *crew) charge(n int) {
+// add adds n to the number of blobs that are not finished.
+func (w *workers) add(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.blobs += n
 	w.changed.Broadcast()
 }
 
-// assist fetches parts of other workers' blobs until none of those is on the way any more.
-func (w *crew) assist(ctx context.Context) {
+// stealWork fetches ranges of other workers' blobs until all blobs are finished.
+func (w *workers) stealWork(ctx context.Context) {
 	for ctx.Err() == nil {
 		d, seg := w.steal()
 		if d == nil {
 			return
 		}
-		d.help(seg)
+		d.fetchStolen(seg)
 	}
 }
 
-// steal takes the largest part there is to take, waiting for one while blobs are on the way.
-func (w *crew) steal() (*download, *segment) {
+// steal returns the largest range that can be stolen. It waits for one until all blobs are
+// finished, and returns nil then.
+func (w *workers) steal() (*download, *segment) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.blobs > 0 {
 		var from *download
-		var part *segment
+		var largest *segment
 		for d := range w.active {
-			if s := d.largest(); s != nil && (part == nil || s.left() > part.left()) {
-				from, part = d, s
+			if s := d.largest(w.piece); s != nil && (largest == nil || s.left() > largest.left()) {
+				from, largest = d, s
 			}
 		}
 		if from != nil {
-			return from, from.cut(part)
+			return from, from.split(largest, w.piece)
 		}
 		w.changed.Wait()
 	}

@@ -58,12 +58,12 @@ func TestWrongOnce(t *testing.T) {
 		told           string // in a notice
 	}{
 		{"nothing wrong", nil, nil, [2]int{1, 0}, ""},
-		{"once", []registrytest.Faults{blob("", 1)}, nil, [2]int{2, 0}, "wrong bytes came"},
-		{"twice, then the origin", []registrytest.Faults{blob("", 2)}, nil, [2]int{2, 1}, "mirror passed over"},
-		{"the origin once, too", []registrytest.Faults{blob("", 2)}, []registrytest.Faults{blob("", 1)}, [2]int{2, 2}, "wrong bytes came"},
-		{"one repository everywhere", []registrytest.Faults{blob("a/one", registrytest.Always)}, []registrytest.Faults{blob("a/one", registrytest.Always)}, [2]int{3, 2}, "passed over: "},
-		{"gone at the mirror, wrong once at the origin", []registrytest.Faults{{Only: blob("", 0).Only, Fail: registrytest.Failure{Status: 404, Times: registrytest.Always}}}, []registrytest.Faults{blob("", 1)}, [2]int{0, 2}, "wrong bytes came"},
-		{"always", []registrytest.Faults{blob("", registrytest.Always)}, []registrytest.Faults{blob("", registrytest.Always)}, [2]int{4, 4}, "wrong bytes came"},
+		{"once", []registrytest.Faults{blob("", 1)}, nil, [2]int{2, 0}, "wrong bytes, fetching it again"},
+		{"twice, then the origin", []registrytest.Faults{blob("", 2)}, nil, [2]int{2, 1}, "mirror failed"},
+		{"the origin once, too", []registrytest.Faults{blob("", 2)}, []registrytest.Faults{blob("", 1)}, [2]int{2, 2}, "wrong bytes, fetching it again"},
+		{"one repository everywhere", []registrytest.Faults{blob("a/one", registrytest.Always)}, []registrytest.Faults{blob("a/one", registrytest.Always)}, [2]int{3, 2}, "used another source: "},
+		{"gone at the mirror, wrong once at the origin", []registrytest.Faults{{Only: blob("", 0).Only, Fail: registrytest.Failure{Status: 404, Times: registrytest.Always}}}, []registrytest.Faults{blob("", 1)}, [2]int{0, 2}, "wrong bytes, fetching it again"},
+		{"always", []registrytest.Faults{blob("", registrytest.Always)}, []registrytest.Faults{blob("", registrytest.Always)}, [2]int{4, 4}, "wrong bytes, fetching it again"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newLies(t)
@@ -80,11 +80,11 @@ func TestWrongOnce(t *testing.T) {
 				if !errors.As(err, &wrong) || strings.Count(err.Error(), w.mirror.Host()+" sent wrong") != 2 || strings.Count(err.Error(), w.origin.Host()+" sent wrong") != 2 {
 					t.Errorf("error %v, want ContentErrors that name %s and %s for both repositories", err, w.mirror.Host(), w.origin.Host())
 				}
-				if strings.Contains(w.told.String(), "passed over") {
+				if strings.Contains(w.told.String(), "failed: ") || strings.Contains(w.told.String(), "another source") {
 					t.Errorf("told twice: %s", w.told)
 				}
 				if len(s.missing()) != 1 || s.missing()[0] != (segment{0, w.layer.Size}) {
-					t.Errorf("kept: all but %v", s.Missing())
+					t.Errorf("kept: all but %v", s.missing())
 				}
 			} else if err != nil || !bytes.Equal(s.b, w.raw) {
 				t.Errorf("%v, right bytes %v", err, bytes.Equal(s.b, w.raw))
