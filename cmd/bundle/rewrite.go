@@ -42,7 +42,7 @@ func runRewrite(_ context.Context, args []string, streams cli.Streams) error {
 		if err != nil {
 			return cli.Errorf(cli.Failed, "--pin: %w", err)
 		}
-		opts.Pin = locked
+		opts.Digests = locked
 	}
 	pairs, err := rewritePairs(from[0], to, recursive)
 	if err != nil {

@@ -52,7 +52,7 @@ func ExampleScanner_Scan_list() {
 
 // Tags are pinned to digests where they stand.
 func ExampleRewrite() {
-	out, edits, err := scan.Rewrite([]byte("image: 'nginx:1.27.1' # keep\n"), scan.RewriteOptions{Pin: map[string]string{
+	out, edits, err := scan.Rewrite([]byte("image: 'nginx:1.27.1' # keep\n"), scan.RewriteOptions{Digests: map[string]string{
 		"docker.io/library/nginx:1.27.1": "sha256:04ba374043ccd2fc5c593885c0eacddebabd5ca375f9323666f28dfd5a9710e3",
 	}})
 	fmt.Println(len(edits), err)

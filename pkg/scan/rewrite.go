@@ -2,16 +2,16 @@ package scan
 
 import (
 	"bytes"
-	"errors"
+	"fmt"
 	"sort"
 	"strings"
 )
 
 // RewriteOptions control what [Rewrite] changes. The zero value changes nothing.
 type RewriteOptions struct {
-	// Pin maps normalised names, as [Reference.Name] has them, to digests. A reference that
-	// has a digest is left alone.
-	Pin map[string]string
+	// Digests maps normalised names, as [Reference.Name] has them, to the resolved digests
+	// to write beside them. A reference that has a digest is left alone.
+	Digests map[string]string
 	// PullPolicy changes imagePullPolicy: Always to IfNotPresent.
 	PullPolicy bool
 	// File is the name of the input in edits and errors.
@@ -47,9 +47,6 @@ const (
 	skipDefault = "no imagePullPolicy is written, and the default without a tag is Always"
 )
 
-// ErrBadDigest is for a digest to pin to that is none.
-var ErrBadDigest = errors.New("not a digest")
-
 // Rewrite returns src with the changes that opts ask for. Every other byte stays: quotes,
 // comments, flow style, JSON, line ends and anchors. It adds digests to references in every
 // form that the scanner finds and whose text stands in one piece, also inside block
@@ -57,12 +54,13 @@ var ErrBadDigest = errors.New("not a digest")
 // through an alias is changed once, at its anchor. edits also lists what cannot be changed
 // safely, with the reason, and an implied policy of Always that a digest does not change.
 //
-// Documents that cannot be read stay as they are. The error joins theirs, as in
+// An invalid digest in opts is an error, and out is src. Documents that cannot be read stay
+// as they are: the error joins theirs, as in
 // [Scanner.Scan], and out holds the changes of the others.
 func Rewrite(src []byte, opts RewriteOptions) (out []byte, edits []Edit, err error) {
-	for name, d := range opts.Pin {
+	for name, d := range opts.Digests {
 		if n, ok := parseName("x@" + d); !ok || n.digest != d {
-			return src, nil, &pinError{name}
+			return src, nil, fmt.Errorf("rewrite %s: invalid digest %q", name, d)
 		}
 	}
 	s := New(opts.Scan)
@@ -90,17 +88,12 @@ func Rewrite(src []byte, opts RewriteOptions) (out []byte, edits []Edit, err err
 	return b.Bytes(), edits, err
 }
 
-type pinError struct{ name string }
-
-func (e *pinError) Error() string { return "pin " + e.name + ": " + ErrBadDigest.Error() }
-func (e *pinError) Unwrap() error { return ErrBadDigest }
-
 // plannedEdits returns the edits in the order of their positions, each place once.
 func plannedEdits(docs []*docResult, opts RewriteOptions) []edit {
 	var plan []edit
 	for _, d := range docs {
 		for _, img := range d.images {
-			if e, ok := pinEdit(img, opts); ok {
+			if e, ok := referenceEdit(img, opts); ok {
 				plan = append(plan, e)
 			}
 		}
@@ -124,11 +117,11 @@ func plannedEdits(docs []*docResult, opts RewriteOptions) []edit {
 	return once
 }
 
-// pinEdit returns the edit that a reference needs, if any.
-func pinEdit(img found, opts RewriteOptions) (edit, bool) {
+// referenceEdit returns the edit that a reference needs, if any.
+func referenceEdit(img found, opts RewriteOptions) (edit, bool) {
 	e := edit{offset: img.offset, base: img.base, exact: img.exact,
 		Edit: Edit{Position: img.Position, Field: img.Field, Old: img.Text, New: img.Text}}
-	d := opts.Pin[img.Name]
+	d := opts.Digests[img.Name]
 	switch {
 	case img.digest != "":
 		return e, false

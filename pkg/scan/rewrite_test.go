@@ -2,7 +2,6 @@ package scan
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,29 +12,29 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-const pinned = "sha256:" + hex64
+const digest = "sha256:" + hex64
 
-// pinAll pins every name of a result that has no digest.
-func pinAll(res *Result) map[string]string {
-	pins := map[string]string{}
+// lockAll returns a digest for every name of a result that has none.
+func lockAll(res *Result) map[string]string {
+	digests := map[string]string{}
 	for _, n := range res.Names() {
 		if !strings.Contains(n, "@") {
-			pins[n] = pinned
+			digests[n] = digest
 		}
 	}
-	return pins
+	return digests
 }
 
 // TestRewrite shows the edits in each way to write a reference, and that nothing else
 // changes.
 func TestRewrite(t *testing.T) {
-	const at = "@" + pinned
+	const at = "@" + digest
 	for _, tc := range []struct{ name, src, want string }{
 		{"plain", "image: demo/app:1 # why\n", "image: demo/app:1" + at + " # why\n"},
 		{"no tag", "containers: [{image: app}]\n", "containers: [{image: app:latest" + at + "}]\n"},
 		{"single quotes", "image: 'demo/app:1'\r\n", "image: 'demo/app:1" + at + "'\r\n"},
 		{"double quotes", `{"image": "demo/app:1"}`, `{"image": "demo/app:1` + at + `"}`},
-		{"digest", "image: demo/app:1@" + pinned + "\n", "image: demo/app:1@" + pinned + "\n"},
+		{"digest", "image: demo/app:1@" + digest + "\n", "image: demo/app:1@" + digest + "\n"},
 		{"anchor", "a: {image: &i demo/app:1}\nb: {image: *i}\n", "a: {image: &i demo/app:1" + at + "}\nb: {image: *i}\n"},
 		{"argument", "args: ['--x-image=demo/app:1', --y-image, demo/b:2]\n", "args: ['--x-image=demo/app:1" + at + "', --y-image, demo/b:2" + at + "]\n"},
 		{"variable", "- name: X_IMAGES\n  value: |\n    1=demo/app:1\n    2=demo/app:2\n", "- name: X_IMAGES\n  value: |\n    1=demo/app:1" + at + "\n    2=demo/app:2" + at + "\n"},
@@ -45,7 +44,7 @@ func TestRewrite(t *testing.T) {
 		{"group", "image: {repository: demo/app, tag: 1, pullPolicy: Always}\n", "image: {repository: demo/app, tag: 1, pullPolicy: Always}\n"},
 		{"list", "# c\ndemo/app:1\n\nbusybox # d\n", "# c\ndemo/app:1" + at + "\n\nbusybox:latest" + at + " # d\n"},
 		{"mark", "\uFEFFimage: demo/app:1\n", "\uFEFFimage: demo/app:1" + at + "\n"},
-		{"policy", "a: {imagePullPolicy: Always, image: demo/app@" + pinned + "}\n", "a: {imagePullPolicy: IfNotPresent, image: demo/app@" + pinned + "}\n"},
+		{"policy", "a: {imagePullPolicy: Always, image: demo/app@" + digest + "}\n", "a: {imagePullPolicy: IfNotPresent, image: demo/app@" + digest + "}\n"},
 		{"policy in quotes", "imagePullPolicy: \"Always\"\n", "imagePullPolicy: \"IfNotPresent\"\n"},
 		{"other policies", "imagePullPolicy: Never\nrestartPolicy: Always\n", "imagePullPolicy: Never\nrestartPolicy: Always\n"},
 		{"documents", "image: demo/app:1\n---\nbroken: [\n---\nimage: demo/app:1\n", "image: demo/app:1" + at + "\n---\nbroken: [\n---\nimage: demo/app:1" + at + "\n"},
@@ -53,7 +52,7 @@ func TestRewrite(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			res, _ := scanString(t, Options{}, tc.src)
-			out, _, err := Rewrite([]byte(tc.src), RewriteOptions{Pin: pinAll(res), PullPolicy: true})
+			out, _, err := Rewrite([]byte(tc.src), RewriteOptions{Digests: lockAll(res), PullPolicy: true})
 			if diff := cmp.Diff(tc.want, string(out)); diff != "" {
 				t.Errorf("%v\nwant -, got +:\n%s", err, diff)
 			}
@@ -68,8 +67,8 @@ func TestRewrite(t *testing.T) {
 func TestRewriteEdits(t *testing.T) {
 	src := "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - {image: demo/app:1, imagePullPolicy: Always}\n  - {image: demo/any}\n" +
 		"  - {image: \"demo\\x2Fodd:1\"}\n  x: {image: {repository: demo/group, tag: 2}}\n"
-	opts := RewriteOptions{File: "f.yaml", PullPolicy: true, Pin: map[string]string{
-		"docker.io/demo/app:1": pinned, "docker.io/demo/odd:1": pinned, "docker.io/demo/group:2": pinned, "docker.io/demo/unused:1": pinned}}
+	opts := RewriteOptions{File: "f.yaml", PullPolicy: true, Digests: map[string]string{
+		"docker.io/demo/app:1": digest, "docker.io/demo/odd:1": digest, "docker.io/demo/group:2": digest, "docker.io/demo/unused:1": digest}}
 	src = strings.Replace(src, "  x:", "x:", 1)
 	out, edits, err := Rewrite([]byte(src), opts)
 	if err != nil {
@@ -77,7 +76,7 @@ func TestRewriteEdits(t *testing.T) {
 	}
 	var got []string
 	for _, e := range edits {
-		got = append(got, strings.Join([]string{e.File, e.Field, e.Old, strings.TrimSuffix(e.New, pinned), e.Skipped}, "|"))
+		got = append(got, strings.Join([]string{e.File, e.Field, e.Old, strings.TrimSuffix(e.New, digest), e.Skipped}, "|"))
 	}
 	want := []string{
 		"f.yaml|spec.containers[0].image|demo/app:1|demo/app:1@|",
@@ -89,17 +88,17 @@ func TestRewriteEdits(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("want -, got +:\n%s", diff)
 	}
-	if !strings.Contains(string(out), "demo/app:1@"+pinned+", imagePullPolicy: IfNotPresent}") {
+	if !strings.Contains(string(out), "demo/app:1@"+digest+", imagePullPolicy: IfNotPresent}") {
 		t.Errorf("out:\n%s", out)
 	}
 }
 
 func TestRewriteRefuses(t *testing.T) {
-	if _, _, err := Rewrite([]byte("a: 1"), RewriteOptions{Pin: map[string]string{"x": "sha256:1"}}); !errors.Is(err, ErrBadDigest) {
+	if _, _, err := Rewrite([]byte("a: 1"), RewriteOptions{Digests: map[string]string{"x": "sha256:1"}}); err == nil || err.Error() != `rewrite x: invalid digest "sha256:1"` {
 		t.Errorf("bad digest: %v", err)
 	}
 	wide := []byte("\xFF\xFEi\x00m\x00a\x00g\x00e\x00:\x00 \x00a\x00/\x00b\x00:\x001\x00")
-	out, edits, err := Rewrite(wide, RewriteOptions{Pin: map[string]string{"docker.io/a/b:1": pinned}})
+	out, edits, err := Rewrite(wide, RewriteOptions{Digests: map[string]string{"docker.io/a/b:1": digest}})
 	if err != nil || !bytes.Equal(out, wide) || len(edits) != 1 || edits[0].Skipped != skipUTF16 {
 		t.Errorf("UTF-16: %v, %+v", err, edits)
 	}
@@ -120,26 +119,26 @@ func TestRewriteNothing(t *testing.T) {
 }
 
 // rewriteKeeps checks what a rewrite promises: the same references as before, some of them
-// pinned, and nothing changed but what the edits say.
+// digest, and nothing changed but what the edits say.
 func rewriteKeeps(t *testing.T, src []byte) {
 	t.Helper()
 	before := New(Options{})
 	errBefore := before.Scan("x", bytes.NewReader(src))
-	pins := pinAll(before.Result())
-	out, edits, _ := Rewrite(src, RewriteOptions{Pin: pins, PullPolicy: true, File: "x"})
+	digests := lockAll(before.Result())
+	out, edits, _ := Rewrite(src, RewriteOptions{Digests: digests, PullPolicy: true, File: "x"})
 	after := New(Options{})
 	errAfter := after.Scan("x", bytes.NewReader(out))
 	if (errBefore == nil) != (errAfter == nil) {
 		t.Fatalf("errors: before %v, after %v\n%s", errBefore, errAfter, short(out))
 	}
-	// A pin makes a reference unmistakable, so an alias of it may now count where it did
+	// A digest makes a reference unmistakable, so an alias of it may now count where it did
 	// not before: names are compared, not their number.
 	want, got := map[string]bool{}, map[string]bool{}
 	for _, ref := range before.Result().References {
 		want[ref.Name] = true
 	}
 	for _, ref := range after.Result().References {
-		name := strings.TrimSuffix(ref.Name, "@"+pinned)
+		name := strings.TrimSuffix(ref.Name, "@"+digest)
 		if !want[name] && !want[ref.Name] {
 			t.Fatalf("%s came out of nothing\n%s\n%s", ref.Name, short(src), short(out))
 		}
