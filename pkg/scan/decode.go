@@ -49,7 +49,7 @@ func decodeYAML(t *text, l limits) (roots []*yaml.Node, bad *badText) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			bad = &badText{cause: errors.New("the YAML parser gave up on it")}
+			bad = &badText{cause: errors.New("the YAML parser failed")}
 		}
 	}()
 	dec := yaml.NewDecoder(bytes.NewReader(t.raw))

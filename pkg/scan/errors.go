@@ -52,7 +52,7 @@ type LimitError struct {
 
 // Error returns file:line: document exceeds the limit.
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("%s:%d: document exceeds the limit of its %s, %d", e.File, e.Line, e.Limit, e.Max)
+	return fmt.Sprintf("%s:%d: document exceeds the %s limit of %d", e.File, e.Line, e.Limit, e.Max)
 }
 
 // maxSearch is the largest text, in bytes, that is parsed again to find the line of an
@@ -80,7 +80,7 @@ func yamlError(t *text, err error) *badText {
 	case parserProblem(msg):
 		at = t.lineStart(problemLine(t, line+1, msg))
 	}
-	return &badText{offset: at, cause: fmt.Errorf("not valid YAML: %s", msg)}
+	return &badText{offset: at, cause: fmt.Errorf("invalid YAML: %s", msg)}
 }
 
 // errorLine splits an error of the parser into its line, or 0, and its text.

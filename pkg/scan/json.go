@@ -32,7 +32,7 @@ func parseJSON(src []byte, from, maxDepth, maxNodes int) (*yaml.Node, error) {
 		return nil, err
 	}
 	if p.space(); p.at < len(src) {
-		return nil, p.wrong("something follows the JSON value")
+		return nil, p.wrong("unexpected text after the JSON value")
 	}
 	return n, nil
 }
@@ -89,7 +89,7 @@ func (p *jsonParser) collection() (*yaml.Node, error) {
 	for p.space(); p.peek() != end; p.space() {
 		if len(n.Content) > 0 {
 			if p.peek() != ',' {
-				return nil, p.wrong("a comma or the end of the object or array is missing")
+				return nil, p.wrong("missing comma or end of the object or array")
 			}
 			p.at++
 			p.space()
@@ -111,7 +111,7 @@ func (p *jsonParser) collection() (*yaml.Node, error) {
 
 func (p *jsonParser) key(n *yaml.Node) error {
 	if p.peek() != '"' {
-		return p.wrong("a key in double quotes is missing")
+		return p.wrong("missing key in double quotes")
 	}
 	k, err := p.text()
 	if err != nil {
@@ -119,7 +119,7 @@ func (p *jsonParser) key(n *yaml.Node) error {
 	}
 	n.Content = append(n.Content, k)
 	if p.space(); p.peek() != ':' {
-		return p.wrong("a colon is missing")
+		return p.wrong("missing colon")
 	}
 	p.at++
 	p.space()
@@ -148,7 +148,7 @@ func (p *jsonParser) literal() (*yaml.Node, error) {
 		n.Tag = "!!float"
 	default:
 		p.at = start
-		return nil, p.wrong("a JSON value is missing")
+		return nil, p.wrong("missing JSON value")
 	}
 	return n, nil
 }
@@ -169,12 +169,12 @@ func (p *jsonParser) text() (*yaml.Node, error) {
 			p.at++
 			return n, nil
 		case c < ' ' && c != '\t':
-			return nil, p.wrong("a control character stands in a string")
+			return nil, p.wrong("control character in a string")
 		case c == '\\':
 			out = append(out, p.src[from:p.at]...)
 			r, width := unescape(p.src[p.at:])
 			if width == 0 {
-				return nil, p.wrong("an escape in a string is not valid")
+				return nil, p.wrong("invalid escape in a string")
 			}
 			out = utf8.AppendRune(out, r)
 			p.at += width
@@ -184,7 +184,7 @@ func (p *jsonParser) text() (*yaml.Node, error) {
 		}
 	}
 	p.at = start
-	return nil, p.wrong("a string does not end")
+	return nil, p.wrong("unterminated string")
 }
 
 // unescape decodes the escape sequence at the start of s, which begins with a backslash. It

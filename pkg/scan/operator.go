@@ -47,7 +47,7 @@ func operandsOf(image string, named bool) (Warning, bool) {
 			return Warning{}, false
 		}
 		row = operatorRow{Operands: "the images it starts",
-			Advice: "look into its documentation for a list of images, and add them by hand"}
+			Advice: "look up its images in its documentation and add them by hand"}
 	}
 	if row.Complete || named && row.UnlessNamed {
 		return Warning{}, false
@@ -72,7 +72,7 @@ func operandsOfResource(o Object, named bool) (Warning, bool) {
 }
 
 func operandsWarning(who string, row operatorRow, image string) Warning {
-	return Warning{Code: CodeOperands, Name: image, Message: who + " brings images that are not written in the manifest: " + row.Operands,
+	return Warning{Code: CodeOperands, Name: image, Message: who + " starts images that the manifest does not name: " + row.Operands,
 		Advice: row.Advice}
 }
 

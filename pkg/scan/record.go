@@ -113,8 +113,8 @@ func (r *recorder) unclear(c candidate, t *text, s scope) {
 	}
 	r.warn(Warning{
 		Code: CodeUnclear, Class: r.class(c.form, s), Name: n.full,
-		Message: quote(written) + " may be an image, but could as well be something else; it is not taken",
-		Advice:  "if it is one, include it: " + n.full,
+		Message: quote(written) + " may be an image or an ordinary value; it is not counted",
+		Advice:  "if it is an image, include it: " + n.full,
 	}, t, c.off, c.length, s)
 }
 
@@ -172,5 +172,5 @@ func (r *recorder) always(n *yaml.Node, s scope) {
 		Edit: Edit{Position: r.position(t, at), Field: s.path.String(), Old: n.Value, New: "IfNotPresent"}})
 	r.warn(Warning{Code: CodePullPolicyAlways,
 		Message: "imagePullPolicy Always makes the kubelet ask the registry even when the image is on the node",
-		Advice:  "change it to IfNotPresent (the rewrite does that)"}, t, 0, len(t.raw), s)
+		Advice:  "change it to IfNotPresent, as bundle rewrite does"}, t, 0, len(t.raw), s)
 }

@@ -72,7 +72,7 @@ const resultJSON = `{
   {
    "code": "cluster-internal-registry",
    "message": "the registry registry.demo.svc is a service of the cluster and cannot be reached from outside",
-   "advice": "the image has to be in that registry before the manifest is applied",
+   "advice": "push the image to that registry before you apply the manifest",
    "file": "in.yaml",
    "line": 8,
    "column": 23,
@@ -89,7 +89,7 @@ const resultJSON = `{
   {
    "code": "windows-image",
    "message": "the image registry.demo.svc/app:1 is for Windows nodes",
-   "advice": "a bundle for Linux nodes does without it",
+   "advice": "a bundle for Linux nodes does not need it",
    "file": "in.yaml",
    "line": 8,
    "column": 23,
@@ -106,7 +106,7 @@ const resultJSON = `{
   {
    "code": "placeholder",
    "message": "\"{{ x }}\" is a placeholder, not an image",
-   "advice": "fill it in (render the template) and scan the result, or name the image by hand",
+   "advice": "render the template and scan the result, or add the image by hand",
    "file": "in.yaml",
    "line": 9,
    "column": 23,
@@ -154,7 +154,7 @@ func TestErrorTexts(t *testing.T) {
 	if syntax.Error() != "a.yaml:3:4: cause" || !errors.Is(syntax, cause) {
 		t.Error(syntax)
 	}
-	if got := (&LimitError{File: "a.yaml", Line: 3, Limit: LimitDepth, Max: 100}).Error(); got != "a.yaml:3: document exceeds the limit of its depth, 100" {
+	if got := (&LimitError{File: "a.yaml", Line: 3, Limit: LimitDepth, Max: 100}).Error(); got != "a.yaml:3: document exceeds the depth limit of 100" {
 		t.Error(got)
 	}
 	for want, o := range map[string]Object{"": {Name: "x"}, "Pod/x": {Kind: "Pod", Name: "x"}, "Pod/n/x": {Kind: "Pod", Namespace: "n", Name: "x"}} {

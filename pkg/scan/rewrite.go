@@ -41,10 +41,10 @@ type edit struct {
 
 // The reasons to skip an edit.
 const (
-	skipInexact = "the text is not written in one piece here"
+	skipInexact = "the text does not stand in one piece"
 	skipGroup   = "the reference is written in several fields"
 	skipUTF16   = "the file is UTF-16"
-	skipDefault = "no imagePullPolicy is written, and the default without a tag is Always"
+	skipDefault = "no imagePullPolicy is written, and without a tag the default is Always"
 )
 
 // Rewrite returns src with the changes that opts ask for. Every other byte stays: quotes,

@@ -27,21 +27,21 @@ func scanString(t testing.TB, opts Options, src string) (*Result, error) {
 // and the other documents.
 func TestScanErrors(t *testing.T) {
 	for _, tc := range []struct{ name, src, want string }{
-		{"tab", "a:\n\tb: 1\n", "in.yaml:2:2: not valid YAML: found character that cannot start any token"},
-		{"quote", "a: 1\nb: \"x\n", "in.yaml:2:1: not valid YAML: found unexpected end of stream"},
-		{"alias", "a: *secret\n", "in.yaml:1:4: not valid YAML: an alias has no anchor"},
-		{"indentation", "a: 1\n b: 2\n", "in.yaml:2:2: not valid YAML: mapping values are not allowed in this context"},
-		{"JSON", "{\"a\": 1\n \"b\": 2}\n", "in.yaml:2:2: a comma or the end of the object or array is missing"},
-		{"key missing", "a:\n  b: 1\n  c: [1]\n  d\n  e: 1\n", "in.yaml:4:3: not valid YAML: could not find expected ':'"},
-		{"template of one line", "a: {{ .x }}:1\n", "in.yaml:1:1: not valid YAML: did not find expected key"},
-		{"quote in a quote", "a: 'x\nb: 1\nc: 'd\n", "in.yaml:3:1: not valid YAML: did not find expected key"},
+		{"tab", "a:\n\tb: 1\n", "in.yaml:2:2: invalid YAML: found character that cannot start any token"},
+		{"quote", "a: 1\nb: \"x\n", "in.yaml:2:1: invalid YAML: found unexpected end of stream"},
+		{"alias", "a: *secret\n", "in.yaml:1:4: invalid YAML: an alias has no anchor"},
+		{"indentation", "a: 1\n b: 2\n", "in.yaml:2:2: invalid YAML: mapping values are not allowed in this context"},
+		{"JSON", "{\"a\": 1\n \"b\": 2}\n", "in.yaml:2:2: missing comma or end of the object or array"},
+		{"key missing", "a:\n  b: 1\n  c: [1]\n  d\n  e: 1\n", "in.yaml:4:3: invalid YAML: could not find expected ':'"},
+		{"template of one line", "a: {{ .x }}:1\n", "in.yaml:1:1: invalid YAML: did not find expected key"},
+		{"quote in a quote", "a: 'x\nb: 1\nc: 'd\n", "in.yaml:3:1: invalid YAML: did not find expected key"},
 		{"dash missing", "a:\n- b\n- c\n  - d: [\n", "in.yaml:"},
 		{"bracket", "a: 1\nb: [1, 2\nc: 3\nd: 4\n", "in.yaml:"},
-		{"outdented", "a:\n    b: 1\n  c: 2\nd: 3\n", "in.yaml:3:3: not valid YAML: did not find expected key"},
+		{"outdented", "a:\n    b: 1\n  c: 2\nd: 3\n", "in.yaml:3:3: invalid YAML: did not find expected key"},
 		{"template", "{{- if .Values.x }}\na: 1\n{{- end }}\n", "in.yaml:"},
 		{"text", "just some words\n", "in.yaml:1:1: neither a manifest nor an image list"},
-		{"control character", "a: \x01\n", "in.yaml:1:4: not valid YAML: control characters are not allowed"},
-		{"not UTF-8", "a: \xff\n", "in.yaml:1:4: not valid YAML: invalid leading UTF-8 octet"},
+		{"control character", "a: \x01\n", "in.yaml:1:4: invalid YAML: control characters are not allowed"},
+		{"not UTF-8", "a: \xff\n", "in.yaml:1:4: invalid YAML: invalid leading UTF-8 octet"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			res, err := scanString(t, Options{}, tc.src)

@@ -135,8 +135,8 @@ func (w *walker) together(f fields, s scope) map[string]bool {
 func (w *walker) repeated(n *yaml.Node, s scope) {
 	for _, k := range repeatedKeys(n) {
 		w.warn(Warning{
-			Code: CodeDuplicateKey, Message: "the key " + quote(k.Value) + " is written twice in one mapping; only the last one counts",
-			Advice: "remove one, or separate two documents by a line with three dashes",
+			Code: CodeDuplicateKey, Message: "the key " + quote(k.Value) + " stands twice in one mapping; only the last one counts",
+			Advice: "remove one, or separate two documents by a line of three dashes",
 		}, s.src, s.src.start(k), 0, s.at(k.Value))
 	}
 }

@@ -60,26 +60,39 @@ type Warning struct {
 func (c candidate) warning() Warning {
 	switch c.verdict {
 	case placeholder:
-		return Warning{Code: CodePlaceholder, Message: quote(c.text) + " is a placeholder, not an image",
-			Advice: "fill it in (render the template) and scan the result, or name the image by hand"}
+		return Warning{
+			Code:    CodePlaceholder,
+			Message: quote(c.text) + " is a placeholder, not an image",
+			Advice:  "render the template and scan the result, or add the image by hand",
+		}
 	case untagged:
 		n, _ := parseName(c.text)
-		return Warning{Code: CodeUnclear, Name: n.full,
-			Message: "the image " + quote(c.text) + " is written without tag and digest; who reads this chooses one",
-			Advice:  "find out which, and add the image by hand"}
+		return Warning{
+			Code: CodeUnclear, Name: n.full,
+			Message: "the image " + quote(c.text) + " has neither tag nor digest; its consumer chooses one",
+			Advice:  "find out which one, and add the image by hand",
+		}
 	case malformed:
-		return Warning{Code: CodeUnclear, Message: "the fields of an image make no reference: " + quote(c.text),
-			Advice: "add the image by hand"}
+		return Warning{
+			Code:    CodeUnclear,
+			Message: "the fields of an image do not form a reference: " + quote(c.text),
+			Advice:  "add the image by hand",
+		}
 	case alwaysPull:
-		return Warning{Code: CodeAlwaysPullImages, Message: "the admission plugin AlwaysPullImages makes every pod of the cluster ask the registry",
-			Advice: "do not enable it on nodes without a way to the registries"}
+		return Warning{
+			Code:    CodeAlwaysPullImages,
+			Message: "the admission plugin AlwaysPullImages makes the kubelet ask the registry for every pod",
+			Advice:  "do not enable it in clusters whose nodes cannot reach the registries",
+		}
 	}
-	message := quote(c.text) + " is no image reference"
+	message := quote(c.text) + " is not an image reference"
 	if c.text == "" {
 		message = "the image is empty"
 	}
-	return Warning{Code: CodeInvalid, Message: message,
-		Advice: "write registry/repository:tag in lower case, or add the image by hand if something else fills it in"}
+	return Warning{
+		Code: CodeInvalid, Message: message,
+		Advice: "write registry/repository:tag in lower case, or add the image by hand if another program fills it in",
+	}
 }
 
 // warnings returns what a user should know about a reference, n being its name.
@@ -89,25 +102,29 @@ func (f *found) warnings(n name) []Warning {
 		out = append(out, Warning{Code: code, Message: message, Advice: advice})
 	}
 	if n.digest == "" && (n.tag == "" || n.tag == "latest") {
-		what := f.Text + " without a tag"
+		what := " has no tag and"
 		if n.tag != "" {
-			what = f.Text
+			what = ""
 		}
-		add(CodeMutableTag, what+" is another image after every release", "name a version, or pin the digest")
+		add(CodeMutableTag, f.Text+what+" may change with every release", "write a version or a digest")
 		if f.PullPolicy == "" && f.ofContainer() {
-			add(CodeDefaultAlways, "without a tag or with :latest, and without imagePullPolicy, the kubelet asks the registry at every start",
-				"write imagePullPolicy: IfNotPresent beside "+f.Text+", name a version, or pin the digest")
+			add(CodeDefaultAlways,
+				"without imagePullPolicy, the kubelet asks the registry at every start for an image without a tag or with :latest",
+				"write imagePullPolicy: IfNotPresent beside "+f.Text+", or write a version or a digest")
 		}
 	}
 	switch {
 	case f.ClusterInternal:
-		add(CodeClusterInternal, "the registry "+n.domain+" is a service of the cluster and cannot be reached from outside",
-			"the image has to be in that registry before the manifest is applied")
+		add(CodeClusterInternal,
+			"the registry "+n.domain+" is a service of the cluster and cannot be reached from outside",
+			"push the image to that registry before you apply the manifest")
 	case localRegistry(n.domain):
-		add(CodeLocalRegistry, "the registry "+n.domain+" is another one on every machine", "make sure that it is reachable where images are pulled")
+		add(CodeLocalRegistry,
+			"the registry "+n.domain+" is a different one on every machine",
+			"make sure that the machine that pulls can reach it")
 	}
 	if f.OS == "windows" {
-		add(CodeWindows, "the image "+f.Text+" is for Windows nodes", "a bundle for Linux nodes does without it")
+		add(CodeWindows, "the image "+f.Text+" is for Windows nodes", "a bundle for Linux nodes does not need it")
 	}
 	return out
 }
