@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -51,6 +52,19 @@ func addCalico(t *testing.T, h *registrytest.Registry) []registrytest.Added {
 	}
 	addPause(t, h)
 	return set
+}
+
+// calicoTarball returns a bundle of examples/calico.yaml and the sandbox image.
+func calicoTarball(t *testing.T) string {
+	t.Helper()
+	h := startRegistry(t, registrytest.Policy{})
+	addCalico(t, h)
+	tarball := filepath.Join(t.TempDir(), "calico.tar")
+	args := append([]string{"-f", calicoManifest, pauseImage, "-o", tarball}, mirrors(h)...)
+	if got := runBundle(t, args...); got.code != 0 {
+		t.Fatalf("bundle: exit %d", got.code)
+	}
+	return tarball
 }
 
 // addPause adds the sandbox image to h, as [pauseImage].

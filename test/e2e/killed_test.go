@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"stowage/internal/registrytest"
 )
 
 // victimVariable makes the test below the one that is killed.
@@ -100,13 +98,7 @@ func fileExists(path string) bool {
 // beVictim starts a machine with everything in it, prints the traces, and waits to be
 // killed.
 func beVictim(t *testing.T) {
-	h := startRegistry(t, registrytest.Policy{})
-	addCalico(t, h)
-	tarball := filepath.Join(t.TempDir(), "calico.tar")
-	args := append([]string{"-f", calicoManifest, pauseImage, "-o", tarball}, mirrors(h)...)
-	if got := runBundle(t, args...); got.code != 0 {
-		t.Fatalf("bundle: exit %d", got.code)
-	}
+	tarball := calicoTarball(t)
 	m := newMachine(t, rebootDisk, "")
 	n := m.startNode(t, "")
 	n.load(t, tarball)

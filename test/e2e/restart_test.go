@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -18,13 +17,7 @@ import (
 func TestRestarts(t *testing.T) {
 	t.Parallel()
 	requireMachine(t)
-	h := startRegistry(t, registrytest.Policy{})
-	addCalico(t, h)
-	tarball := filepath.Join(t.TempDir(), "calico.tar")
-	args := append([]string{"-f", calicoManifest, pauseImage, "-o", tarball}, mirrors(h)...)
-	if got := runBundle(t, args...); got.code != 0 {
-		t.Fatalf("bundle: exit %d", got.code)
-	}
+	tarball := calicoTarball(t)
 	m := newMachine(t, rebootDisk, "")
 	n := m.startNode(t, "")
 	n.load(t, tarball)

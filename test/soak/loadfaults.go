@@ -197,17 +197,22 @@ func containerdKilled(ctx context.Context, t *trial) error {
 	delay := t.d.part(t.loadTook, 100)
 	var killed error
 	err := t.expect(ctx, t.load, func(c *command) {
-		c.meddle = func() func() {
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				time.Sleep(delay)
-				killed = t.node.Kill()
-			}()
-			return func() { <-done }
-		}
+		c.meddle = after(delay, func() { killed = t.node.Kill() })
 	}, 0, 1, 7)
 	return errors.Join(err, killed, t.node.Restart(ctx))
+}
+
+// after returns a function for command.meddle that calls f after a delay.
+func after(delay time.Duration, f func()) func() func() {
+	return func() func() {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			time.Sleep(delay)
+			f()
+		}()
+		return func() { <-done }
+	}
 }
 
 // restartedAfter checks that loaded images survive a restart.
@@ -241,15 +246,7 @@ func diskFillsUp(ctx context.Context, t *trial) error {
 	delay, free := t.d.part(t.loadTook, 100), int64(t.d.between(0, 200_000))
 	var leave error
 	err := t.expect(ctx, t.load, func(c *command) {
-		c.meddle = func() func() {
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				time.Sleep(delay)
-				leave = t.root.leave(free)
-			}()
-			return func() { <-done }
-		}
+		c.meddle = after(delay, func() { leave = t.root.leave(free) })
 	}, 0, 1)
 	return errors.Join(err, leave, t.root.heal())
 }

@@ -68,7 +68,7 @@ func masked(text string, what []string) (string, error) {
 	return text, nil
 }
 
-// Golden compares texts with the files of a folder, one file for each text, and wants no
+// Golden compares texts with the files of a directory, one file for each text, and allows no
 // other file in it. With -update it writes the files.
 func Golden(t *testing.T, dir string, texts map[string]string) {
 	t.Helper()
