@@ -2,7 +2,6 @@ package archive
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"strconv"
 	"strings"
@@ -42,7 +41,7 @@ func readAny(t *testing.T, raw []byte) {
 	if _, err := r.Inspect(); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Verify(context.Background(), 1, nil); err != nil && !errors.Is(err, ErrDamaged) {
+	if err := r.Verify(t.Context(), 1, nil); err != nil && !errors.Is(err, ErrDamaged) {
 		t.Fatal(err)
 	}
 	names := map[string]bool{}

@@ -124,7 +124,7 @@ func TestFlipped(t *testing.T) {
 			raw[at] ^= bit
 			r, err := NewReader(bytes.NewReader(raw), int64(len(raw)))
 			if err == nil {
-				err = r.Verify(context.Background(), 1, nil)
+				err = r.Verify(t.Context(), 1, nil)
 			}
 			if !errors.Is(err, ErrDamaged) {
 				t.Errorf("%s: bit %#x of byte %d (of the file %d): %v", h.Name, bit, at-data, at, err)
@@ -152,7 +152,7 @@ func TestFlippedLayer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	err = r.Verify(context.Background(), 4, nil)
+	err = r.Verify(t.Context(), 4, nil)
 	var de *DigestError
 	if !errors.Is(err, ErrDamaged) || !errors.As(err, &de) || de.Want != b.Digest {
 		t.Errorf("got %v, want the first in the file first", err)
@@ -162,7 +162,7 @@ func TestFlippedLayer(t *testing.T) {
 			t.Errorf("%q is not in %v", want, err)
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := r.Verify(ctx, 1, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
@@ -291,7 +291,7 @@ func TestOthersLayouts(t *testing.T) {
 			if n := len(r.Unnamed()); (n == 1) != (tc.names == nil) || r.Ours() {
 				t.Errorf("%d unnamed, ours=%t", n, r.Ours())
 			}
-			if err := r.Verify(context.Background(), 1, nil); err != nil {
+			if err := r.Verify(t.Context(), 1, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -341,7 +341,7 @@ func TestDiskError(t *testing.T) {
 	}
 	r := open(t, raw)
 	r.src = errReader{r.src}
-	if err := r.Verify(context.Background(), 2, nil); err == nil || errors.Is(err, ErrDamaged) {
+	if err := r.Verify(t.Context(), 2, nil); err == nil || errors.Is(err, ErrDamaged) {
 		t.Errorf("verify: %v", err)
 	}
 }

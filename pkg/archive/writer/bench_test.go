@@ -1,7 +1,6 @@
 package writer
 
 import (
-	"context"
 	"errors"
 	"path/filepath"
 	"testing"
@@ -37,7 +36,7 @@ func BenchmarkCompress(b *testing.B) {
 			b.SetBytes(64 << 20)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := d.compress(context.Background(), c, path+compressedSuffix, nil); err != nil {
+				if err := d.compress(b.Context(), c, path+compressedSuffix, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

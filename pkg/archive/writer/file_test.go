@@ -36,7 +36,7 @@ func TestFileThenReader(t *testing.T) {
 	}
 	var n int64
 	var mu sync.Mutex
-	if err := r.Verify(context.Background(), 2, func(m int64) { mu.Lock(); n += m; mu.Unlock() }); err != nil {
+	if err := r.Verify(t.Context(), 2, func(m int64) { mu.Lock(); n += m; mu.Unlock() }); err != nil {
 		t.Error(err)
 	}
 	var want int64
@@ -321,7 +321,7 @@ func TestManyWriters(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if err := r.Verify(context.Background(), 0, nil); err != nil {
+	if err := r.Verify(t.Context(), 0, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -331,7 +331,7 @@ func TestReuse(t *testing.T) {
 	raw := s.bundle(t)
 	d := s.start(t, filepath.Join(t.TempDir(), "x.tar"))
 	r := open(t, raw)
-	n, err := d.Reuse(context.Background(), r, nil)
+	n, err := d.Reuse(t.Context(), r, nil)
 	if err != nil || n != len(r.Blobs())-6 { // documents were there
 		t.Errorf("used %d: %v", n, err)
 	}
@@ -399,13 +399,13 @@ func TestReuseDamaged(t *testing.T) {
 	last := r.Blobs()[len(r.Blobs())-1]
 	raw[last.Offset] ^= 1
 	d := s.start(t, filepath.Join(t.TempDir(), "x.tar"))
-	if _, err := d.Reuse(context.Background(), r, nil); err != nil {
+	if _, err := d.Reuse(t.Context(), r, nil); err != nil {
 		t.Error(err)
 	}
 	if m := d.Missing(); len(m) != 1 || m[0].Digest != last.Digest {
 		t.Errorf("missing %v", m)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := d.Reuse(ctx, r, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)

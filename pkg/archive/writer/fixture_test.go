@@ -2,7 +2,6 @@ package writer
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -78,7 +77,7 @@ func (s *store) start(t testing.TB, path string) *File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Start(context.Background(), p, nil); err != nil {
+	if err := f.Start(t.Context(), p, nil); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -148,7 +147,7 @@ func (s *store) bundleAs(t testing.TB, c archive.Compression) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.tar."+c.String())
 	f := s.start(t, path)
-	if err := errors.Join(s.fill(f, 2, 1000), f.CommitAs(context.Background(), c, nil)); err != nil {
+	if err := errors.Join(s.fill(f, 2, 1000), f.CommitAs(t.Context(), c, nil)); err != nil {
 		t.Fatal(err)
 	}
 	return path

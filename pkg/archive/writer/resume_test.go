@@ -70,7 +70,7 @@ func (s *store) resumed(t testing.TB, path string) *File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Start(context.Background(), p, nil); err != nil {
+	if err := d.Start(t.Context(), p, nil); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -422,7 +422,7 @@ func TestCarryInterrupted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(t.Context())
 		var moved atomic.Int64
 		err = d.Start(ctx, p, func(n int64) {
 			if moved.Add(n) > 1_500_000 {
