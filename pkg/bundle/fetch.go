@@ -18,22 +18,22 @@ func (m *maker) fill(ctx context.Context, plan *archive.Plan) error {
 	}
 	c := archive.CompressionOf(m.req.Output)
 	if c == archive.Plain {
-		return m.draft.Commit()
+		return m.file.Commit()
 	}
 	m.event(EventStart{Stage: Compress, Bytes: plan.Size()})
 	defer m.event(EventFinish{Compress})
-	return m.draft.CommitAs(ctx, c, func(n int64) { m.event(EventBytes{n}) })
+	return m.file.CommitAs(ctx, c, func(n int64) { m.event(EventBytes{n}) })
 }
 
 // fetch brings every blob of the plan into the output's partial file.
 func (m *maker) fetch(ctx context.Context, plan *archive.Plan) error {
-	if err := m.draft.Start(ctx, plan, nil); err != nil {
+	if err := m.file.Start(ctx, plan, nil); err != nil {
 		return err
 	}
-	if err := m.reuse.fill(ctx, m.draft); err != nil {
+	if err := m.reuse.fill(ctx, m.file); err != nil {
 		return err
 	}
-	missing := m.draft.Missing()
+	missing := m.file.Missing()
 	if len(missing) == 0 {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (m *maker) fetch(ctx context.Context, plan *archive.Plan) error {
 	m.start(missing)
 	defer m.event(EventFinish{Fetch})
 	return m.client.FetchAll(ctx, blobs, func(d ocispec.Descriptor) (pull.Sink, error) {
-		w, err := m.draft.Blob(d.Digest)
+		w, err := m.file.Blob(d.Digest)
 		if err != nil {
 			return nil, err
 		}

@@ -3,7 +3,6 @@ package bundle
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"stowage/internal/manifest"
 	"stowage/pkg/pull"
 )
 
@@ -72,18 +72,21 @@ func (g *digestGuard) held() error {
 // check returns a [*FlatDigestError] for an index.
 func (g *digestGuard) check(d digest.Digest, raw []byte) error {
 	name := g.names[d]
-	var doc ocispec.Index
-	if name == "" || json.Unmarshal(raw, &doc) != nil || len(doc.Manifests) == 0 {
+	if name == "" {
 		return nil
 	}
-	err := &FlatDigestError{Name: name}
-	for _, m := range doc.Manifests {
-		if g.wanted(m.Platform) {
-			err.Manifest = m.Digest
+	parsed, err := manifest.Parse(raw, manifest.Limits{})
+	if err != nil || len(parsed.Children) == 0 {
+		return nil // it is a manifest, or the plan refuses it
+	}
+	refused := &FlatDigestError{Name: name}
+	for _, child := range parsed.Children {
+		if g.wanted(child.Platform) {
+			refused.Manifest = child.Digest
 			break
 		}
 	}
-	return err
+	return refused
 }
 
 // wanted reports whether a platform is one of the request, close enough for a hint.

@@ -53,7 +53,7 @@ type maker struct {
 	upToDate   bool
 
 	client    *pull.Client
-	draft     *writer.File // nil for a stream
+	file      *writer.File // nil for a stream
 	reuse     *reuse
 	manifests *manifests
 	digests   *digestGuard
@@ -88,14 +88,14 @@ func (m *maker) open(ctx context.Context) (err error) {
 		output = ""
 	}
 	if output != "" { // a dry run needs none
-		if m.draft, err = writer.Open(output); err != nil {
+		if m.file, err = writer.Open(output); err != nil {
 			return err
 		}
 	}
 	if m.reuse, err = openReuse(ctx, output, m.opts.Reuse, m.req.Since); err != nil {
 		return err
 	}
-	m.manifests = &manifests{draft: m.draft, reuse: m.reuse}
+	m.manifests = &manifests{file: m.file, reuse: m.reuse}
 	m.digests = newDigestGuard(&m.req, m.manifests, m.images)
 	opts := m.opts.Pull
 	opts.Platforms, opts.All, opts.Referrers = m.req.Platforms, m.req.All, m.req.Referrers
@@ -107,16 +107,16 @@ func (m *maker) open(ctx context.Context) (err error) {
 
 func (m *maker) close() error {
 	m.reuse.close()
-	if m.draft == nil {
+	if m.file == nil {
 		return nil
 	}
-	return m.draft.Close()
+	return m.file.Close()
 }
 
 // write writes the bundle and returns the plan it follows: blobs that turn out to be
 // missing may change it.
 func (m *maker) write(ctx context.Context, plan *archive.Plan) (*archive.Plan, error) {
-	if m.draft == nil {
+	if m.file == nil {
 		if err := m.stream(ctx, plan); err != nil {
 			failures, _, err := m.missing(plan.Images(), err)
 			return nil, errors.Join(err, causes(failures)) // bytes that are out cannot be planned again
@@ -126,7 +126,7 @@ func (m *maker) write(ctx context.Context, plan *archive.Plan) (*archive.Plan, e
 	for {
 		if m.reuse.same(plan) {
 			m.upToDate = true
-			return plan, m.draft.Discard() // what a killed run left is useless now
+			return plan, m.file.Discard() // what a killed run left is useless now
 		}
 		err := m.fill(ctx, plan)
 		if err == nil {

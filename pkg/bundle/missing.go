@@ -1,13 +1,12 @@
 package bundle
 
 import (
-	"encoding/json"
 	"errors"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"stowage/internal/manifest"
 	"stowage/pkg/archive"
 	"stowage/pkg/archive/writer"
 	"stowage/pkg/pull"
@@ -28,13 +27,13 @@ func (m *maker) without(plan *archive.Plan, cause error) (*archive.Plan, error) 
 	if err := m.judge(failures); err != nil {
 		return nil, err
 	}
-	if err := m.draft.Close(); err != nil {
+	if err := m.file.Close(); err != nil {
 		return nil, err
 	}
-	if m.draft, err = writer.Open(m.req.Output); err != nil {
+	if m.file, err = writer.Open(m.req.Output); err != nil {
 		return nil, err
 	}
-	m.manifests.draft = m.draft
+	m.manifests.file = m.file
 	return m.lay(slices.DeleteFunc(images, func(img archive.Image) bool { return names[img.Name] }))
 }
 
@@ -110,12 +109,15 @@ func (m *maker) needs(img *archive.Image) []digest.Digest {
 	var out []digest.Digest
 	for _, d := range slices.Concat(img.Present, img.Referrers) {
 		raw, err := m.manifests.Document(d.Digest)
-		var doc ocispec.Manifest
-		if err != nil || json.Unmarshal(raw, &doc) != nil { // the plan was made of it
+		if err != nil {
+			continue // unreachable: the plan was made of it
+		}
+		parsed, err := manifest.Parse(raw, manifest.Limits{})
+		if err != nil || parsed.Index {
 			continue
 		}
-		out = append(out, doc.Config.Digest)
-		for _, l := range doc.Layers {
+		out = append(out, parsed.Config.Digest)
+		for _, l := range parsed.Layers {
 			out = append(out, l.Digest)
 		}
 	}

@@ -81,7 +81,7 @@ func named(resolved []pull.Resolved) ([]archive.Image, error) {
 // keep fetches the blobs of the images that did resolve when a pull limit ends the run: they
 // cost no pulls, and the next run has less to fetch.
 func (m *maker) keep(ctx context.Context, images []archive.Image) {
-	if m.draft == nil {
+	if m.file == nil {
 		return
 	}
 	plan, err := archive.NewPlan(images, m.manifests, archive.PlanOptions{})

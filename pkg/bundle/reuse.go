@@ -17,15 +17,15 @@ import (
 // manifests looks for manifests in the partial file and in bundles to reuse, and keeps new
 // ones in the partial file, or in memory for a stream.
 type manifests struct {
-	draft  *writer.File // nil for a stream
+	file   *writer.File // nil for a stream
 	reuse  *reuse
 	memory sync.Map // digest → []byte
 }
 
 // Document implements [pull.Documents] and [archive.Documents].
 func (m *manifests) Document(d digest.Digest) ([]byte, error) {
-	if m.draft != nil {
-		if raw, err := m.draft.Document(d); err == nil {
+	if m.file != nil {
+		if raw, err := m.file.Document(d); err == nil {
 			return raw, nil
 		}
 	} else if raw, ok := m.memory.Load(d); ok {
@@ -36,8 +36,8 @@ func (m *manifests) Document(d digest.Digest) ([]byte, error) {
 
 // AddDocument implements [pull.Documents].
 func (m *manifests) AddDocument(raw []byte) (digest.Digest, error) {
-	if m.draft != nil {
-		return m.draft.AddDocument(raw)
+	if m.file != nil {
+		return m.file.AddDocument(raw)
 	}
 	d := digest.FromBytes(raw)
 	m.memory.Store(d, raw)
@@ -110,15 +110,15 @@ func (u *reuse) document(d digest.Digest) ([]byte, error) {
 }
 
 // fill copies into the partial file what the bundles have of it.
-func (u *reuse) fill(ctx context.Context, draft *writer.File) error {
+func (u *reuse) fill(ctx context.Context, file *writer.File) error {
 	for _, b := range u.bundles {
-		if err := b.unpack(ctx, draft.Missing()); err != nil {
+		if err := b.unpack(ctx, file.Missing()); err != nil {
 			return err
 		}
 		if b.HeadOnly() {
 			continue // none of its layers is needed
 		}
-		if _, err := draft.Reuse(ctx, b.Reader, nil); err != nil {
+		if _, err := file.Reuse(ctx, b.Reader, nil); err != nil {
 			return err
 		}
 	}
