@@ -18,8 +18,8 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// interruptions is a registry with an image whose download takes a while, and the program as
-// it is built.
+// interruptions is a registry with an image that takes a while to download, and the built
+// program.
 type interruptions struct {
 	t        *testing.T
 	registry *registrytest.Registry
@@ -35,7 +35,7 @@ func newInterruptions(t *testing.T) *interruptions {
 	for i := range 12 {
 		img.Layers = append(img.Layers, &registrytest.Layer{Seed: uint64(i), Files: []registrytest.File{{Name: fmt.Sprintf("part%d", i), Size: 700_000}}})
 	}
-	// One layer beyond the marks that the journal of a draft sets.
+	// One layer that is larger than the distance of the journal's checkpoints.
 	img.Layers = append(img.Layers, &registrytest.Layer{Seed: 99, Compression: registrytest.None, Files: []registrytest.File{{Name: "big", Size: 20 << 20}}})
 	added := registrytest.Must(in.registry.AddImage("app", "v1", img))(t)
 	for _, l := range added.Manifests[0].Layers {
@@ -45,18 +45,18 @@ func newInterruptions(t *testing.T) *interruptions {
 	return in
 }
 
-// command is the main job, into out.
+// command returns the main job, with the output out.
 func (in *interruptions) command(out string) *exec.Cmd {
 	cmd := exec.CommandContext(in.t.Context(), in.binary, in.ref, "-o", out, "--platform", "linux/amd64", "--progress", "plain")
 	cmd.Env = clitest.Environ(in.t.TempDir())
 	return cmd
 }
 
-// whole runs the main job undisturbed and gives the bytes of the bundle.
-func (in *interruptions) whole(out string) []byte {
+// run runs the main job without interruption and returns the bytes of the bundle.
+func (in *interruptions) run(out string) []byte {
 	in.t.Helper()
-	if told, err := in.command(out).CombinedOutput(); err != nil {
-		in.t.Fatalf("bundle: %v\n%s", err, told)
+	if stderr, err := in.command(out).CombinedOutput(); err != nil {
+		in.t.Fatalf("bundle: %v\n%s", err, stderr)
 	}
 	raw, err := os.ReadFile(out)
 	if err != nil {
@@ -65,13 +65,13 @@ func (in *interruptions) whole(out string) []byte {
 	return raw
 }
 
-// interrupt runs the main job and sends it a signal when the registry has sent so many bytes.
-// It gives what the program told and its end.
+// interrupt runs the main job and sends it a signal when the registry has sent after bytes. It
+// returns the standard error and the final state of the process.
 func (in *interruptions) interrupt(out string, signal syscall.Signal, after int64) (string, *os.ProcessState) {
 	in.t.Helper()
 	cmd := in.command(out)
-	var told bytes.Buffer
-	cmd.Stderr = &told
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		in.t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func (in *interruptions) interrupt(out string, signal syscall.Signal, after int6
 	for in.registry.Counts().BlobBytes < after {
 		select {
 		case err := <-ended:
-			in.t.Fatalf("ended before it was interrupted: %v\n%s", err, told.String())
+			in.t.Fatalf("ended before it was interrupted: %v\n%s", err, stderr.String())
 		case <-tick.C:
 		}
 	}
@@ -90,15 +90,15 @@ func (in *interruptions) interrupt(out string, signal syscall.Signal, after int6
 		in.t.Fatal(err)
 	}
 	<-ended // an error in any case
-	return told.String(), cmd.ProcessState
+	return stderr.String(), cmd.ProcessState
 }
 
-// TestInterrupted: whatever ends a run in the middle of a download, the same command goes
-// on from there and makes the same bytes as a run that nobody disturbed.
+// TestInterrupted: after a signal in the middle of a download the same command resumes and
+// writes the same bytes as a run without interruption.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	in := newInterruptions(t)
-	want := in.whole(filepath.Join(t.TempDir(), "right.tar"))
+	want := in.run(filepath.Join(t.TempDir(), "right.tar"))
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -117,30 +117,30 @@ func (in *interruptions) round(signal syscall.Signal, after int64, want []byte) 
 	t := in.t
 	out := filepath.Join(t.TempDir(), "out.tar")
 	in.registry.Reset()
-	in.registry.SetFaults(func(f *registrytest.Faults) { f.LinkRate = 40 << 20 }) // so that there is a middle
-	told, state := in.interrupt(out, signal, after)
+	in.registry.SetFaults(func(f *registrytest.Faults) { f.LinkRate = 40 << 20 }) // slow enough to interrupt it
+	stderr, state := in.interrupt(out, signal, after)
 	in.registry.SetFaults(registrytest.NoFaults)
 	if signal != syscall.SIGKILL {
-		if state.ExitCode() != 1 || !strings.Contains(told, "bundle: error: interrupted\nbundle: hint: the same command goes on from here\n") {
-			t.Errorf("%v, and it told:\n%s", state, told)
+		if state.ExitCode() != 1 || !strings.Contains(stderr, "bundle: error: interrupted\nbundle: hint: run the same command again to resume\n") {
+			t.Errorf("%v, standard error:\n%s", state, stderr)
 		}
 	}
 	if _, err := os.Stat(out); err == nil {
-		t.Fatal("a half bundle has its final name")
+		t.Fatal("an incomplete bundle has the final name")
 	}
 	if _, err := os.Stat(out + ".partial"); err != nil {
-		t.Errorf("nothing is kept: %v", err)
+		t.Errorf("nothing was kept: %v", err)
 	}
 	first := in.registry.Counts()
 	in.registry.Reset()
-	got := in.whole(out)
+	got := in.run(out)
 	if !bytes.Equal(got, want) {
-		t.Error("the bundle differs from that of a run that nobody disturbed")
+		t.Error("the bundle differs from that of a run without interruption")
 	}
 	second := in.registry.Counts()
-	t.Logf("%d bytes came before, %d after, %d in all", first.BlobBytes, second.BlobBytes, in.size)
-	// What the registry sent need not have arrived, and a kill may cost 4 MiB of each layer that
-	// was under way: how much is saved is a matter of luck, but never nothing.
+	t.Logf("%d bytes sent before, %d after, %d in total", first.BlobBytes, second.BlobBytes, in.size)
+	// Bytes that the registry sent need not have arrived, and a kill may cost 4 MiB of each layer
+	// in progress: how much is kept varies, but it is never nothing.
 	if second.BlobBytes >= in.size {
 		t.Errorf("%d bytes were fetched again, of %d: nothing was kept", second.BlobBytes, in.size)
 	}
@@ -149,7 +149,7 @@ func (in *interruptions) round(signal syscall.Signal, after int64, want []byte) 
 	}
 	for _, end := range []string{".partial", ".partial.journal"} {
 		if _, err := os.Stat(out + end); err == nil {
-			t.Errorf("%s is left behind", end)
+			t.Errorf("%s remains", end)
 		}
 	}
 }

@@ -23,16 +23,16 @@ import (
 
 const (
 	killRounds     = 50
-	killRegistries = 4 // rounds at once, each at a registry of its own
+	killRegistries = 4 // concurrent rounds, each with its own registry
 
-	// killRate is what a registry sends while a run is to be killed, bytes/s: a run takes a third
-	// of a second then, and most of that in the middle of blobs.
+	// killRate is the rate of the registry, bytes/s: a run then takes a third of a second, most of
+	// it in the middle of blobs.
 	killRate = 40 << 20
 )
 
-// TestKilled: a program that is killed at any moment, from its first request to its last
-// rename, loses nothing: the same command makes the same bytes, asks for no manifest that
-// is held, and leaves nothing else behind.
+// TestKilled kills the program at any moment from its first request to its last rename: the
+// same command then writes the same bytes, requests no manifest that it holds, and leaves no
+// other file.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -61,13 +61,13 @@ func TestKilled(t *testing.T) {
 			})
 		}
 	})
-	// Those that are due at the end may come too late, and others on a slow machine.
-	if t.Logf("%d of %d runs did not live to their end", killed.Load(), rounds); killed.Load() < int64(rounds)/2 {
+	// A kill near the end may be too late, and others on a slow machine.
+	if t.Logf("%d of %d runs were killed", killed.Load(), rounds); killed.Load() < int64(rounds)/2 {
 		t.Error("most runs ended before they were killed")
 	}
 }
 
-// killer is a registry with images, what a bundle of them must be, and the program as built.
+// killer is a registry with images, the digest of their bundle, and the built program.
 type killer struct {
 	registry  *registrytest.Registry
 	refs      []string
@@ -97,7 +97,7 @@ func newKiller(t *testing.T) *killer {
 	}
 	k.want = digest.FromBytes(k.finish(t, filepath.Join(t.TempDir(), "right.tar")))
 	if k.registry.Counts().BlobBytes != k.size {
-		t.Fatalf("%d bytes came, want %d", k.registry.Counts().BlobBytes, k.size)
+		t.Fatalf("%d bytes were sent, want %d", k.registry.Counts().BlobBytes, k.size)
 	}
 	return k
 }
@@ -108,19 +108,19 @@ func (k *killer) command(t *testing.T, out string) *exec.Cmd {
 	return cmd
 }
 
-// finish runs the program to its end and gives the bytes of the bundle.
+// finish runs the program to its end and returns the bytes of the bundle.
 func (k *killer) finish(t *testing.T, out string) []byte {
 	t.Helper()
-	if told, err := k.command(t, out).CombinedOutput(); err != nil {
-		t.Fatalf("bundle: %v\n%s", err, told)
+	if stderr, err := k.command(t, out).CombinedOutput(); err != nil {
+		t.Fatalf("bundle: %v\n%s", err, stderr)
 	}
 	return registrytest.Must(os.ReadFile(out))(t)
 }
 
-// round kills a run and lets the same command finish it. at is how much of the life of the
-// run is over by then, 0 to 1: the first tenth of the rounds is killed before its plan, the
-// last fifth when all bytes have been sent, the others in between. It tells whether the run
-// was killed before its end.
+// round kills a run and finishes it with the same command. at is the part of the run that is
+// over by then, 0 to 1: the first tenth of the rounds is killed before the plan, the last
+// fifth when all bytes are sent, the others in between. It reports whether the run was killed
+// before its end.
 func (k *killer) round(t *testing.T, at float64, random *rand.Rand) bool {
 	out := filepath.Join(t.TempDir(), "out.tar")
 	k.registry.Reset()
@@ -143,26 +143,26 @@ func (k *killer) round(t *testing.T, at float64, random *rand.Rand) bool {
 	held := k.held(t, out)
 	k.registry.Reset()
 	if got := digest.FromBytes(k.finish(t, out)); got != k.want {
-		t.Errorf("the bundle has digest %s, that of a run nobody disturbed %s", got, k.want)
+		t.Errorf("the bundle has digest %s, want %s as without a kill", got, k.want)
 	}
 	for _, e := range k.registry.Log() {
 		if e.Kind == registrytest.KindManifest && e.Method == "GET" && held[digest.Digest(e.Ref)] {
-			t.Errorf("%s %s: pulled again though it was held", e.Method, e.Path)
+			t.Errorf("%s %s: pulled again although it was held", e.Method, e.Path)
 		}
 	}
 	left := registrytest.Must(os.ReadDir(filepath.Dir(out)))(t)
 	if len(left) != 1 || left[0].Name() != "out.tar" {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("remains: %v", left)
 	}
 	return killed
 }
 
-// kill starts a run and kills it when it is due; false when the run was quicker.
+// kill starts a run and kills it when it is due. It returns false when the run ended first.
 func (k *killer) kill(t *testing.T, out string, due func(registrytest.Counts) bool, wait time.Duration) bool {
 	t.Helper()
 	cmd := k.command(t, out)
-	var told bytes.Buffer
-	cmd.Stderr = &told
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -180,33 +180,33 @@ func (k *killer) kill(t *testing.T, out string, due func(registrytest.Counts) bo
 	}
 	time.Sleep(wait)
 	_ = cmd.Process.Kill() // it may have ended
-	<-ended                // of which the state tells more
+	<-ended                // the process state says more
 	state := cmd.ProcessState
 	if state.Exited() && !state.Success() {
-		t.Fatalf("ended by itself: %v\n%s", state, told.String())
+		t.Fatalf("ended before the kill: %v\n%s", state, stderr.String())
 	}
 	if _, err := os.Stat(out); err == nil {
 		if got := digest.FromBytes(registrytest.Must(os.ReadFile(out))(t)); got != k.want {
-			t.Errorf("a half bundle has its final name: %s", got)
+			t.Errorf("an incomplete bundle has the final name: %s", got)
 		}
 	}
 	return !state.Exited()
 }
 
-// held lists the manifests that the killed run has kept.
+// held returns the manifests that the killed run has kept.
 func (k *killer) held(t *testing.T, out string) map[digest.Digest]bool {
 	t.Helper()
 	held := map[digest.Digest]bool{}
-	if _, err := os.Stat(out); err == nil { // it came to its end
+	if _, err := os.Stat(out); err == nil { // the run was complete
 		for _, d := range k.manifests {
 			held[d] = true
 		}
 		return held
 	}
-	draft := registrytest.Must(writer.Open(out))(t)
-	defer draft.Close()
+	file := registrytest.Must(writer.Open(out))(t)
+	defer file.Close()
 	for _, d := range k.manifests {
-		if _, err := draft.Document(d); err == nil {
+		if _, err := file.Document(d); err == nil {
 			held[d] = true
 		}
 	}

@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	// manyMemory bounds what the whole program may take for manyImages, bytes.
+	// manyMemory is the limit on the memory of the program for manyImages, bytes.
 	manyMemory = 32 << 20
 	manyImages = 2000
 	fewImages  = 200
 )
 
-// TestManyImages: the memory of the program as it is built does not grow out of bounds
-// with the images: each is an index of its own with a manifest, a config and a layer.
+// TestManyImages: the memory of the built program stays below a limit for many images, each
+// an index with a manifest, a config and a layer.
 func TestManyImages(t *testing.T) {
 	if testing.Short() {
-		t.Skip("2000 images are made and pulled: not with -short")
+		t.Skip("makes and pulls 2000 images: not with -short")
 	}
 	t.Parallel()
 	h := registrytest.Start(t, registrytest.Options{})
@@ -46,7 +46,7 @@ func TestManyImages(t *testing.T) {
 	}
 }
 
-// peakOf is the memory of the program for a list of images, bytes.
+// peakOf returns the peak memory of the program for a list of images, bytes.
 func peakOf(t *testing.T, list string) int64 {
 	t.Helper()
 	dir := t.TempDir()
@@ -56,11 +56,11 @@ func peakOf(t *testing.T, list string) int64 {
 	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(clitest.Programs(t), "bundle"), "-f", file, "-o", filepath.Join(dir, "out.tar"), "--platform", "linux/amd64", "--progress", "none")
 	cmd.Env = clitest.Environ(dir)
-	var told strings.Builder
-	cmd.Stderr = &told
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	peak, err := clitest.Peak(cmd)
 	if err != nil {
-		t.Fatalf("bundle: %v\n%s", err, told.String())
+		t.Fatalf("bundle: %v\n%s", err, stderr.String())
 	}
 	return peak
 }

@@ -12,12 +12,11 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// TestMemoryStaysFlat: a layer of 2 GiB passes through the program as it is built, to
-// standard output, in 64 MiB. The way to a file, and on into a node, is measured by the
-// test of the same name of load.
+// TestMemoryStaysFlat: the built program writes a layer of 2 GiB to standard output in 64 MiB
+// of memory. The test of load with the same name measures files and nodes.
 func TestMemoryStaysFlat(t *testing.T) {
 	if testing.Short() {
-		t.Skip("2 GiB pass through: not with -short")
+		t.Skip("transfers 2 GiB: not with -short")
 	}
 	t.Parallel()
 	h := registrytest.Start(t, registrytest.Options{})
@@ -26,7 +25,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sink.Close() // nothing is kept there
+	defer sink.Close() // discards everything
 	cmd := exec.CommandContext(t.Context(), filepath.Join(clitest.Programs(t), "bundle"), append(refs, "-o", "-", "--platform", "linux/amd64")...)
 	cmd.Env = clitest.Environ(t.TempDir())
 	cmd.Stdout, cmd.Stderr = sink, os.Stderr
@@ -35,10 +34,10 @@ func TestMemoryStaysFlat(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := h.Counts().BlobBytes; got < clitest.GiantLayer {
-		t.Errorf("%d bytes came, want more than %d", got, int64(clitest.GiantLayer))
+		t.Errorf("%d bytes were sent, want more than %d", got, int64(clitest.GiantLayer))
 	}
 	t.Logf("peak: %.1f MiB", float64(peak)/(1<<20))
 	if peak > clitest.MaxRSS {
-		t.Errorf("peak of memory: %d MiB, want at most %d", peak>>20, clitest.MaxRSS>>20)
+		t.Errorf("peak memory: %d MiB, want at most %d", peak>>20, clitest.MaxRSS>>20)
 	}
 }

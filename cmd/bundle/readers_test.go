@@ -25,7 +25,7 @@ import (
 	"stowage/pkg/archive"
 )
 
-// shelf is a registry with images that run, and the bundles made of them.
+// shelf is a registry with images that run.
 type shelf struct {
 	registry *registrytest.Registry
 	names    []string // of the Calico set and the sandbox image
@@ -47,7 +47,7 @@ func newShelf(t *testing.T) *shelf {
 	return s
 }
 
-// bundle runs the main job for these images and gives the file.
+// bundle runs the main job for images and returns the file.
 func (s *shelf) bundle(t *testing.T, images ...string) string {
 	t.Helper()
 	home := t.TempDir()
@@ -55,19 +55,19 @@ func (s *shelf) bundle(t *testing.T, images ...string) string {
 		t.Setenv(v, "")
 	}
 	if dir, err := nodetest.Tools(); err == nil {
-		t.Setenv(nodetest.ToolsVariable, dir) // it is found below HOME otherwise
+		t.Setenv(nodetest.ToolsVariable, dir) // the default is below HOME
 	}
 	t.Setenv("HOME", home)
 	out := filepath.Join(home, "bundle.tar")
 	args := append(images, "-o", out, "--mirror", "docker.io="+s.registry.Host(), "--mirror", "registry.k8s.io="+s.registry.Host())
-	var told bytes.Buffer
-	if code := program.Run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &told, Err: &told}); code != 0 {
-		t.Fatalf("bundle %v: code %d\n%s", images, code, told.String())
+	var stderr bytes.Buffer
+	if code := program.Run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &stderr, Err: &stderr}); code != 0 {
+		t.Fatalf("bundle %v: code %d\n%s", images, code, stderr.String())
 	}
 	return out
 }
 
-// tool finds a program that reads bundles: in the folder of the test tools, or on the path.
+// tool finds a program that reads bundles: in the directory of the test tools, or in PATH.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	if dir, err := nodetest.Tools(); err == nil {
@@ -80,7 +80,7 @@ func tool(t *testing.T, name string) string {
 	return path
 }
 
-// must runs a program and gives what it printed.
+// must runs a program and returns its output.
 func must(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput()
@@ -90,7 +90,7 @@ func must(t *testing.T, program string, args ...string) string {
 	return string(out)
 }
 
-// TestReaders: other programs take the file as it is.
+// TestReaders: other programs read the file.
 func TestReaders(t *testing.T) {
 	s := newShelf(t)
 	file := s.bundle(t, s.names...)
@@ -102,7 +102,7 @@ func TestReaders(t *testing.T) {
 	}
 }
 
-// containerdReads: ctr images import takes the file, and a pod of it runs.
+// containerdReads: ctr images import reads the file, and a pod of an image runs.
 func containerdReads(t *testing.T, s *shelf, file string) {
 	n := nodetest.Start(t)
 	if out, err := n.Ctr("images", "import", file); err != nil {
@@ -114,16 +114,17 @@ func containerdReads(t *testing.T, s *shelf, file string) {
 	}
 	for _, name := range s.names {
 		if !strings.Contains(list, name+"\n") {
-			t.Errorf("%s is not among\n%s", name, list)
+			t.Errorf("%s is missing in\n%s", name, list)
 		}
 	}
 	out, err := n.RunContainer(t.Context(), s.names[0])
 	if err != nil || !strings.Contains(out, "hello from "+s.names[0]) {
-		t.Errorf("a pod of %s: %v, it printed %q", s.names[0], err, out)
+		t.Errorf("a pod of %s: %v, output %q", s.names[0], err, out)
 	}
 }
 
-// TestReadersOfSigned: signatures under tags travel along, and become an image nowhere.
+// TestReadersOfSigned: a bundle holds signatures under tags, and no reader makes an image of
+// them.
 func TestReadersOfSigned(t *testing.T) {
 	load := filepath.Join(clitest.Programs(t), "load")
 	s := newShelf(t)
@@ -148,7 +149,7 @@ func TestReadersOfSigned(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The CRI plugin adds the IDs of images by itself, and ctr may warn of the machine.
+			// The CRI plugin adds the IDs of images, and ctr may print warnings about the machine.
 			if got := regexp.MustCompile(`(?m)^(sha256:|time=).*$`).ReplaceAllString(list, ""); strings.TrimSpace(got) != signed {
 				t.Errorf("images after import %s: %q, want %q", local, list, signed)
 			}
@@ -168,9 +169,9 @@ func TestReadersOfSigned(t *testing.T) {
 	})
 }
 
-// skopeoReads: skopeo finds every name as a docker archive. As an OCI archive it finds
-// those whose documents are OCI's: of a layout it never takes Docker's media types
-// (skopeo issue 1975), and a bundle keeps the documents of the registry as they are.
+// skopeoReads: skopeo finds every name in the file as a docker archive. As an OCI archive it
+// finds those with OCI manifests: in a layout it refuses Docker's media types (skopeo issue
+// 1975), and a bundle keeps the manifests of the registry unchanged.
 func skopeoReads(t *testing.T, s *shelf, file string) {
 	skopeo := tool(t, "skopeo")
 	var places []string
@@ -187,11 +188,11 @@ func skopeoReads(t *testing.T, s *shelf, file string) {
 	}
 }
 
-// craneReads: crane takes a bundle of one image as it is, and its unpacked layout. The
-// layout of several images, whose indexes are sparse, is read with crane's library.
+// craneReads: crane reads a bundle of one image and its unpacked layout. crane's library
+// reads the layout of several images, whose indexes are sparse.
 func craneReads(t *testing.T, s *shelf, several string) {
 	crane := tool(t, "crane")
-	single := registrytest.Must(s.registry.AddImage("library/single", "v1", registrytest.Image{Layers: registrytest.OddLayers()[:1]}))(t) // crane wants gzip in a tarball
+	single := registrytest.Must(s.registry.AddImage("library/single", "v1", registrytest.Image{Layers: registrytest.OddLayers()[:1]}))(t) // crane requires gzip in a tarball
 	file := s.bundle(t, "docker.io/single:v1", "--platform", "linux/amd64")
 	must(t, crane, "validate", "--tarball", file)
 	must(t, crane, "push", unpack(t, file), s.registry.Ref("pushed", "v1"))
@@ -222,7 +223,7 @@ func craneReads(t *testing.T, s *shelf, several string) {
 		read := 0
 		for _, m := range manifest.Manifests {
 			if m.Platform == nil || m.Platform.Architecture != runtime.GOARCH {
-				continue // a sparse index: the others are not there
+				continue // a sparse index lacks the others
 			}
 			img, err := child.Image(m.Digest)
 			if err == nil {
@@ -239,7 +240,7 @@ func craneReads(t *testing.T, s *shelf, several string) {
 	}
 }
 
-// unpack gives the folder of a bundle that tar unpacked.
+// unpack unpacks a bundle with tar and returns the directory.
 func unpack(t *testing.T, file string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -247,7 +248,7 @@ func unpack(t *testing.T, file string) string {
 	return dir
 }
 
-// enginesRead: docker load and podman load, where there is one that works.
+// enginesRead: docker load and podman load, if one of them works here.
 func enginesRead(t *testing.T, s *shelf, _ string) {
 	for _, engine := range []string{"docker", "podman"} {
 		t.Run(engine, func(t *testing.T) {
@@ -273,19 +274,19 @@ func lastLine(out []byte) string {
 	return lines[len(lines)-1]
 }
 
-// tarReads: nothing but plain entries, and each of them once.
+// tarReads: tar reads every entry, and each is there once.
 func tarReads(t *testing.T, _ *shelf, file string) {
 	list := strings.Split(strings.TrimSpace(must(t, tool(t, "tar"), "-tf", file)), "\n")
 	seen := map[string]bool{}
 	for _, name := range list {
 		if seen[name] {
-			t.Errorf("%s stands there twice", name)
+			t.Errorf("%s is there twice", name)
 		}
 		seen[name] = true
 	}
 	for _, name := range []string{"oci-layout", "index.json", "manifest.json"} {
 		if !seen[name] {
-			t.Errorf("no %s in it", name)
+			t.Errorf("%s is missing", name)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(unpack(t, file), "oci-layout")); err != nil {

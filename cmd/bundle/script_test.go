@@ -11,8 +11,7 @@ func TestMain(m *testing.M) {
 	clitest.Main(m, map[string]func(){"bundle": main})
 }
 
-// TestScripts runs the stories of testdata. Those that bundle find the example of the
-// repository as $CALICO.
+// TestScripts runs the scripts of testdata, with the example of the repository as $CALICO.
 func TestScripts(t *testing.T) {
 	calico, err := filepath.Abs("../../examples/calico.yaml")
 	if err != nil {

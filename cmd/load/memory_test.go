@@ -15,16 +15,16 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// TestMemoryStaysFlat: layers of 2 GiB, plain and gzip, go from a registry through bundle
-// into a file and through load into a node, each program as it is built and in 64 MiB.
+// TestMemoryStaysFlat: the built programs move layers of 2 GiB, plain and gzip, from a registry
+// to a file and from there to a node, each in 64 MiB of memory.
 func TestMemoryStaysFlat(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("4 GiB pass through both programs: not with -short")
+		t.Skip("transfers 4 GiB with both programs: not with -short")
 	}
 	n := nodetest.Start(t)
 	dir := t.TempDir()
-	// The bundle, and on the node its blobs and what is unpacked of them.
+	// The bundle, and on the node its blobs and their unpacked files.
 	need.Space(t, dir, 3*2*clitest.GiantLayer+1<<30)
 	h := registrytest.Start(t, registrytest.Options{})
 	refs := clitest.Giants(t, h, registrytest.None, registrytest.GzipStored)
@@ -39,20 +39,20 @@ func TestMemoryStaysFlat(t *testing.T) {
 	}
 }
 
-// flat runs a program, wants its memory to stay flat and gives what it printed.
+// flat runs a program, checks its peak memory and returns its output.
 func flat(t *testing.T, home, program string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(clitest.Programs(t), program), args...)
 	cmd.Env = clitest.Environ(home)
-	var out, told strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &told
+	var out, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &stderr
 	peak, err := clitest.Peak(cmd)
 	if err != nil {
-		t.Fatalf("%s: %v\n%s", program, err, told.String())
+		t.Fatalf("%s: %v\n%s", program, err, stderr.String())
 	}
 	t.Logf("%s: peak %.1f MiB", program, float64(peak)/(1<<20))
 	if peak > clitest.MaxRSS {
-		t.Errorf("%s: peak of memory %d MiB, want at most %d", program, peak>>20, clitest.MaxRSS>>20)
+		t.Errorf("%s: peak memory %d MiB, want at most %d", program, peak>>20, clitest.MaxRSS>>20)
 	}
 	return out.String()
 }

@@ -15,9 +15,9 @@ import (
 	"stowage/internal/nodetest"
 )
 
-// TestInAMountNamespaceOfItsOwn runs load where containerd's folder is another one: a
-// container, a pod, nsenter. containerd unpacks then, and load says so.
-func TestInAMountNamespaceOfItsOwn(t *testing.T) {
+// TestMountNamespace runs load where it cannot see containerd's directory: in a container, a
+// pod, nsenter. containerd unpacks then, and load warns.
+func TestMountNamespace(t *testing.T) {
 	t.Parallel()
 	unshare, err := exec.LookPath("unshare")
 	need.Part(t, "unshare", err)
@@ -45,7 +45,7 @@ func TestInAMountNamespaceOfItsOwn(t *testing.T) {
 					}
 				}
 				if left, err := n.Leftovers(t.Context()); err != nil || len(left) > 0 {
-					t.Errorf("left behind: %v, %v", left, err)
+					t.Errorf("remains: %v, %v", left, err)
 				}
 				if err := n.Wipe(t.Context(), nodetest.DefaultSandboxImage); err != nil {
 					t.Fatal(err)

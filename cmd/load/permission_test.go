@@ -18,13 +18,13 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// nobody is the user without rights of most systems.
-const nobody = 65534
+// unprivileged is the user nobody of most systems.
+const unprivileged = 65534
 
-// TestPermission: who may not use the socket is told to be root.
+// TestPermission: the hint for a socket without permission is to be root.
 func TestPermission(t *testing.T) {
 	if os.Getuid() != 0 {
-		need.Part(t, "the right to be somebody else", errors.New("not root"))
+		need.Part(t, "the right to change the user", errors.New("not root"))
 	}
 	dir := public(t)
 	h := registrytest.Start(t, registrytest.Options{})
@@ -36,20 +36,20 @@ func TestPermission(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() // its file goes with the folder
+	defer l.Close() // its file is removed with the directory
 	if err := os.Chmod(socket, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, job := range [][]string{{}, {"check"}} {
 		cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "load"), append(job, "--address", socket, file)...)
 		cmd.Env, cmd.Dir = clitest.Environ(dir), dir
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: unprivileged, Gid: unprivileged}}
 		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 7 {
 			t.Errorf("load %v: %v, want code 7\n%s", job, err, out)
 		}
-		for _, part := range []string{"load: error: ", socket, "permission denied", "\nload: hint: run it as root, with sudo\n"} {
+		for _, part := range []string{"load: error: ", socket, "permission denied", "\nload: hint: run the command as root, with sudo\n"} {
 			if !strings.Contains(string(out), part) {
 				t.Errorf("load %v: no %q in:\n%s", job, part, out)
 			}
@@ -57,14 +57,14 @@ func TestPermission(t *testing.T) {
 	}
 }
 
-// public is a folder that everybody may look into, unlike that of a test, with load in it.
+// public returns a directory that every user can read, unlike t.TempDir, with load in it.
 func public(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "stowage-public-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) }) // scratch
+	t.Cleanup(func() { os.RemoveAll(dir) }) // temporary
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

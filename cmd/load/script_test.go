@@ -17,13 +17,13 @@ func TestMain(m *testing.M) {
 	clitest.Main(m, map[string]func(){"load": main})
 }
 
-// TestScripts runs the stories that need no node.
+// TestScripts runs the scripts that need no node.
 func TestScripts(t *testing.T) {
 	clitest.Run(t, "testdata/plain", nil, map[string]string{"BUNDLE": filepath.Join(clitest.Programs(t), "bundle")})
 }
 
-// TestNodeScripts runs the stories with a real containerd. They share it; each has image
-// names of its own.
+// TestNodeScripts runs the scripts with a real containerd, which they share; each has its own
+// image names.
 func TestNodeScripts(t *testing.T) {
 	t.Parallel()
 	n := nodetest.Start(t, nodetest.Options{SandboxTar: sandbox(t)})
@@ -31,7 +31,7 @@ func TestNodeScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The outer test ends, and the node with it, when all parallel scripts have ended.
+	// The outer test ends, and stops the node, when all parallel scripts have ended.
 	t.Run("node", func(t *testing.T) {
 		clitest.Run(t, "testdata/node", map[string]clitest.Cmd{"node": clitest.NodeCommand(n)}, map[string]string{
 			"CALICO": calico, "NODE": n.Address(), "CONTAINERD_ADDRESS": n.Address(),
@@ -40,7 +40,7 @@ func TestNodeScripts(t *testing.T) {
 	})
 }
 
-// sandbox is a bundle with the image of pod sandboxes, which a pod needs to start.
+// sandbox returns a bundle with the sandbox image, which a pod needs to start.
 func sandbox(t *testing.T) string {
 	t.Helper()
 	program, err := registrytest.Program(t.Context())
@@ -55,7 +55,7 @@ func sandbox(t *testing.T) string {
 	return out
 }
 
-// bundle runs the program as it is built.
+// bundle runs the built program.
 func bundle(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(clitest.Programs(t), "bundle"), args...)

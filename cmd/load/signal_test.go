@@ -15,8 +15,8 @@ import (
 	"stowage/pkg/node"
 )
 
-// TestSignalWhileConnecting: a containerd that a signal did not let answer is not one that
-// does not run.
+// TestSignalWhileConnecting: a connection that a signal interrupts is not reported as a
+// containerd that does not run.
 func TestSignalWhileConnecting(t *testing.T) {
 	t.Parallel()
 	silent := filepath.Join(t.TempDir(), "s")
@@ -41,7 +41,8 @@ func TestSignalWhileConnecting(t *testing.T) {
 	}
 }
 
-// TestInterruptedSaysWhatIsVisible holds what a job that ended says against what it left.
+// TestInterruptedSaysWhatIsVisible: the message of a run that ended says whether images may be
+// visible.
 func TestInterruptedSaysWhatIsVisible(t *testing.T) {
 	t.Parallel()
 	cut := errors.New("cut short")
@@ -53,10 +54,10 @@ func TestInterruptedSaysWhatIsVisible(t *testing.T) {
 		want   string
 	}{
 		{"a signal before names are made", true, cut, cli.Failed, "load: error: interrupted: no image was made visible"},
-		{"a signal afterwards", true, fmt.Errorf("%w (%w)", cut, node.ErrVisible), cli.Failed, "load: error: interrupted: images may be visible already"},
+		{"a signal afterwards", true, fmt.Errorf("%w (%w)", cut, node.ErrVisible), cli.Failed, "load: error: interrupted: some images may be visible already"},
 		{"no signal", false, fmt.Errorf("%w (%w)", cut, node.ErrVisible), cli.Failed, "load: error: cut short (images may be visible already)"},
 		{"containerd ended", false, &node.UnavailableError{Reason: node.Gone, Address: "/c.sock", Err: cut}, cli.NoNode,
-			"load: error: connect to containerd at /c.sock: it has ended: cut short\nload: hint: look at its log"},
+			"load: error: connect to containerd at /c.sock: it has ended: cut short\nload: hint: check its log"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -68,15 +69,15 @@ func TestInterruptedSaysWhatIsVisible(t *testing.T) {
 				}
 				return ended(ctx, tt.err)
 			}
-			var told strings.Builder
-			if code := p.Run(ctx, nil, cli.Streams{Err: &told}); code != tt.code || !strings.HasPrefix(told.String(), tt.want) {
-				t.Errorf("code %d, want %d:\n%s", code, tt.code, told.String())
+			var stderr strings.Builder
+			if code := p.Run(ctx, nil, cli.Streams{Err: &stderr}); code != tt.code || !strings.HasPrefix(stderr.String(), tt.want) {
+				t.Errorf("code %d, want %d:\n%s", code, tt.code, stderr.String())
 			}
 		})
 	}
 }
 
-// TestMissingHint: the hint for a differential bundle leads somewhere.
+// TestMissingHint: the hint for a differential bundle names the bundle to load.
 func TestMissingHint(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -84,7 +85,7 @@ func TestMissingHint(t *testing.T) {
 		want string
 	}{
 		{"base unknown", node.MissingError{}, "load the bundle that this one builds on first"},
-		{"base not loaded", node.MissingError{Base: "sha256:1"}, "load the bundle sha256:1 first; \"bundle inspect\" shows what a file is"},
+		{"base not loaded", node.MissingError{Base: "sha256:1"}, "load the bundle sha256:1 first; \"bundle inspect FILE\" shows the identity of a file"},
 		{"base loaded without its layers", node.MissingError{Base: "sha256:1", Loaded: true},
 			"load that bundle again without --discard-layers, or make this one without --since"},
 	} {

@@ -2,6 +2,7 @@ package clitest
 
 import (
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,9 +26,10 @@ var (
 )
 
 // Program checks the help of a program: each job prints its own to standard output with code
-// 0, the text and the flags agree, and the program's help names every job. It also checks
-// --version.
+// 0, text and flags agree, the text is that of a golden file below testdata/help, and the
+// program's help names every job. It also checks --version.
 func Program(t *testing.T, p *cli.Program) {
+	texts := map[string]string{}
 	for _, name := range append(slices.Sorted(maps.Keys(p.Jobs)), "") {
 		job := strings.TrimSpace(p.Name + " " + name)
 		t.Run(job, func(t *testing.T) {
@@ -42,9 +44,11 @@ func Program(t *testing.T, p *cli.Program) {
 					}
 				}
 				compare(t, text, flags)
+				texts[strings.ReplaceAll(job, " ", "-")+".txt"] = text
 			}
 		})
 	}
+	Golden(t, filepath.Join("testdata", "help"), texts)
 	help, _ := runProgram(t, p, []string{"--help"})
 	for name := range p.Jobs {
 		if !strings.Contains(help, "\n  "+p.Name+" "+name+" ") {
