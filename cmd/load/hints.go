@@ -20,7 +20,7 @@ func outcome(err error) *cli.Error {
 		unavailable *node.UnavailableError
 		platform    *node.PlatformError
 		missing     *node.MissingError
-		space       *node.SpaceError
+		space       *node.DiskFullError
 		directory   *imagedir.DirectoryError
 		inflated    *node.InflatedError
 	)

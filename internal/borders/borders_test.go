@@ -79,6 +79,15 @@ var rules = []rule{
 		deep:   []string{"stowage/cmd"},
 	},
 	{
+		pkg:    "stowage/pkg/node/internal/layer",
+		own:    []string{"stowage/pkg/archive", "stowage/internal/iox"},
+		direct: []string{containerd + "/client", containerd + "/core"},
+	},
+	{
+		pkg:  "stowage/pkg/node/internal/taskgraph",
+		deep: []string{containerd, "net"},
+	},
+	{
 		pkg:  "stowage/pkg/node/imagedir",
 		own:  []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest"},
 		deep: []string{containerd, "google.golang.org/grpc", "k8s.io", "stowage/pkg/node", "net/http", ggcr},

@@ -109,7 +109,7 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 // use: 64 MiB at its peak, whatever the layers' size.
 func TestMemoryStays(t *testing.T) {
 	t.Parallel()
-	if testing.Short() || raceDetector {
+	if testing.Short() || bundletest.RaceDetector {
 		t.Skip("large layers take long, and the race detector has memory of its own")
 	}
 	const limit = 64 << 20

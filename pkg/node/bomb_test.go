@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,7 +83,7 @@ func oneFileBomb(t testing.TB, size int64) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	must(t, tar.NewWriter(&b).WriteHeader(&tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: size, Mode: 0o644}))
-	return gzipped(t, b.Bytes())
+	return bundletest.Gzip(t, b.Bytes())
 }
 
 // bomb packs a layer into a tarball, under a diffID that nobody will get to.
@@ -121,7 +120,7 @@ func loopDisk(t *testing.T, size int64) string {
 // TestBombsAreStopped loads layers that unpack to 10 GiB and more, on a disk for which
 // that is too much and on one where it would fit.
 func TestBombsAreStopped(t *testing.T) {
-	if raceDetector {
+	if bundletest.RaceDetector {
 		t.Skip("some 20 GiB come out of the decoder, which the race detector makes ten times as slow")
 	}
 	t.Parallel()
@@ -195,66 +194,9 @@ func TestBombThatStatesItsSize(t *testing.T) {
 	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 64<<20)})
 	before := n.take(t)
 	path := bomb(t, ocispec.MediaTypeImageLayerGzip, gzipBomb(t, 4<<30-1))
-	var short *SpaceError
+	var short *DiskFullError
 	if _, err := n.Load(t.Context(), bundletest.Open(t, path), LoadOptions{}); !errors.As(err, &short) || short.Need < 4<<30-1 {
-		t.Errorf("error: %v, want a SpaceError", err)
+		t.Errorf("error: %v, want a DiskFullError", err)
 	}
 	n.take(t).same(t, before)
-}
-
-// TestBound looks at the edges of what a layer may unpack to.
-func TestBound(t *testing.T) {
-	_, n := connect(t)
-	const size = 1 << 20
-	for _, tt := range []struct {
-		name  string
-		blob  []byte
-		sized int64
-	}{
-		{"plain", noise(size), maxRatio * size},
-		{"gzip that states its size", gzipped(t, make([]byte, 500*smallLayer)), 500 * smallLayer},
-		{"small", gzipped(t, make([]byte, 1000)), smallLayer},
-	} {
-		l := &loader{node: n, bundle: memory{dg(tt.name): tt.blob}}
-		desc := descOf(tt.name)
-		desc.Size = int64(len(tt.blob))
-		if b := l.bound(t.Context(), desc); b.sized != tt.sized || b.most > b.sized {
-			t.Errorf("%s: %+v, want %d", tt.name, b, tt.sized)
-		}
-	}
-	b := bound{desc: descOf("x"), sized: 1000, stated: 100, most: 500}
-	for _, tt := range []struct {
-		read, taken int64
-		damaged     bool
-	}{{501, 501, false}, {501, 501 / maxRatio, true}, {501, 4, false}, {1001, 1001, true}, {90, 0, false}} {
-		err := b.exceeded(tt.read, tt.taken, &sizes{})
-		if errors.Is(err, archive.ErrDamaged) != tt.damaged {
-			t.Errorf("%d bytes out of %d: %v, want damaged: %t", tt.read, tt.taken, err, tt.damaged)
-		}
-	}
-	s := &sizes{left: 10, room: 10}
-	for _, kind := range []tar.Header{
-		{Typeflag: tar.TypeReg}, {Typeflag: tar.TypeReg, PAXRecords: map[string]string{"GNU.sparse.map": "0,0"}},
-	} {
-		for i, size := range []int64{0, 9, 1, 1} {
-			kind.Size = size
-			if _, err := s.filter(&kind); (err != nil) != (i == 3) {
-				t.Errorf("file %d with %v: %v", i, kind.PAXRecords, err)
-			}
-		}
-	}
-	if err := b.exceeded(0, 0, s); !errors.As(err, new(*SpaceError)) {
-		t.Errorf("a sparse file without space: %v", err)
-	}
-	s = &sizes{left: 10, room: 100}
-	pax := tar.Header{Typeflag: tar.TypeReg, Size: 100, PAXRecords: map[string]string{"GNU.sparse.major": "1"}}
-	if _, err := s.filter(&pax); err != nil || s.exceeded() {
-		t.Errorf("a sparse file for which there is space: %v", err)
-	}
-	if _, err := s.filter(&tar.Header{Typeflag: tar.TypeDir, Size: 1 << 40}); err != nil {
-		t.Error(err)
-	}
-	if _, err := io.Copy(io.Discard, &limit{r: bytes.NewReader(nil)}); err != nil {
-		t.Error(err)
-	}
 }

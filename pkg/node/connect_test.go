@@ -17,6 +17,7 @@ import (
 
 	"stowage/internal/nodetest"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/layer"
 )
 
 // memory is a bundle of blobs without images.
@@ -222,12 +223,12 @@ func TestSpaceIsCheckedFirst(t *testing.T) {
 	for _, tt := range []struct {
 		size int64
 		fits bool
-	}{{disk.Free/guessRatio - 64<<20, true}, {disk.Free, false}} {
+	}{{disk.Free/layer.GuessSize(1) - 64<<20, true}, {disk.Free, false}} {
 		desc := descOf("large")
 		desc.Size = tt.size
-		err := l.preflight(t.Context(), &plan{unpacks: []*unpackWork{{layer: layer{Descriptor: desc}}}})
-		var short *SpaceError
-		if tt.fits != (err == nil) || !tt.fits && (!errors.As(err, &short) || short.Need != tt.size*guessRatio) {
+		err := l.preflight(t.Context(), &plan{unpacks: []*unpackWork{{imageLayer: imageLayer{Descriptor: desc}}}})
+		var short *DiskFullError
+		if tt.fits != (err == nil) || !tt.fits && (!errors.As(err, &short) || short.Need != layer.GuessSize(tt.size)) {
 			t.Errorf("a layer of %d bytes, %d free: %v", tt.size, disk.Free, err)
 		}
 	}

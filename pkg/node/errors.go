@@ -142,17 +142,17 @@ func (n *Node) withBase(ctx context.Context, err error, b bundle) error {
 	return err
 }
 
-// SpaceError says that a file system of the node is too small for what the
-// bundle adds to it. Mostly that is seen before anything is written; when the disk fills
-// up meanwhile, the error that containerd gave comes with it.
-type SpaceError struct {
-	Path string // a folder on the file system
-	Need int64  // bytes that the load adds; unpacked sizes are partly estimated
+// DiskFullError says that a file system of the node is too small for what the bundle adds to
+// it. Usually Load finds that before it writes anything; if the disk fills up later, the
+// error of containerd is wrapped as well.
+type DiskFullError struct {
+	Path string // a directory on the file system
+	Need int64  // bytes that the load adds; unpacked sizes are partly estimates
 	Free int64  // bytes that are free
 }
 
-// Error gives both numbers in MiB.
-func (e *SpaceError) Error() string {
+// Error returns both numbers in MiB.
+func (e *DiskFullError) Error() string {
 	return fmt.Sprintf("check the space below %s: about %d MiB needed, %d MiB free", e.Path, (e.Need+1<<20-1)>>20, e.Free>>20)
 }
 
@@ -173,3 +173,24 @@ func hasEnded(err error) bool {
 	e, ok := errors.AsType[*UnavailableError](err)
 	return ok && e.Reason == Gone
 }
+
+// InflatedError says that a layer unpacks to more than any real layer of its size: it is
+// damaged, or made to fill disks. It is an [archive.ErrDamaged].
+type InflatedError struct {
+	Layer    digest.Digest
+	Size     int64 // bytes of the blob
+	Stated   int64 // unpacked bytes that it states, 0 if it does not
+	Unpacked int64 // bytes unpacked when it was stopped
+}
+
+// Error returns the sizes. The caller adds the name of the layer.
+func (e *InflatedError) Error() string {
+	text := fmt.Sprintf("stopped after %d bytes were unpacked from its %d", e.Unpacked, e.Size)
+	if e.Stated > 0 {
+		text += fmt.Sprintf("; it states %d", e.Stated)
+	}
+	return text
+}
+
+// Is reports whether target is [archive.ErrDamaged].
+func (e *InflatedError) Is(target error) bool { return target == archive.ErrDamaged }

@@ -187,7 +187,7 @@ func (in *intake) room(b *archive.ForeignBlob, there int64) error {
 	}
 	free := disk.Free - disk.Free/10
 	if need := b.Size - there; need > free {
-		return &SpaceError{Path: in.node.contentRoot, Need: need, Free: free}
+		return &DiskFullError{Path: in.node.contentRoot, Need: need, Free: free}
 	}
 	return nil
 }

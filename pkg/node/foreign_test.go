@@ -199,9 +199,9 @@ func TestForeignStreamOnAFullDisk(t *testing.T) {
 	must(t, w.tw.WriteHeader(fileHeader("blobs/sha256/"+dg("x").Encoded(), disk.Free)))
 	before := n.take(t)
 	_, err = loadAny(t.Context(), t, n, io.MultiReader(&head, bytes.NewReader(make([]byte, 1<<20))), LoadOptions{})
-	var short *SpaceError
+	var short *DiskFullError
 	if !errors.As(err, &short) || short.Need != disk.Free || !strings.Contains(err.Error(), n.contentRoot) {
-		t.Errorf("error: %v, want a SpaceError", err)
+		t.Errorf("error: %v, want a DiskFullError", err)
 	}
 	after := n.take(t)
 	after.Ingests = slices.DeleteFunc(after.Ingests, func(s string) bool { return strings.HasSuffix(s, " 0") })

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -98,7 +99,7 @@ func (s *shelf) unpackedLayers(name string) [][]byte {
 	s.T.Helper()
 	var tars [][]byte
 	for _, l := range s.manifest(name).Layers {
-		r, err := magicDecoder{}.decode(bytes.NewReader(s.blob(name, l.Digest)))
+		r, err := compression.DecompressStream(bytes.NewReader(s.blob(name, l.Digest)))
 		must(s.T, err)
 		raw, err := io.ReadAll(r)
 		must(s.T, err)

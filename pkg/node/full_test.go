@@ -83,9 +83,9 @@ func TestFullDiskIsKnownWithoutACode(t *testing.T) {
 	must(t, os.WriteFile(rest, make([]byte, disk.Free-(2<<20)), 0o600))
 	l := n.newLoader(b, LoadOptions{})
 	_, err = l.ingest(ctx, &blobWork{desc: s.manifest(name).Layers[0]})
-	var short *SpaceError
+	var short *DiskFullError
 	if !errors.As(err, &short) || short.Path != n.contentRoot || short.Need <= short.Free {
-		t.Errorf("error: %v, want a SpaceError about %s", err, n.contentRoot)
+		t.Errorf("error: %v, want a DiskFullError about %s", err, n.contentRoot)
 	}
 	must(t, os.Remove(rest))
 	must(t, tx.end(ctx))
@@ -111,9 +111,9 @@ func TestTooSmallDiskIsSeenFirst(t *testing.T) {
 	name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 30 << 20}}}}})
 	before := n.take(t)
 	_, err := n.Load(t.Context(), s.Bundle(name), LoadOptions{})
-	var short *SpaceError
+	var short *DiskFullError
 	if !errors.As(err, &short) || short.Need <= short.Free || !strings.Contains(err.Error(), n.snapshotter.root) {
-		t.Errorf("error: %v, want a SpaceError", err)
+		t.Errorf("error: %v, want a DiskFullError", err)
 	}
 	n.take(t).same(t, before)
 }

@@ -3,28 +3,16 @@
 package node
 
 import (
-	"context"
 	"errors"
-	"io"
-	"stowage/internal/fsutil"
 
-	"github.com/containerd/containerd/v2/core/mount"
+	"stowage/internal/fsutil"
 )
 
-// errNotHere is never seen: without shared files nothing below is called.
-var errNotHere = errors.New("only on Linux")
-
-// sharesFiles is false: containerd unpacks.
+// sharesFiles returns false on this system, so containerd unpacks the layers.
 func sharesFiles(string, string) bool { return false }
 
-type extraction struct{}
-
-func extractionOf([]mount.Mount, string, bool) (extraction, bool) { return extraction{}, false }
-
-func (extraction) extract(context.Context, io.Reader, *sizes) error { return errNotHere }
-
-func syncFile(string) error { return errNotHere }
+func syncFile(string) error { return errors.ErrUnsupported }
 
 func daemonConfigs(string) []daemonConfig { return nil }
 
-func usage(string) (fsutil.Usage, error) { return fsutil.Usage{}, errNotHere }
+func usage(string) (fsutil.Usage, error) { return fsutil.Usage{}, errors.ErrUnsupported }

@@ -45,7 +45,7 @@ type LoadOptions struct {
 //
 // Errors: [ErrIncomplete] (with a report when the load itself went well),
 // [archive.ErrDamaged] for a bundle whose bytes do not match their digests,
-// [*SpaceError], [*UnavailableError] when containerd ends meanwhile, or what it answered.
+// [*DiskFullError], [*UnavailableError] when containerd ends meanwhile, or what it answered.
 func (n *Node) Load(ctx context.Context, b *archive.Reader, o LoadOptions) (*Report, error) {
 	ctx = n.in(ctx)
 	r, err := n.load(ctx, b, o)
@@ -62,7 +62,6 @@ func (n *Node) Load(ctx context.Context, b *archive.Reader, o LoadOptions) (*Rep
 type loader struct {
 	node    *Node
 	bundle  bundle
-	decoder decoder
 	opts    LoadOptions
 	stream  *arrivals               // nil for a bundle that can be read anywhere
 	sent    map[digest.Digest]int64 // bytes of each blob that a foreign stream has brought
@@ -130,7 +129,7 @@ func (n *Node) newLoader(b bundle, o LoadOptions) *loader {
 		// core is free meanwhile.
 		o.Jobs = min(4, 2*runtime.NumCPU())
 	}
-	l := &loader{node: n, bundle: b, decoder: magicDecoder{}, opts: o, local: n.local}
+	l := &loader{node: n, bundle: b, opts: o, local: n.local}
 	l.rebase = l.local && n.snapshotter.rebase
 	return l
 }
@@ -253,8 +252,8 @@ func (l *loader) tasks(p *plan) (tasks []*taskgraph.Task, unpacks []*unpack, tot
 			// blob after the lease.
 			addBlob(&blobWork{desc: w.Descriptor})
 		}
-		u := &unpack{unpackWork: w, loader: l, rebase: l.rebase && w.layer.parent != ""}
-		fill := &taskgraph.Task{Cost: w.Size, Light: w.Size <= lightWork, Run: u.make}
+		u := &unpack{unpackWork: w, loader: l, rebase: l.rebase && w.parentID != ""}
+		fill := &taskgraph.Task{Cost: w.Size, Light: w.Size <= lightWork, Run: u.fill}
 		commit := &taskgraph.Task{Urgent: true, Light: fill.Light, Run: u.commit}
 		if !l.local || l.stream != nil {
 			fill.After(blobs[w.Digest])

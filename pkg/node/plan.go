@@ -50,7 +50,7 @@ type blobWork struct {
 
 // unpackWork is one snapshot to create.
 type unpackWork struct {
-	layer
+	imageLayer
 	parent *unpackWork // nil when the parent exists already, or there is none
 	image  string      // a name of the image, for messages
 }
@@ -194,7 +194,7 @@ func (p *planner) addUnpack(ip *imagePlan, i int) {
 	if p.unpacks[l.chain] != nil {
 		return
 	}
-	w := &unpackWork{layer: l, parent: p.unpacks[l.parent], image: ip.names[0]}
+	w := &unpackWork{imageLayer: l, parent: p.unpacks[l.parentID], image: ip.names[0]}
 	p.unpacks[l.chain] = w
 	p.plan.unpacks = append(p.plan.unpacks, w)
 }

@@ -26,9 +26,9 @@ func twoLayers(names ...string) *image {
 	return &image{
 		names: names, target: descOf("index"), config: descOf("config"),
 		manifests: []ocispec.Descriptor{descOf("index"), descOf("manifest")},
-		layers: []layer{
+		layers: []imageLayer{
 			{Descriptor: descOf("a"), diffID: dg("diff a"), chain: dg("chain a")},
-			{Descriptor: descOf("b"), diffID: dg("diff b"), chain: dg("chain b"), parent: dg("chain a")},
+			{Descriptor: descOf("b"), diffID: dg("diff b"), chain: dg("chain b"), parentID: dg("chain a")},
 		},
 	}
 }

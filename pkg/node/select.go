@@ -56,16 +56,16 @@ type image struct {
 	target    ocispec.Descriptor   // of the names
 	manifests []ocispec.Descriptor // from the target down: indexes, then the manifest
 	config    ocispec.Descriptor
-	layers    []layer // lowest first
-	artifact  bool    // has no root file system: stored, never unpacked
+	layers    []imageLayer // lowest first
+	artifact  bool         // has no root file system: stored, never unpacked
 }
 
-// layer is one layer of an image.
-type layer struct {
+// imageLayer is one layer of an image.
+type imageLayer struct {
 	ocispec.Descriptor
-	diffID digest.Digest // of the uncompressed tar (OCI image spec, config.md)
-	chain  digest.Digest // chain ID of this layer and those below; the name of the snapshot
-	parent digest.Digest // chain ID of the layer below, empty for the lowest
+	diffID   digest.Digest // of the uncompressed tar (OCI image spec, config.md)
+	chain    digest.Digest // chain ID of this layer and those below; the name of the snapshot
+	parentID digest.Digest // chain ID of the layer below, empty for the lowest
 }
 
 // selectImages resolves every name of the bundle for one platform. It reads only the
@@ -150,7 +150,7 @@ func (img *image) addLayers(config []byte, layers []ocispec.Descriptor) error {
 	if !images.IsConfigType(img.config.MediaType) && (err != nil || len(parsed.RootFS.DiffIDs) == 0) {
 		img.artifact = true
 		for _, d := range layers {
-			img.layers = append(img.layers, layer{Descriptor: d})
+			img.layers = append(img.layers, imageLayer{Descriptor: d})
 		}
 		return nil
 	}
@@ -169,9 +169,9 @@ func (img *image) addLayers(config []byte, layers []ocispec.Descriptor) error {
 		if strings.HasSuffix(d.MediaType, "+encrypted") {
 			return fmt.Errorf("layer %s: encrypted layers cannot be unpacked", d.Digest)
 		}
-		l := layer{Descriptor: d, diffID: parsed.RootFS.DiffIDs[i], chain: chains[i]}
+		l := imageLayer{Descriptor: d, diffID: parsed.RootFS.DiffIDs[i], chain: chains[i]}
 		if i > 0 {
-			l.parent = chains[i-1]
+			l.parentID = chains[i-1]
 		}
 		img.layers = append(img.layers, l)
 	}

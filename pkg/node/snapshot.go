@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/mount"
@@ -16,29 +17,25 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/internal/iox"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/layer"
 )
 
-// errNeedsParent says that a layer was to be written beside the layers below it
-// but has to be written on top of them.
-var errNeedsParent = errors.New("the layer needs the layers below it")
-
-// unpack is one snapshot in the making. With a snapshotter that can rebase,
-// make may run before the parent is committed; commit may not.
+// unpack creates one snapshot. With a snapshotter that can rebase, fill may run before the
+// parent is committed; commit may not.
 type unpack struct {
 	*unpackWork
 	loader  *loader
-	rebase  bool   // the parent comes in commit
+	rebase  bool   // the snapshot gets its parent in commit
 	key     string // of the active snapshot, empty when there is none
-	counted int64  // bytes of the blob that progress knows of
-	again   bool   // to be made on top of its parent, in commit
+	counted int64  // bytes of the blob that were reported as progress
+	again   bool   // commit has to fill it again, on top of its parent
 }
 
-// make prepares the active snapshot and writes the layer into it. When another
-// loader or the kubelet has made the same snapshot meanwhile, nothing is left to
-// do: containerd has put theirs under our lease.
-func (u *unpack) make(ctx context.Context) error {
+// fill prepares the active snapshot and writes the layer into it. It does nothing if another
+// loader or the kubelet has created the snapshot meanwhile: containerd has added that one to
+// our lease.
+func (u *unpack) fill(ctx context.Context) error {
 	mounts, err := u.prepare(ctx)
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
@@ -50,13 +47,13 @@ func (u *unpack) make(ctx context.Context) error {
 	if u.key == "" {
 		return nil
 	}
-	got, err := u.fill(ctx, mounts)
+	got, err := u.write(ctx, mounts)
 	switch {
 	case err == nil && got == u.diffID:
 		return nil
 	case err == nil:
 		err = fmt.Errorf("its uncompressed digest is %s, the config says %s: %w", got, u.diffID, archive.ErrDamaged)
-	case errors.Is(err, errNeedsParent):
+	case errors.Is(err, layer.ErrNeedsParent):
 		u.discard(ctx)
 		u.rebase, u.again = false, true
 		return nil
@@ -72,16 +69,16 @@ func (u *unpack) make(ctx context.Context) error {
 	return fmt.Errorf("unpack layer %s of %s: %w", u.Digest, u.image, err)
 }
 
-// prepare asks the snapshotter for an active snapshot; u.key stays empty when
-// the committed one is there.
+// prepare asks the snapshotter for an active snapshot. u.key stays empty when the committed
+// one exists.
 func (u *unpack) prepare(ctx context.Context) ([]mount.Mount, error) {
-	parent := u.layer.parent.String()
+	parent := u.parentID.String()
 	if u.rebase {
 		parent = ""
 	}
 	labels := map[string]string{snapshots.LabelSnapshotRef: u.chain.String()}
-	// Not cut short with the load: a snapshot of which nobody has learnt the name
-	// would stay as long as the lease.
+	// Detached from ctx: if Prepare were cancelled after it succeeded, we could not remove
+	// the snapshot, and it would exist as long as the lease.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
 	for try := 1; ; try++ {
@@ -102,48 +99,80 @@ func (u *unpack) prepare(ctx context.Context) ([]mount.Mount, error) {
 	}
 }
 
-// fill writes the layer into the mounts and returns the digest of its tar.
-func (u *unpack) fill(ctx context.Context, mounts []mount.Mount) (digest.Digest, error) {
+// write writes the layer into the mounts and returns the digest of its tar.
+func (u *unpack) write(ctx context.Context, mounts []mount.Mount) (digest.Digest, error) {
 	if !u.loader.local {
-		return u.fillRemotely(ctx, mounts)
+		return u.writeRemotely(ctx, mounts)
 	}
-	target, ok := extractionOf(mounts, u.loader.node.snapshotter.root, u.rebase)
+	target, ok := targetOf(mounts, u.loader.node.snapshotter.root, u.rebase)
 	if !ok {
 		return "", fmt.Errorf("the snapshotter's mount %+v cannot be written to from here", mounts)
 	}
-	blob, err := u.loader.open(ctx, u.Descriptor)
-	if err != nil {
-		return "", err
+	res, err := u.apply(ctx, target)
+	if err == nil {
+		u.done(res.Size)
 	}
-	defer blob.Close()
-	taken := iox.NewMonitor(blob)
-	tar, err := u.loader.decoder.decode(iox.Report(taken, u.count()))
-	if err != nil && taken.Err() == nil {
-		err = asDamaged(err)
-	}
-	if err != nil {
-		return "", err
-	}
-	defer tar.Close()
-	ahead := newPipe(tar)
-	defer ahead.Close() // first of the three: the goroutine uses the others
-	digester := digest.Canonical.Digester()
-	bound := u.loader.bound(ctx, u.Descriptor)
-	limited := &limit{r: ahead, left: bound.most}
-	files := bound.files()
-	err = target.extract(ctx, io.TeeReader(limited, digester.Hash()), files)
-	switch {
-	case limited.left < 0 || files.exceeded():
-		return "", bound.exceeded(limited.read, taken.N(), files)
-	case err == nil:
-		u.done(limited.read)
-	case !errors.Is(err, errNeedsParent) && taken.Err() == nil:
-		err = asDamaged(err)
-	}
-	return digester.Digest(), err
+	return res.DiffID, err
 }
 
-// count reports the bytes of the blob once, also when it is read again.
+// apply unpacks the blob into target, or with a nil target only reads it.
+func (u *unpack) apply(ctx context.Context, target *layer.Target) (layer.Result, error) {
+	blob, err := u.loader.open(ctx, u.Descriptor)
+	if err != nil {
+		return layer.Result{}, err
+	}
+	defer blob.Close()
+	o := layer.Options{Free: -1}
+	if target != nil {
+		o.OnRead = u.count()
+	}
+	root := u.loader.node.snapshotter.root
+	if u.loader.local { // elsewhere the free space is not visible
+		if disk, err := usage(root); err == nil {
+			o.Free = disk.Free
+		}
+	}
+	res, err := layer.Apply(ctx, blob, target, o)
+	if e, ok := errors.AsType[*layer.SizeError](err); ok {
+		err = &InflatedError{Layer: u.Digest, Size: e.Stored, Stated: e.Stated, Unpacked: e.Unpacked}
+	}
+	if e, ok := errors.AsType[*layer.SpaceError](err); ok {
+		err = &DiskFullError{Path: root, Need: e.Need, Free: e.Free}
+	}
+	return res, err
+}
+
+// targetOf returns the directory of the mounts that the snapshotter prepared. rebased says
+// that the snapshot was prepared without its later parent: then a bind mount is the future
+// upper directory of an overlay. It reports false for mounts that this process cannot write
+// to.
+func targetOf(mounts []mount.Mount, root string, rebased bool) (*layer.Target, bool) {
+	if len(mounts) != 1 || mounts[0].ReadOnly() {
+		return nil, false
+	}
+	t := &layer.Target{}
+	switch m := mounts[0]; m.Type {
+	case "bind":
+		t.Dir, t.Overlay, t.Detached = m.Source, rebased, rebased
+	case "overlay":
+		t.Overlay = true
+		for _, o := range m.Options {
+			if dir, ok := strings.CutPrefix(o, "upperdir="); ok {
+				t.Dir = dir
+			} else if dirs, ok := strings.CutPrefix(o, "lowerdir="); ok {
+				t.Lower = strings.Split(dirs, ":")
+			}
+		}
+	}
+	if rel, err := filepath.Rel(root, t.Dir); err != nil || !filepath.IsLocal(rel) {
+		return nil, false
+	}
+	info, err := os.Lstat(t.Dir)
+	return t, err == nil && info.IsDir()
+}
+
+// count returns a function that reports progress. Bytes that are read a second time are not
+// reported again.
 func (u *unpack) count() func(int64) {
 	var read int64
 	return func(n int64) {
@@ -155,16 +184,16 @@ func (u *unpack) count() func(int64) {
 	}
 }
 
-// done counts an unpacked layer of so many bytes.
-func (u *unpack) done(bytes int64) {
-	u.loader.unpacked.Add(bytes)
+// done counts an unpacked layer of size bytes.
+func (u *unpack) done(size int64) {
+	u.loader.unpacked.Add(size)
 	u.loader.layers.Add(1)
 }
 
-// commit makes the snapshot permanent under its chain id.
+// commit makes the snapshot permanent under its chain ID.
 func (u *unpack) commit(ctx context.Context) error {
 	if u.again {
-		if err := u.make(ctx); err != nil {
+		if err := u.fill(ctx); err != nil {
 			return err
 		}
 	}
@@ -173,7 +202,7 @@ func (u *unpack) commit(ctx context.Context) error {
 	}
 	opts := []snapshots.Opt{snapshots.WithLabels(map[string]string{snapshots.LabelSnapshotRef: u.chain.String()})}
 	if u.rebase {
-		opts = append(opts, snapshots.WithParent(u.layer.parent.String()))
+		opts = append(opts, snapshots.WithParent(u.parentID.String()))
 	}
 	err := u.loader.node.snapshots.Commit(ctx, u.chain.String(), u.key, opts...)
 	if err == nil {
@@ -191,8 +220,8 @@ func (u *unpack) commit(ctx context.Context) error {
 	return fmt.Errorf("commit snapshot %s of %s: %w", u.chain, u.image, err)
 }
 
-// discard removes the active snapshot, whatever became of ctx. Should that
-// fail, the end of the lease removes it.
+// discard removes the active snapshot, even if ctx has ended. If that fails, the end of the
+// lease removes it.
 func (u *unpack) discard(ctx context.Context) {
 	if u.key == "" {
 		return
@@ -203,28 +232,56 @@ func (u *unpack) discard(ctx context.Context) {
 	u.key = ""
 }
 
-// open gives a layer blob: from the bundle, or from the node for a layer that a
-// differential bundle left out.
-func (l *loader) open(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+// blobCloser is an open blob.
+type blobCloser interface {
+	layer.Blob
+	io.Closer
+}
+
+// open opens the blob of a layer: in the bundle, or on the node if a differential bundle
+// omits it.
+func (l *loader) open(ctx context.Context, desc ocispec.Descriptor) (blobCloser, error) {
 	r, err := l.bundle.Open(desc.Digest)
 	if err == nil {
-		return io.NopCloser(r), nil
+		return struct {
+			*io.SectionReader
+			io.Closer
+		}{r, io.NopCloser(nil)}, nil
 	}
 	if !errors.Is(err, archive.ErrNotFound) {
 		return nil, err
 	}
-	if l.local { // no need to send it through the socket
+	if l.local { // faster than through the socket
 		file := filepath.Join(l.node.contentRoot, "blobs", desc.Digest.Algorithm().String(), desc.Digest.Encoded())
-		if f, err := os.Open(file); err == nil {
+		if f, err := openFileBlob(file); err == nil {
 			return f, nil
 		}
 	}
-	ra, err := l.node.content.ReaderAt(ctx, desc)
-	if err != nil {
+	var ra content.ReaderAt
+	if ra, err = l.node.content.ReaderAt(ctx, desc); err != nil {
 		return nil, fmt.Errorf("read blob %s from the node: %w", desc.Digest, err)
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{content.NewReader(ra), ra}, nil
+	return ra, nil
+}
+
+// fileBlob is a blob in containerd's content store, opened as a file.
+type fileBlob struct {
+	*os.File
+	size int64
+}
+
+// Size returns the size of the file in bytes.
+func (f *fileBlob) Size() int64 { return f.size }
+
+func openFileBlob(path string) (*fileBlob, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &fileBlob{f, info.Size()}, nil
 }

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/pkg/node/internal/layer"
 )
 
-// preflight compares what the plan adds with what the node has free, before
-// anything is written. It knows nothing of a node whose files are out of sight.
+// preflight compares what the plan adds with the free space of the node, before anything is
+// written. It does nothing when this process does not see the node's files.
 func (l *loader) preflight(ctx context.Context, p *plan) error {
 	if !l.local {
 		return nil
@@ -39,8 +43,7 @@ func (l *loader) preflight(ctx context.Context, p *plan) error {
 		}
 	}
 	for _, u := range p.unpacks {
-		size, _ := l.unpackedSize(ctx, u.Descriptor)
-		files += size
+		files += l.unpackedSize(ctx, u.Descriptor)
 	}
 	if err := add(l.node.snapshotter.root, files); err != nil {
 		return err
@@ -50,20 +53,31 @@ func (l *loader) preflight(ctx context.Context, p *plan) error {
 	}
 	for _, v := range volumes {
 		if v.need > v.free {
-			return &SpaceError{Path: v.path, Need: v.need, Free: v.free}
+			return &DiskFullError{Path: v.path, Need: v.need, Free: v.free}
 		}
 	}
 	return nil
 }
 
-// databaseRoom is what containerd's databases need to go on, in bytes, however little is
-// written besides.
+// unpackedSize returns the size of a layer's tar, as far as it is known yet.
+func (l *loader) unpackedSize(ctx context.Context, desc ocispec.Descriptor) int64 {
+	blob, err := l.open(ctx, desc)
+	if err != nil {
+		return layer.GuessSize(desc.Size)
+	}
+	defer blob.Close()
+	size, _ := layer.UnpackedSize(blob)
+	return size
+}
+
+// databaseRoom is what containerd's databases need to keep working, in bytes.
 const databaseRoom = 1 << 20
 
-// asNoSpace adds a [*SpaceError] to an error of containerd's when the disk at path has less free
-// than what was still to be written: its API has no code for that, only the system's words.
+// asNoSpace adds a [*DiskFullError] to an error of containerd if the disk at path has less
+// free than need bytes, which were still to be written: the API has no status code for
+// ENOSPC.
 func (n *Node) asNoSpace(err error, path string, need int64) error {
-	if _, known := errors.AsType[*SpaceError](err); err == nil || known || !n.local {
+	if _, known := errors.AsType[*DiskFullError](err); err == nil || known || !n.local {
 		return err
 	}
 	need = max(need, databaseRoom)
@@ -71,5 +85,5 @@ func (n *Node) asNoSpace(err error, path string, need int64) error {
 	if unknown != nil || disk.Free >= need {
 		return err
 	}
-	return fmt.Errorf("%w: %w", err, &SpaceError{Path: path, Need: need, Free: disk.Free})
+	return fmt.Errorf("%w: %w", err, &DiskFullError{Path: path, Need: need, Free: disk.Free})
 }

@@ -29,10 +29,10 @@ func TestSparseFileBeyondTheDisk(t *testing.T) {
 			continue // what is free is out of sight there
 		}
 		t.Run(way.name, func(t *testing.T) {
-			var short *SpaceError
+			var short *DiskFullError
 			_, err := m.Load(t.Context(), bundletest.Open(t, path), LoadOptions{})
 			if !errors.As(err, &short) || short.Need != beyond || short.Free >= beyond {
-				t.Errorf("error: %v, want a SpaceError for 15 TiB", err)
+				t.Errorf("error: %v, want a DiskFullError for 15 TiB", err)
 			}
 			n.take(t).same(t, before)
 		})
@@ -42,7 +42,7 @@ func TestSparseFileBeyondTheDisk(t *testing.T) {
 // TestSparseFileOver8GiB: a size beyond the eleven octal digits of a tar header, in a layer
 // of a KiB, comes out as containerd's import makes it. Both write the zeros.
 func TestSparseFileOver8GiB(t *testing.T) {
-	if raceDetector || testing.Short() {
+	if bundletest.RaceDetector || testing.Short() {
 		t.Skip("17 GiB are written: once, without the race detector, is enough")
 	}
 	const size = 8<<30 + 512

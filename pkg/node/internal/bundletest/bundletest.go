@@ -2,7 +2,9 @@
 package bundletest
 
 import (
+	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -222,6 +224,16 @@ func Compress(t testing.TB, path string, c archive.Compression) string {
 	must(t, err)
 	must(t, w.Close())
 	return out.Name()
+}
+
+// Gzip returns b compressed with gzip.
+func Gzip(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, err := w.Write(b)
+	must(t, errors.Join(err, w.Close()))
+	return out.Bytes()
 }
 
 func must(t testing.TB, err error) {

@@ -1,4 +1,4 @@
-package node
+package layer
 
 import (
 	"bufio"
@@ -10,19 +10,18 @@ import (
 )
 
 const (
-	// readAhead is what is read of a zstd blob at once, in bytes; the gzip decoder has
-	// its own buffer.
-	readAhead = 256 << 10
-	// maxWindow is the largest window of a zstd frame that is decoded, in bytes:
-	// what the zstd command accepts without being told otherwise.
+	// zstdBuffer is the size of the input buffer, in bytes. The gzip decoder has its own.
+	zstdBuffer = 256 << 10
+	// maxWindow is the largest window that is decoded, in bytes: the default limit of the
+	// zstd command.
 	maxWindow = 128 << 20
-	// keptWindow is the largest window of a decoder that is used again, in bytes: that
-	// of the zstd command's level 19. A larger one is given up with its layer.
+	// keptWindow is the largest window of a decoder that is reused, in bytes: that of the
+	// zstd command's level 19.
 	keptWindow = 8 << 20
 )
 
-// zstdDecoder is a decoder with its buffer. The next layer uses both again: made anew for
-// each of many small layers, tables, window and buffer are most of the memory there is.
+// zstdDecoder is a decoder with its buffer. Both are reused for the next layer: with many
+// small layers, their tables, windows and buffers would be most of the memory in use.
 type zstdDecoder struct {
 	buf *bufio.Reader
 	*zstd.Decoder
@@ -30,25 +29,26 @@ type zstdDecoder struct {
 
 var zstdPool sync.Pool
 
-// zstdReader is a decoder at work.
+// zstdReader is a decoder in use.
 type zstdReader struct {
-	d    *zstdDecoder // nil once it is closed
-	keep bool         // give it back
+	d    *zstdDecoder // nil after Close
+	keep bool         // return it to the pool
 }
 
-// newZstdReader opens a blob; Close gives the decoder back.
+// newZstdReader returns a reader of what blob decodes to. Close returns the decoder to the
+// pool.
 func newZstdReader(blob io.Reader) (io.ReadCloser, error) {
 	d, ok := zstdPool.Get().(*zstdDecoder)
 	if !ok {
-		// One goroutine, as layers are decoded side by side already.
+		// One goroutine: layers are decoded in parallel already.
 		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, err
 		}
-		d = &zstdDecoder{bufio.NewReaderSize(nil, readAhead), z}
+		d = &zstdDecoder{bufio.NewReaderSize(nil, zstdBuffer), z}
 	}
 	d.buf.Reset(blob)
-	head, _ := d.buf.Peek(zstd.HeaderMaxSize) // what is wrong here the decoder meets as well
+	head, _ := d.buf.Peek(zstd.HeaderMaxSize) // the decoder reports the error as well
 	keep := windowOf(head) <= keptWindow
 	if err := d.Reset(d.buf); err != nil {
 		return nil, err
@@ -56,8 +56,8 @@ func newZstdReader(blob io.Reader) (io.ReadCloser, error) {
 	return &zstdReader{d, keep}, nil
 }
 
-// windowOf is the window of the frame that begins so: layers have one frame, or several
-// alike. What it cannot be told of is taken as large.
+// windowOf returns the window of the frame that begins with head, in bytes: a layer has one
+// frame, or several with the same window. An unknown window counts as large.
 func windowOf(head []byte) uint64 {
 	var h zstd.Header
 	switch err := h.Decode(head); {

@@ -1,6 +1,4 @@
-//go:build linux
-
-package node
+package layer
 
 import (
 	"bytes"
@@ -13,24 +11,24 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"stowage/internal/iox"
+	"stowage/pkg/node/internal/bundletest"
 )
 
-// noise is n bytes that look like nothing.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// noise returns n random bytes.
 func noise(n int) []byte {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{1}).Read(b)
 	return b
-}
-
-func gzipped(t testing.TB, b []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	_, err := w.Write(b)
-	must(t, errors.Join(err, w.Close()))
-	return out.Bytes()
 }
 
 func zstded(t testing.TB, b []byte) []byte {
@@ -50,17 +48,17 @@ func TestDecode(t *testing.T) {
 		{"plain", plain, plain},
 		{"empty", nil, nil},
 		{"three bytes", []byte{0x1f, 0x8b, 0x07}, []byte{0x1f, 0x8b, 0x07}},
-		{"gzip", gzipped(t, plain), plain},
-		{"gzip of several members", append(gzipped(t, plain[:1000]), gzipped(t, plain[1000:])...), plain},
+		{"gzip", bundletest.Gzip(t, plain), plain},
+		{"gzip of several members", append(bundletest.Gzip(t, plain[:1000]), bundletest.Gzip(t, plain[1000:])...), plain},
 		{"zstd", zstded(t, plain), plain},
 		{"zstd behind a skippable frame", append(skip, zstded(t, plain)...), plain},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r, err := magicDecoder{}.decode(iotest.HalfReader(bytes.NewReader(tt.blob)))
+			r, err := decode(iotest.HalfReader(bytes.NewReader(tt.blob)))
 			must(t, err)
 			defer r.Close()
-			p := newPipe(r)
+			p := newReadAhead(r)
 			defer p.Close()
 			got, err := io.ReadAll(p)
 			if err != nil || !bytes.Equal(got, tt.want) {
@@ -68,8 +66,8 @@ func TestDecode(t *testing.T) {
 			}
 		})
 	}
-	for name, blob := range map[string][]byte{"gzip": gzipped(t, plain), "zstd": zstded(t, plain)} {
-		r, err := magicDecoder{}.decode(bytes.NewReader(blob[:len(blob)/2]))
+	for name, blob := range map[string][]byte{"gzip": bundletest.Gzip(t, plain), "zstd": zstded(t, plain)} {
+		r, err := decode(bytes.NewReader(blob[:len(blob)/2]))
 		must(t, err)
 		if n, err := io.Copy(io.Discard, r); err == nil {
 			t.Errorf("cut %s: %d bytes and no error", name, n)
@@ -78,15 +76,15 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// TestZstdDecodersAreUsedAgain: but for those with a large window.
-func TestZstdDecodersAreUsedAgain(t *testing.T) {
-	if raceDetector {
+// TestZstdDecoderReuse checks that decoders are reused, except those with a large window.
+func TestZstdDecoderReuse(t *testing.T) {
+	if bundletest.RaceDetector {
 		t.Skip("sync.Pool drops at random under the race detector")
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would empty the pool
 	blob := zstded(t, noise(64<<10))
 	decode := func() {
-		r, err := magicDecoder{}.decode(bytes.NewReader(blob))
+		r, err := decode(bytes.NewReader(blob))
 		must(t, err)
 		_, err = io.Copy(io.Discard, r)
 		must(t, errors.Join(err, r.Close(), r.Close()))
@@ -102,8 +100,8 @@ func TestZstdDecodersAreUsedAgain(t *testing.T) {
 		decode()
 	}
 	runtime.ReadMemStats(&after)
-	if got := after.TotalAlloc - before.TotalAlloc; got > layers*readAhead/2 {
-		t.Errorf("%d layers take %d bytes, more than half a buffer each", layers, got)
+	if got := after.TotalAlloc - before.TotalAlloc; got > layers*zstdBuffer/2 {
+		t.Errorf("%d layers allocate %d bytes, more than half a buffer each", layers, got)
 	}
 	for _, tt := range []struct {
 		name string
@@ -122,11 +120,11 @@ func TestZstdDecodersAreUsedAgain(t *testing.T) {
 	}
 }
 
-func TestPipe(t *testing.T) {
+func TestReadAhead(t *testing.T) {
 	bad := errors.New("bad disk")
-	for _, size := range []int{0, 1, pipeBuffer - 1, pipeBuffer, pipeBuffer + 1, 3*pipeBuffer + 17, (pipeBuffers + 2) * pipeBuffer} {
+	for _, size := range []int{0, 1, iox.BufferSize - 1, iox.BufferSize, iox.BufferSize + 1, 3*iox.BufferSize + 17, (aheadBuffers + 2) * iox.BufferSize} {
 		want := noise(size)
-		p := newPipe(io.MultiReader(bytes.NewReader(want), iotest.ErrReader(bad)))
+		p := newReadAhead(io.MultiReader(bytes.NewReader(want), iotest.ErrReader(bad)))
 		got := make([]byte, min(size, 10))
 		_, err := io.ReadFull(iotest.OneByteReader(p), got)
 		must(t, err)
@@ -136,26 +134,13 @@ func TestPipe(t *testing.T) {
 		}
 		must(t, p.Close())
 	}
-	// Closed early, the goroutine ends and reading says so.
-	p := newPipe(bytes.NewReader(noise(20 * pipeBuffer)))
+	// Closed early: the goroutine ends and Read returns an error.
+	p := newReadAhead(bytes.NewReader(noise(20 * iox.BufferSize)))
 	_, err := io.ReadFull(p, make([]byte, 100))
 	must(t, err)
 	must(t, p.Close())
 	if _, err := p.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("read after Close: %v", err)
-	}
-}
-
-func TestLimit(t *testing.T) {
-	for _, tt := range []struct {
-		size, limit int64
-		fits        bool
-	}{{0, 0, true}, {99, 100, true}, {100, 100, true}, {101, 100, false}} {
-		l := &limit{r: bytes.NewReader(noise(int(tt.size))), left: tt.limit}
-		_, err := io.Copy(io.Discard, l)
-		if (err == nil) != tt.fits || (l.left >= 0) != tt.fits {
-			t.Errorf("%d bytes, limit %d: %v, left %d", tt.size, tt.limit, err, l.left)
-		}
 	}
 }
 
@@ -166,25 +151,21 @@ func TestUnpackedSize(t *testing.T) {
 	must(t, err)
 	_, err = e.Write(zeros)
 	must(t, errors.Join(err, e.Flush(), e.Close()))
-	members := append(gzipped(t, zeros), gzipped(t, nil)...)
+	members := append(bundletest.Gzip(t, zeros), bundletest.Gzip(t, nil)...)
 	tests := []struct {
 		name string
 		blob []byte
 		want int64
 	}{
-		{"gzip", gzipped(t, zeros), 100_000},
-		{"gzip whose trailer tells of the last member only", members, int64(len(members)) * guessRatio},
+		{"gzip", bundletest.Gzip(t, zeros), 100_000},
+		{"gzip whose trailer has the size of the last member only", members, int64(len(members)) * guessRatio},
 		{"zstd with a size", zstded(t, zeros), 100_000},
 		{"zstd without a size", streamed.Bytes(), int64(streamed.Len()) * guessRatio},
 		{"plain", noise(1000), 1000},
 		{"tiny", []byte("x"), guessRatio},
 	}
 	for _, tt := range tests {
-		b := memory{dg(tt.name): tt.blob}
-		l := &loader{bundle: b}
-		desc := descOf(tt.name)
-		desc.Size = int64(len(tt.blob))
-		if got, _ := l.unpackedSize(t.Context(), desc); got != tt.want {
+		if got, _ := UnpackedSize(bytes.NewReader(tt.blob)); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
 	}

@@ -1,0 +1,134 @@
+package layer
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/iox"
+	"stowage/pkg/archive"
+)
+
+// Blob is a layer as it is stored, compressed or not.
+type Blob interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// Target is a directory that a layer is written into. With containerd that is the upper
+// directory of a snapshot.
+type Target struct {
+	Dir     string
+	Overlay bool     // whiteouts become overlayfs's own instead of deletions
+	Lower   []string // directories of the layers below in the overlay, nearest first
+	// Detached says that the layers below are not there yet. Apply returns
+	// [ErrNeedsParent] for a layer that cannot be written without them.
+	Detached bool
+}
+
+// ErrNeedsParent says that a layer must be written on top of the layers below it.
+var ErrNeedsParent = errors.New("the layer needs the layers below it")
+
+// Options are the options of [Apply].
+type Options struct {
+	// Free is how many bytes the file system of the target has free, negative if that is
+	// not known. A tenth of it stays free unless the blob states that it needs more.
+	Free int64
+	// OnRead, if set, is called with the number of bytes of every read of the blob.
+	OnRead func(int64)
+}
+
+// Result is what Apply learns about a layer.
+type Result struct {
+	DiffID digest.Digest // of the tar stream
+	Size   int64         // of the tar stream, in bytes
+}
+
+// Apply unpacks a layer into target, or with a nil target only reads it. It reads the blob
+// from its start to its end, once. After an error the directory may have part of the layer.
+//
+// The error is an [archive.ErrDamaged] when the blob is no valid layer, a [*SizeError] when
+// it unpacks to more than any real layer of its size, a [*SpaceError] when it unpacks to
+// more than there is space for, [ErrNeedsParent], or that of ctx, of reading the blob or of
+// writing files.
+func Apply(ctx context.Context, blob Blob, target *Target, o Options) (Result, error) {
+	in := iox.NewMonitor(io.NewSectionReader(blob, 0, blob.Size()))
+	limits := newLimits(blob, o.Free)
+	var r io.Reader = in
+	if o.OnRead != nil {
+		r = iox.Report(in, o.OnRead)
+	}
+	res, err := apply(ctx, r, target, limits)
+	switch {
+	case limits.exceeded():
+		return Result{}, limits.err(in.N())
+	case err == nil:
+		return res, nil
+	case ctx.Err() != nil:
+		return Result{}, ctx.Err()
+	case errors.Is(err, ErrNeedsParent), in.Err() != nil:
+		return Result{}, err
+	}
+	return Result{}, asDamaged(err)
+}
+
+// apply connects the stages: decoder, read-ahead, limit, hash and extraction.
+func apply(ctx context.Context, blob io.Reader, target *Target, limits *limits) (Result, error) {
+	decoder, err := decode(blob)
+	if err != nil {
+		return Result{}, err
+	}
+	defer decoder.Close()
+	ahead := newReadAhead(decoder)
+	defer ahead.Close() // before decoder.Close: its goroutine reads the decoder
+	digester := digest.Canonical.Digester()
+	stream := io.TeeReader(iox.WithContext(ctx, limits.stream(ahead)), digester.Hash())
+	if target != nil {
+		err = target.extract(ctx, stream, limits.file)
+	} else {
+		err = skip(stream, limits.file)
+	}
+	if err == nil {
+		_, err = io.Copy(io.Discard, stream) // padding after the last entry belongs to the digest
+	}
+	return Result{digester.Digest(), limits.tar.n}, err
+}
+
+// skip reads the entries of a tar stream.
+func skip(r io.Reader, check func(*tar.Header) error) error {
+	tr := tar.NewReader(r)
+	for {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = check(h)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// asDamaged adds [archive.ErrDamaged] to an error of unpacking a blob that has the right
+// digest, unless the system is at fault.
+func asDamaged(err error) error {
+	var errno syscall.Errno
+	var link *os.LinkError
+	if errors.As(err, &errno) && (errno != syscall.EPERM || !errors.As(err, &link)) { // EPERM: a link to a directory
+		switch errno {
+		case syscall.ENAMETOOLONG, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.EEXIST,
+			syscall.EINVAL, syscall.ENOENT, syscall.ENOTEMPTY, syscall.EXDEV:
+		default:
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", err, archive.ErrDamaged)
+}

@@ -1,0 +1,111 @@
+package layer
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/bundletest"
+)
+
+// tarOf returns a tar of files with their contents, followed by padding.
+func tarOf(t *testing.T, names ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, name := range names {
+		must(t, w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Size: int64(len(name)), Mode: 0o644, Uid: os.Getuid(), Gid: os.Getgid()}))
+		_, err := io.WriteString(w, name)
+		must(t, err)
+	}
+	must(t, w.Close())
+	return append(b.Bytes(), make([]byte, 4096)...)
+}
+
+// broken is a blob whose reads fail after n bytes.
+type broken struct {
+	*bytes.Reader
+	n int64
+}
+
+var errDisk = errors.New("disk error")
+
+func (b broken) ReadAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > b.n && off > 0 {
+		return 0, errDisk
+	}
+	return b.Reader.ReadAt(p, off)
+}
+
+func TestApply(t *testing.T) {
+	plain := tarOf(t, "a", "b")
+	for name, blob := range map[string][]byte{"plain": plain, "gzip": bundletest.Gzip(t, plain), "zstd": zstded(t, plain)} {
+		for _, target := range []*Target{nil, {Dir: t.TempDir()}} {
+			if target != nil && runtime.GOOS != "linux" {
+				continue
+			}
+			var read int64
+			got, err := Apply(t.Context(), bytes.NewReader(blob), target, Options{Free: -1, OnRead: func(n int64) { read += n }})
+			want := Result{DiffID: digest.FromBytes(plain), Size: int64(len(plain))}
+			if err != nil || got != want || read != int64(len(blob)) {
+				t.Errorf("%s into %v: %+v, %v after %d bytes, want %+v after %d", name, target, got, err, read, want, len(blob))
+			}
+			if target == nil {
+				continue
+			}
+			if b, err := os.ReadFile(filepath.Join(target.Dir, "b")); string(b) != "b" {
+				t.Errorf("%s: file b has %q, %v", name, b, err)
+			}
+		}
+	}
+}
+
+func TestApplyErrors(t *testing.T) {
+	plain := tarOf(t, "a", "dir/b")
+	packed := bundletest.Gzip(t, append(plain, noise(200_000)...))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, tt := range []struct {
+		name    string
+		ctx     context.Context
+		blob    Blob
+		target  *Target
+		free    int64
+		damaged bool
+		is      error
+	}{
+		{"cut gzip", t.Context(), bytes.NewReader(packed[:len(packed)/2]), nil, -1, true, io.ErrUnexpectedEOF},
+		{"cut tar", t.Context(), bytes.NewReader(plain[:512]), nil, -1, true, io.ErrUnexpectedEOF},
+		{"no tar", t.Context(), bytes.NewReader(noise(1024)), nil, -1, true, tar.ErrHeader},
+		{"disk error", t.Context(), broken{bytes.NewReader(packed), 1000}, nil, -1, false, errDisk},
+		{"context", ended, bytes.NewReader(packed), nil, -1, false, context.Canceled},
+		{"without its parents", t.Context(), bytes.NewReader(plain), &Target{Dir: t.TempDir(), Detached: true}, -1, false, ErrNeedsParent},
+	} {
+		if tt.target != nil && runtime.GOOS != "linux" {
+			continue
+		}
+		_, err := Apply(tt.ctx, tt.blob, tt.target, Options{Free: tt.free})
+		if !errors.Is(err, tt.is) || errors.Is(err, archive.ErrDamaged) != tt.damaged {
+			t.Errorf("%s: %v, want %v, damaged: %t", tt.name, err, tt.is, tt.damaged)
+		}
+	}
+	bomb := bundletest.Gzip(t, make([]byte, 20<<20))
+	short := bundletest.Gzip(t, nil)
+	var size *SizeError
+	if _, err := Apply(t.Context(), bytes.NewReader(append(bomb, short...)), nil, Options{Free: -1}); !errors.As(err, &size) || !errors.Is(err, archive.ErrDamaged) {
+		t.Errorf("a bomb: %v", err)
+	}
+	var space *SpaceError
+	if _, err := Apply(t.Context(), bytes.NewReader(append(bomb, short...)), nil, Options{Free: 1 << 20}); !errors.As(err, &space) {
+		t.Errorf("a bomb on a small disk: %v", err)
+	}
+}

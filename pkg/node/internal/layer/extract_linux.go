@@ -1,0 +1,52 @@
+package layer
+
+import (
+	"archive/tar"
+	"context"
+	"io"
+	"path"
+
+	ctdarchive "github.com/containerd/containerd/v2/pkg/archive"
+)
+
+// extract writes the tar stream into the directory, with containerd's archive package,
+// which keeps names and links inside it. check is called with the header of each entry
+// before it is written. The caller reads what follows the last entry.
+func (t *Target) extract(ctx context.Context, r io.Reader, check func(*tar.Header) error) error {
+	declared := func(*tar.Header) error { return nil }
+	if t.Detached {
+		declared = declaredParents()
+	}
+	opts := []ctdarchive.ApplyOpt{ctdarchive.WithFilter(func(h *tar.Header) (bool, error) {
+		if err := check(h); err != nil {
+			return false, err
+		}
+		err := declared(h)
+		return err == nil, err
+	})}
+	if t.Overlay {
+		opts = append(opts, ctdarchive.WithConvertWhiteout(ctdarchive.OverlayConvertWhiteout))
+	}
+	if len(t.Lower) > 0 {
+		opts = append(opts, ctdarchive.WithParents(t.Lower))
+	}
+	_, err := ctdarchive.Apply(ctx, t.Dir, r, opts...)
+	return err
+}
+
+// declaredParents returns a check that refuses entries in directories without an entry in
+// the layer itself. Such a directory takes mode, owner and attributes from the layers below;
+// created without them it would hide theirs, and /tmp would lose its sticky bit.
+func declaredParents() func(*tar.Header) error {
+	dirs := map[string]bool{".": true, "/": true}
+	return func(h *tar.Header) error {
+		name := path.Clean(h.Name)
+		if h.Typeflag == tar.TypeDir {
+			dirs[name] = true
+		}
+		if !dirs[path.Dir(name)] {
+			return ErrNeedsParent
+		}
+		return nil
+	}
+}
