@@ -21,6 +21,7 @@ type Entry struct {
 	Platform     *ocispec.Platform `json:"platform"`
 	ArtifactType string            `json:"artifactType"`
 	Annotations  EntryAnnotations  `json:"annotations"`
+	Data         json.RawMessage   `json:"data"` // the embedded content as a JSON string, see Limits.Data
 }
 
 // EntryAnnotations are the annotations of a descriptor that are kept. The first three are
@@ -46,6 +47,23 @@ func (e *Entry) Descriptor() ocispec.Descriptor {
 		d.Annotations = map[string]string{annotationAbout: e.Annotations.About}
 	}
 	return d
+}
+
+// DescriptorWithData is Descriptor with the embedded content, which is not verified.
+// Content that is not base64 is ignored: it can still be fetched.
+func (e *Entry) DescriptorWithData() ocispec.Descriptor {
+	d := e.Descriptor()
+	if e.Data != nil && json.Unmarshal(e.Data, &d.Data) != nil {
+		d.Data = nil
+	}
+	return d
+}
+
+func (e *Entry) descriptor(lim Limits) ocispec.Descriptor {
+	if lim.Data {
+		return e.DescriptorWithData()
+	}
+	return e.Descriptor()
 }
 
 // intern returns the shared copy of a media type: thousands of descriptors have the same
@@ -101,7 +119,7 @@ func (l List) descriptors(lim Limits) ([]ocispec.Descriptor, error) {
 		if err := l[i].Check(lim.Blob); err != nil {
 			return nil, err
 		}
-		out[i] = l[i].Descriptor()
+		out[i] = l[i].descriptor(lim)
 	}
 	return out, nil
 }

@@ -45,6 +45,10 @@ type Limits struct {
 	Size        int64 // of the manifest and of its config, in bytes; MaxSize
 	Blob        int64 // of any other descriptor, in bytes; MaxBlob
 	Descriptors int   // in one list; MaxDescriptors
+
+	// Data keeps the content embedded in descriptors (image-spec v1.1, "Embedded Content").
+	// It is not verified.
+	Data bool
 }
 
 func (l Limits) withDefaults() Limits {
@@ -73,7 +77,12 @@ type Manifest struct {
 // and current docker no longer run.
 var ErrSchema1 = errors.New("docker schema 1 manifest, which no current runtime accepts")
 
-// A MediaTypeError reports a manifest or index that states another media type.
+// ErrForm is in the error about JSON that is neither an index nor a manifest and states
+// no media type.
+var ErrForm = errors.New("neither index nor manifest")
+
+// A MediaTypeError reports a manifest or index that states another media type, or JSON
+// that states the media type of neither.
 type MediaTypeError struct {
 	Index     bool   // it has the form of an index
 	MediaType string // stated
@@ -100,7 +109,8 @@ type wireManifest struct {
 }
 
 // Parse decodes and checks an image manifest or an image index. It keeps no part of raw.
-// The error is [ErrSchema1], a [*MediaTypeError], or one that only its text describes.
+// The error is [ErrSchema1], [ErrForm], a [*MediaTypeError], or one that only its text
+// describes.
 func Parse(raw []byte, lim Limits) (*Manifest, error) {
 	lim = lim.withDefaults()
 	if int64(len(raw)) > lim.Size {
@@ -117,6 +127,8 @@ func Parse(raw []byte, lim Limits) (*Manifest, error) {
 	switch {
 	case w.SchemaVersion == 1 || w.FSLayers != nil:
 		return nil, ErrSchema1
+	case w.MediaType != "" && !IsIndex(w.MediaType) && !IsManifest(w.MediaType):
+		return nil, &MediaTypeError{Index: w.Manifests != nil, MediaType: m.MediaType}
 	case w.SchemaVersion != 2:
 		return nil, fmt.Errorf("schema version %d, want 2", w.SchemaVersion)
 	case w.Manifests != nil && (w.Config != nil || w.Layers != nil):
@@ -126,7 +138,7 @@ func Parse(raw []byte, lim Limits) (*Manifest, error) {
 	case w.Config != nil:
 		return m, m.setManifest(&w, lim)
 	}
-	return nil, errors.New("neither index nor manifest")
+	return nil, ErrForm
 }
 
 func (m *Manifest) setIndex(w *wireManifest, lim Limits) (err error) {
@@ -154,7 +166,7 @@ func (m *Manifest) setManifest(w *wireManifest, lim Limits) (err error) {
 	if w.Config.Size > lim.Size {
 		return fmt.Errorf("config %s has %d bytes, the limit is %d", w.Config.Digest, w.Config.Size, lim.Size)
 	}
-	m.Config = w.Config.Descriptor()
+	m.Config = w.Config.descriptor(lim)
 	if w.Layers != nil {
 		m.Layers, err = w.Layers.descriptors(lim)
 	}

@@ -98,6 +98,13 @@ func TestParseErrorTypes(t *testing.T) {
 	if _, err := Parse([]byte(`{"schemaVersion":1}`), Limits{}); !errors.Is(err, ErrSchema1) {
 		t.Errorf("got %v, want ErrSchema1", err)
 	}
+	if _, err := Parse([]byte(`{"schemaVersion":2}`), Limits{}); !errors.Is(err, ErrForm) {
+		t.Errorf("got %v, want ErrForm", err)
+	}
+	var other *MediaTypeError
+	if _, err := Parse([]byte(`{"mediaType":"application/x","blobs":[]}`), Limits{}); !errors.As(err, &other) || other.MediaType != "application/x" {
+		t.Errorf("got %v, want a MediaTypeError for application/x", err)
+	}
 	_, err := Parse([]byte(`{"schemaVersion":2,"mediaType":"x/y","manifests":[]}`), Limits{})
 	if m, ok := errors.AsType[*MediaTypeError](err); !ok || *m != (MediaTypeError{Index: true, MediaType: "x/y"}) {
 		t.Errorf("got %v, want a MediaTypeError", err)
@@ -106,6 +113,43 @@ func TestParseErrorTypes(t *testing.T) {
 
 // TestParseLimits calls Parse with each limit just below, at and just above what a
 // manifest needs.
+// TestParseData: embedded content is kept only where it is asked for, and what is not
+// base64 is as if it were absent.
+func TestParseData(t *testing.T) {
+	entry := func(data string) string {
+		return strings.TrimSuffix(desc("", 6), "}") + `,"data":` + data + `}`
+	}
+	for _, tc := range []struct {
+		data string
+		keep bool
+		want string
+	}{
+		{`"Zm9vYmFy"`, true, "foobar"},
+		{`"Zm9vYmFy"`, false, ""},
+		{`"%"`, true, ""},
+		{`17`, true, ""},
+		{`null`, true, ""},
+	} {
+		for _, raw := range []string{
+			`{"schemaVersion":2,"manifests":[` + entry(tc.data) + `]}`,
+			`{"schemaVersion":2,"config":` + entry(tc.data) + `,"layers":[` + entry(tc.data) + `]}`,
+		} {
+			m, err := Parse([]byte(raw), Limits{Data: tc.keep})
+			if err != nil {
+				t.Fatalf("%s: %v", raw, err)
+			}
+			for _, d := range append(m.Children, m.Layers...) {
+				if string(d.Data) != tc.want {
+					t.Errorf("%s, keep %t: got %q, want %q", raw, tc.keep, d.Data, tc.want)
+				}
+			}
+			if !m.Index && string(m.Config.Data) != tc.want {
+				t.Errorf("%s, keep %t: config has %q, want %q", raw, tc.keep, m.Config.Data, tc.want)
+			}
+		}
+	}
+}
+
 func TestParseLimits(t *testing.T) {
 	raw := []byte(`{"schemaVersion":2,"config":` + configJSON + `,"layers":[` + layerJSON + `,` + layerJSON + `]}`)
 	for _, tc := range []struct {
