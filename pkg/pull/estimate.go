@@ -2,8 +2,8 @@ package pull
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
+	"stowage/internal/manifest"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -89,21 +89,17 @@ func (v *survey) pulls(desc ocispec.Descriptor, depth int) int {
 	raw, err := v.c.docs.Document(desc.Digest)
 	if err != nil {
 		v.unknown = true
-		if isManifest(desc.MediaType) {
+		if manifest.IsManifest(desc.MediaType) {
 			return 1
 		}
 		return 1 + max(1, len(v.c.opts.Platforms))
 	}
-	var doc struct {
-		Config    ocispec.Descriptor   `json:"config"`
-		Layers    []ocispec.Descriptor `json:"layers"`
-		Manifests []ocispec.Descriptor `json:"manifests"`
-	}
-	if json.Unmarshal(raw, &doc) != nil {
+	m, err := parseManifest("", raw, desc)
+	if err != nil {
 		return 0
 	}
-	if !isIndex(mediaType(raw, desc.MediaType)) {
-		for _, b := range append(doc.Layers, doc.Config) {
+	if !m.Index {
+		for _, b := range append(m.Layers, m.Config) {
 			if !v.blobs[b.Digest] {
 				v.blobs[b.Digest] = true
 				v.Bytes += b.Size
@@ -112,7 +108,7 @@ func (v *survey) pulls(desc ocispec.Descriptor, depth int) int {
 		return 0
 	}
 	n := 0
-	chosen, _ := choose(doc.Manifests, v.c.opts.Platforms, v.c.opts.All)
+	chosen, _ := choose(m.Children, v.c.opts.Platforms, v.c.opts.All)
 	for _, d := range chosen {
 		n += v.pulls(d, depth+1)
 	}

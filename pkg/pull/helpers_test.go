@@ -37,7 +37,7 @@ func addManifest(t *testing.T, h *registrytest.Registry, repo, tag string, m oci
 func addIndex(t *testing.T, h *registrytest.Registry, repo, tag string, children ...ocispec.Descriptor) ocispec.Descriptor {
 	t.Helper()
 	return addDocument(t, h, repo, tag, ocispec.MediaTypeImageIndex, ocispec.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: children,
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: append([]ocispec.Descriptor{}, children...),
 	})
 }
 

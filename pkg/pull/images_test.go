@@ -103,8 +103,8 @@ func TestOddIndexes(t *testing.T) {
 		})
 	}
 	var crowd []ocispec.Descriptor
-	for i := range maxDocuments {
-		d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Data: fmt.Appendf(nil, `{"schemaVersion":2,"config":{},"layers":[],"annotations":{"n":"%d"}}`, i)}
+	for i := range maxManifests {
+		d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Data: fmt.Appendf(nil, `{"schemaVersion":2,"config":{"digest":%q},"layers":[],"annotations":{"n":"%d"}}`, digest.FromString(""), i)}
 		d.Digest, d.Size = digest.FromBytes(d.Data), int64(len(d.Data))
 		crowd = append(crowd, platform(d, "linux/amd64"))
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"stowage/internal/manifest"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -24,23 +25,23 @@ const (
 // belongs to a digest.
 var cosignTags = []string{".sig", ".att", ".sbom"}
 
-// attached finds what others have attached to the chosen manifests of an image. What
-// BuildKit put into the image's own index goes to Present, all else to Referrers.
+// addReferrers finds what is attached to the chosen manifests of an image. What BuildKit
+// stored in the image's own index is added to Present, everything else to Referrers.
 func (t *target) addReferrers(ctx context.Context) error {
 	subjects := slices.Clone(t.resolved.Present)
 	if err := t.addAttestations(ctx); err != nil {
 		return err
 	}
-	f := &findings{present: map[digest.Digest]bool{}, found: map[finding]ocispec.Descriptor{}}
+	s := &referrerSearch{target: t, present: map[digest.Digest]bool{}, found: map[referrerKey]ocispec.Descriptor{}}
 	for _, d := range t.resolved.Present {
-		f.present[d.Digest] = true
+		s.present[d.Digest] = true
 	}
-	for _, s := range subjects {
-		if err := t.findReferrers(ctx, s.Digest, f); err != nil {
+	for _, subject := range subjects {
+		if err := s.find(ctx, subject.Digest); err != nil {
 			return err
 		}
 	}
-	for _, d := range f.found {
+	for _, d := range s.found {
 		t.resolved.Referrers = append(t.resolved.Referrers, d)
 	}
 	slices.SortFunc(t.resolved.Referrers, func(a, b ocispec.Descriptor) int {
@@ -49,19 +50,7 @@ func (t *target) addReferrers(ctx context.Context) error {
 	return nil
 }
 
-// findings are what is attached to the manifests of one image.
-type findings struct {
-	present map[digest.Digest]bool // the manifests, and the attestations among them
-	found   map[finding]ocispec.Descriptor
-}
-
-// finding is a manifest, and the tag that ties it to the image where its subject does not.
-type finding struct {
-	digest digest.Digest
-	tag    string
-}
-
-// attestations adds the children of the image's indexes that speak of a chosen manifest
+// addAttestations adds the children of the image's indexes that are about a chosen manifest
 // (BuildKit, "Image attestation storage").
 func (t *target) addAttestations(ctx context.Context) error {
 	t.seen = map[digest.Digest]bool{}
@@ -71,20 +60,17 @@ func (t *target) addAttestations(ctx context.Context) error {
 		chosen[d.Digest] = true
 	}
 	for _, parent := range slices.Clone(t.resolved.Present) {
-		if !isIndex(parent.MediaType) {
-			continue
-		}
 		raw, err := t.manifest(ctx, parent)
 		if err != nil {
 			return err
 		}
-		var index ocispec.Index
-		if err := json.Unmarshal(raw, &index); err != nil {
-			return fmt.Errorf("%s: index %s: %w", t.Name, parent.Digest, err)
+		m, err := parseManifest(t.Name, raw, parent)
+		if err != nil {
+			return err
 		}
-		for _, d := range index.Manifests {
+		for _, d := range m.Children {
 			about := digest.Digest(d.Annotations["vnd.docker.reference.digest"])
-			if real(d) || chosen[d.Digest] || !chosen[about] {
+			if isImage(d) || chosen[d.Digest] || !chosen[about] {
 				continue
 			}
 			below, _, err := t.walk(ctx, d, nil, maxDepth)
@@ -98,72 +84,32 @@ func (t *target) addAttestations(ctx context.Context) error {
 	return nil
 }
 
-// referrer takes up one manifest and makes its blobs known. Of an index it takes what is
-// listed there. tag is the name that led to it, "" for the referrers API.
-func (t *target) addReferrer(ctx context.Context, desc ocispec.Descriptor, tag string, f *findings, depth int) error {
-	if _, ok := f.found[finding{desc.Digest, tag}]; ok || f.present[desc.Digest] || depth > maxDepth {
-		return nil
-	}
-	if len(f.found) >= maxReferrers {
-		return fmt.Errorf("%s: more than %d referrers", t.Name, maxReferrers)
-	}
-	raw, err := t.manifest(ctx, desc)
-	if err != nil {
-		return fmt.Errorf("referrer %s: %w", desc.Digest, err)
-	}
-	mt := mediaType(raw, desc.MediaType)
-	var doc struct {
-		ArtifactType string               `json:"artifactType"`
-		Config       ocispec.Descriptor   `json:"config"`
-		Layers       []ocispec.Descriptor `json:"layers"`
-		Manifests    []ocispec.Descriptor `json:"manifests"`
-		Subject      ocispec.Descriptor   `json:"subject"`
-	}
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		return fmt.Errorf("%s: referrer %s: %w", t.Name, desc.Digest, err)
-	}
-	skip := func(why string) error {
-		t.client.net.events.report(Event{Host: t.first.host, Text: fmt.Sprintf("%s: referrer %s %s and is skipped", t.Name, desc.Digest, why)})
-		return nil
-	}
-	if isIndex(mt) {
-		for _, d := range doc.Manifests {
-			if err := t.addReferrer(ctx, d, tag, f, depth+1); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if f.present[doc.Subject.Digest] {
-		tag = "" // it says the same itself
-	}
-	switch {
-	case !isManifest(mt):
-		return skip(fmt.Sprintf("is of type %q", oneLine(mt)))
-	case tag == "" && !f.present[doc.Subject.Digest]:
-		return skip("does not say that it is about this image")
-	}
-	t.addLocations(doc.Config, doc.Layers)
-	kept := ocispec.Descriptor{MediaType: mt, Digest: desc.Digest, Size: int64(len(raw)), ArtifactType: cmp.Or(doc.ArtifactType, doc.Config.MediaType)}
-	if tag != "" {
-		kept.Annotations = map[string]string{ocispec.AnnotationRefName: tag}
-	}
-	f.found[finding{desc.Digest, tag}] = kept
-	return nil
+// referrerSearch is the search for what is attached to the manifests of one image.
+type referrerSearch struct {
+	*target
+	present map[digest.Digest]bool // the manifests of the image, with its attestations
+	found   map[referrerKey]ocispec.Descriptor
 }
 
-// referrersOf finds what is attached to a digest: by the referrers API or its fallback tag
-// (distribution-spec 1.1, "Listing Referrers"), and under cosign's tags. Looking costs no
-// pulls.
-func (t *target) findReferrers(ctx context.Context, subject digest.Digest, f *findings) error {
-	c := t.client
+// referrerKey is a manifest, and the tag that ties it to the image when its subject does
+// not.
+type referrerKey struct {
+	digest digest.Digest
+	tag    string
+}
+
+// find finds what is attached to a digest: by the referrers API or its fallback tag
+// (distribution-spec 1.1, "Listing Referrers"), and under cosign's tags. The search costs
+// no pulls.
+func (s *referrerSearch) find(ctx context.Context, subject digest.Digest) error {
+	c := s.client
 	var list []ocispec.Descriptor
-	var under string // the fallback tag, if it was that
-	err := c.waitOutLimit(ctx, c.routes.resolvers(t.named), t.Secrets, func(r conn) (err error) {
-		list, err = r.referrers(ctx, subject, t.Name)
+	var under string // the fallback tag, if list is from there
+	err := c.waitOutLimit(ctx, c.routes.resolvers(s.named), s.Secrets, func(r conn) (err error) {
+		list, err = r.referrers(ctx, subject, s.Name)
 		if under = ""; errors.Is(err, errNoReferrersAPI) {
-			under = t.named.Name() + ":" + tagFor(subject)
-			list, err = r.taggedReferrers(ctx, subject, t.Name)
+			under = s.named.Name() + ":" + tagFor(subject)
+			list, err = r.taggedReferrers(ctx, subject, s.Name)
 		}
 		return asAbsent(err)
 	})
@@ -171,20 +117,20 @@ func (t *target) findReferrers(ctx context.Context, subject digest.Digest, f *fi
 		return err
 	}
 	for _, d := range list {
-		if err := t.addReferrer(ctx, d, under, f, 0); err != nil {
+		if err := s.add(ctx, d, under, 0); err != nil {
 			return err
 		}
 	}
 	for _, suffix := range cosignTags {
 		tag := tagFor(subject) + suffix
 		var d ocispec.Descriptor
-		err := c.waitOutLimit(ctx, c.routes.resolvers(t.named), t.Secrets, func(r conn) (err error) {
-			d, err = r.head(ctx, tag, t.Name)
+		err := c.waitOutLimit(ctx, c.routes.resolvers(s.named), s.Secrets, func(r conn) (err error) {
+			d, err = r.head(ctx, tag, s.Name)
 			return asAbsent(err)
 		})
 		switch {
 		case err == nil:
-			err = t.addReferrer(ctx, d, t.named.Name()+":"+tag, f, 0)
+			err = s.add(ctx, d, s.named.Name()+":"+tag, 0)
 		case isNotFound(err), errors.Is(err, errNoHeadDigest):
 			err = nil
 		}
@@ -195,10 +141,61 @@ func (t *target) findReferrers(ctx context.Context, subject digest.Digest, f *fi
 	return nil
 }
 
-// tagFor is the tag under which registries and tools keep what belongs to a digest.
+// add adds one manifest and records where its blobs are. Of an index it adds what is listed
+// there. tag is the name that led to it, "" for the referrers API.
+func (s *referrerSearch) add(ctx context.Context, desc ocispec.Descriptor, tag string, depth int) error {
+	if _, ok := s.found[referrerKey{desc.Digest, tag}]; ok || s.present[desc.Digest] || depth > maxDepth {
+		return nil
+	}
+	if len(s.found) >= maxReferrers {
+		return fmt.Errorf("%s: more than %d referrers", s.Name, maxReferrers)
+	}
+	raw, err := s.manifest(ctx, desc)
+	if err != nil {
+		return fmt.Errorf("referrer %s: %w", desc.Digest, err)
+	}
+	m, err := parseManifest(s.Name, raw, desc)
+	var unsupported *UnsupportedError
+	switch {
+	case errors.As(err, &unsupported):
+		s.skip(desc, fmt.Sprintf("is of type %q", unsupported.MediaType))
+		return nil
+	case err != nil:
+		return fmt.Errorf("referrer %s: %w", desc.Digest, err)
+	}
+	for _, d := range m.Children {
+		if err := s.add(ctx, d, tag, depth+1); err != nil {
+			return err
+		}
+	}
+	if m.Index {
+		return nil
+	}
+	switch {
+	case s.present[m.Subject]:
+		tag = "" // the manifest states its subject itself
+	case tag == "":
+		s.skip(desc, "does not state this image as its subject")
+		return nil
+	}
+	s.addLocations(m)
+	kept := ocispec.Descriptor{MediaType: m.MediaType, Digest: desc.Digest, Size: int64(len(raw)), ArtifactType: cmp.Or(m.ArtifactType, m.Config.MediaType)}
+	if tag != "" {
+		kept.Annotations = map[string]string{ocispec.AnnotationRefName: tag}
+	}
+	s.found[referrerKey{desc.Digest, tag}] = kept
+	return nil
+}
+
+// skip reports a referrer that is not added.
+func (s *referrerSearch) skip(desc ocispec.Descriptor, why string) {
+	s.client.net.events.report(Event{Host: s.first.host, Text: fmt.Sprintf("%s: referrer %s %s and is skipped", s.Name, desc.Digest, why)})
+}
+
+// tagFor returns the tag under which registries and tools keep what belongs to a digest.
 func tagFor(d digest.Digest) string { return strings.Replace(d.String(), ":", "-", 1) }
 
-// referrersAPI asks GET /v2/NAME/referrers/DIGEST, page after page.
+// referrers reads GET /v2/NAME/referrers/DIGEST, page after page.
 func (r conn) referrers(ctx context.Context, subject digest.Digest, name string) ([]ocispec.Descriptor, error) {
 	var out []ocispec.Descriptor
 	address := r.url(r.scheme(), "referrers", subject.String())
@@ -233,21 +230,27 @@ func (r conn) referrersPage(ctx context.Context, address, name string) ([]ocispe
 		return nil, "", statusError(resp, r.session, name)
 	}
 	if contentType(resp.Header) != ocispec.MediaTypeImageIndex {
-		return nil, "", errNoReferrersAPI // a page for people, say
+		return nil, "", errNoReferrersAPI // such as an HTML page
 	}
 	raw, err := readLimited(resp.Body, maxMetadata)
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, r.host, err)
 	}
-	var index ocispec.Index
-	if err := json.Unmarshal(raw, &index); err != nil {
+	var page struct { // not parsed as an index: some registries leave out its schema version
+		Manifests manifest.List `json:"manifests"`
+	}
+	if err := json.Unmarshal(raw, &page); err != nil {
 		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, r.host, err)
 	}
-	return index.Manifests, nextPage(resp.Header, resp.Request.URL), nil
+	list := make([]ocispec.Descriptor, len(page.Manifests))
+	for i := range page.Manifests {
+		list[i] = page.Manifests[i].DescriptorWithData()
+	}
+	return list, nextPage(resp.Header, resp.Request.URL), nil
 }
 
-// nextPage reads `Link: </v2/…?last=x>; rel="next"` (RFC 8288), "" when there is none. A
-// page at another host is none of the registry's.
+// nextPage reads `Link: </v2/…?last=x>; rel="next"` (RFC 8288). It returns "" for none and
+// for a page at another host, which is not the registry's.
 func nextPage(h http.Header, at *url.URL) string {
 	for _, v := range h.Values("Link") {
 		for part := range strings.SplitSeq(v, ",") {
@@ -276,7 +279,7 @@ func isNext(params string) bool {
 	return false
 }
 
-// taggedReferrers reads the index that clients keep under a tag at registries without the
+// taggedReferrers finds the index that clients keep under a tag at registries without the
 // API.
 func (r conn) taggedReferrers(ctx context.Context, subject digest.Digest, name string) ([]ocispec.Descriptor, error) {
 	d, err := r.head(ctx, tagFor(subject), name)

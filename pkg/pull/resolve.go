@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"stowage/internal/manifest"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -240,9 +241,9 @@ func tagOf(named reference.Named) string {
 	return ""
 }
 
-// addLocations records that the repository of the name has these blobs.
-func (t *target) addLocations(config ocispec.Descriptor, layers []ocispec.Descriptor) {
-	t.client.locations.add(t.named, t.Secrets, append([]ocispec.Descriptor{config}, layers...))
+// addLocations records that the repository of the name has the blobs of a manifest.
+func (t *target) addLocations(m *manifest.Manifest) {
+	t.client.locations.add(t.named, t.Secrets, append([]ocispec.Descriptor{m.Config}, m.Layers...))
 }
 
 // manifest returns a manifest or index, from what is held or from the registry; several

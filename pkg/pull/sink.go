@@ -54,17 +54,17 @@ func missing(s Sink, size int64) []segment {
 	return list
 }
 
-// buffer is a sink in memory for a config.
-type buffer struct {
+// memorySink is a sink in memory for a config.
+type memorySink struct {
 	want ocispec.Descriptor
 	b    []byte
 }
 
-func (s *buffer) WriteAt(p []byte, off int64) (int, error) { return copy(s.b[off:], p), nil }
-func (s *buffer) Prefix() int64                            { return 0 }
-func (s *buffer) Close() error                             { return nil }
+func (s *memorySink) WriteAt(p []byte, off int64) (int, error) { return copy(s.b[off:], p), nil }
+func (s *memorySink) Prefix() int64                            { return 0 }
+func (s *memorySink) Close() error                             { return nil }
 
-func (s *buffer) Commit() error {
+func (s *memorySink) Commit() error {
 	if got := s.want.Digest.Algorithm().FromBytes(s.b); got != s.want.Digest {
 		return fmt.Errorf("blob %s has digest %s", s.want.Digest, got)
 	}
