@@ -1,7 +1,6 @@
 package scan
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,8 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 )
-
-var update = flag.Bool("update", false, "rewrite the wanted parts of testdata")
 
 // render prints a result the way the fixtures want it: one line an image, a warning or an
 // error.
@@ -78,11 +75,21 @@ func TestForms(t *testing.T) {
 // checkPlaces shows that the text of a reference stands where its position says.
 func checkPlaces(t *testing.T, src string, res *Result) {
 	t.Helper()
-	lines := strings.SplitAfter(src, "\n")
+	lines := strings.SplitAfter(strings.TrimPrefix(src, "\uFEFF"), "\n")
 	for _, i := range res.References {
 		rest := lines[i.Line-1][i.Column-1:]
 		if !strings.HasPrefix(rest, i.Text) && i.Form != FormGroup && !strings.Contains(rest, `\`) {
 			t.Errorf("%s is not at %d:%d, but %q", i.Text, i.Line, i.Column, rest)
 		}
 	}
+}
+
+// String writes a candidate for failures and tables.
+func (c candidate) String() string {
+	names := map[verdict]string{ignore: "ignore", take: "take", unclear: "unclear", placeholder: "placeholder",
+		invalid: "invalid", untagged: "untagged", malformed: "malformed", alwaysPull: "alwaysPull"}
+	if c.line > 0 {
+		return fmt.Sprintf("%s@%d/%d %s", names[c.verdict], c.off, c.line, c.text)
+	}
+	return fmt.Sprintf("%s@%d %s", names[c.verdict], c.off, c.text)
 }
