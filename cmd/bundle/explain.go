@@ -18,7 +18,7 @@ func (j *job) explainAuth(ctx context.Context, store *account.Store) error {
 		j.display.Warning("%s is skipped: %s", s.Name, s.Reason)
 	}
 	for _, img := range images {
-		repos, err := pull.Repositories(img.Name, j.mirrors)
+		repos, err := pull.Repositories(img.Name, j.pull.Mirrors)
 		if err != nil {
 			return err
 		}

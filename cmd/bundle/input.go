@@ -15,33 +15,30 @@ import (
 
 // input says where references come from; several jobs share it.
 type input struct {
-	sources   []string
-	recursive bool
-	only      string
-	include   []string
-	exclude   []string
+	sources     []string
+	recursive   bool
+	scanOptions scan.Options
 }
 
 func (in *input) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&in.sources, "filename", "f", nil, "")
 	fs.BoolVarP(&in.recursive, "recursive", "R", false, "")
-	fs.StringVar(&in.only, "only", "", "")
-	fs.StringArrayVar(&in.include, "include", nil, "")
-	fs.StringArrayVar(&in.exclude, "exclude", nil, "")
+	fs.StringVar((*string)(&in.scanOptions.Only), "only", "", "")
+	fs.StringArrayVar(&in.scanOptions.Include, "include", nil, "")
+	fs.StringArrayVar(&in.scanOptions.Exclude, "exclude", nil, "")
 }
 
 func (in *input) check() error {
-	if in.only == "" {
+	if in.scanOptions.Only == "" {
 		return nil
 	}
-	return cli.OneOf("only", in.only, string(scan.Required))
+	return cli.OneOf("only", string(in.scanOptions.Only), string(scan.Required))
 }
 
 // scan reads every source. The error names what could not be read, with its place; the
 // result holds everything else.
 func (in *input) scan(ctx context.Context, streams cli.Streams) (*scan.Result, error) {
-	opts := scan.Options{Only: scan.Class(in.only), Include: in.include, Exclude: in.exclude}
-	scanner := scan.New(opts)
+	scanner := scan.New(in.scanOptions)
 	list, err := sources(in.sources, in.recursive, streams.In)
 	if err != nil {
 		return nil, err

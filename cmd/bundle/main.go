@@ -22,8 +22,7 @@ var program = cli.Program{
 	Interrupted: interrupted,
 }
 
-// interrupted is the message of a run that a signal ended.
-const interrupted = "interrupted"
+const interrupted = "interrupted" // the message of a run that a signal ended
 
 // gcPercent is how much the heap may grow between two collections, percent of what is in
 // use. That is small, 9 MB for a bundle of 2000 images, and the program mostly waits for the

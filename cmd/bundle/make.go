@@ -47,15 +47,14 @@ func (j *job) run(ctx context.Context) error {
 		return cli.Errorf(cli.Failed, "no image found in %s", strings.Join(j.sources, ", ")).
 			WithHint("run \"bundle scan -f FILE --output wide\" to see what is found, or name images on the command line")
 	}
-	store, err := j.accounts(j.streams, found)
+	opts, store, err := j.client(j.streams, j.display, found)
 	if err != nil {
 		return err
 	}
 	if j.explain {
 		return j.explainAuth(ctx, store)
 	}
-	j.options.Pull = j.pullOptions(store, j.display)
-	j.options.Events = j.show
+	j.options.Pull, j.options.Events = opts, j.show
 	result, err := bundle.Make(ctx, j.request, j.options)
 	if result != nil && result.Digest != "" {
 		if perr := j.print(result); perr != nil {
@@ -135,16 +134,16 @@ func (j *job) platformNames() string {
 // print prints the summary and then what is in the bundle, one name a line with its digest:
 // on standard output, or as messages when the bundle itself goes there.
 func (j *job) print(r *bundle.Result) error {
-	verb := "wrote %s: %s"
-	if r.UpToDate {
-		verb = "%s is up to date: %s"
+	switch {
+	case j.request.Writer != nil:
+		j.display.Message("wrote standard output: %s", summary(r))
+	case r.UpToDate:
+		j.display.Message("%s is up to date: %s", j.request.Output, summary(r))
+	default:
+		j.display.Message("wrote %s: %s", j.request.Output, summary(r))
 	}
-	j.display.Message(verb, j.outName(), summary(r))
 	for _, img := range r.Images {
-		line := img.Name
-		if !strings.Contains(line, "@") {
-			line += "@" + img.Target.Digest.String()
-		}
+		line := withDigest(img.Name, img.Target.Digest)
 		if j.request.Writer != nil {
 			j.display.Message("%s", line)
 		} else if _, err := fmt.Fprintln(j.streams.Out, line); err != nil {

@@ -58,8 +58,10 @@ func ofRequest(err error) (code int, hint string, ok bool) {
 		return cli.Usage, flatHint(flat), true
 	case errors.As(err, &pulls):
 		return cli.RateLimited, fmt.Sprintf("allow them with --max-pulls %d, or take them from an older bundle with --reuse", pulls.Need), true
+	case errors.As(err, &incomplete) && !incomplete.Written && len(incomplete.Skipped) < incomplete.Images:
+		return cli.Incomplete, "exclude them with --exclude, or drop --strict", true
 	case errors.As(err, &incomplete):
-		return cli.Incomplete, incompleteHint(incomplete), true
+		return cli.Incomplete, "", true
 	}
 	return 0, "", false
 }
@@ -130,13 +132,6 @@ func flatHint(e *bundle.FlatDigestError) string {
 		return "name the digest of one platform's manifest instead, or drop --flat"
 	}
 	return fmt.Sprintf("name the manifest %s@%s instead, or drop --flat", named.Name(), e.Manifest)
-}
-
-func incompleteHint(e *bundle.IncompleteError) string {
-	if e.Written || len(e.Skipped) == e.Images {
-		return ""
-	}
-	return "exclude them with --exclude, or drop --strict"
 }
 
 // missingHint distinguishes a name that may be wrong from a digest, which existed once.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
 
 	"stowage/cmd/internal/cli"
@@ -23,106 +24,94 @@ import (
 // registries are the flags of the jobs that talk to registries: where, with which account,
 // and for how long.
 type registries struct {
-	mirrors         map[string][]pull.Mirror
-	hosts           map[string]pull.Host
-	secrets         []account.Secret // of --registries
-	resolveAtOrigin bool
-	authFile        string
-	logins          []account.Login
-	insecure        []string
-	ca              []byte // PEM
-	wait            time.Duration
-	jobs            int
+	pull   pull.Options
+	logins account.Options
 
-	mirrorFlags, credFlags []string
-	caFile                 string
-	registriesFile         string // of k3s
-	hostsDir               string // of containerd
+	mirrors, creds []string
+	caFile         string
+	registriesFile string // of k3s
+	hostsDir       string // of containerd
 }
 
 func (r *registries) flags(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&r.mirrorFlags, "mirror", nil, "")
+	fs.StringArrayVar(&r.mirrors, "mirror", nil, "")
 	fs.StringVar(&r.registriesFile, "registries", "", "")
 	fs.StringVar(&r.hostsDir, "hosts-dir", "", "")
-	fs.BoolVar(&r.resolveAtOrigin, "resolve-at-origin", false, "")
-	fs.StringVar(&r.authFile, "authfile", "", "")
-	fs.StringArrayVar(&r.credFlags, "creds", nil, "")
-	fs.StringArrayVar(&r.insecure, "insecure", nil, "")
+	fs.BoolVar(&r.pull.ResolveAtOrigin, "resolve-at-origin", false, "")
+	fs.StringVar(&r.logins.AuthFile, "authfile", "", "")
+	fs.StringArrayVar(&r.creds, "creds", nil, "")
+	fs.StringArrayVar(&r.pull.Insecure, "insecure", nil, "")
 	fs.StringVar(&r.caFile, "ca-file", "", "")
-	fs.DurationVar(&r.wait, "wait", 0, "")
-	fs.IntVar(&r.jobs, "jobs", pull.DefaultJobs, "")
+	fs.DurationVar(&r.pull.Wait, "wait", 0, "")
+	fs.IntVar(&r.pull.Jobs, "jobs", pull.DefaultJobs, "")
 }
 
 // read interprets the flags. With fromStdin, manifests come from standard input, so that a
 // password cannot.
 func (r *registries) read(stdin io.Reader, fromStdin bool) error {
 	switch {
-	case r.jobs < 1:
-		return cli.Usagef("--jobs %d: want 1 or more", r.jobs)
-	case r.wait < 0:
-		return cli.Usagef("--wait %s: want a duration such as 6h", r.wait)
-	case r.resolveAtOrigin && len(r.mirrorFlags) == 0 && r.registriesFile == "" && r.hostsDir == "":
+	case r.pull.Jobs < 1:
+		return cli.Usagef("--jobs %d: want 1 or more", r.pull.Jobs)
+	case r.pull.Wait < 0:
+		return cli.Usagef("--wait %s: want a duration such as 6h", r.pull.Wait)
+	case r.pull.ResolveAtOrigin && len(r.mirrors) == 0 && r.registriesFile == "" && r.hostsDir == "":
 		return cli.Usagef("--resolve-at-origin: needs a --mirror to take the bytes from")
 	}
-	r.mirrors = map[string][]pull.Mirror{}
-	for _, m := range r.mirrorFlags {
+	config := &hosts.Config{Mirrors: map[string][]pull.Mirror{}}
+	for _, m := range r.mirrors {
 		registry, mirror, err := pull.ParseMirror(m)
 		if err != nil {
 			return cli.Usagef("--mirror: %w", err)
 		}
-		r.mirrors[registry] = append(r.mirrors[registry], mirror)
+		config.Mirrors[registry] = append(config.Mirrors[registry], mirror)
 	}
-	if err := r.readConfigs(); err != nil {
+	if err := r.mergeConfigs(config); err != nil {
 		return err
 	}
+	r.pull.Mirrors, r.pull.Hosts, r.logins.Secrets = config.Mirrors, config.Hosts, config.Secrets
 	if r.caFile != "" {
 		var err error
-		if r.ca, err = os.ReadFile(r.caFile); err != nil {
+		if r.pull.CA, err = os.ReadFile(r.caFile); err != nil {
 			return cli.Errorf(cli.Failed, "--ca-file: %w", err)
 		}
 	}
 	return r.parseCreds(stdin, fromStdin)
 }
 
-// readConfigs reads how the nodes reach their registries: the flags come first, then k3s's
-// file, then containerd's directory.
-func (r *registries) readConfigs() error {
-	all := &hosts.Config{Mirrors: r.mirrors}
-	for _, c := range []struct {
-		flag, path string
-		read       func() (*hosts.Config, error)
-	}{
-		{"--registries", r.registriesFile, func() (*hosts.Config, error) {
-			raw, err := os.ReadFile(r.registriesFile)
-			if err != nil {
-				return nil, err
-			}
-			return hosts.ParseRegistries(raw, os.ReadFile)
-		}},
-		{"--hosts-dir", r.hostsDir, func() (*hosts.Config, error) {
-			return hosts.Directory(r.hostsDir, os.ReadDir, os.ReadFile)
-		}},
-	} {
-		if c.path == "" {
-			continue
-		}
-		config, err := c.read()
+// mergeConfigs adds the registry configuration of nodes to that of the flags, which comes
+// first: k3s's file, then containerd's directory.
+func (r *registries) mergeConfigs(config *hosts.Config) error {
+	add := func(flag string, more *hosts.Config, err error) error {
 		if err == nil {
-			err = all.Merge(config)
+			err = config.Merge(more)
 		}
 		if err != nil {
-			return cli.Errorf(cli.Failed, "%s: %w", c.flag, err)
+			return cli.Errorf(cli.Failed, "%s: %w", flag, err)
+		}
+		return nil
+	}
+	if r.registriesFile != "" {
+		raw, err := os.ReadFile(r.registriesFile)
+		if err != nil {
+			return add("--registries", nil, err)
+		}
+		k3s, err := hosts.ParseRegistries(raw, os.ReadFile)
+		if err := add("--registries", k3s, err); err != nil {
+			return err
 		}
 	}
-	r.mirrors, r.hosts, r.secrets = all.Mirrors, all.Hosts, all.Secrets
-	return nil
+	if r.hostsDir == "" {
+		return nil
+	}
+	dir, err := hosts.Directory(r.hostsDir, os.ReadDir, os.ReadFile)
+	return add("--hosts-dir", dir, err)
 }
 
 // parseCreds reads HOST=USER and each password, from a line of standard input or from a
 // file. Every process of the machine could see a password on the command line.
 func (r *registries) parseCreds(stdin io.Reader, fromStdin bool) error {
 	lines := bufio.NewReader(stdin)
-	for _, c := range r.credFlags {
+	for _, c := range r.creds {
 		host, user, ok := strings.Cut(c, "=")
 		user, file, fromFile := strings.Cut(user, ":@")
 		if !ok || host == "" || user == "" || strings.Contains(user, ":") {
@@ -146,45 +135,32 @@ func (r *registries) parseCreds(stdin io.Reader, fromStdin bool) error {
 			}
 			password = line
 		}
-		r.logins = append(r.logins, account.Login{Registry: host, Username: user, Password: account.Redact(strings.TrimRight(password, "\r\n"))})
+		r.logins.Logins = append(r.logins.Logins, account.Login{Registry: host, Username: user, Password: account.Redact(strings.TrimRight(password, "\r\n"))})
 	}
 	return nil
 }
 
-// accounts loads all accounts, including those of the manifests.
-func (r *registries) accounts(streams cli.Streams, result *scan.Result) (*account.Store, error) {
-	store, err := account.Load(account.Options{
-		Environment: account.System(streams.Err), Logins: r.logins, AuthFile: r.authFile,
-		Secrets: append(secrets(result), r.secrets...),
-	})
+// client returns the options of a client and its accounts, including those of the manifests.
+func (r *registries) client(streams cli.Streams, display *progress.Display, result *scan.Result) (pull.Options, *account.Store, error) {
+	logins, opts := r.logins, r.pull
+	logins.Environment = account.System(streams.Err)
+	logins.Secrets = append(secrets(result), logins.Secrets...)
+	store, err := account.Load(logins)
 	if err != nil {
-		return nil, &cli.Error{Code: cli.Failed, Err: err}
+		return opts, nil, &cli.Error{Code: cli.Failed, Err: err}
 	}
-	return store, nil
+	opts.Accounts = store
+	opts.UserAgent = "stowage/" + cli.VersionString()
+	opts.OnEvent = func(e pull.Event) { show(display, e) }
+	return opts, store, nil
 }
 
-// pullOptions returns the options of a client; bundle.Make or the caller adds the rest.
-func (r *registries) pullOptions(store *account.Store, display *progress.Display) pull.Options {
-	return pull.Options{
-		Accounts:        store,
-		Mirrors:         r.mirrors,
-		Hosts:           r.hosts,
-		ResolveAtOrigin: r.resolveAtOrigin,
-		Insecure:        r.insecure,
-		CA:              r.ca,
-		UserAgent:       "stowage/" + cli.VersionString(),
-		Jobs:            r.jobs,
-		Wait:            r.wait,
-		OnEvent:         func(n pull.Event) { show(display, n) },
-	}
-}
-
-func show(display *progress.Display, n pull.Event) {
-	if n.Wait > 0 {
-		display.Message("%s: %s; trying again in %s, at %s", n.Host, n.Text, n.Wait.Round(100*time.Millisecond), time.Now().Add(n.Wait).Format(time.TimeOnly))
+func show(display *progress.Display, e pull.Event) {
+	if e.Wait > 0 {
+		display.Message("%s: %s; trying again in %s, at %s", e.Host, e.Text, e.Wait.Round(100*time.Millisecond), time.Now().Add(e.Wait).Format(time.TimeOnly))
 		return
 	}
-	display.Warning("%s: %s", n.Host, n.Text)
+	display.Warning("%s: %s", e.Host, e.Text)
 }
 
 // secrets returns the pull secrets of the manifests for the accounts, which prefer those that
@@ -213,11 +189,10 @@ func (r *registries) printLock(ctx context.Context, streams cli.Streams, result 
 	if err != nil {
 		return err
 	}
-	store, err := r.accounts(streams, result)
+	opts, _, err := r.client(streams, display, result)
 	if err != nil {
 		return err
 	}
-	opts := r.pullOptions(store, display)
 	opts.All = true // a digest names all platforms
 	client, err := pull.New(opts)
 	if err != nil {
@@ -232,11 +207,7 @@ func (r *registries) printLock(ctx context.Context, streams cli.Streams, result 
 		return err
 	}
 	for _, p := range pinned {
-		name := p.Name
-		if !strings.Contains(name, "@") {
-			name += "@" + p.Digest.String()
-		}
-		if _, err := fmt.Fprintln(streams.Out, name); err != nil {
+		if _, err := fmt.Fprintln(streams.Out, withDigest(p.Name, p.Digest)); err != nil {
 			return err
 		}
 	}
@@ -248,4 +219,12 @@ func (r *registries) printLock(ctx context.Context, streams cli.Streams, result 
 		errs[i] = f.Err
 	}
 	return outcome(errors.Join(errs...))
+}
+
+// withDigest adds a digest to a name that has none.
+func withDigest(name string, d digest.Digest) string {
+	if strings.Contains(name, "@") {
+		return name
+	}
+	return name + "@" + d.String()
 }

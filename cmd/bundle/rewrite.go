@@ -83,7 +83,7 @@ func rewritePairs(from, to string, recursive bool) ([]pair, error) {
 	}
 	names, err := manifestFiles(from, recursive)
 	if err != nil {
-		return nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
+		return nil, err
 	}
 	pairs := make([]pair, len(names))
 	for i, name := range names {
@@ -92,9 +92,6 @@ func rewritePairs(from, to string, recursive bool) ([]pair, error) {
 			return nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
 		}
 		pairs[i] = pair{name, filepath.Join(to, rel)}
-	}
-	if len(pairs) == 0 {
-		return nil, cli.Errorf(cli.Failed, "read manifests: %s: contains no .yaml, .yml or .json file", from)
 	}
 	return pairs, nil
 }

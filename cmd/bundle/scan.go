@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"stowage/cmd/internal/cli"
@@ -75,12 +77,8 @@ func warningLine(w scan.Warning) string {
 }
 
 func printNames(w io.Writer, r *scan.Result) error {
-	for _, name := range r.Names() {
-		if _, err := fmt.Fprintln(w, name); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := io.WriteString(w, strings.Join(append(r.Names(), ""), "\n"))
+	return err
 }
 
 func printWide(w io.Writer, r *scan.Result) error {
@@ -103,18 +101,12 @@ func printWide(w io.Writer, r *scan.Result) error {
 // printLines writes one object a line: {"image": …}, {"warning": …} or {"secret": …}.
 func printLines(w io.Writer, r *scan.Result) error {
 	enc := json.NewEncoder(w)
-	for _, ref := range r.References {
-		if err := enc.Encode(map[string]scan.Reference{"image": ref}); err != nil {
-			return err
-		}
-	}
-	for _, warning := range r.Warnings {
-		if err := enc.Encode(map[string]scan.Warning{"warning": warning}); err != nil {
-			return err
-		}
-	}
-	for _, secret := range r.Secrets {
-		if err := enc.Encode(map[string]scan.Secret{"secret": secret}); err != nil {
+	return errors.Join(encode(enc, "image", r.References), encode(enc, "warning", r.Warnings), encode(enc, "secret", r.Secrets))
+}
+
+func encode[T any](enc *json.Encoder, key string, list []T) error {
+	for _, v := range list {
+		if err := enc.Encode(map[string]T{key: v}); err != nil {
 			return err
 		}
 	}

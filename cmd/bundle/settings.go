@@ -87,14 +87,6 @@ func (s *settings) check() error {
 	return s.input.check()
 }
 
-// outName is the output as messages name it.
-func (s *settings) outName() string {
-	if s.request.Writer != nil {
-		return "standard output"
-	}
-	return s.request.Output
-}
-
 // parsePlatforms reads the list of --platform.
 func parsePlatforms(list string) (platforms []ocispec.Platform, all bool, err error) {
 	if list == "all" {

@@ -69,14 +69,7 @@ func fileSources(path string, recursive bool) ([]source, error) {
 	}
 	names, err := manifestFiles(path, recursive)
 	if err != nil {
-		return nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
-	}
-	if len(names) == 0 {
-		hint := "name the files, or read the directories below it with -R"
-		if recursive {
-			hint = "name the files that hold manifests"
-		}
-		return nil, cli.Errorf(cli.Failed, "read manifests: %s: contains no .yaml, .yml or .json file", path).WithHint("%s", hint)
+		return nil, err
 	}
 	out := make([]source, len(names))
 	for i, name := range names {
@@ -107,7 +100,14 @@ func manifestFiles(dir string, recursive bool) ([]string, error) {
 		}
 		return nil
 	})
-	return out, err
+	switch {
+	case err != nil:
+		return nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
+	case len(out) == 0:
+		return nil, cli.Errorf(cli.Failed, "read manifests: %s: contains no .yaml, .yml or .json file", dir).
+			WithHint("name the files, or read the directories below it with -R")
+	}
+	return out, nil
 }
 
 // get fetches a manifest from an address.
