@@ -14,11 +14,6 @@ import (
 // CRI plugin once. When something is missing it returns the report with [ErrIncomplete].
 func (n *Node) Check(ctx context.Context, b *archive.Reader) (*Report, error) {
 	ctx = n.in(ctx)
-	r, err := n.check(ctx, b)
-	return r, n.withBase(ctx, err, b)
-}
-
-func (n *Node) check(ctx context.Context, b bundle) (*Report, error) {
 	imgs, err := selectImages(ctx, b, n.server.Platform)
 	if err != nil {
 		return nil, err
@@ -27,22 +22,22 @@ func (n *Node) check(ctx context.Context, b bundle) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	anywhere := func(digest.Digest) bool { return true }
-	p, err := newPlan(imgs, inv, anywhere, planOptions{snapshotter: n.snapshotter.name, discard: true})
+	inBundle := func(digest.Digest) bool { return true } // a check plans no transfer
+	p, err := newPlan(imgs, inv, inBundle, planOptions{snapshotter: n.snapshotter.name, discard: true})
 	if err != nil {
 		return nil, err
 	}
-	report := n.newReport(b.Digest(), p, inv)
-	held := map[string]bool{}
+	report := newReport(n.server, b.Digest(), p, inv)
+	complete := map[string]bool{}
 	for _, img := range imgs {
 		for _, name := range img.names {
-			held[name] = inv.holds(img)
+			complete[name] = inv.complete(img)
 		}
 	}
 	for i := range report.Images {
 		out := &report.Images[i]
 		rec, there := inv.records[out.Name]
-		if out.Status = Present; !there || rec.Target.Digest != out.Target || !held[out.Name] {
+		if out.Status = Present; !there || rec.Target.Digest != out.Target || !complete[out.Name] {
 			out.Status = Missing
 		}
 	}
@@ -53,8 +48,8 @@ func (n *Node) check(ctx context.Context, b bundle) (*Report, error) {
 	return report, report.err()
 }
 
-// holds reports whether the node has everything it needs to run the image.
-func (inv *inventory) holds(img *image) bool {
+// complete reports whether the node has everything it needs to run the image.
+func (inv *inventory) complete(img *image) bool {
 	for _, d := range img.manifests {
 		if !inv.has(d.Digest) {
 			return false

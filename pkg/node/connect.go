@@ -69,7 +69,7 @@ func newNode(ctx context.Context, d *daemon, o Options) (_ *Node, err error) {
 		n.server.CRI = CRIReady
 		n.criImages, n.criRuntime = cri.NewImageServiceClient(conn), cri.NewRuntimeServiceClient(conn)
 	}
-	if n.snapshotter, err = n.findSnapshotter(ctx, d, o.Snapshotter); err != nil {
+	if n.snapshotter, err = d.findSnapshotter(ctx, n.criImages, o.Snapshotter); err != nil {
 		return nil, err
 	}
 	n.snapshots = d.client.SnapshotService(n.snapshotter.name)
@@ -241,11 +241,11 @@ func withReason(attempts []Attempt, reason Reason) []Attempt {
 	return kept
 }
 
-// answers reports whether containerd answers at all, by asking for its version.
-func (n *Node) answers(ctx context.Context) error {
+// answers returns an error if containerd does not answer a request for its version.
+func answers(ctx context.Context, c *client.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	if _, err := n.client.Version(ctx); err != nil {
+	if _, err := c.Version(ctx); err != nil {
 		return fmt.Errorf("containerd does not answer: %w", err)
 	}
 	return nil

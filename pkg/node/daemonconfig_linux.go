@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// maxConfigs bounds the configuration files that are read of a daemon.
+	// maxConfigs limits the number of configuration files of a daemon.
 	maxConfigs = 64
-	// maxConfig bounds one of them, in bytes.
+	// maxConfig limits the size of one of them, in bytes.
 	maxConfig = 1 << 20
 )
 
@@ -69,7 +69,7 @@ func resolveImport(root, dir, path string) []string {
 	}
 	found, err := filepath.Glob(filepath.Join(root, path))
 	if err != nil {
-		return nil // containerd does not start with it
+		return nil // containerd does not start with this pattern
 	}
 	for i, f := range found {
 		found[i] = "/" + strings.TrimLeft(strings.TrimPrefix(f, filepath.Clean(root)), "/")
@@ -89,7 +89,7 @@ func readConfig(path string) daemonConfig {
 	return parseDaemonConfig(b)
 }
 
-// configFlag finds -c or --config among the arguments of a containerd.
+// configFlag returns the value of -c or --config among the arguments of containerd.
 func configFlag(args []string) string {
 	for i, a := range args {
 		name, value, joined := strings.Cut(a, "=")

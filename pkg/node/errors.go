@@ -11,50 +11,49 @@ import (
 	"stowage/pkg/archive"
 )
 
-// ErrIncomplete is returned (see [errors.Is]) when an image of the bundle is not
-// there for the kubelet: after a Check that misses something, after a Load whose
-// names the CRI plugin does not show, and before a Load for which the bundle and
-// the node together lack a platform or a blob.
+// ErrIncomplete says that the kubelet would not find an image of the bundle. Check returns
+// it when something is missing, Load when the CRI plugin does not show a name afterwards, or
+// when the bundle and the node together lack a platform or a blob.
 var ErrIncomplete = errors.New("incomplete")
 
-// ErrVisible is part of the error of a load (see [errors.Is]) that ended when names had
-// been made, were being made, or had been there before: images of the bundle may be
-// visible, and those that are, are complete.
+// ErrVisible is part of the error of a load that failed while it wrote image records, after
+// that, or when all records were there before: images of the bundle may be visible. Those
+// that are visible are complete.
 var ErrVisible = errors.New("images may be visible already")
 
-// Reason says why no containerd can be used; see [UnavailableError].
+// Reason says why no containerd is usable; see [UnavailableError].
 type Reason string
 
-// The reasons, from "nothing there" to "too much there".
+// The reasons why no containerd is usable.
 const (
-	NotRunning    Reason = "not running"               // no socket
-	Refused       Reason = "connection refused"        // a socket that nobody serves any more
-	Permission    Reason = "permission denied"         // the socket belongs to somebody else, mostly root
-	NotContainerd Reason = "no answer as containerd"   // somebody serves, but not containerd's API
+	NotRunning    Reason = "not running"               // there is no socket
+	Refused       Reason = "connection refused"        // the process that served the socket is gone
+	Permission    Reason = "permission denied"         // the socket belongs to another user, usually root
+	NotContainerd Reason = "no answer as containerd"   // the socket does not serve containerd's API
 	NoCRI         Reason = "no CRI plugin"             // containerd without the part the kubelet uses
-	CRIFailed     Reason = "CRI plugin failed"         // it is there but did not start; Err says why
-	NoSnapshotter Reason = "snapshotter not usable"    // the snapshotter asked for is missing or failed
-	Gone          Reason = "it has ended"              // it was there, but ended in the midst of the work
-	Ambiguous     Reason = "several containerds found" // more than one would do; Attempts lists them
+	CRIFailed     Reason = "CRI plugin failed"         // it did not start; Err says why
+	NoSnapshotter Reason = "snapshotter not usable"    // the requested snapshotter is missing or failed
+	Gone          Reason = "it has ended"              // containerd ended during the operation
+	Ambiguous     Reason = "several containerds found" // several are usable; Attempts lists them
 )
 
-// Attempt is one socket that was tried and what came of it.
+// Attempt is one socket that was tried, with the result.
 type Attempt struct {
 	Address string // path of the socket
-	Reason  Reason // why it was not used; Ambiguous for one that would do
+	Reason  Reason // why it was not used; Ambiguous for a usable one
 	Err     error  // the cause, may be nil
 }
 
-// UnavailableError says that no containerd can be used, and why.
+// UnavailableError says that no containerd is usable, and why.
 type UnavailableError struct {
 	Reason   Reason
-	Address  string    // the socket the reason is about; empty when none was found
+	Address  string    // the socket that Reason is about; empty when none was found
 	Attempts []Attempt // every socket that was tried, in order
 	Err      error     // the cause, may be nil
 }
 
-// Error names the socket and the reason; the other sockets that were tried
-// follow when the address was not given by the user.
+// Error names the socket and the reason. After a search it lists the sockets that were
+// tried.
 func (e *UnavailableError) Error() string {
 	var b strings.Builder
 	b.WriteString("connect to containerd")
@@ -75,35 +74,36 @@ func (e *UnavailableError) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// PlatformError says that images of the bundle are not for this node.
+// PlatformError says that images of the bundle do not support the node's platform. It is an
+// [ErrIncomplete].
 type PlatformError struct {
 	Platform string   // the node's, as in linux/arm64
-	Names    []string // images that have nothing for it
+	Names    []string // images without a manifest for it
 }
 
 // Error lists the images.
 func (e *PlatformError) Error() string {
-	return fmt.Sprintf("select the images for %s: the bundle has nothing for this platform of %s",
+	return fmt.Sprintf("select the images for %s: the bundle has no manifest for this platform of %s",
 		e.Platform, strings.Join(e.Names, ", "))
 }
 
-// Is makes the error an [ErrIncomplete].
+// Is reports whether target is [ErrIncomplete].
 func (e *PlatformError) Is(target error) bool { return target == ErrIncomplete }
 
-// MissingError says that a differential bundle counts on blobs that the node
-// does not hold. Nothing was written.
+// MissingError says that a differential bundle omits blobs that the node does not have.
+// Nothing was written. It is an [ErrIncomplete].
 type MissingError struct {
 	Digests []digest.Digest
-	Base    digest.Digest // the bundle this one was made against; may be empty
-	// Loaded: that bundle was loaded here, but without the compressed layers. What it
-	// has unpacked is of use only below the layers it lay below before.
+	Base    digest.Digest // the bundle that this one was made against; may be empty
+	// Loaded says that Base was loaded on this node, but without its compressed layers. A
+	// layer that is only unpacked can be used only on top of the same layers.
 	Loaded bool
 }
 
-// Error counts the blobs, names the first, and the bundle that has them.
+// Error returns the number of blobs, the first of them, and the bundle that has them.
 func (e *MissingError) Error() string {
 	text := fmt.Sprintf("plan the load: %d blobs are neither in the bundle nor on the node, the first is %s",
 		len(e.Digests), e.Digests[0])
@@ -116,25 +116,17 @@ func (e *MissingError) Error() string {
 	return text
 }
 
-// Is makes the error an [ErrIncomplete].
+// Is reports whether target is [ErrIncomplete].
 func (e *MissingError) Is(target error) bool { return target == ErrIncomplete }
 
-// baseOf is the bundle that b was made against, "" for a whole one.
-func baseOf(b bundle) digest.Digest {
-	if d, ok := b.(interface{ Base() digest.Digest }); ok {
-		return d.Base()
-	}
-	return ""
-}
-
-// withBase tells a [*MissingError] what the bundle was made against, and whether that
-// was loaded: its names, or what a later bundle left of them, tell.
+// withBase sets Base and Loaded of a [*MissingError]. Base was loaded if image records have
+// its label.
 func (n *Node) withBase(ctx context.Context, err error, b bundle) error {
 	missing, ok := errors.AsType[*MissingError](err)
 	if !ok {
 		return err
 	}
-	if missing.Base = baseOf(b); missing.Base == "" {
+	if missing.Base = b.Base(); missing.Base == "" {
 		return err
 	}
 	all, lerr := n.images.List(ctx, fmt.Sprintf("labels.%q==%q", LabelBundle, missing.Base))

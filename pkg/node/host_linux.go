@@ -12,9 +12,9 @@ import (
 	"stowage/internal/fsutil"
 )
 
-// sharesFiles tells whether this process sees root as containerd does: same
-// mount namespace, and not inside a user namespace, where whiteouts cannot be
-// made (mknod of character device 0/0).
+// sharesFiles reports whether this process sees the directory root as containerd does: in the
+// same mount namespace, and not inside a user namespace, where whiteouts (mknod of character
+// device 0/0) cannot be created.
 func sharesFiles(address, root string) bool {
 	if os.Geteuid() != 0 || inUserNamespace() {
 		return false
@@ -35,7 +35,7 @@ func sharesFiles(address, root string) bool {
 	return err == nil && info.IsDir()
 }
 
-// sameRoot tells whether neither side lives in a chroot of its own.
+// sameRoot reports whether this process and pid have the same root directory.
 func sameRoot(pid int) bool {
 	own, err := os.Stat("/proc/self/root/")
 	if err != nil {
@@ -45,8 +45,8 @@ func sameRoot(pid int) bool {
 	return err == nil && os.SameFile(own, theirs)
 }
 
-// peer gives the process that serves the socket, 0 when it lives in a process
-// namespace that cannot be seen from here (unix(7), SO_PEERCRED).
+// peer returns the process that serves the socket, or 0 when it is in a PID namespace that
+// is not visible from here (unix(7), SO_PEERCRED).
 func peer(address string) (int, error) {
 	conn, err := net.Dial("unix", address)
 	if err != nil {
@@ -70,8 +70,8 @@ func peer(address string) (int, error) {
 	return int(cred.Pid), nil
 }
 
-// inUserNamespace tells whether root here is somebody else outside
-// (user_namespaces(7): the first namespace maps all 2^32-1 ids to themselves).
+// inUserNamespace reports whether this process is in another user namespace than the initial
+// one, which maps all 2^32-1 IDs to themselves (user_namespaces(7)).
 func inUserNamespace() bool {
 	b, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil {
@@ -81,18 +81,18 @@ func inUserNamespace() bool {
 	return len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != "4294967295"
 }
 
-// nearest is path, or the first folder above that is there.
+// nearest returns path, or its nearest parent that exists.
 func nearest(path string) string {
 	for {
-		above := filepath.Dir(path)
-		if _, err := os.Lstat(path); err == nil || above == path {
+		parent := filepath.Dir(path)
+		if _, err := os.Lstat(path); err == nil || parent == path {
 			return path
 		}
-		path = above
+		path = parent
 	}
 }
 
-// syncFile makes everything written to the file system of path safe.
+// syncFile syncs the file system of path to disk.
 func syncFile(path string) error {
 	f, err := os.Open(nearest(path))
 	if err != nil {

@@ -151,7 +151,7 @@ func (l *loader) plan(ctx context.Context, imgs []*image) (*plan, *inventory, er
 // newReport counts what a stream has brought as sent, and not as found.
 func (l *loader) newReport(p *plan, inv *inventory) *Report {
 	inv.sent = l.sent
-	return l.node.newReport(l.bundle.Digest(), p, inv)
+	return newReport(l.node.server, l.bundle.Digest(), p, inv)
 }
 
 // bring does the part of a load that writes, under the lock of the bundle and a
@@ -183,7 +183,7 @@ func (l *loader) bring(ctx context.Context, imgs []*image) (_ *Report, err error
 		return nil, err
 	}
 	l.visible = true
-	if err := l.node.writeRecords(lctx, p.images); err != nil {
+	if err := writeRecords(lctx, l.node.images, p.images); err != nil {
 		return nil, err
 	}
 	return report, l.node.verify(ctx, imgs, report, verifyOptions{wait: true, pinned: l.pins()})

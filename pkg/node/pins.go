@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,33 +17,32 @@ import (
 	"stowage/pkg/archive"
 )
 
-// UnpinReport is the outcome of an [Node.Unpin].
+// UnpinReport is the result of [Node.Unpin].
 type UnpinReport struct {
 	Server Server         `json:"server"`
 	Images []UnpinnedName `json:"images"` // sorted by name
 }
 
-// UnpinnedName is one image record that carried a pin or a mark of ours.
+// UnpinnedName is one image record with [LabelBundle] that was unpinned, or kept.
 type UnpinnedName struct {
 	Name   string        `json:"name"`
 	Bundle digest.Digest `json:"bundle"` // the one that pinned it
 	Kept   KeptPin       `json:"kept,omitempty"`
 }
 
-// KeptPin says why a record is still pinned; empty when it is not.
+// KeptPin says why a record is still pinned. It is empty if the record is not.
 type KeptPin string
 
-// The reasons to keep a pin.
+// The reasons why a record stays pinned.
 const (
-	KeptByBundle  KeptPin = "another bundle" // that bundle was loaded later and has the name, too
+	KeptByBundle  KeptPin = "another bundle" // a bundle that was loaded later has the name as well
 	KeptAsSandbox KeptPin = "pod sandboxes"  // the CRI plugin itself pins the sandbox image
 )
 
-// Unpin gives images back to the kubelet's garbage collection: the pins that b
-// has set, or with a nil b all that loads of any bundle have set. A name of b
-// that another bundle has pinned since is reported and stays pinned. The images
-// themselves stay until the kubelet needs the space. Pins that something else
-// has set are neither touched nor reported.
+// Unpin lets the kubelet's garbage collection remove images again: it removes the pins that
+// loads of b have set, or with a nil b those of all bundles. A name of b that another bundle
+// has pinned since stays pinned and is reported. The images stay until the kubelet needs
+// space. Pins that something else has set are neither removed nor reported.
 func (n *Node) Unpin(ctx context.Context, b *archive.Reader) (*UnpinReport, error) {
 	ctx = n.in(ctx)
 	all, err := n.images.List(ctx)
@@ -51,11 +51,12 @@ func (n *Node) Unpin(ctx context.Context, b *archive.Reader) (*UnpinReport, erro
 	}
 	wanted := func(images.Image) bool { return true }
 	if b != nil {
-		ours, err := n.recordNames(ctx, b)
-		if err != nil {
-			return nil, err
+		imgs, err := selectImages(ctx, b, n.server.Platform)
+		if other := (*PlatformError)(nil); err != nil && !errors.As(err, &other) {
+			return nil, err // a bundle for another platform has no records here
 		}
-		wanted = func(i images.Image) bool { return ours[i.Name] || i.Labels[LabelBundle] == b.Digest().String() }
+		own := recordNames(imgs)
+		wanted = func(i images.Image) bool { return own[i.Name] || i.Labels[LabelBundle] == b.Digest().String() }
 	}
 	report := &UnpinReport{Server: n.server}
 	sandbox := n.sandboxTarget(ctx, all)
@@ -71,7 +72,7 @@ func (n *Node) Unpin(ctx context.Context, b *archive.Reader) (*UnpinReport, erro
 			out.Kept = KeptAsSandbox
 		}
 		if out.Kept != KeptByBundle {
-			if err := n.unmark(ctx, i, out.Kept == ""); err != nil {
+			if err := removeLabels(ctx, n.images, i, out.Kept == ""); err != nil {
 				return nil, err
 			}
 		}
@@ -81,20 +82,15 @@ func (n *Node) Unpin(ctx context.Context, b *archive.Reader) (*UnpinReport, erro
 	return report, nil
 }
 
-// recordNames are the names of all records that a load of the bundle makes on
-// this node. A bundle for another platform has none here.
-func (n *Node) recordNames(ctx context.Context, b bundle) (map[string]bool, error) {
-	imgs, err := selectImages(ctx, b, n.server.Platform)
-	if other := (*PlatformError)(nil); err != nil && !errors.As(err, &other) {
-		return nil, err
-	}
+// recordNames returns the names of all records of images.
+func recordNames(imgs []*image) map[string]bool {
 	names := map[string]bool{}
 	for _, img := range imgs {
 		for _, name := range img.recordNames() {
 			names[name] = true
 		}
 	}
-	return names, nil
+	return names
 }
 
 // sandboxTarget returns the target of the sandbox image on this node, "" if there is none.
@@ -111,10 +107,10 @@ func (n *Node) sandboxTarget(ctx context.Context, all []images.Image) digest.Dig
 	return ""
 }
 
-// unmark takes our label off a record and, with pin, the pin. A record that
-// another load has marked since it was read, or that is gone, is left alone.
-func (n *Node) unmark(ctx context.Context, i images.Image, pin bool) error {
-	now, err := n.images.Get(ctx, i.Name)
+// removeLabels removes LabelBundle from a record and, with pin, the pin. It does nothing to
+// a record that another load has labelled since it was read, or that was deleted.
+func removeLabels(ctx context.Context, store images.Store, i images.Image, pin bool) error {
+	now, err := store.Get(ctx, i.Name)
 	if errdefs.IsNotFound(err) || err == nil && now.Labels[LabelBundle] != i.Labels[LabelBundle] {
 		return nil
 	}
@@ -123,8 +119,8 @@ func (n *Node) unmark(ctx context.Context, i images.Image, pin bool) error {
 		if pin {
 			fields = append(fields, "labels."+labelPinned)
 		}
-		// A named label without a value is removed (core/metadata/boltutil).
-		_, err = n.images.Update(ctx, images.Image{Name: i.Name}, fields...)
+		// An update removes a label that has no value (core/metadata/boltutil).
+		_, err = store.Update(ctx, images.Image{Name: i.Name}, fields...)
 	}
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("unpin image %s: %w", i.Name, err)
@@ -132,53 +128,41 @@ func (n *Node) unmark(ctx context.Context, i images.Image, pin bool) error {
 	return nil
 }
 
-// release takes back the pins of the bundles that this one has succeeded and
-// returns the names that lost theirs, sorted.
+// release removes the pins of earlier bundles that this one replaces and returns the names
+// that lost theirs, sorted.
 func (n *Node) release(ctx context.Context, b bundle, imgs []*image, inv *inventory) ([]UnpinnedName, error) {
-	own := map[string]bool{}
-	for _, img := range imgs {
-		for _, name := range img.recordNames() {
-			own[name] = true
-		}
+	all := slices.Collect(maps.Values(inv.records))
+	replaced := replacedRecords(all, b.Digest(), b.Base(), recordNames(imgs))
+	if len(replaced) == 0 {
+		return nil, nil
 	}
-	base := baseOf(b)
+	sandbox := n.sandboxTarget(ctx, all)
 	var out []UnpinnedName
-	all := make([]images.Image, 0, len(inv.records))
-	for _, i := range inv.records {
-		all = append(all, i)
-	}
-	sandbox := digest.Digest("")
-	for _, i := range succeeded(all, b.Digest(), base, own) {
-		if sandbox == "" {
-			if sandbox = n.sandboxTarget(ctx, all); sandbox == "" {
-				sandbox = "none"
-			}
-		}
+	for _, i := range replaced {
 		if i.Target.Digest == sandbox {
 			continue
 		}
-		if err := n.unmark(ctx, i, true); err != nil {
+		if err := removeLabels(ctx, n.images, i, true); err != nil {
 			return nil, err
 		}
-		if digest.Digest(i.Name).Validate() != nil { // image ids tell nobody anything
+		if digest.Digest(i.Name).Validate() != nil { // an image ID is no name for people
 			out = append(out, UnpinnedName{Name: i.Name, Bundle: digest.Digest(i.Labels[LabelBundle])})
 		}
 	}
 	return out, nil
 }
 
-// succeeded lists the pinned records of earlier bundles that a bundle with the
-// record names own takes the place of: those it was made against (base), and
-// those of which every repository is among its own. A bundle that shares only
-// some repositories with it serves something else as well and keeps its pins.
-// It is a pure function; the records come sorted by name.
-func succeeded(all []images.Image, bundle, base digest.Digest, own map[string]bool) []images.Image {
+// replacedRecords returns the pinned records of earlier bundles that a bundle with the
+// record names own replaces, sorted by name: those of the bundle it was made against (base),
+// and those of bundles whose repositories are all among its own. A bundle with other
+// repositories serves something else as well and keeps its pins. It is a pure function.
+func replacedRecords(all []images.Image, bundle, base digest.Digest, own map[string]bool) []images.Image {
 	repos := map[string]bool{}
 	for name := range own {
 		repos[repository(name)] = true
 	}
-	rest := map[string][]images.Image{} // by earlier bundle: what this one does not have
-	other := map[string]bool{}          // earlier bundles that have other repositories as well
+	rest := map[string][]images.Image{} // by earlier bundle: records this one does not have
+	other := map[string]bool{}          // earlier bundles with other repositories as well
 	for _, i := range all {
 		by := i.Labels[LabelBundle]
 		if by == "" || by == bundle.String() || i.Labels[labelPinned] != pinned {
@@ -201,7 +185,7 @@ func succeeded(all []images.Image, bundle, base digest.Digest, own map[string]bo
 	return out
 }
 
-// repository is the name without tag and digest, "" for an image id.
+// repository returns the name without tag and digest, "" for an image ID.
 func repository(name string) string {
 	if digest.Digest(name).Validate() == nil {
 		return ""

@@ -169,7 +169,7 @@ func TestSucceeded(t *testing.T) {
 		{"not pinned", []images.Image{{Name: "docker.io/a/a:v1", Labels: map[string]string{LabelBundle: "x"}}}, "", nil},
 	} {
 		var got []string
-		for _, i := range succeeded(row.all, y, row.base, map[string]bool{"docker.io/a/a:v2": true}) {
+		for _, i := range replacedRecords(row.all, y, row.base, map[string]bool{"docker.io/a/a:v2": true}) {
 			got = append(got, i.Name)
 		}
 		if d := cmp.Diff(row.want, got); d != "" {

@@ -108,9 +108,9 @@ func (s snapshotter) extractable() bool {
 }
 
 // findSnapshotter looks up the snapshotter, by default the one of the CRI plugin.
-func (n *Node) findSnapshotter(ctx context.Context, d *daemon, name string) (snapshotter, error) {
+func (d *daemon) findSnapshotter(ctx context.Context, plugin cri.ImageServiceClient, name string) (snapshotter, error) {
 	if name == "" {
-		name = n.criSnapshotter(ctx, d.plugins)
+		name = d.criSnapshotter(ctx, plugin)
 	}
 	for _, p := range d.plugins {
 		if p.kind != snapshotterPlugin || p.id != name {
@@ -129,17 +129,17 @@ func (n *Node) findSnapshotter(ctx context.Context, d *daemon, name string) (sna
 // criSnapshotter returns the name of the snapshotter that the CRI plugin uses. In every
 // version, ImageFsInfo lists its directory first, "so that the kubelet sees the default"
 // (internal/cri/server/images/imagefs_info.go).
-func (n *Node) criSnapshotter(ctx context.Context, plugins []plugin) string {
+func (d *daemon) criSnapshotter(ctx context.Context, plugin cri.ImageServiceClient) string {
 	const fallback = "overlayfs"
-	if n.criImages == nil {
+	if plugin == nil {
 		return fallback
 	}
-	resp, err := n.criImages.ImageFsInfo(ctx, &cri.ImageFsInfoRequest{})
+	resp, err := plugin.ImageFsInfo(ctx, &cri.ImageFsInfoRequest{})
 	if err != nil || len(resp.ImageFilesystems) == 0 {
 		return fallback
 	}
 	root := resp.ImageFilesystems[0].GetFsId().GetMountpoint()
-	for _, p := range plugins {
+	for _, p := range d.plugins {
 		if p.kind == snapshotterPlugin && p.err == nil && root != "" && p.exports["root"] == root {
 			return p.id
 		}
@@ -155,10 +155,10 @@ type criConfig struct {
 	SandboxImage string `json:"sandboxImage"` // until containerd 1.7
 }
 
-// criConfig returns the configuration that the CRI plugin reports.
-func (n *Node) criConfig(ctx context.Context) (criConfig, error) {
+// readCRIConfig returns the configuration that the CRI plugin reports.
+func readCRIConfig(ctx context.Context, plugin cri.RuntimeServiceClient) (criConfig, error) {
 	var c criConfig
-	resp, err := n.criRuntime.Status(ctx, &cri.StatusRequest{Verbose: true})
+	resp, err := plugin.Status(ctx, &cri.StatusRequest{Verbose: true})
 	if err != nil {
 		return c, fmt.Errorf("ask the CRI plugin for its configuration: %w", err)
 	}

@@ -108,13 +108,13 @@ func includes(have, want map[string]string) bool {
 const recordJobs = 4
 
 // writeRecords writes the records of images into containerd, those of each image in order.
-func (n *Node) writeRecords(ctx context.Context, images []*imagePlan) error {
+func writeRecords(ctx context.Context, store images.Store, plans []*imagePlan) error {
 	eg, ctx := errgroup.WithContext(ctx)
 	eg.SetLimit(recordJobs)
-	for _, ip := range images {
+	for _, ip := range plans {
 		eg.Go(func() error {
 			for _, r := range ip.records {
-				if err := n.writeRecord(ctx, r); err != nil {
+				if err := writeRecord(ctx, store, r); err != nil {
 					return err
 				}
 			}
@@ -126,13 +126,13 @@ func (n *Node) writeRecords(ctx context.Context, images []*imagePlan) error {
 
 // writeRecord writes one record into containerd. Another loader or the kubelet may have
 // created or deleted it meanwhile; neither is an error.
-func (n *Node) writeRecord(ctx context.Context, r record) error {
+func writeRecord(ctx context.Context, store images.Store, r record) error {
 	if r.action == recordKeep {
 		return nil
 	}
 	var err error
 	if r.action == recordCreate {
-		if _, err = n.images.Create(ctx, r.image); err == nil {
+		if _, err = store.Create(ctx, r.image); err == nil {
 			return nil
 		}
 		if !errdefs.IsAlreadyExists(err) {
@@ -146,8 +146,8 @@ func (n *Node) writeRecord(ctx context.Context, r record) error {
 	if r.action != recordRelabel {
 		fields = append(fields, "target")
 	}
-	if _, err = n.images.Update(ctx, r.image, fields...); errdefs.IsNotFound(err) {
-		_, err = n.images.Create(ctx, r.image)
+	if _, err = store.Update(ctx, r.image, fields...); errdefs.IsNotFound(err) {
+		_, err = store.Create(ctx, r.image)
 	}
 	if err != nil {
 		return fmt.Errorf("update image %s: %w", r.image.Name, err)

@@ -125,8 +125,8 @@ func (r *Report) err() error {
 }
 
 // newReport returns the report of a plan: what was there and what it will create.
-func (n *Node) newReport(bundle digest.Digest, p *plan, inv *inventory) *Report {
-	r := &Report{Bundle: bundle, Server: n.server}
+func newReport(server Server, bundle digest.Digest, p *plan, inv *inventory) *Report {
+	r := &Report{Bundle: bundle, Server: server}
 	blobs, chains := map[digest.Digest]bool{}, map[digest.Digest]bool{}
 	for _, ip := range p.images {
 		for _, name := range ip.names {

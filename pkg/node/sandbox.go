@@ -12,7 +12,7 @@ import (
 // from the daemon's configuration files, and failing that it is the default of this
 // version. It is empty when it is not known.
 func (n *Node) sandboxImage(ctx context.Context) string {
-	if c, err := n.criConfig(ctx); err == nil && c.SandboxImage != "" {
+	if c, err := readCRIConfig(ctx, n.criRuntime); err == nil && c.SandboxImage != "" {
 		return c.SandboxImage
 	}
 	if name := sandboxOf(daemonConfigs(n.server.Address)...); name != "" {

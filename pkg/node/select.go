@@ -24,6 +24,7 @@ import (
 type bundle interface {
 	Images() []archive.Image
 	Digest() digest.Digest
+	Base() digest.Digest
 	Has(digest.Digest) bool
 	Open(digest.Digest) (*io.SectionReader, error)
 }

@@ -59,7 +59,7 @@ func (n *Node) verify(ctx context.Context, imgs []*image, r *Report, o verifyOpt
 				refs = append(refs, d)
 			}
 			for _, ref := range slices.Backward(refs) { // the name last: its Pinned stays
-				status, pinned, err := n.imageStatus(ctx, ref, img.config.Digest, deadline, o.pinned)
+				status, pinned, err := imageStatus(ctx, n.criImages, ref, img.config.Digest, deadline, o.pinned)
 				if err != nil {
 					return err
 				}
@@ -76,9 +76,9 @@ func (n *Node) verify(ctx context.Context, imgs []*image, r *Report, o verifyOpt
 
 // imageStatus asks for one reference until the CRI plugin has it with the image ID, pinned
 // if that is wanted, or the deadline has passed.
-func (n *Node) imageStatus(ctx context.Context, ref string, id digest.Digest, deadline time.Time, wantPin bool) (CRIStatus, bool, error) {
+func imageStatus(ctx context.Context, plugin cri.ImageServiceClient, ref string, id digest.Digest, deadline time.Time, wantPin bool) (CRIStatus, bool, error) {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, verifyPoll) {
-		resp, err := n.criImages.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: ref}})
+		resp, err := plugin.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: ref}})
 		// A CRI plugin that has just started reports for a while that it is not ready:
 		// 2.x as Unavailable, 1.x without a code, so as Unknown
 		// (internal/cri/instrument/instrumented_service.go, before that

@@ -28,9 +28,9 @@ func (s *slowCRI) ImageStatus(context.Context, *cri.ImageStatusRequest, ...grpc.
 	return &cri.ImageStatusResponse{Image: &cri.Image{Id: dg("id").String()}}, nil
 }
 
-// TestProveWaitsForThePlugin: a containerd that has just started is waited for, any other
-// error is not, and a check does not wait at all.
-func TestProveWaitsForThePlugin(t *testing.T) {
+// TestVerifyWaitsForPlugin checks that a CRI plugin that has just started is waited for,
+// that other errors are not, and that a check does not wait.
+func TestVerifyWaitsForPlugin(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		code  codes.Code
@@ -41,15 +41,15 @@ func TestProveWaitsForThePlugin(t *testing.T) {
 	}{
 		{"ready", codes.Unavailable, 0, 0, Ready, false},
 		{"not yet", codes.Unavailable, 3, verifyTimeout, Ready, false},
-		{"not yet, in the words of 1.x", codes.Unknown, 3, verifyTimeout, Ready, false},
+		{"not yet, as 1.x reports it", codes.Unknown, 3, verifyTimeout, Ready, false},
 		{"never", codes.Unavailable, 1 << 30, verifyTimeout, Unknown, true},
 		{"not yet, not waited for", codes.Unavailable, 1, 0, Unknown, true},
 		{"broken", codes.Internal, 1, verifyTimeout, Unknown, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				n := &Node{criImages: &slowCRI{code: tt.code, early: tt.early}}
-				got, _, err := n.imageStatus(t.Context(), "a:1", dg("id"), time.Now().Add(tt.wait), false)
+				plugin := &slowCRI{code: tt.code, early: tt.early}
+				got, _, err := imageStatus(t.Context(), plugin, "a:1", dg("id"), time.Now().Add(tt.wait), false)
 				if got != tt.want || (err != nil) != tt.fails {
 					t.Errorf("got %s, %v", got, err)
 				}

@@ -22,7 +22,7 @@ func (n *Node) warn(ctx context.Context, r *Report, inv *inventory, l *loader) {
 		r.warn(WarnUnverified, "namespace %s is not the kubelet's (%s); it will not find the images", n.server.Namespace, KubernetesNamespace)
 	}
 	if l != nil {
-		n.warnLoaded(r, l)
+		l.warn(r)
 	}
 	pins := n.criImages != nil && l != nil && !l.opts.NoPin
 	for _, a := range advisories {
@@ -46,8 +46,8 @@ func (n *Node) warn(ctx context.Context, r *Report, inv *inventory, l *loader) {
 	}
 }
 
-// warnLoaded adds what only a load can know.
-func (n *Node) warnLoaded(r *Report, l *loader) {
+// warn adds what only a load can know.
+func (l *loader) warn(r *Report) {
 	if !l.local && r.Layers > 0 {
 		r.warn(WarnRemote, "containerd unpacked the layers itself, as its files are out of reach from here")
 	}
