@@ -28,13 +28,14 @@ type site struct {
 	dir string
 }
 
-// newSite starts a registry with the images app:v1 (two platforms), other:v1 and tool:v1.
+// newSite starts a registry with the images app:v1 and tool:v1, of two platforms, and other:v1,
+// of one. The config of other:v1 is fetched when it is resolved, to learn its platform.
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{registrytest.Start(t, registrytest.Options{}), t, t.TempDir()}
 	s.add("app", "v1", 1, "linux/amd64", "linux/arm64")
 	s.add("other", "v1", 2, "linux/amd64")
-	s.add("tool", "v1", 3, "linux/amd64")
+	s.add("tool", "v1", 3, "linux/amd64", "linux/arm64")
 	return s
 }
 
