@@ -7,8 +7,8 @@ import (
 	"net"
 )
 
-// brokenConnection reports whether an established connection was cut: what the system
-// reports of a read or write on it is a *net.OpError of those operations.
+// brokenConnection reports whether an established connection was cut: a failed read or
+// write on it is a *net.OpError of that operation.
 func brokenConnection(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) {

@@ -19,9 +19,9 @@ type Mirror struct {
 	Root     string    // path of its API, without a slash at its end; empty is "/v2"
 	Rewrites []Rewrite // of the repository's path, before Prefix; the first that matches counts
 
-	PullOnly    bool // gives bytes by digest and is not asked what a tag means
-	ResolveOnly bool // is asked what a tag means and for nothing else
-	Last        bool // takes the origin's place: nobody is asked after it
+	PullOnly    bool // serves bytes by digest and is not asked to resolve tags
+	ResolveOnly bool // is asked to resolve tags and for nothing else
+	Last        bool // replaces the origin: no other host is asked after it
 }
 
 // Rewrite changes the path of a repository ("library/busybox") for a mirror.
@@ -30,7 +30,7 @@ type Rewrite struct {
 	To    string // as for [regexp.Regexp.ReplaceAllString]
 }
 
-// path of a repository at the mirror.
+// path returns the path of a repository at the mirror.
 func (m Mirror) path(p string) string {
 	for _, r := range m.Rewrites {
 		if r.Match.MatchString(p) {
@@ -41,17 +41,17 @@ func (m Mirror) path(p string) string {
 	return path.Join(m.Prefix, p)
 }
 
-// endpoint is one place that may serve a repository: a mirror or the origin.
+// endpoint is one host that may serve a repository: a mirror or the origin.
 type endpoint struct {
 	host   string // as dialled: "registry-1.docker.io", "mirror.example:5000"
 	repo   string // path there: "library/busybox", "prefix/library/busybox"
 	root   string // path of the API there; empty is "/v2"
-	origin string // registry of the name; set for mirrors, which learn it as containerd tells them
+	origin string // for mirrors, the registry of the name, which the mirror is sent as by containerd
 
 	pullOnly, resolveOnly bool
 }
 
-// registryHost is where Docker Hub's API answers; names say docker.io.
+// registryHost serves Docker Hub's API; image names say docker.io.
 const registryHost = "registry-1.docker.io"
 
 // Repositories lists the repositories that a client with these mirrors asks for name, in
@@ -86,7 +86,7 @@ func (r routes) endpoints(repo reference.Named) []endpoint {
 	for _, m := range mirrors {
 		e := endpoint{host: m.Host, repo: m.path(p), root: m.Root, origin: domain, pullOnly: m.PullOnly, resolveOnly: m.ResolveOnly}
 		if e.host == dialled(domain) {
-			e.origin = "" // itself, under conditions
+			e.origin = "" // the origin itself, with restrictions
 		}
 		out = append(out, e)
 		if m.Last {
@@ -111,8 +111,8 @@ func (r routes) pullers(repo reference.Named) []endpoint {
 	return slices.DeleteFunc(r.endpoints(repo), func(e endpoint) bool { return e.resolveOnly })
 }
 
-// repository is the endpoint as accounts are looked up for it. A mirror is a host of its
-// own: an account for docker.io is not offered to it.
+// repository returns the name that accounts are looked up for. A mirror is a separate
+// host: an account for docker.io is not offered to it.
 func (e endpoint) repository() string {
 	host := e.host
 	if host == registryHost {
@@ -121,28 +121,28 @@ func (e endpoint) repository() string {
 	return host + "/" + e.repo
 }
 
-// url of a manifest, blob or list of referrers; kind is "manifests", "blobs" or "referrers".
+// url returns the URL of a manifest, blob or list of referrers; kind is "manifests", "blobs" or "referrers".
 func (e endpoint) url(scheme, kind, id string) string {
 	u := url.URL{Scheme: scheme, Host: e.host, Path: fmt.Sprintf("%s/%s/%s/%s", cmp.Or(e.root, "/v2"), e.repo, kind, id)}
 	if e.origin != "" {
-		// containerd names the origin to its mirrors, core/remotes/docker/resolver.go.
+		// As containerd does, core/remotes/docker/resolver.go.
 		u.RawQuery = url.Values{"ns": {e.origin}}.Encode()
 	}
 	return u.String()
 }
 
-// ParseMirror reads "docker.io=HOST[/prefix]" into the registry's host and its mirror.
+// ParseMirror parses "docker.io=HOST[/prefix]" into the registry's host and its mirror.
 func ParseMirror(s string) (string, Mirror, error) {
 	registry, target, ok := strings.Cut(s, "=")
 	if !ok || registry == "" || target == "" {
 		return "", Mirror{}, fmt.Errorf("mirror %q: want REGISTRY=HOST[/PREFIX]", s)
 	}
 	if strings.Contains(target, "://") {
-		return "", Mirror{}, fmt.Errorf("mirror %q: give HOST without a scheme; plain HTTP is allowed by --insecure", s)
+		return "", Mirror{}, fmt.Errorf("mirror %q: want HOST without a scheme; plain HTTP is allowed by --insecure", s)
 	}
 	host, prefix, _ := strings.Cut(strings.TrimSuffix(target, "/"), "/")
 	if u, err := url.Parse("//" + host); err != nil || u.Host != host || u.Hostname() == "" {
-		return "", Mirror{}, fmt.Errorf("mirror %q: %q is no host", s, host)
+		return "", Mirror{}, fmt.Errorf("mirror %q: %q is not a host", s, host)
 	}
 	if prefix != "" {
 		if _, err := reference.WithName("host.invalid/" + prefix); err != nil {

@@ -31,7 +31,7 @@ var (
 	errStalled = errors.New("the server stopped sending")
 )
 
-// AuthError says that a registry refused the account, or refused to serve without one. The
+// AuthError reports that a registry refused the account, or refused to serve without one. The
 // client did not try without credentials afterwards.
 type AuthError struct {
 	Host   string // registry that refused
@@ -70,7 +70,7 @@ func (e *AuthError) Error() string {
 	return b.String()
 }
 
-// FetchError says which blobs could not be fetched.
+// FetchError lists the blobs that could not be fetched.
 type FetchError struct{ Blobs []BlobError } // in the order of the request
 
 // BlobError is why one blob could not be fetched.
@@ -91,7 +91,7 @@ func (e *FetchError) Unwrap() []error {
 	return out
 }
 
-// NotFoundError says that a registry does not have what was asked for, or no longer serves
+// NotFoundError reports that a registry does not have what was asked for, or no longer serves
 // it.
 type NotFoundError struct {
 	Host   string
@@ -112,7 +112,7 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("%s: registry %s does not have it", e.Name, e.Host)
 }
 
-// NoPlatformError says that an image exists, but not for the platforms asked for.
+// NoPlatformError reports that an image exists, but not for the platforms asked for.
 type NoPlatformError struct {
 	Name string
 	Want []string // platforms asked for
@@ -124,7 +124,7 @@ func (e *NoPlatformError) Error() string {
 	return fmt.Sprintf("%s: no image for %s, it has %s", e.Name, strings.Join(e.Want, ", "), strings.Join(e.Have, ", "))
 }
 
-// UnsupportedError says that a name leads to something that containerd cannot run, such as
+// UnsupportedError reports that a name leads to something that containerd cannot run, such as
 // a manifest of Docker's schema 1.
 type UnsupportedError struct {
 	Name      string
@@ -136,7 +136,7 @@ func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("%s: manifest of type %q is not supported", e.Name, e.MediaType)
 }
 
-// RateLimitError says that a registry's pull limit is used up: no further manifest can be
+// RateLimitError reports that a registry's pull limit is used up: no further manifest can be
 // fetched there before Reset.
 type RateLimitError struct {
 	Host   string
@@ -175,7 +175,7 @@ func (e *RateLimitError) Error() string {
 	return s
 }
 
-// InsecureError says that a registry answers by plain HTTP only and that the options do
+// InsecureError reports that a registry answers by plain HTTP only and that the options do
 // not allow it for that registry. No credentials were sent.
 type InsecureError struct{ Host string }
 
@@ -184,7 +184,7 @@ func (e *InsecureError) Error() string {
 	return fmt.Sprintf("registry %s: it answers without TLS", e.Host)
 }
 
-// ContentError says that a registry sent bytes that do not match the digest. They were
+// ContentError reports that a registry sent bytes that do not match the digest. They were
 // discarded.
 type ContentError struct {
 	Host string

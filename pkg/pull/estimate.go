@@ -9,30 +9,30 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Estimate is what a Resolve is about to cost, known before the first counted request.
+// Estimate is what a Resolve will cost, known before the first counted request.
 type Estimate struct {
-	Images int     // names asked for that exist
-	Held   int     // of these, resolved to manifests that are held already
-	Pulls  int     // counted requests that the others need; referrers come on top
-	Bytes  int64   // of configs and layers, each once, of the manifests that are held
-	Needs  []Need  // Pulls by registry and account, in their order
-	Quotas []Quota // what the registries said, one for each registry and account that limits
+	Images int     // queried names that exist
+	Held   int     // of these, names whose manifests are all held already
+	Pulls  int     // counted requests for the others, without those for referrers
+	Bytes  int64   // of configs and layers, each counted once, of the manifests that are held
+	Needs  []Need  // Pulls by registry and account, sorted by these
+	Quotas []Quota // stated by the registries, one for each registry and account with a limit
 }
 
-// Need is what an Estimate asks of one registry and account.
+// Need is the part of an Estimate for one registry and account.
 type Need struct {
 	Host    string // as dialled: "registry-1.docker.io"
 	Account string // source of the account; empty when anonymous
 	Pulls   int
-	Quota   Quota // as its headers say; not Known where the registry has no limit or did not say
+	Quota   Quota // of its headers; not Known when the registry has or states no limit
 }
 
-// survey makes an Estimate, each document and blob counted once.
+// survey computes an Estimate, in which each manifest and blob counts once.
 type survey struct {
 	c       *Client
-	partial map[digest.Digest]bool // documents seen, and whether one below is not held
+	partial map[digest.Digest]bool // manifests seen, and whether one below is not held
 	blobs   map[digest.Digest]bool
-	unknown bool // a document below the one at hand is not held
+	unknown bool // a manifest below the current one is not held
 	Estimate
 }
 
@@ -72,8 +72,8 @@ func (c *Client) estimate(targets []*target) Estimate {
 	return v.Estimate
 }
 
-// pulls counts the manifests below desc that are not held. How many an index that is not
-// held leads to is guessed from the platforms wanted; for all platforms it is a lower bound.
+// pulls counts the manifests below desc that are not held. For an index that is not held
+// the count is estimated from the wanted platforms; for all platforms it is a lower bound.
 func (v *survey) pulls(desc ocispec.Descriptor, depth int) int {
 	partial, seen := v.partial[desc.Digest]
 	if seen || depth > maxDepth {

@@ -120,7 +120,7 @@ func dialled(registry string) string {
 	return registry
 }
 
-// hostTransport has separate transports for some hosts.
+// hostTransport uses separate transports for some hosts.
 type hostTransport struct {
 	byHost map[string]http.RoundTripper
 	others http.RoundTripper

@@ -62,8 +62,8 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// isTemporary reports whether a status means "not now" rather than "no". [pullLimit] tells
-// the kinds of 429 apart.
+// isTemporary reports whether a status means "not now" rather than "no". [pullLimit]
+// distinguishes the kinds of 429.
 func isTemporary(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
