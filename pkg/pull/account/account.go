@@ -16,14 +16,14 @@ type Account struct {
 	// Source names the place for humans: "--creds", "~/.docker/config.json",
 	// "secret kube-system/regcred".
 	Source string
-	// Registry is the key the source has it under, as written there (without
-	// user information, should the key be a URL that has some).
+	// Registry is the key of the account in its source, as written there (without
+	// user information, if the key is a URL that has some).
 	Registry string
 	// Auth is the credential.
 	Auth Auth
 }
 
-// String names kind, key and source: "password for quay.io from ~/.docker/config.json".
+// String returns kind, key and source: "password for quay.io from ~/.docker/config.json".
 func (a Account) String() string {
 	return fmt.Sprintf("%s for %s from %s", a.Auth, a.Registry, a.Source)
 }
@@ -31,10 +31,10 @@ func (a Account) String() string {
 // GoString is like [Account.String].
 func (a Account) GoString() string { return a.String() }
 
-// Format prints what [Account.String] gives, whatever the verb.
+// Format prints what [Account.String] returns, whatever the verb.
 func (a Account) Format(f fmt.State, verb rune) { redact.Format(f, verb, a.String()) }
 
-// MarshalJSON gives source, registry and the kind of the credential.
+// MarshalJSON returns source, registry and the kind of the credential.
 func (a Account) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Source   string `json:"source"`
@@ -43,7 +43,7 @@ func (a Account) MarshalJSON() ([]byte, error) {
 	}{a.Source, a.Registry, a.Auth.Kind()})
 }
 
-// LogValue gives source, registry and the kind of the credential.
+// LogValue returns source, registry and the kind of the credential.
 func (a Account) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("source", a.Source),
@@ -52,7 +52,7 @@ func (a Account) LogValue() slog.Value {
 	)
 }
 
-// Kind says what sort of credential an [Auth] holds.
+// Kind is the kind of credential that an [Auth] holds.
 type Kind string
 
 // The kinds of credentials, as docker's and podman's files know them.
@@ -60,18 +60,18 @@ const (
 	Anonymous     Kind = "anonymous"
 	Password      Kind = "password"       // user name and password
 	IdentityToken Kind = "identity token" // OAuth2 refresh token
-	RegistryToken Kind = "registry token" // bearer token, sent as it is
+	RegistryToken Kind = "registry token" // bearer token, sent unchanged
 )
 
 // Auth is a credential that prints as its kind. The zero value is anonymous.
 //
-// Auth can be compared and used as a map key: the same values are equal wherever
-// they came from, so repositories can be grouped by registry and Auth to share a
+// Auth can be compared and used as a map key: the same values are equal whatever
+// their source, so repositories can be grouped by registry and Auth to share a
 // token. It implements [authn.Authenticator].
 type Auth struct{ username, password, identityToken, registryToken redact.Value }
 
-// Kind says what the credential consists of. A token decides over a password
-// that stands beside it, as in go-containerregistry.
+// Kind returns what the credential consists of. A token takes precedence over a
+// password, as in go-containerregistry.
 func (a Auth) Kind() Kind {
 	switch {
 	case !a.registryToken.Empty():
@@ -85,8 +85,8 @@ func (a Auth) Kind() Kind {
 	}
 }
 
-// Authorization gives the values themselves, for go-containerregistry's
-// transport. What it returns is not protected against printing. It never fails.
+// Authorization returns the values themselves, for go-containerregistry's
+// transport. The result is not protected against printing. The error is nil.
 func (a Auth) Authorization() (*authn.AuthConfig, error) {
 	return &authn.AuthConfig{
 		Username:      a.username.Reveal(),
@@ -96,20 +96,20 @@ func (a Auth) Authorization() (*authn.AuthConfig, error) {
 	}, nil
 }
 
-// String gives the kind.
+// String returns the kind.
 func (a Auth) String() string { return string(a.Kind()) }
 
-// GoString gives the kind.
+// GoString returns the kind.
 func (a Auth) GoString() string { return a.String() }
 
 // Format prints the kind, whatever the verb.
 func (a Auth) Format(f fmt.State, verb rune) { redact.Format(f, verb, a.String()) }
 
-// MarshalJSON gives the kind.
+// MarshalJSON returns the kind.
 func (a Auth) MarshalJSON() ([]byte, error) { return json.Marshal(a.String()) }
 
-// MarshalText gives the kind.
+// MarshalText returns the kind.
 func (a Auth) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// LogValue gives the kind.
+// LogValue returns the kind.
 func (a Auth) LogValue() slog.Value { return slog.StringValue(a.String()) }

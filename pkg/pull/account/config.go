@@ -13,7 +13,7 @@ import (
 	"stowage/internal/redact"
 )
 
-// maxFile is the most a file, payload or variable may hold, in bytes.
+// maxFile bounds a file, payload or variable, in bytes.
 const maxFile = 4 << 20
 
 // entry is one credential of a source.
@@ -21,28 +21,28 @@ type entry struct {
 	key   string // as written, but printable
 	scope scope
 	auth  Auth
-	err   error // what is wrong with it; auth is empty then
+	err   error // why it is damaged; auth is empty then
 }
 
 // rule is one line of credHelpers: which helper serves a scope. An empty helper
-// means the file itself does.
+// means that the file itself serves it.
 type rule struct {
 	key    string
 	scope  scope
 	helper string
 }
 
-// config is what docker's and podman's files say about accounts.
+// config is the accounts and helpers in a file of docker or podman.
 type config struct {
 	entries []entry // by key
 	rules   []rule  // by key
 	store   string  // credsStore
 }
 
-// parseConfig reads {"auths": {KEY: {...}}, "credsStore": "", "credHelpers": {}}
-// and, when flat, the older form that is the inside of auths alone. Fields it
-// does not know are passed over whatever they hold; nothing but white space is
-// an empty file. Errors are *FileError without a source.
+// parseConfig parses {"auths": {KEY: {...}}, "credsStore": "", "credHelpers": {}}
+// and, when flat, the older form that is the value of auths alone. It ignores
+// unknown fields whatever they hold, and accepts white space alone as an empty
+// file. Errors are *FileError without a source.
 func parseConfig(data []byte, flat bool) (config, error) {
 	var c config
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
@@ -77,8 +77,8 @@ func parseConfig(data []byte, flat bool) (config, error) {
 	return c, err
 }
 
-// checkSyntax looks at the whole of data before any of it is used. The text of
-// json's own error quotes the offending character, so only its offset is kept.
+// checkSyntax checks all of data before any of it is used. The text of json's own
+// error quotes the offending character, so only its offset is kept.
 func checkSyntax(data []byte) error {
 	err := json.Unmarshal(data, new(json.RawMessage))
 	if err == nil {
@@ -91,10 +91,11 @@ func checkSyntax(data []byte) error {
 	return document(data).errorAt(at, "not valid JSON")
 }
 
-// document is a whole JSON text, kept to tell positions in it.
+// document is a complete JSON text, kept to compute positions in it.
 type document []byte
 
-// errorAt points at a byte offset; lines and columns count from 1, columns in bytes.
+// errorAt returns an error at a byte offset; lines and columns count from 1,
+// columns in bytes.
 func (d document) errorAt(at int, reason string) *FileError {
 	before := d[:max(0, min(at, len(d)))]
 	return &FileError{
@@ -105,7 +106,7 @@ func (d document) errorAt(at int, reason string) *FileError {
 }
 
 // object calls each with the members of value, which begins at offset at of d.
-// A null has none. The syntax has been checked before.
+// A null has none. The caller has checked the syntax.
 func (d document) object(value []byte, at int, each func(name string, value []byte, at int) error) error {
 	dec := json.NewDecoder(bytes.NewReader(value))
 	switch open, _ := dec.Token(); open {
@@ -142,7 +143,7 @@ func (d document) text(value []byte, at int) (string, error) {
 }
 
 // entries reads an object of credentials. A damaged credential is kept with its
-// error: it only matters to those who would use it.
+// error, which matters only to repositories that would use it.
 func (d document) entries(value []byte, at int) ([]entry, error) {
 	found := map[string]entry{}
 	err := d.object(value, at, func(key string, value []byte, at int) error {
@@ -151,7 +152,7 @@ func (d document) entries(value []byte, at int) ([]entry, error) {
 		if wrong, ok := e.err.(*FileError); ok {
 			wrong.Err = fmt.Errorf("entry %s: %w", e.key, wrong.Err)
 		}
-		found[key] = e // as everywhere in JSON, the last of two wins
+		found[key] = e // the last of two wins, as usual in JSON
 		return nil
 	})
 	return sortedValues(found), err
@@ -176,10 +177,10 @@ func sortedValues[T any](m map[string]T) []T {
 	return values
 }
 
-// credential reads one {"auth": ..., "username": ..., ...}. The field auth wins
-// over username and password, as it does for docker and the kubelet. An entry
-// without any of them (docker leaves such behind when a helper keeps the
-// account) gives the empty Auth, and so does a user name alone.
+// credential reads one {"auth": ..., "username": ..., ...}. The field auth takes
+// precedence over username and password, as in docker and the kubelet. For an entry
+// without any of them (docker leaves such entries when a helper keeps the account)
+// it returns the empty Auth, and for a user name alone too.
 func (d document) credential(value []byte, at int) (Auth, error) {
 	fields := map[string]string{}
 	var authAt int
@@ -216,8 +217,8 @@ func (d document) credential(value []byte, at int) (Auth, error) {
 	return a, nil
 }
 
-// decodeAuth undoes base64(user:password), padded or not. The password is empty
-// where an identity token stands beside it.
+// decodeAuth decodes base64(user:password), padded or not. The password may be empty
+// when there is an identity token.
 func decodeAuth(auth string) (user, password string, ok bool) {
 	auth = strings.TrimRight(strings.TrimSpace(auth), "=")
 	decoded, err := base64.RawStdEncoding.DecodeString(auth)

@@ -8,18 +8,18 @@ import (
 	"os/user"
 )
 
-// Environment is everything of the machine this package looks at. Its functions
-// are called from several goroutines at once. A nil function stands for an
-// environment that has nothing of the kind.
+// Environment is the part of the machine that this package reads. Its functions are
+// called from several goroutines at once. A nil function stands for an environment
+// that has nothing of the kind.
 type Environment struct {
-	// Getenv gives the value of an environment variable, "" when it is not set.
+	// Getenv returns the value of an environment variable, "" when it is not set.
 	Getenv func(name string) string
 	// Home is the user's home directory, "" when there is none.
 	Home string
 	// UID is the user's number, -1 where the system has no such thing.
 	UID int
-	// ReadFile reads a file, of which it may stop reading beyond 4 MiB. Errors
-	// are told apart by errors.Is and fs.ErrNotExist.
+	// ReadFile reads a file; it may stop after more than 4 MiB. The error for a
+	// missing file is an fs.ErrNotExist.
 	ReadFile func(path string) ([]byte, error)
 	// Helper runs credential helpers.
 	Helper HelperFunc
@@ -30,9 +30,8 @@ type Environment struct {
 // wrote to its standard output, also when it failed. The helper ends when ctx does.
 type HelperFunc func(ctx context.Context, program, action string, input io.Reader) ([]byte, error)
 
-// System is the environment of this process. What credential helpers write to
-// their standard error goes to helperLog, from several of them at once perhaps;
-// nil drops it.
+// System returns the environment of this process. The standard error of credential
+// helpers goes to helperLog, possibly from several of them at once; nil discards it.
 func System(helperLog io.Writer) *Environment {
 	return &Environment{
 		Getenv:   os.Getenv,
@@ -43,8 +42,8 @@ func System(helperLog io.Writer) *Environment {
 	}
 }
 
-// home asks the user database where HOME is not set (services, cron), as docker
-// does. "" means none.
+// home returns the user's home directory, from the user database when HOME is not
+// set (services, cron), as docker does. "" means none.
 func home() string {
 	if dir, err := os.UserHomeDir(); err == nil {
 		return dir
@@ -55,7 +54,7 @@ func home() string {
 	return ""
 }
 
-// readFile stops one byte beyond the limit, enough to see that it is passed.
+// readFile reads up to one byte more than the limit, enough to detect a larger file.
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -5,21 +5,21 @@ import (
 	"fmt"
 )
 
-// Verdict says what becomes of what a source has.
+// Verdict is what happens with the account of a source.
 type Verdict string
 
-// The verdicts. Their texts are part of the JSON form and stay.
+// The verdicts. Their texts are part of the JSON form and do not change.
 const (
 	Used      Verdict = "used"      // the best account, tried first
-	Next      Verdict = "next"      // tried when those before are refused
-	Duplicate Verdict = "duplicate" // the same credential as one before
-	NoMatch   Verdict = "no match"  // nothing for this repository
-	Absent    Verdict = "absent"    // the source is not there
-	Broken    Verdict = "broken"    // damaged; passed over when a better account was found
-	Unreached Verdict = "unreached" // a good account behind something broken that stops the search
+	Next      Verdict = "next"      // tried when the earlier ones are refused
+	Duplicate Verdict = "duplicate" // the same credential as an earlier one
+	NoMatch   Verdict = "no match"  // the source has nothing for this repository
+	Absent    Verdict = "absent"    // the source does not exist
+	Broken    Verdict = "broken"    // damaged; skipped when a better account was found
+	Unreached Verdict = "unreached" // a valid account after a broken one that ended the search
 )
 
-// Explanation is one line of the answer to "why this account?". It never holds a
+// Explanation is one line of the answer to "why this account?". It never contains a
 // value of a credential, not even a user name.
 type Explanation struct {
 	Source   string  `json:"source"`             // as in [Account.Source]; "anonymous" for none
@@ -28,7 +28,7 @@ type Explanation struct {
 	Why      string  `json:"why,omitempty"`
 }
 
-// String gives one line: "used: ~/.docker/config.json (quay.io): password".
+// String returns one line: "used: ~/.docker/config.json (quay.io): password".
 func (e Explanation) String() string {
 	text := string(e.Verdict) + ": " + e.Source
 	if e.Registry != "" {
@@ -40,10 +40,10 @@ func (e Explanation) String() string {
 	return text
 }
 
-// Explain tells for a repository what every source had to say, in the order they
-// were asked; arguments as for [Store.For]. When no account was found and none
-// was broken the last line is about anonymous access. Helpers may be run, as by
-// For; they are not run again.
+// Explain returns what every source has for a repository, in the order of the
+// search; arguments as for [Store.For]. When no account was found and none was
+// broken, the last line is about anonymous access. It may run helpers as For does,
+// but none that has answered already.
 func (s *Store) Explain(ctx context.Context, repo string, secrets []string) []Explanation {
 	var lines []Explanation
 	anonymous := true
@@ -61,8 +61,8 @@ func (s *Store) Explain(ctx context.Context, repo string, secrets []string) []Ex
 	return lines
 }
 
-// judge gives every account found its verdict: first, next, known already, or
-// behind something broken.
+// judge sets the verdict of every account found: first, next, duplicate, or after a
+// broken one.
 func judge(found []finding) {
 	stopped := false
 	first := map[Auth]string{}
@@ -92,7 +92,7 @@ func judge(found []finding) {
 	}
 }
 
-// fromEntry speaks about an entry that covers the repository.
+// fromEntry returns the finding for an entry that covers the repository.
 func fromEntry(source string, e entry) finding {
 	switch {
 	case e.err != nil:
@@ -117,8 +117,9 @@ func absent(source, why string) finding {
 	return finding{Explanation: Explanation{Source: source, Verdict: Absent, Why: why}}
 }
 
-// unrelated speaks about a source that has nothing for the repository. Entries
-// for other paths of the same registry are worth a word: people wonder.
+// unrelated returns the finding for a source that has nothing for the repository. It
+// names an entry for another path of the same registry, which a user may expect to
+// match.
 func unrelated(src source, target scope) finding {
 	why := "it has no entries"
 	if n := len(src.entries); n > 0 {

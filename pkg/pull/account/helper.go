@@ -20,17 +20,17 @@ import (
 
 const (
 	helperPrefix = "docker-credential-"
-	// tokenUser is the user name by which a helper says that its secret is an
+	// tokenUser is the user name that a helper returns when its secret is an
 	// identity token.
 	tokenUser = "<token>"
-	// maxAnswer is the most a helper may write, in bytes.
+	// maxAnswer bounds the output of a helper, in bytes.
 	maxAnswer = 1 << 20
 	// pipeDelay is how long a killed helper's children may hold its output open.
 	pipeDelay = 2 * time.Second
 )
 
-// helpers asks credential helpers and remembers what they said, so that each is
-// run once for a registry, however many repositories and goroutines ask.
+// helpers runs credential helpers and remembers their answers, so that each is run
+// once for a registry, however many repositories and goroutines ask.
 type helpers struct {
 	env *Environment
 	mu  sync.Mutex
@@ -46,8 +46,8 @@ type helperAnswer struct {
 	err  error
 }
 
-// get gives the account a helper has for server; the empty Auth when it has
-// none. A run cut short by ctx is not remembered.
+// get returns the account that a helper has for server, the empty Auth for none. A
+// run that ctx ended is not remembered.
 func (h *helpers) get(ctx context.Context, name, server string) (Auth, error) {
 	question := helperQuestion{helperPrefix + name, server}
 	h.mu.Lock()
@@ -80,8 +80,8 @@ func (h *helpers) forget() {
 	h.all = nil
 }
 
-// ask runs a helper. The client's own error text quotes the helper's output,
-// which may hold a secret, so the program's error is caught on its way there.
+// ask runs a helper. The client's error quotes the helper's output, which may contain
+// a secret, so ask uses the error of the program instead.
 func (h *helpers) ask(ctx context.Context, q helperQuestion) (Auth, error) {
 	if strings.ContainsAny(q.program, "/\\\x00 ") || q.program == helperPrefix {
 		return Auth{}, errors.New("not the name of a program")
@@ -97,9 +97,9 @@ func (h *helpers) ask(ctx context.Context, q helperQuestion) (Auth, error) {
 	case err != nil && run.err != nil:
 		return Auth{}, safeCause(run.err)
 	case err != nil:
-		return Auth{}, errors.New("its answer is not what the credential helper protocol asks for")
+		return Auth{}, errors.New("its answer does not follow the credential helper protocol")
 	case creds.Secret == "":
-		return Auth{}, nil // some helpers say "none" this way
+		return Auth{}, nil // some helpers report "none" this way
 	case creds.Username == tokenUser:
 		return Auth{identityToken: redact.New(creds.Secret)}, nil
 	default:
@@ -107,7 +107,7 @@ func (h *helpers) ask(ctx context.Context, q helperQuestion) (Auth, error) {
 	}
 }
 
-// safeCause keeps errors that speak of the program alone.
+// safeCause returns the part of an error that is about the program alone.
 func safeCause(err error) error {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return &exec.ExitError{ProcessState: exit.ProcessState} // without what it wrote
@@ -170,13 +170,13 @@ func runHelper(log io.Writer) HelperFunc {
 var errAnswerTooLong = fmt.Errorf("its answer is longer than %d MiB", maxAnswer>>20)
 
 // limitedBuffer refuses to grow beyond maxAnswer. It does not embed the buffer:
-// io.Copy would find its ReadFrom and never come by Write.
+// io.Copy would use its ReadFrom and bypass Write.
 type limitedBuffer struct {
 	buf  bytes.Buffer
 	full bool
 }
 
-// Write takes p whole or not at all.
+// Write writes all of p or nothing.
 func (b *limitedBuffer) Write(p []byte) (int, error) {
 	if b.buf.Len()+len(p) > maxAnswer {
 		b.full = true

@@ -64,7 +64,7 @@ func TestHelperFails(t *testing.T) {
 	tests := map[string]string{
 		"gone.example/a":  `ask docker-credential-gone for gone.example (~/.docker/config.json): exec: "docker-credential-gone": executable file not found in $PATH`,
 		"bad.example/a":   `ask docker-credential-bad for bad.example (~/.docker/config.json): it could not be run`,
-		"odd.example/a":   `ask docker-credential-odd for odd.example (~/.docker/config.json): its answer is not what the credential helper protocol asks for`,
+		"odd.example/a":   `ask docker-credential-odd for odd.example (~/.docker/config.json): its answer does not follow the credential helper protocol`,
 		"path.example/a":  `ask docker-credential-../evil for path.example (~/.docker/config.json): not the name of a program`,
 		"space.example/a": `ask docker-credential-a b for space.example (~/.docker/config.json): not the name of a program`,
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// registryHost is the one name under which Docker Hub's names are compared.
+// registryHost is the name that all names of Docker Hub are mapped to.
 const registryHost = "docker.io"
 
 // registryServer is the name docker login stores Docker Hub's account under.
@@ -24,8 +24,8 @@ func sameRegistry(host string) string {
 	return host
 }
 
-// scope is what a repository or a key of a source is about: a registry, and a
-// path there that is empty or begins with a slash.
+// scope is what a repository or a key of a source refers to: a registry, and a path
+// there that is empty or begins with a slash.
 type scope struct{ host, path string }
 
 func (s scope) String() string { return s.host + s.path }
@@ -40,8 +40,8 @@ func repository(repo string) scope {
 	return s
 }
 
-// splitKey takes a key of a source apart: registry (without scheme and user
-// information), path as written, and whether there was a scheme.
+// splitKey splits a key of a source into the registry (without scheme and user
+// information), the path as written, and whether there was a scheme.
 func splitKey(key string) (s scope, scheme bool) {
 	if _, rest, found := strings.Cut(key, "://"); found {
 		key, scheme = rest, true
@@ -60,9 +60,9 @@ func splitKey(key string) (s scope, scheme bool) {
 	return s, scheme
 }
 
-// fileScope reads a key of docker's and podman's files. "https://HOST/v1/" is
-// the whole of HOST there; HOST/v1 without scheme or final slash is a namespace
-// that happens to have this name.
+// fileScope parses a key of docker's and podman's files. "https://HOST/v1/" stands for
+// all of HOST there; HOST/v1 without scheme or final slash is a namespace with this
+// name.
 func fileScope(key string) scope {
 	s, scheme := splitKey(key)
 	path := strings.TrimRight(s.path, "/")
@@ -73,7 +73,7 @@ func fileScope(key string) scope {
 	return s
 }
 
-// covers tells whether s, a key of a file, is about the repository.
+// covers reports whether s, the scope of a key in a file, includes the repository.
 func (s scope) covers(repo scope) bool {
 	if s.host != repo.host || s.host == "" {
 		return false
@@ -82,8 +82,8 @@ func (s scope) covers(repo scope) bool {
 	return found && (rest == "" || rest[0] == '/')
 }
 
-// sortBySpecificity orders what covers one repository: longest path first, then
-// the spelling that the tools themselves write, then by key.
+// sortBySpecificity sorts keys that cover one repository: longest path first, then
+// the spelling that docker login writes, then by key.
 func sortBySpecificity[T any](found []T, at func(T) (key string, s scope)) {
 	slices.SortStableFunc(found, func(a, b T) int {
 		aKey, aScope := at(a)
@@ -96,7 +96,7 @@ func sortBySpecificity[T any](found []T, at func(T) (key string, s scope)) {
 	})
 }
 
-// oddity ranks the spellings of one scope; 0 is what docker login writes.
+// oddity ranks the spellings of one scope; 0 is the one that docker login writes.
 func oddity(key string, s scope) int {
 	switch {
 	case s == scope{host: registryHost} && key == registryServer:
@@ -110,8 +110,8 @@ func oddity(key string, s scope) int {
 	}
 }
 
-// printable makes a key fit for messages: no user information, no query, no
-// control characters, no novels.
+// printable makes a key safe for messages: without user information, query and
+// control characters, and shortened.
 func printable(key string) string {
 	const longest = 300 // a repository's name has at most 255
 	var scheme string
@@ -121,8 +121,8 @@ func printable(key string) string {
 			break
 		}
 	}
-	// Registries and repositories hold no "@": all before the last one may be
-	// user and password, whatever characters these have.
+	// Registries and repositories contain no "@": everything before the last one may
+	// be user and password, whatever characters these have.
 	key = scheme + key[strings.LastIndexByte(key, '@')+1:]
 	if i := strings.IndexAny(key, "?#"); i >= 0 {
 		key = key[:i]

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// kubeletScope reads a key of a pull secret as the kubelet does: the scheme and
+// kubeletScope parses a key of a pull secret as the kubelet does: the scheme and
 // a leading /v1 or /v2 are dropped, the rest of the path is kept as it is.
 func kubeletScope(key string) scope {
 	s, scheme := splitKey(key)
@@ -23,7 +23,7 @@ func kubeletScope(key string) scope {
 	return s
 }
 
-// globs tells whether s, a key of a pull secret, is about the repository: same
+// globs reports whether s, a key of a pull secret, matches the repository: same
 // port, same number of host labels, each label a glob, the path a plain prefix.
 func (s scope) globs(repo scope) bool {
 	if s.host == "" || !strings.HasPrefix(repo.path, s.path) {
@@ -53,10 +53,10 @@ func splitPort(hostport string) (host, port string) {
 	return hostport, ""
 }
 
-// sortAsKubelet puts what matches one repository in the kubelet's order: by key,
-// backwards, which has longer paths before shorter ones and globs behind names;
-// equal keys stay in the order of their secrets. Of Docker Hub's names the
-// kubelet prefers docker.io, and index.docker.io is its fallback.
+// sortAsKubelet sorts what matches one repository in the kubelet's order: by key,
+// descending, which puts longer paths before shorter ones and globs after names;
+// equal keys keep the order of their secrets. Of Docker Hub's names the kubelet
+// prefers docker.io, and index.docker.io is its fallback.
 func sortAsKubelet[T any](found []T, at func(T) (key string, s scope)) {
 	slices.SortStableFunc(found, func(a, b T) int {
 		aKey, aScope := at(a)

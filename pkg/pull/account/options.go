@@ -6,11 +6,11 @@ import (
 	"stowage/internal/redact"
 )
 
-// Options says where to look beyond the usual places. The zero value means the
-// usual places of this process.
+// Options are the sources beside the default ones. The zero value means the default
+// sources of this process.
 type Options struct {
-	// Environment is where variables, files and helpers come from; nil is
-	// [System] with the helpers' messages dropped.
+	// Environment provides variables, files and helpers; nil is [System] without the
+	// messages of helpers.
 	Environment *Environment
 	// Logins are accounts given on the command line (--creds).
 	Logins []Login
@@ -21,9 +21,9 @@ type Options struct {
 	Secrets []Secret
 }
 
-// Login is one --creds HOST=USER with the password that was asked for.
+// Login is one --creds HOST=USER with its password.
 type Login struct {
-	Registry string // HOST, or HOST/PATH to confine it to the repositories below
+	Registry string // HOST, or HOST/PATH for the repositories below only
 	Username string
 	Password redact.Value
 }
@@ -34,7 +34,7 @@ func Redact(s string) redact.Value { return redact.New(s) }
 // The types of secrets that hold registry accounts.
 const (
 	DockerConfigJSON = "kubernetes.io/dockerconfigjson" // {"auths": {...}}
-	DockerCfg        = "kubernetes.io/dockercfg"        // the inside of auths alone
+	DockerCfg        = "kubernetes.io/dockercfg"        // the value of auths alone
 )
 
 // Secret is a pull secret found in a manifest.
@@ -43,15 +43,15 @@ type Secret struct {
 	// Type is [DockerConfigJSON] or [DockerCfg].
 	Type string
 	// Payload is the JSON of the key .dockerconfigjson or .dockercfg, decoded
-	// from base64 where the manifest has it so.
+	// from base64 if the manifest has it encoded.
 	Payload redact.Value
-	// Named says that some pod of the manifests names the secret, itself or
-	// through its ServiceAccount. Such a secret is offered to those images only
-	// for which it is passed to [Store.For]; the others are offered to all.
+	// Named says that a pod of the manifests names the secret, itself or through its
+	// ServiceAccount. Such a secret is used only for images for which it is passed to
+	// [Store.For]; the others are used for all images.
 	Named bool
 }
 
-// label is the secret's name as a source.
+// label returns the secret's name as a source.
 func (s Secret) label() string {
 	if s.Namespace == "" {
 		return "secret " + printable(s.Name)
@@ -59,8 +59,8 @@ func (s Secret) label() string {
 	return "secret " + printable(s.Namespace+"/"+s.Name)
 }
 
-// secretID brings the ways to name a secret, "NAMESPACE/NAME", "/NAME" and
-// "NAME", to one.
+// secretID normalises the ways to name a secret: "NAMESPACE/NAME", "/NAME" and
+// "NAME".
 func secretID(name string) string {
 	namespace, name, found := strings.Cut(name, "/")
 	if !found {

@@ -13,8 +13,8 @@ type secret struct {
 	err   error // the payload is damaged
 }
 
-// fromSecret reads a pull secret. Of its payload only the accounts count: the
-// names of helpers in it would run programs at a manifest's word.
+// fromSecret reads a pull secret. Of its payload only the accounts are used: a
+// manifest must not make this machine run the helpers that it names.
 func fromSecret(given Secret) secret {
 	s := secret{
 		source: source{name: given.label()},
@@ -34,7 +34,7 @@ func fromSecret(given Secret) secret {
 	return s
 }
 
-// lookInSecrets asks the secrets that apply, all together as the kubelet does,
+// lookInSecrets searches the secrets that apply, all together as the kubelet does,
 // then those that no pod names.
 func (s *Store) lookInSecrets(ids []string, target scope) []finding {
 	var found []finding
@@ -63,15 +63,15 @@ func (s *Store) lookInSecrets(ids []string, target scope) []finding {
 	}
 	found = append(found, lookTogether(applying, target)...)
 	for _, f := range lookTogether(unnamed, target) {
-		f.err = nil // what nobody asks for cannot fail anybody
+		f.err = nil // a secret that no pod names must not fail a pull
 		found = append(found, f)
 	}
 	return found
 }
 
-// lookTogether pools the entries of several secrets, so that a more specific key
-// of a later one comes before a wider key of an earlier one. A damaged secret
-// comes first: the kubelet does not pull at all with one.
+// lookTogether searches the entries of several secrets, so that a more specific key
+// of a later one comes before a wider key of an earlier one. A damaged secret comes
+// first: the kubelet does not pull at all with one.
 func lookTogether(secrets []secret, target scope) []finding {
 	type match struct {
 		source string

@@ -12,23 +12,24 @@ import (
 	"stowage/internal/redact"
 )
 
-// source is a place that has been read: logins, a file, or a variable.
+// source is where accounts come from, once it has been read: logins, a file, or a
+// variable.
 type source struct {
 	name string
-	note string // why there is nothing to read; "" when there is
+	note string // why there is nothing in it; "" when there is
 	config
 }
 
-// place is a file that may hold accounts.
+// place is a file that may contain accounts.
 type place struct {
 	name     string // of the source
-	path     string // "" when nothing names a file here
+	path     string // "" when no file is named
 	flat     bool   // the older form, without auths
 	named    bool   // by the user: it must be readable
-	required bool   // by the user, as a file: it must be there
+	required bool   // by the user, as a file: it must exist
 }
 
-// places lists the files in their order, from REGISTRY_AUTH_FILE on.
+// places returns the files in their order, from REGISTRY_AUTH_FILE on.
 func places(env *Environment) []place {
 	found := []place{
 		namedPlace("REGISTRY_AUTH_FILE", env.getenv("REGISTRY_AUTH_FILE")),
@@ -68,7 +69,7 @@ func places(env *Environment) []place {
 	return found
 }
 
-// namedPlace is a file the user names by a flag or variable, if at all.
+// namedPlace returns a file that the user may name by a flag or variable.
 func namedPlace(by, path string) place {
 	name := by
 	if path != "" {
@@ -89,7 +90,8 @@ func (e *Environment) tilde(path string) string {
 	return "~/" + rest
 }
 
-// read reads a place. What may be missing gives a source with a note.
+// read reads a place. For an optional file that is missing it returns a source with a
+// note.
 func (e *Environment) read(p place) (source, error) {
 	s := source{name: p.name}
 	if p.path == "" {
@@ -107,14 +109,14 @@ func (e *Environment) read(p place) (source, error) {
 	case p.named:
 		return s, &FileError{Source: s.name, Err: withoutPath(err)}
 	default:
-		// A home that is somebody else's, a directory that a container runtime
-		// made in a file's stead: docker goes on without, and so do we.
+		// The home of another user, or a directory that a container runtime made in
+		// place of a file: docker continues without it, and so does this package.
 		s.note = fmt.Sprintf("cannot be read: %v", withoutPath(err))
 		return s, nil
 	}
 }
 
-// withoutPath drops operation and path of a file error: the source names it.
+// withoutPath removes operation and path of a file error: the source names the file.
 func withoutPath(err error) error {
 	if wrapped, ok := errors.AsType[*fs.PathError](err); ok {
 		return wrapped.Err
@@ -122,7 +124,7 @@ func withoutPath(err error) error {
 	return err
 }
 
-// parse fills in what the source holds and puts its name into all errors.
+// parse parses the content of the source and adds its name to all errors.
 func (s source) parse(text string, flat bool) (source, error) {
 	var err error
 	s.config, err = parseConfig([]byte(text), flat)
@@ -139,7 +141,7 @@ func (s source) sign(err error) {
 	}
 }
 
-// fromVariable reads DOCKER_AUTH_CONFIG. Unlike docker it takes any field.
+// fromVariable reads DOCKER_AUTH_CONFIG. Unlike docker it accepts any field.
 func fromVariable(env *Environment) (source, error) {
 	const name = "DOCKER_AUTH_CONFIG"
 	s := source{name: name}
@@ -151,7 +153,7 @@ func fromVariable(env *Environment) (source, error) {
 	return s.parse(text, false)
 }
 
-// fromLogins makes a source of --creds. Of two for one registry the later wins.
+// fromLogins returns --creds as a source. Of two for one registry the later wins.
 func fromLogins(logins []Login) (source, error) {
 	s := source{name: "--creds"}
 	if len(logins) == 0 {

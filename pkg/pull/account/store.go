@@ -6,16 +6,16 @@ import (
 	"fmt"
 )
 
-// Store knows all accounts. It may be used from many goroutines.
+// Store holds all accounts. It may be used from many goroutines.
 type Store struct {
-	before  []source // ahead of the secrets
+	before  []source // searched before the secrets
 	secrets []secret
 	after   []source
 	helpers helpers
 }
 
-// Load reads every source once. All that is wrong is reported together, as
-// *[FileError] values joined in the order of the sources.
+// Load reads every source once. It reports all faults together, as *[FileError] values
+// joined in the order of the sources.
 //
 // Files that need not exist are not an error when missing, and damaged secrets
 // are kept for [Store.For]: they concern some images only.
@@ -47,16 +47,16 @@ func Load(opts Options) (*Store, error) {
 	return s, nil
 }
 
-// For gives the accounts for a repository ("docker.io/calico/cni", no tag), best
+// For returns the accounts for a repository ("docker.io/calico/cni", no tag), best
 // first; none means anonymous. secrets are those that apply to the image, as
 // "NAMESPACE/NAME" in the order to try them; one that was not among the scanned
-// manifests is passed over.
+// manifests is ignored.
 //
-// The error is a *[FileError] or *[HelperError] when a source that is about the
-// repository is damaged and no better account was found, or ctx's own. With a
-// better account at hand a damaged source is passed over; [Store.Explain] tells.
+// The error is a *[FileError] or *[HelperError] when a source that covers the
+// repository is damaged and no better account was found, or ctx's own. After a better
+// account a damaged source is skipped; [Store.Explain] lists it.
 //
-// Helpers may be run, each once for a registry, and end with ctx.
+// For may run helpers, each once for a registry; they end with ctx.
 func (s *Store) For(ctx context.Context, repo string, secrets []string) ([]Account, error) {
 	var accounts []Account
 	for _, f := range s.walk(ctx, repo, secrets) {
@@ -73,18 +73,18 @@ func (s *Store) For(ctx context.Context, repo string, secrets []string) ([]Accou
 	return accounts, nil
 }
 
-// Forget drops what helpers have answered, so that the next [Store.For] asks
-// them again: their tokens may live shorter than a run that waits for quota.
+// Forget drops the answers of helpers, so that the next [Store.For] runs them again:
+// their tokens may expire before a run that waits for quota ends.
 func (s *Store) Forget() { s.helpers.forget() }
 
-// finding is an explanation with what stands behind it.
+// finding is an explanation with its account or error.
 type finding struct {
 	Explanation
 	auth Auth
 	err  error // stops the search unless an account was found before
 }
 
-// walk asks every source in order and judges what they have.
+// walk searches every source in order and judges what it finds.
 func (s *Store) walk(ctx context.Context, repo string, secrets []string) []finding {
 	target := repository(repo)
 	var found []finding
@@ -99,7 +99,7 @@ func (s *Store) walk(ctx context.Context, repo string, secrets []string) []findi
 	return found
 }
 
-// look asks one source: its helpers first, then what it holds itself.
+// look searches one source: its helpers first, then its own entries.
 func (s *Store) look(ctx context.Context, src source, target scope) []finding {
 	if src.note != "" {
 		return []finding{absent(src.name, src.note)}
@@ -121,8 +121,8 @@ func (s *Store) look(ctx context.Context, src source, target scope) []finding {
 	return found
 }
 
-// lookInHelpers asks the helper that is responsible: of credHelpers the most
-// specific rule, else credsStore. An empty name leaves it to the file itself.
+// lookInHelpers runs the helper that is responsible: by the most specific rule of
+// credHelpers, or else credsStore. An empty name means the file itself.
 func (s *Store) lookInHelpers(ctx context.Context, src source, target scope) []finding {
 	var rules []rule
 	for _, r := range src.rules {
@@ -156,8 +156,8 @@ func (s *Store) lookInHelpers(ctx context.Context, src source, target scope) []f
 	}}}
 }
 
-// servers lists the names under which a helper may have an account: docker's
-// before podman's for Docker Hub, the namespace before its registry.
+// servers returns the names under which a helper may have an account: docker's before
+// podman's for Docker Hub, the namespace before its registry.
 func servers(s scope) []string {
 	var list []string
 	if s.path != "" {
