@@ -13,22 +13,21 @@ import (
 	"stowage/pkg/pull"
 )
 
-// defaultDirectory is for the registries that have no directory of their own.
+// defaultDirectory is for the registries without a directory.
 const defaultDirectory = "_default"
 
-// MaxDirectories is how many registries a directory may be about.
+// MaxDirectories bounds the number of registries in a directory.
 const MaxDirectories = 1000
 
 // Directory reads a directory of containerd such as /etc/containerd/certs.d: one directory
 // for each registry, named "quay.io", "quay.io_5000_" or "quay.io:5000", and "_default" for
 // all others, with a hosts.toml in it, see [ParseHosts]. One without that file may have
-// certificates in Docker's way: *.crt are authorities, *.cert with *.key are the client's.
-// Paths in a hosts.toml begin at its own directory unless they are absolute.
+// certificates as Docker names them: *.crt are authorities, *.cert with *.key are the
+// client's. Paths in a hosts.toml are relative to its directory unless they are absolute.
 //
 // readDir and readFile are [os.ReadDir] and [os.ReadFile]. Files and directories whose
-// names begin with a dot are passed over. What is wrong with several is told of all. Where
-// several registries have a host in common, what they say of it is merged as by
-// [Config.Merge].
+// names begin with a dot are ignored. The error joins the faults of all directories. The
+// settings of a host that several registries use are merged as by [Config.Merge].
 func Directory(root string, readDir func(path string) ([]fs.DirEntry, error), readFile func(path string) ([]byte, error)) (*Config, error) {
 	entries, err := readDir(root)
 	if err != nil {
@@ -50,7 +49,7 @@ func Directory(root string, readDir func(path string) ([]fs.DirEntry, error), re
 		names[registry] = e.Name()
 	}
 	if len(registries) > MaxDirectories {
-		return nil, fmt.Errorf("%s: more than %d directories in it", root, MaxDirectories)
+		return nil, fmt.Errorf("%s: more than %d directories", root, MaxDirectories)
 	}
 	slices.Sort(registries)
 	out := &Config{}
@@ -70,7 +69,8 @@ func Directory(root string, readDir func(path string) ([]fs.DirEntry, error), re
 	return out, nil
 }
 
-// withPort is the spelling of a host with a port for systems without colons in names.
+// withPort returns the spelling of a host with a port for file systems without colons in
+// names.
 var withPort = regexp.MustCompile(`^(.+)_([0-9]+)_$`)
 
 func registryOf(name string) string {
@@ -80,14 +80,14 @@ func registryOf(name string) string {
 	return withPort.ReplaceAllString(name, "$1:$2")
 }
 
-// directory is one of containerd's that is being read.
+// directory is one directory of a registry.
 type directory struct {
 	root     string
 	readDir  func(path string) ([]fs.DirEntry, error)
 	readFile func(path string) ([]byte, error)
 }
 
-// registry reads the directory of a registry; nil when it turns out to be none.
+// registry reads the directory of a registry. It returns nil for a dangling link.
 func (d directory) registry(registry, name string) (*Config, error) {
 	dir := filepath.Join(d.root, name)
 	read := func(path string) ([]byte, error) {
@@ -98,7 +98,7 @@ func (d directory) registry(registry, name string) (*Config, error) {
 	}
 	entries, err := d.readDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // a link to nowhere
+		return nil, nil // a dangling link
 	}
 	if err != nil {
 		return nil, err
@@ -117,13 +117,13 @@ func (d directory) registry(registry, name string) (*Config, error) {
 		return ParseHosts(registry, raw, read)
 	}
 	p := &hostsParser{registry: registry, files: &pems{read: read}}
-	if err := p.take(&hostsFile{hostTable: certificates(names)}, nil); err != nil {
+	if err := p.add(&hostsFile{hostTable: certificates(names)}, nil); err != nil {
 		return nil, fmt.Errorf("certificates: %w", err)
 	}
 	return p.config, nil
 }
 
-// certificates finds authorities and key pairs by their names, as Docker does.
+// certificates returns authorities and key pairs, found by their names as in Docker.
 func certificates(names []string) hostTable {
 	var ca, client []any
 	for _, name := range names {
@@ -148,7 +148,7 @@ func certificates(names []string) hostTable {
 	return t
 }
 
-// adopt takes up what one directory says. Its registry is a new one.
+// adopt adds the configuration of one directory, whose registry is new.
 func (c *Config) adopt(registry string, one *Config) error {
 	if c.Mirrors == nil {
 		c.Mirrors = map[string][]pull.Mirror{}

@@ -110,9 +110,9 @@ func TestNotADirectory(t *testing.T) {
 	}
 	for _, want := range []string{
 		"a.example: hosts.toml of a.example: line 1: field \"skip_verfy\" not found",
-		"b.example: certificates: ca: ca.crt: no PEM certificate in it",
-		"d.example: host shared.example: whether its certificate is looked at must be the same",
-		"e example: hosts.toml of e example: this is no name of a registry",
+		"b.example: certificates: ca: ca.crt: no PEM certificate found",
+		"d.example: host shared.example: whether its certificate is verified must be the same",
+		"e example: hosts.toml of e example: not the name of a registry",
 		"_default: certificates: settings without a server",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -1,14 +1,14 @@
-// Package hosts reads how a cluster's nodes are told to reach their registries, so that a
-// bundle is made over the same mirrors, with the same authorities and accounts:
+// Package hosts reads the registry configuration of a cluster's nodes, so that a bundle is
+// made through the same mirrors, with the same authorities and accounts:
 //
 //	config, err := hosts.ParseRegistries(raw, os.ReadFile)
 //	...
 //	c, err := pull.New(pull.Options{Mirrors: config.Mirrors, Hosts: config.Hosts, ...})
 //
-// It knows registries.yaml of k3s and RKE2 (https://docs.k3s.io/installation/private-registry)
+// It supports registries.yaml of k3s and RKE2 (https://docs.k3s.io/installation/private-registry)
 // and the directories with hosts.toml of containerd
-// (https://github.com/containerd/containerd/blob/main/docs/hosts.md). It opens no file by
-// itself: configurations and certificates are read by functions of the caller's.
+// (https://github.com/containerd/containerd/blob/main/docs/hosts.md). It opens no
+// files: the caller passes functions that read configurations and certificates.
 package hosts
 
 import (
@@ -19,7 +19,7 @@ import (
 // MaxFile is the largest configuration, key or certificate accepted, in bytes.
 const MaxFile = 1 << 20
 
-// Config is what a configuration says, ready for [pull.Options] and [account.Options].
+// Config is a configuration as [pull.Options] and [account.Options] take it.
 type Config struct {
 	// Mirrors by registry host; "*" is for all registries that have no entry.
 	Mirrors map[string][]pull.Mirror

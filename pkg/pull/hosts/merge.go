@@ -11,11 +11,12 @@ import (
 	"stowage/pkg/pull"
 )
 
-// Merge adds what another configuration says, after what c says: its mirrors are asked
-// later, its accounts are tried later. A registry that only one of the two names keeps what
-// the other has for all registries. Authorities, client certificates and headers of a host
-// add up, and of two times to make a connection in the shorter counts; a header of one name, and whether certificates are looked at, must be the same
-// where both speak of a host. When they are not, c is as before. other stays as it is.
+// Merge adds another configuration after c: its mirrors and accounts are tried later. A
+// registry that only one of the two names also gets what the other has for all registries.
+// Authorities, client certificates and headers of a host add up, and the shorter of two
+// dial timeouts applies. Headers of the same name, and whether certificates are verified,
+// must be the same in both; otherwise Merge returns an error and leaves c unchanged. It
+// never changes other.
 func (c *Config) Merge(other *Config) error {
 	mirrors := map[string][]pull.Mirror{}
 	for _, from := range []*Config{c, other} {
@@ -41,7 +42,7 @@ func (c *Config) mirrorsOf(registry string) []pull.Mirror {
 	return c.Mirrors[everyRegistry]
 }
 
-// addHost takes up the settings of a host that may have some already.
+// addHost adds the settings of a host that may have some already.
 func (c *Config) addHost(name string, h pull.Host) error {
 	if c.Hosts == nil {
 		c.Hosts = map[string]pull.Host{}
@@ -52,7 +53,7 @@ func (c *Config) addHost(name string, h pull.Host) error {
 		return nil
 	}
 	if old.SkipVerify != h.SkipVerify {
-		return fmt.Errorf("host %s: whether its certificate is looked at must be the same wherever it is configured", name)
+		return fmt.Errorf("host %s: whether its certificate is verified must be the same wherever it is configured", name)
 	}
 	header := http.Header{}
 	maps.Copy(header, old.Header)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// maxRead bounds what the certificates and keys of one hosts.toml may add up to, bytes.
+// maxRead bounds the total size of the certificates and keys of one hosts.toml, in bytes.
 const maxRead = 16 << 20
 
 // pems reads certificates and keys.
@@ -18,7 +18,7 @@ type pems struct {
 
 func (f *pems) file(path string) ([]byte, error) {
 	if path == "" {
-		return nil, errors.New("an empty path")
+		return nil, errors.New("empty path")
 	}
 	raw, err := f.read(path)
 	if err != nil {
@@ -28,7 +28,7 @@ func (f *pems) file(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: larger than %d bytes", path, MaxFile)
 	}
 	if f.sum += len(raw); f.sum > maxRead {
-		return nil, fmt.Errorf("%s: with it the files are larger than %d bytes", path, maxRead)
+		return nil, fmt.Errorf("%s: the files together are larger than %d bytes", path, maxRead)
 	}
 	return raw, nil
 }
@@ -46,15 +46,15 @@ func (f *pems) authorities(v any) ([]byte, error) {
 			return nil, err
 		}
 		if !x509.NewCertPool().AppendCertsFromPEM(raw) {
-			return nil, fmt.Errorf("%s: no PEM certificate in it", path)
+			return nil, fmt.Errorf("%s: no PEM certificate found", path)
 		}
 		out = append(append(out, raw...), '\n')
 	}
 	return out, nil
 }
 
-// clients reads a path, or a list of paths and of pairs of a certificate's and a key's.
-// Where there is no key's the key stands beside the certificate.
+// clients reads a path, or a list of paths and of pairs of paths: certificate and key.
+// Without a path of the key, the key is in the file of the certificate.
 func (f *pems) clients(v any) ([]tls.Certificate, error) {
 	list, ok := v.([]any)
 	if !ok && v != nil {

@@ -50,16 +50,17 @@ type files struct {
 	SkipVerify bool   `yaml:"insecure_skip_verify"`
 }
 
-// Secret is the name the accounts of a registries.yaml go by, as in "secret k3s/registries.yaml".
+// Secret is the name of the secret with the accounts of a registries.yaml, as in
+// "secret k3s/registries.yaml".
 const Secret = "registries.yaml"
 
-// ParseRegistries reads registries.yaml of k3s and RKE2. readFile reads the certificates
-// and keys it names. Unknown fields are errors: one that is misspelt would be an account
-// or an authority that is silently missing. An error never shows a value of an account.
+// ParseRegistries parses registries.yaml of k3s and RKE2. readFile reads the certificates
+// and keys that it names. Unknown fields are errors: a misspelt one would be an account or
+// an authority that is silently missing. An error never shows a value of an account.
 //
-// As in k3s, an endpoint without a path, or with "/v2", has its API there, and one with
-// another path has it at that path; rewrites are for mirrors only; of several that match
-// a repository the first in the order of their texts counts here, where k3s takes any.
+// As in k3s, the API of an endpoint is at its path, or at "/v2" without one; rewrites are
+// for mirrors only. Of several rewrites that match a repository the first in the order of
+// their texts applies here, while k3s takes any.
 func ParseRegistries(raw []byte, readFile func(path string) ([]byte, error)) (*Config, error) {
 	if len(raw) > MaxFile {
 		return nil, fmt.Errorf("registries.yaml: larger than %d bytes", MaxFile)
@@ -100,7 +101,7 @@ func ParseRegistries(raw []byte, readFile func(path string) ([]byte, error)) (*C
 	return out, out.addAccounts(accounts)
 }
 
-// yamlError keeps the lines of an error and drops the values it quotes, which may be
+// yamlError returns err with the lines but without the values that it quotes, which may be
 // passwords.
 func yamlError(err error) error {
 	var typed *yaml.TypeError
@@ -117,7 +118,7 @@ func yamlError(err error) error {
 	return errors.New(strings.Join(lines, "; "))
 }
 
-// addMirrors takes up the endpoints of one registry.
+// addMirrors adds the endpoints of one registry.
 func (c *Config) addMirrors(registry string, m mirror) error {
 	var rewrites []pull.Rewrite
 	for _, pattern := range slices.Sorted(maps.Keys(m.Rewrites)) {
@@ -136,7 +137,7 @@ func (c *Config) addMirrors(registry string, m mirror) error {
 			return err
 		}
 		if host == registry || host == "registry-1.docker.io" && registry == "docker.io" {
-			continue // the origin, which comes last anyway
+			continue // the origin, which is asked last anyway
 		}
 		if plain {
 			h := c.Hosts[host]
@@ -152,7 +153,7 @@ func (c *Config) addMirrors(registry string, m mirror) error {
 	return nil
 }
 
-// endpoint reads "https://mirror.example:5000/path".
+// endpoint parses "https://mirror.example:5000/path".
 func endpoint(s string) (host, root string, plain bool, err error) {
 	address := s
 	if !strings.Contains(address, "://") {
@@ -163,7 +164,7 @@ func endpoint(s string) (host, root string, plain bool, err error) {
 	case err != nil || u.Host == "" || u.Hostname() == "":
 		return "", "", false, fmt.Errorf("endpoint %q: no address", strip(s))
 	case u.User != nil:
-		return "", "", false, fmt.Errorf("endpoint of %s: accounts belong into configs", u.Host)
+		return "", "", false, fmt.Errorf("endpoint of %s: accounts belong in configs", u.Host)
 	case u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "":
 		return "", "", false, fmt.Errorf("endpoint %q: want http(s)://HOST[/PATH]", s)
 	}
@@ -178,7 +179,7 @@ func endpoint(s string) (host, root string, plain bool, err error) {
 	return host, root, u.Scheme == "http", nil
 }
 
-// strip takes what may be a password out of an address that is not understood.
+// strip removes what may be a password from an address that cannot be parsed.
 func strip(s string) string {
 	if i := strings.LastIndex(s, "@"); i >= 0 {
 		return s[i+1:]
@@ -186,7 +187,7 @@ func strip(s string) string {
 	return s
 }
 
-// hostOf reads the key of a config, which is a host or an address of one.
+// hostOf parses the key of a config, which is a host or its address.
 func hostOf(name string) (string, error) {
 	if name == "*" {
 		return "", errors.New(`"*": settings are for named hosts only here`)
@@ -195,7 +196,7 @@ func hostOf(name string) (string, error) {
 	return host, err
 }
 
-// addTLS takes up the authorities and certificates of a host.
+// addTLS adds the authorities and certificates of a host.
 func (c *Config) addTLS(host string, f *files, readFile func(string) ([]byte, error)) error {
 	if f == nil {
 		return nil
@@ -239,7 +240,7 @@ func (c *Config) addTLS(host string, f *files, readFile func(string) ([]byte, er
 	return nil
 }
 
-// entry is the account as a docker configuration has it, nil when there is none.
+// entry returns the account as in a docker configuration, nil for none.
 func (a *auth) entry() (map[string]string, error) {
 	switch {
 	case a.IdentityToken != "":
@@ -252,7 +253,7 @@ func (a *auth) entry() (map[string]string, error) {
 	case a.Auth != "":
 		pair, err := base64.StdEncoding.DecodeString(strings.TrimSpace(a.Auth))
 		if err != nil || !bytes.Contains(pair, []byte(":")) {
-			return nil, errors.New("auth is no base64 of NAME:PASSWORD")
+			return nil, errors.New("auth is not base64 of NAME:PASSWORD")
 		}
 		return map[string]string{"auth": base64.StdEncoding.EncodeToString(pair)}, nil
 	}

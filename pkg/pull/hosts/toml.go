@@ -15,7 +15,7 @@ import (
 	"stowage/pkg/pull"
 )
 
-// hostsFile is hosts.toml: what stands before the first table is about the server.
+// hostsFile is hosts.toml. The keys before the first table are for the server.
 type hostsFile struct {
 	hostTable
 	Server string               `toml:"server"`
@@ -32,22 +32,22 @@ type hostTable struct {
 	DialTimeout  string         `toml:"dial_timeout"`
 }
 
-// MaxHosts is how many hosts one hosts.toml may name.
+// MaxHosts bounds the number of hosts in one hosts.toml.
 const MaxHosts = 1000
 
-// everyRegistry is the key of [pull.Options] for registries that have no entry.
+// everyRegistry is the key in [pull.Options] for registries without an entry.
 const everyRegistry = "*"
 
-// ParseHosts reads a hosts.toml of containerd, which says for one registry
-// ("quay.io:443") where its images are: in docs/hosts.md of containerd 2. The registry
-// "*" or "_default" is for all that have no file. readFile reads the certificates and keys
-// it names, by the paths that stand there. Unknown fields are errors, as in
-// [ParseRegistries]. An error tells the line, and never a header's value.
+// ParseHosts parses a hosts.toml of containerd, which lists the hosts of one registry
+// ("quay.io:443"), see docs/hosts.md of containerd 2. The registry "*" or "_default" is
+// for all registries without a file. readFile reads the certificates and keys that it
+// names, by the paths as written. Unknown fields are errors, as in [ParseRegistries]. An
+// error contains the line, and never the value of a header.
 //
-// As in containerd, hosts are asked in the order of the file, then the server, and nobody
-// after that; without a server it is the registry itself. Hosts without "resolve" among
-// their capabilities are not asked what a tag means. Headers go to the host alone, not to
-// the one that gives its tokens.
+// As in containerd, hosts are asked in the order of the file, then the server, and no
+// others; without a server the registry itself is the last. Hosts without "resolve" among
+// their capabilities are not asked to resolve tags. Headers are sent to the host only, not
+// to the host of its tokens.
 func ParseHosts(registry string, raw []byte, readFile func(path string) ([]byte, error)) (*Config, error) {
 	if registry == defaultDirectory {
 		registry = everyRegistry
@@ -59,7 +59,7 @@ func ParseHosts(registry string, raw []byte, readFile func(path string) ([]byte,
 	return p.config, nil
 }
 
-// hostsParser makes a Config of one hosts.toml.
+// hostsParser builds a Config from one hosts.toml.
 type hostsParser struct {
 	registry string
 	origin   string // as dialled; empty for all registries
@@ -81,16 +81,16 @@ func (p *hostsParser) parse(raw []byte) error {
 	if len(f.Hosts) > MaxHosts {
 		return fmt.Errorf("more than %d hosts", MaxHosts)
 	}
-	return p.take(&f, hostOrder(raw))
+	return p.add(&f, hostOrder(raw))
 }
 
-// take takes up what a file says, its hosts in the given order.
-func (p *hostsParser) take(f *hostsFile, order []tablePlace) error {
+// add adds the content of a file, its hosts in the given order.
+func (p *hostsParser) add(f *hostsFile, order []tablePlace) error {
 	p.config = &Config{Mirrors: map[string][]pull.Mirror{}, Hosts: map[string]pull.Host{}}
 	if p.registry != everyRegistry {
 		host, root, plain, err := endpoint(p.registry)
 		if err != nil || root != "" || plain || strings.ContainsAny(p.registry, "/@") {
-			return errors.New("this is no name of a registry")
+			return errors.New("not the name of a registry")
 		}
 		p.origin = host
 	}
@@ -100,7 +100,7 @@ func (p *hostsParser) take(f *hostsFile, order []tablePlace) error {
 		}
 	}
 	if len(f.Hosts) > len(order) {
-		// containerd finds hosts by their headings and passes over all others.
+		// containerd finds hosts by their headings and ignores all others.
 		return errors.New(`a host has no heading [host."ADDRESS"] of its own`)
 	}
 	p.trim()
@@ -115,7 +115,7 @@ func (p *hostsParser) take(f *hostsFile, order []tablePlace) error {
 	return nil
 }
 
-// trim takes the registry itself off the end of its mirrors: it comes there anyway.
+// trim removes the registry itself from the end of its mirrors: it is asked last anyway.
 func (p *hostsParser) trim() {
 	for n := len(p.mirrors); n > 0 && p.isOrigin(p.mirrors[n-1]); n-- {
 		p.mirrors = p.mirrors[:n-1]
@@ -126,7 +126,7 @@ func (p *hostsParser) isOrigin(m pull.Mirror) bool {
 	return m.Host == p.origin && m.Root == "" && !m.PullOnly && !m.ResolveOnly
 }
 
-// addHost takes up a host, or the server, which is the last that is asked.
+// addHost adds a host, or the server, which is asked last.
 func (p *hostsParser) addHost(address string, t hostTable, server bool) error {
 	host, root, plain, err := apiOf(address, t.OverridePath)
 	if err != nil {
@@ -142,8 +142,8 @@ func (p *hostsParser) addHost(address string, t hostTable, server bool) error {
 	return p.addSettings(host, t, plain)
 }
 
-// addOrigin takes up what is said of the registry itself when no server is named.
-// containerd leaves capabilities and path as they are then.
+// addOrigin adds the settings of the registry itself when no server is named. containerd
+// ignores capabilities and path then.
 func (p *hostsParser) addOrigin(t hostTable) error {
 	if _, _, err := capable(t.Capabilities); err != nil {
 		return err
@@ -152,12 +152,12 @@ func (p *hostsParser) addOrigin(t hostTable) error {
 		return p.addSettings(p.origin, t, false)
 	}
 	if t.CA != nil || t.Client != nil || t.SkipVerify || len(t.Header) > 0 || t.DialTimeout != "" {
-		return errors.New("settings without a server: they are for named hosts only here")
+		return errors.New("settings without a server are supported for named hosts only")
 	}
 	return nil
 }
 
-// addSettings takes up how a host is spoken to.
+// addSettings adds the connection settings of a host.
 func (p *hostsParser) addSettings(host string, t hostTable, plain bool) error {
 	h := pull.Host{SkipVerify: t.SkipVerify, Plain: plain}
 	var err error
@@ -178,12 +178,12 @@ func (p *hostsParser) addSettings(host string, t hostTable, plain bool) error {
 	return p.config.addHost(host, h)
 }
 
-// apiOf reads "https://mirror.example:5000/path" and where its API is: below /v2 of the
-// path unless that ends so or is meant as it stands. Nothing that may be an account is
-// shown in its errors.
+// apiOf parses "https://mirror.example:5000/path" into the host and the path of its API:
+// /v2 below the path, unless the path ends in /v2 or override is set. Its errors show
+// nothing that may be an account.
 func apiOf(address string, override bool) (host, root string, plain bool, err error) {
 	if strings.ContainsAny(address, "@?#") {
-		return "", "", false, errors.New("address: want http(s)://HOST[:PORT][/PATH] and nothing else in it")
+		return "", "", false, errors.New("address: want http(s)://HOST[:PORT][/PATH] and nothing else")
 	}
 	if host, root, plain, err = endpoint(address); err != nil {
 		return "", "", false, err
@@ -203,7 +203,7 @@ func apiOf(address string, override bool) (host, root string, plain bool, err er
 	return host, root, plain, nil
 }
 
-// capable reads what a host may be used for; nothing said is everything.
+// capable parses the capabilities of a host; none means all.
 func capable(list []string) (pullOnly, resolveOnly bool, err error) {
 	if len(list) == 0 {
 		return false, false, nil
@@ -215,28 +215,28 @@ func capable(list []string) (pullOnly, resolveOnly bool, err error) {
 			pulls = true
 		case "resolve":
 			resolves = true
-		case "push", "referrers": // nothing is pushed; referrers are looked for where tags are
+		case "push", "referrers": // nothing is pushed; referrers are listed where tags are resolved
 		default:
-			return false, false, fmt.Errorf("capabilities: %q is not known; want pull, resolve, push or referrers", c)
+			return false, false, fmt.Errorf("capabilities: unknown %q; want pull, resolve, push or referrers", c)
 		}
 	}
 	return !resolves, !pulls, nil
 }
 
-// headerOf reads the header of a host.
+// headerOf parses the header of a host.
 func headerOf(in map[string]any) (http.Header, error) {
 	var out http.Header
 	for name, v := range in {
 		values, ok := texts(v)
 		if !ok {
-			return nil, fmt.Errorf("header %q: want a text or a list of texts", name)
+			return nil, fmt.Errorf("header %q: want a string or a list of strings", name)
 		}
 		if name == "" || strings.ContainsFunc(name, notInName) {
-			return nil, fmt.Errorf("header %q: this is no name of a header", name)
+			return nil, fmt.Errorf("header %q: not the name of a header", name)
 		}
 		for _, text := range values {
 			if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-				return nil, fmt.Errorf("header %q: a control character is in its value", name)
+				return nil, fmt.Errorf("header %q: control character in its value", name)
 			}
 		}
 		if out == nil {
@@ -244,19 +244,20 @@ func headerOf(in map[string]any) (http.Header, error) {
 		}
 		key := http.CanonicalHeaderKey(name)
 		if _, twice := out[key]; twice {
-			return nil, fmt.Errorf("header %q: it is there twice", key)
+			return nil, fmt.Errorf("header %q: listed twice", key)
 		}
 		out[key] = values
 	}
 	return out, nil
 }
 
-// notInName reports whether a rune has no place in a header's name (RFC 9110 section 5.1).
+// notInName reports whether a rune is not allowed in a header's name (RFC 9110 section
+// 5.1).
 func notInName(r rune) bool {
 	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 }
 
-// texts are those of a text or of a list.
+// texts returns a string or a list of strings as a list.
 func texts(v any) ([]string, bool) {
 	switch v := v.(type) {
 	case nil:
@@ -283,8 +284,8 @@ type tablePlace struct {
 	line int
 }
 
-// hostOrder lists the headings [host."ADDRESS"] of a file that has been read already, in
-// their order, each address once. A decoder gives tables without it.
+// hostOrder returns the headings [host."ADDRESS"] of a valid file in their order, each
+// address once. The decoder does not keep it.
 func hostOrder(raw []byte) []tablePlace {
 	var p unstable.Parser
 	p.Reset(raw)
@@ -310,8 +311,8 @@ func hostOrder(raw []byte) []tablePlace {
 	return out
 }
 
-// tomlError keeps the places of an error and drops what it quotes, which may be the value
-// of a header. The name of an unknown field stays, since somebody has misspelt it.
+// tomlError returns err with the positions but without what it quotes, which may be the
+// value of a header. It keeps the name of an unknown field, which is probably misspelt.
 func tomlError(err error) error {
 	var unknown *toml.StrictMissingError
 	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
@@ -329,7 +330,7 @@ func tomlError(err error) error {
 	var at *toml.DecodeError
 	if errors.As(err, &at) {
 		row, column := at.Position()
-		return fmt.Errorf("line %d, column %d: this is not TOML, or a value of another kind is wanted here", row, column)
+		return fmt.Errorf("line %d, column %d: not TOML, or a value of the wrong type", row, column)
 	}
-	return errors.New("this is not TOML, or a value of another kind is wanted somewhere")
+	return errors.New("not TOML, or a value of the wrong type")
 }

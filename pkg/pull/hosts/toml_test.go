@@ -167,15 +167,15 @@ func TestNotHosts(t *testing.T) {
 	copy(files["/etc/full.pem"], files["/etc/ca.pem"])
 	at := "\n[host.'https://m.example']\n"
 	for name, c := range map[string]struct{ raw, want string }{
-		"no TOML":                       {"server = 'a'\n  = s3cret", "docker.io: line 2, column 3: this is not TOML"},
+		"no TOML":                       {"server = 'a'\n  = s3cret", "docker.io: line 2, column 3: not TOML"},
 		"a text without an end":         {at + "header = {Authorization = 's3cret", "line 3"},
 		"a value without quotes":        {at + "[host.'https://m.example'.header]\nAuthorization = s3cret", "line 4"},
 		"a field misspelt":              {"server = 'a'" + at + "skip_verfy = true", `line 3: field "skip_verfy" not found`},
 		"a field of nowhere":            {"[hosts.'https://s3cret@m.example']", "line 1: field"},
 		"another kind":                  {at + "skip_verify = 's3cret'", "line 3, column 15"},
 		"twice":                         {at + at, "line 4"},
-		"a capability":                  {at + "capabilities = ['pulls']", `line 2: capabilities: "pulls" is not known`},
-		"of the server":                 {"capabilities = ['x']", `capabilities: "x" is not known`},
+		"a capability":                  {at + "capabilities = ['pulls']", `line 2: capabilities: unknown "pulls"`},
+		"of the server":                 {"capabilities = ['x']", `capabilities: unknown "x"`},
 		"a scheme":                      {"[host.'ftp://m.example']", "line 1: endpoint"},
 		"no host":                       {"[host.'https://']", "line 1: endpoint"},
 		"an account in there":           {"[host.'https://ann:s3cret@m.example']", "line 1: address: want"},
@@ -190,17 +190,17 @@ func TestNotHosts(t *testing.T) {
 		"ca that is none":               {at + "ca = '/etc/key.pem'", "/etc/key.pem: no PEM certificate"},
 		"ca without a name":             {at + "ca = ''", "empty path"},
 		"ca that is larger":             {at + "ca = '/etc/big.pem'", "/etc/big.pem: larger than"},
-		"many":                          {at + "ca = [" + strings.Repeat("'/etc/full.pem',", 17) + "]", "the files are larger than"},
+		"many":                          {at + "ca = [" + strings.Repeat("'/etc/full.pem',", 17) + "]", "the files together are larger than"},
 		"client of another kind":        {at + "client = true", "line 2: client: want a path"},
 		"client of three":               {at + "client = [['/etc/cert.pem', '/etc/key.pem', '']]", "line 2: client: want a path"},
 		"client of one":                 {at + "client = [['/etc/both.pem']]", "line 2: client: want a path"},
 		"client without a key":          {at + "client = '/etc/cert.pem'", "line 2: client: /etc/cert.pem: "},
 		"key that is not there":         {at + "client = [['/etc/cert.pem', '/none']]", "open /none"},
-		"a header of another kind":      {at + "header = {Authorization = 3}", `line 2: header "Authorization": want a text`},
-		"a header in a list":            {at + "header = {Authorization = ['s3cret', 1]}", `header "Authorization": want a text`},
-		"a header of two lines":         {at + `header = {Authorization = "s3cret\nX: y"}`, `header "Authorization": a control character`},
-		"a header without a name":       {at + "header = {'a b' = 's3cret'}", `header "a b": this is no name`},
-		"a header twice":                {at + "header = {Authorization = 's3cret', authorization = 's3cret'}", "it is there twice"},
+		"a header of another kind":      {at + "header = {Authorization = 3}", `line 2: header "Authorization": want a string`},
+		"a header in a list":            {at + "header = {Authorization = ['s3cret', 1]}", `header "Authorization": want a string`},
+		"a header of two lines":         {at + `header = {Authorization = "s3cret\nX: y"}`, `header "Authorization": control character`},
+		"a header without a name":       {at + "header = {'a b' = 's3cret'}", `header "a b": not the name`},
+		"a header twice":                {at + "header = {Authorization = 's3cret', authorization = 's3cret'}", "listed twice"},
 		"no time":                       {at + "dial_timeout = '0s'", "dial_timeout: want a duration"},
 		"a timeout":                     {at + "dial_timeout = 'soon'", "dial_timeout: want a duration"},
 		"a host in two ways":            {"[host.'https://m.example/a']\nskip_verify = true\n[host.'https://m.example/b']", "line 3: host m.example: whether its certificate"},
@@ -235,7 +235,7 @@ func manyHosts(n int) string {
 
 func TestNotARegistry(t *testing.T) {
 	for _, name := range []string{"", "https://quay.io", "http://quay.io", "quay.io/a", "a b", "ann@quay.io", "/"} {
-		if _, err := ParseHosts(name, nil, nil); err == nil || !strings.Contains(err.Error(), "no name of a registry") {
+		if _, err := ParseHosts(name, nil, nil); err == nil || !strings.Contains(err.Error(), "not the name of a registry") {
 			t.Errorf("%q: error %v", name, err)
 		}
 	}
