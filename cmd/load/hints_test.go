@@ -1,0 +1,58 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+	"testing"
+
+	"stowage/cmd/internal/cli"
+	"stowage/pkg/archive"
+	"stowage/pkg/node"
+	"stowage/pkg/node/imagedir"
+)
+
+// TestOutcome: every error type has its exit code and hint, also when it is wrapped.
+func TestOutcome(t *testing.T) {
+	tests := []struct {
+		name string
+		err  error
+		code int
+		hint string // a part of it; "" means no hint
+	}{
+		{"no containerd", &node.UnavailableError{Err: errors.New("x")}, cli.NoNode, "name its socket with --address"},
+		{"permission", &node.UnavailableError{Reason: node.Permission, Err: errors.New("x")}, cli.NoNode, "as root, with sudo"},
+		{"several", &node.UnavailableError{Reason: node.Ambiguous, Err: errors.New("x")}, cli.NoNode, "choose one with --address"},
+		{"CRI failed", &node.UnavailableError{Reason: node.CRIFailed, Err: errors.New("x")}, cli.NoNode, "check its log"},
+		{"no CRI", &node.UnavailableError{Reason: node.NoCRI, Err: errors.New("x")}, cli.NoNode, "check its log"},
+		{"containerd ended", &node.UnavailableError{Reason: node.Gone, Err: errors.New("x")}, cli.NoNode, "to resume"},
+		{"no snapshotter", &node.UnavailableError{Reason: node.NoSnapshotter, Err: errors.New("x")}, cli.NoNode, "--snapshotter"},
+		{"platform", &node.PlatformError{Platform: "linux/arm64"}, cli.NoNode, "--platform linux/arm64"},
+		{"damaged", &archive.DamagedError{File: "f", Err: errors.New("x")}, cli.Damaged, "bundle verify"},
+		{"too large", &node.InflatedError{}, cli.Damaged, "author of the image"},
+		{"base missing", &node.MissingError{Base: "sha256:1"}, cli.Incomplete, "load the bundle sha256:1 first"},
+		{"base without layers", &node.MissingError{Base: "sha256:1", Loaded: true}, cli.Incomplete, "--discard-layers"},
+		{"incomplete", node.ErrIncomplete, cli.Incomplete, "ask a registry"},
+		{"no space", syscall.ENOSPC, cli.Failed, "free some space"},
+		{"no space, known before", &node.DiskFullError{}, cli.Failed, "free some space"},
+		{"no image directory", &imagedir.DirectoryError{}, cli.NoNode, "mkdir -p"},
+		{"several image directories", &imagedir.DirectoryError{Found: []string{"a", "b"}}, cli.NoNode, "--dir"},
+		{"not importable", imagedir.ErrForm, cli.Failed, "uncompressed"},
+		{"no file", fs.ErrNotExist, cli.Failed, "bundle -o"},
+		{"anything else", errors.New("x"), cli.Failed, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, err := range []error{tt.err, fmt.Errorf("wrapped: %w", tt.err)} {
+				got := outcome(err)
+				if got.Code != tt.code || !strings.Contains(got.Hint, tt.hint) || (got.Hint == "") != (tt.hint == "") {
+					t.Errorf("%v: got code %d, hint %q, want %d, %q", err, got.Code, got.Hint, tt.code, tt.hint)
+				}
+			}
+		})
+	}
+}
