@@ -76,7 +76,7 @@ func schema(size int) string {
 	return b.String()
 }
 
-// stream gives documents from make, n of them, until size bytes.
+// stream reads documents from next until it has left bytes of them.
 type stream struct {
 	next func(n int) string
 	left int
@@ -151,7 +151,7 @@ func BenchmarkScanText(b *testing.B) {
 	benchScan(b, []byte(strings.Repeat(doc+"---\n", 14)), 0)
 }
 
-// peak gives the largest heap, in MiB, while f runs.
+// peak returns the largest heap, in MiB, while f runs.
 func peak(f func()) float64 {
 	runtime.GC()
 	var largest atomic.Uint64

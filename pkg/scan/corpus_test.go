@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// truth is the image list a manifest of the corpus must give.
+// truth is the image list that a manifest of the corpus contains.
 type truth struct {
 	Manifest string
 	Facts    struct {
@@ -22,8 +22,8 @@ type truth struct {
 	Not                                    []struct{ Text string }
 }
 
-// corpusDir finds real manifests with their truth beside the module; the tests of this
-// package do not need them.
+// corpusDir returns the directory of real manifests with their truth beside the module; the
+// tests of this package do not need them.
 func corpusDir(tb testing.TB) string {
 	dir := filepath.Join("..", "..", "..", "shared", "corpus")
 	if _, err := os.Stat(filepath.Join(dir, "README.md")); err != nil {
@@ -32,8 +32,8 @@ func corpusDir(tb testing.TB) string {
 	return dir
 }
 
-// variants are the names that count as the given image: a tag beside a digest may be left
-// out.
+// variants returns the names that count as the given image: a tag beside a digest may be
+// left out.
 func variants(image string) []string {
 	n, ok := parseName(image)
 	if !ok {

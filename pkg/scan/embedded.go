@@ -58,7 +58,7 @@ func lineCount(v string) int {
 }
 
 // hasStrong reports whether a line of a list is a complete reference. Inside of another
-// document, only that tells an image list from other lists of words.
+// document, only that distinguishes an image list from other lists of words.
 func hasStrong(list []listLine) bool {
 	return slices.ContainsFunc(list, func(l listLine) bool { return strong(l.text) })
 }

@@ -82,7 +82,7 @@ func TestEmbedded(t *testing.T) {
 	})
 }
 
-// TestMentionsImage tells texts that are worth parsing.
+// TestMentionsImage checks which texts are parsed at all.
 func TestMentionsImage(t *testing.T) {
 	for text, want := range map[string]bool{
 		"image: x": true, "IMAGE=x": true, "a: containers": true, "x@sha256:": true, "x quay.io/demo/a:1 y": true, "x,quay.io/demo/a:1.": true,

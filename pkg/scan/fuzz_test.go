@@ -9,7 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// addSeeds gives a fuzz target the inputs of the fixtures, and some that are broken.
+// addSeeds adds the inputs of the fixtures, and some broken ones, to a fuzz target.
 func addSeeds(f *testing.F) {
 	files, _ := filepath.Glob("testdata/forms/*.txtar")
 	for _, file := range files {
@@ -44,10 +44,10 @@ func FuzzScan(f *testing.F) {
 		lines := strings.Count(string(src), "\n") + 1
 		for _, ref := range res.References {
 			if n, ok := parseName(ref.Name); !ok || n.full != ref.Name {
-				t.Errorf("name %q does not give itself but %q", ref.Name, n.full)
+				t.Errorf("name %q normalises to %q", ref.Name, n.full)
 			}
 			if n, ok := parseName(ref.Text); !ok || n.full != ref.Name {
-				t.Errorf("text %q gives %q, not %q", ref.Text, n.full, ref.Name)
+				t.Errorf("text %q normalises to %q, not %q", ref.Text, n.full, ref.Name)
 			}
 			if ref.Line < 1 || ref.Line > lines || ref.Column < 1 {
 				t.Errorf("%s is at %d:%d of %d lines", ref.Text, ref.Line, ref.Column, lines)
@@ -71,7 +71,7 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// FuzzName: a reference that parses gives a name that parses to itself.
+// FuzzName: the name of a reference that parses parses to itself.
 func FuzzName(f *testing.F) {
 	for _, s := range []string{"busybox", "a/b:1", "localhost:5000/a", "a@sha256:" + hex64, "[::1]:5000/a:b", "index.docker.io/a", "A/b"} {
 		f.Add(s)
@@ -79,10 +79,10 @@ func FuzzName(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		n, ok := parseName(s)
 		if again, ok2 := parseName(n.full); ok && (!ok2 || again.full != n.full) {
-			t.Errorf("%q gives %q, which gives %q", s, n.full, again.full)
+			t.Errorf("%q normalises to %q, and that to %q", s, n.full, again.full)
 		}
 		if strong(s) && !ok {
-			t.Errorf("%q is strong and no reference", s)
+			t.Errorf("%q is strong but not a reference", s)
 		}
 	})
 }

@@ -55,7 +55,7 @@ func TestParseJSON(t *testing.T) {
 		g, _ := json.Marshal(plain(n))
 		w, _ := json.Marshal(want)
 		if string(g) != string(w) {
-			t.Errorf("%s gives %s, want %s", src, g, w)
+			t.Errorf("parse %s: got %s, want %s", src, g, w)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestImageList tells image lists from other documents.
+// TestImageList distinguishes image lists from other documents.
 func TestImageList(t *testing.T) {
 	for _, tc := range []struct {
 		name, src string

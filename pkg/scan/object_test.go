@@ -30,7 +30,7 @@ func TestObjects(t *testing.T) {
 	})
 }
 
-// TestBuiltin reads groups of API versions, and tells the kinds with a pod spec.
+// TestBuiltin reads groups of API versions, and recognises the kinds with a pod spec.
 func TestBuiltin(t *testing.T) {
 	for version, want := range map[string]string{"v1": "", "apps/v1": "apps", "": "", "a.b/c/d": "a.b", "/v1": ""} {
 		if got := apiGroup(version); got != want {

@@ -264,7 +264,7 @@ spec: {imagePullSecrets: a, containers: [{name: c, image: demo/app:1}]}
 	})
 }
 
-// TestPodWindows tells pods that only run on Windows nodes.
+// TestPodWindows recognises pods that only run on Windows nodes.
 func TestPodWindows(t *testing.T) {
 	term := func(key, operator, values string) string {
 		return "{matchExpressions: [{key: zone, operator: Exists}, {key: " + key + ", operator: " + operator + ", values: " + values + "}]}"

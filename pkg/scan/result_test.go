@@ -72,7 +72,7 @@ func TestErrorTexts(t *testing.T) {
 	}
 }
 
-// TestWarningClass tells a hole in a pod spec from one in the values of a chart.
+// TestWarningClass distinguishes a gap in a pod spec from one in the values of a chart.
 func TestWarningClass(t *testing.T) {
 	for src, want := range map[string]Class{
 		"kind: Pod\nspec: {containers: [{image: '${X}'}]}\n":                                                                         Required,
@@ -92,8 +92,7 @@ func TestWarningClass(t *testing.T) {
 	}
 }
 
-// TestOperandsOnce: many objects of the same operator in a file give one warning, another
-// file gives its own.
+// TestOperandsOnce scans many objects of one operator: each file has one warning.
 func TestOperandsOnce(t *testing.T) {
 	doc := "apiVersion: operator.tigera.io/v1\nkind: Installation\nmetadata: {name: default}\n"
 	s := New(Options{})

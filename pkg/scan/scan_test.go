@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -57,7 +58,7 @@ func TestScanErrors(t *testing.T) {
 	}
 }
 
-// TestScanBrokenInList shows that two broken documents give two errors.
+// TestScanAllErrors shows that two broken documents are two errors.
 func TestScanAllErrors(t *testing.T) {
 	_, err := scanString(t, Options{}, "a: \"\n---\n"+podDoc+"---\nb: [\n")
 	if joined, ok := err.(interface{ Unwrap() []error }); !ok || len(joined.Unwrap()) != 2 {
@@ -199,8 +200,8 @@ func TestResult(t *testing.T) {
 	}
 }
 
-// TestWindowsReference shows that an image is for Windows only when all its places are.
-func TestWindowsReference(t *testing.T) {
+// TestWindowsImage shows that an image is for Windows only when all its places are.
+func TestWindowsImage(t *testing.T) {
 	win := strings.Replace(podDoc, "containers", "os: {name: windows}\n  containers", 1)
 	res, _ := scanString(t, Options{}, win+"---\n"+win)
 	if images := res.Images(); len(images) != 1 || images[0].OS != "windows" {
@@ -219,5 +220,54 @@ func TestSchemaSkipped(t *testing.T) {
 		if isSchema([]byte(src)) != want {
 			t.Errorf("isSchema(%q) = %v", src, !want)
 		}
+	}
+}
+
+// TestInOrder passes results on in the order of the chunks, whichever worker is done first.
+func TestInOrder(t *testing.T) {
+	broken := errors.New("broken")
+	for _, tc := range []struct {
+		name    string
+		workers int
+		chunks  int
+		size    int
+		end     error
+	}{
+		{"none", 2, 0, 1, io.EOF},
+		{"one worker", 1, 20, 1, io.EOF},
+		{"many workers", 8, 200, 1, io.EOF},
+		{"large chunks", 4, 5, maxWaiting + 1, io.EOF},
+		{"error at the start", 2, 0, 1, broken},
+		{"error after chunks", 4, 30, 1, broken},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			small, large := make([]byte, 10), make([]byte, tc.size)
+			n := 0
+			next := func() (chunk, error) {
+				if n == tc.chunks {
+					return chunk{}, tc.end
+				}
+				n++
+				if n%3 == 2 {
+					return chunk{data: large, line: n}, nil
+				}
+				return chunk{data: small, line: n}, nil
+			}
+			work := func(c chunk) *docResult {
+				if c.line%3 == 0 {
+					runtime.Gosched()
+				}
+				return &docResult{documents: c.line}
+			}
+			got := 0
+			err := inOrder(tc.workers, next, work, func(d *docResult) {
+				if got++; d.documents != got {
+					t.Errorf("result %d came at place %d", d.documents, got)
+				}
+			})
+			if got != tc.chunks || (err == nil) != (tc.end == io.EOF) || err != nil && !errors.Is(err, tc.end) {
+				t.Errorf("%d of %d results, %v", got, tc.chunks, err)
+			}
+		})
 	}
 }

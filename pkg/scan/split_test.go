@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// splitAll gives the chunks of src as line:column@offset text.
+// splitAll returns the chunks of src as line:column@offset text.
 func splitAll(t *testing.T, src string, limit int) []string {
 	t.Helper()
 	var out []string
@@ -98,29 +98,5 @@ func TestSplitReadError(t *testing.T) {
 	}
 	if _, err := s.next(); !errors.Is(err, broken) {
 		t.Errorf("then %v", err)
-	}
-}
-
-func TestInOrder(t *testing.T) {
-	n, want := 0, []int{}
-	next := func() (chunk, error) {
-		if n == 100 {
-			return chunk{}, io.EOF
-		}
-		n++
-		size := 10
-		if n == 50 {
-			size = maxWaiting + 1
-		}
-		return chunk{line: n, data: make([]byte, size)}, nil
-	}
-	err := inOrder(4, next, func(c chunk) *docResult { return &docResult{documents: c.line} }, func(d *docResult) { want = append(want, d.documents) })
-	if err != nil || len(want) != 100 {
-		t.Fatalf("%d results, %v", len(want), err)
-	}
-	for i, v := range want {
-		if v != i+1 {
-			t.Fatalf("result %d is %d", i, v)
-		}
 	}
 }

@@ -51,10 +51,10 @@ func TestPlace(t *testing.T) {
 				t.Errorf("exact is %v", exact)
 			}
 			if exact && !strings.HasPrefix(tc.src[at:], ref) {
-				t.Errorf("place gives %q", tc.src[at:])
+				t.Errorf("place returns %q", tc.src[at:])
 			}
 			if !exact && (at < 0 || at > len(tc.src)) {
-				t.Errorf("place gives %d", at)
+				t.Errorf("place returns %d", at)
 			}
 		})
 	}
