@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -41,10 +40,7 @@ func parseReport(name, help string, args []string, streams cli.Streams, jobs *in
 
 // open opens a bundle whose layers are not needed. Its error has an exit code and a hint.
 func open(ctx context.Context, path string) (*archive.Reader, error) {
-	r, err := archive.OpenHead(path)
-	if errors.Is(err, archive.ErrNoHead) {
-		r, err = archive.OpenContext(ctx, path, nil)
-	}
+	r, err := archive.Open(ctx, path, &archive.OpenOptions{Metadata: true})
 	if err != nil {
 		return nil, outcome(err)
 	}
@@ -147,7 +143,7 @@ func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 }
 
 func verify(ctx context.Context, v *verdict, jobs int, streams cli.Streams) error {
-	r, err := archive.OpenContext(ctx, v.File, nil)
+	r, err := archive.Open(ctx, v.File, nil)
 	if err != nil {
 		return outcome(err)
 	}
@@ -191,17 +187,17 @@ func runDiff(ctx context.Context, args []string, streams cli.Streams) error {
 
 func printDifference(w io.Writer, d *archive.Difference) error {
 	var b strings.Builder
-	for _, n := range d.Came {
+	for _, n := range d.Added {
 		fmt.Fprintf(&b, "+ %s  %s\n", n.Name, n.Digest)
 	}
-	for _, n := range d.Went {
+	for _, n := range d.Removed {
 		fmt.Fprintf(&b, "- %s  %s\n", n.Name, n.Digest)
 	}
 	for _, c := range d.Changed {
 		fmt.Fprintf(&b, "~ %s  %s → %s\n", c.Name, c.Old, c.New)
 	}
 	fmt.Fprintf(&b, "%d added, %d removed, %d changed, %d unchanged; %s in %s added, %s in %s removed\n",
-		len(d.Came), len(d.Went), len(d.Changed), d.Same, cli.Bytes(d.NewSize), cli.Count(d.NewBlobs, "blob"), cli.Bytes(d.GoneSize), cli.Count(d.GoneBlobs, "blob"))
+		len(d.Added), len(d.Removed), len(d.Changed), d.Same, cli.Bytes(d.NewSize), cli.Count(d.NewBlobs, "blob"), cli.Bytes(d.GoneSize), cli.Count(d.GoneBlobs, "blob"))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

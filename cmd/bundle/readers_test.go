@@ -134,7 +134,7 @@ func TestReadersOfSigned(t *testing.T) {
 	registrytest.Must(s.registry.AddReferrer("calico/cni", cni))(t)
 	signed := s.registry.Ref("calico/cni", registrytest.CalicoTag)
 	file := s.bundle(t, signed, "--referrers")
-	r := registrytest.Must(archive.Open(file))(t)
+	r := registrytest.Must(archive.Open(t.Context(), file, nil))(t)
 	defer r.Close()
 	if img := r.Images()[0]; img.Name != signed || len(img.Referrers) != 2 {
 		t.Fatalf("%s with %d referrers, want %s with 2", img.Name, len(img.Referrers), signed)

@@ -28,7 +28,7 @@ func outcome(err error) *cli.Error {
 	switch {
 	case errors.As(err, &unavailable):
 		e.Code, e.Hint = cli.NoNode, nodeHint(unavailable)
-	case errors.Is(err, archive.ErrNoHead):
+	case errors.Is(err, archive.ErrNoMetadata):
 		e.Hint = "save it to a file first and load the file"
 	case errors.As(err, &inflated):
 		e.Code, e.Hint = cli.Damaged, "no image of it became visible on the node; the layer is damaged or was made to fill disks: report it to the author of the image"

@@ -82,12 +82,12 @@ func runLoad(ctx context.Context, args []string, streams cli.Streams) error {
 		s.load.OnBytes = d.Add
 		defer d.Finish()
 		switch {
-		case b.foreign != nil:
-			return n.LoadForeign(ctx, b.foreign, s.load)
-		case b.stream != nil:
+		case b.stream == nil:
+			return n.Load(ctx, b.Reader, s.load)
+		case b.stream.Native():
 			return n.LoadStream(ctx, b.stream, s.load)
 		}
-		return n.Load(ctx, b.Reader, s.load)
+		return n.LoadForeign(ctx, b.stream, s.load)
 	})
 }
 
@@ -98,7 +98,7 @@ func runCheck(ctx context.Context, args []string, streams cli.Streams) error {
 		return err
 	}
 	return s.run(ctx, streams, func(ctx context.Context, n *node.Node, b *source, _ *progress.Display) (*node.Report, error) {
-		r, err := b.documents()
+		r, err := b.metadata()
 		if err != nil {
 			return nil, err
 		}

@@ -11,88 +11,72 @@ import (
 	"stowage/pkg/archive"
 )
 
-// source is a bundle: one that can be read anywhere, or one that is read once.
+// source is an opened bundle: a file, or a stream.
 type source struct {
-	*archive.Reader                        // without its layers when it is a stream; nil for a foreign one
-	stream          *archive.StreamReader  // standard input, or a compressed file
-	foreign         *archive.ForeignStream // the same of another program
-	file            io.Closer              // of a compressed file
+	*archive.Reader                 // of a plain file
+	stream          *archive.Stream // standard input, or a compressed file
+	file            *os.File        // of a compressed file
 }
 
-// openSource opens FILE, or standard input for "-". A compressed bundle is a stream, too:
-// it needs no place to be unpacked to first.
+// openSource opens FILE, or standard input for "-". A compressed file is read as a stream:
+// then it needs no space to be decompressed to.
 func openSource(ctx context.Context, file string, in io.Reader) (*source, error) {
 	if file == "-" {
-		return openStream(ctx, in)
-	}
-	r, err := archive.OpenHead(file)
-	packed := archive.Plain
-	if errors.Is(err, archive.ErrDamaged) || errors.Is(err, archive.ErrNoHead) {
-		var perr error
-		if packed, perr = archive.Packed(file); perr != nil {
-			return nil, perr
+		s, err := archive.OpenStream(ctx, in)
+		if err != nil {
+			return nil, err
 		}
+		return &source{stream: s}, nil
 	}
-	switch {
-	case packed == archive.Plain && errors.Is(err, archive.ErrDamaged):
-		// Perhaps one of docker save before 25. A tarball with an OCI layout is not taken as
-		// such, so no check is got round.
-		if saved, derr := archive.OpenDocker(file); derr == nil {
-			return &source{Reader: saved}, nil
-		}
-		return nil, err
-	case packed != archive.Plain: // another program's, or damaged
-	case err != nil || !r.HeadOnly():
+	if c, err := archive.CompressionOfFile(file); err != nil || c == archive.Plain {
+		r, err := archive.Open(ctx, file, &archive.OpenOptions{Docker: true})
 		return &source{Reader: r}, err
-	default:
-		r.Close() // the stream reads its own
 	}
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	s, serr := openStream(ctx, f)
-	if serr != nil {
+	info, err := f.Stat()
+	if err != nil {
 		f.Close()
-		return nil, serr
-	}
-	s.file = f
-	if errors.Is(err, archive.ErrDamaged) && s.foreign == nil {
-		s.Close() // a bundle, and more is known of it than the stream would tell now
 		return nil, err
 	}
-	return s, nil
-}
-
-// openStream opens what is read once.
-func openStream(ctx context.Context, in io.Reader) (*source, error) {
-	s, foreign, err := archive.OpenAnyStream(ctx, in)
-	switch {
-	case err != nil:
+	s, err := archive.OpenStream(ctx, namedFile{io.NewSectionReader(f, 0, info.Size()), file})
+	if err != nil {
+		f.Close()
 		return nil, err
-	case foreign != nil:
-		return &source{foreign: foreign}, nil
 	}
-	return &source{Reader: s.Head(), stream: s}, nil
+	return &source{stream: s, file: f}, nil
 }
 
-// documents reads a foreign stream to its end for what it says of itself.
-func (s *source) documents() (*archive.Reader, error) {
-	if s.foreign == nil {
+// namedFile is an [archive.NamedSection].
+type namedFile struct {
+	*io.SectionReader
+	name string
+}
+
+// Name returns the name of the file.
+func (f namedFile) Name() string { return f.name }
+
+// metadata returns the bundle without its layers. Unless the stream is native, it first
+// reads it to its end.
+func (s *source) metadata() (*archive.Reader, error) {
+	if s.stream == nil {
 		return s.Reader, nil
 	}
-	for {
-		if _, err := s.foreign.Next(); err == io.EOF {
-			return s.foreign.Bundle()
+	for !s.stream.Native() {
+		if _, err := s.stream.Next(); err == io.EOF {
+			break
 		} else if err != nil {
 			return nil, err
 		}
 	}
+	return s.stream.Reader()
 }
 
 // skipped returns the names that could not be included in the bundle, once it is loaded.
 func (s *source) skipped() []archive.Skipped {
-	r, err := s.documents()
+	r, err := s.metadata()
 	if err != nil {
 		return nil // it was not loaded
 	}
@@ -101,15 +85,10 @@ func (s *source) skipped() []archive.Skipped {
 
 // Close frees what the source holds. Standard input stays open.
 func (s *source) Close() error {
-	var err error
-	switch {
-	case s.foreign != nil:
-		err = s.foreign.Close()
-	case s.stream != nil:
-		err = s.stream.Close()
-	default:
+	if s.stream == nil {
 		return s.Reader.Close()
 	}
+	err := s.stream.Close()
 	if s.file != nil {
 		err = errors.Join(err, s.file.Close())
 	}

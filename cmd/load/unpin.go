@@ -31,7 +31,7 @@ func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 	var b *archive.Reader
 	if fs.NArg() == 1 {
 		var err error
-		if b, err = archive.OpenContext(ctx, fs.Arg(0), nil); err != nil {
+		if b, err = archive.Open(ctx, fs.Arg(0), nil); err != nil {
 			return outcome(err)
 		}
 		defer b.Close() // only read from

@@ -26,11 +26,11 @@ func BenchmarkOpenCompressed(b *testing.B) {
 	s, _ := big(64 << 20)
 	for _, c := range []Compression{Gzip, Zstd} {
 		path := s.bundleAs(b, c, PlanOptions{})
-		for name, open := range map[string]func(string) (*Reader, error){"whole": Open, "head": OpenHead} {
+		for name, o := range map[string]*OpenOptions{"layers": nil, "metadata": {Metadata: true}} {
 			b.Run(c.String()+" "+name, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					r, err := open(path)
+					r, err := Open(b.Context(), path, o)
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -3,24 +3,25 @@ package archive
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
-// A Compression is how a bundle's file is packed. The bundle itself, and its identity,
-// is the plain tarball.
+// A Compression is the compression of a bundle's file. The identity of a bundle is that of
+// the plain tarball.
 type Compression uint8
 
-// The ways of packing that are read and written.
+// The compressions that are read and written.
 const (
 	Plain Compression = iota
 	Gzip              // RFC 1952
 	Zstd              // RFC 8878
 )
 
-// String gives the name of the program that unpacks it.
+// String returns the name of the program that decompresses it.
 func (c Compression) String() string {
 	switch c {
 	case Plain:
@@ -33,21 +34,31 @@ func (c Compression) String() string {
 	return fmt.Sprintf("compression %d", uint8(c))
 }
 
-// CompressionOf tells how a file of this name is to be packed: the endings ".gz", ".tgz",
-// ".zst" and ".tzst" are those by which k3s and RKE2 unpack what lies in their image
-// folders. Reading goes by the content and not by the name.
+// CompressionOf returns the compression of a file that is to be written under a name. It
+// knows the suffixes ".gz", ".tgz", ".zst" and ".tzst", by which k3s and RKE2 decompress
+// what lies in their image directories. Readers look at the content and not at the name.
 func CompressionOf(name string) Compression {
 	name = strings.ToLower(name)
-	for ending, c := range map[string]Compression{".gz": Gzip, ".tgz": Gzip, ".zst": Zstd, ".tzst": Zstd} {
-		if strings.HasSuffix(name, ending) {
+	for suffix, c := range map[string]Compression{".gz": Gzip, ".tgz": Gzip, ".zst": Zstd, ".tzst": Zstd} {
+		if strings.HasSuffix(name, suffix) {
 			return c
 		}
 	}
 	return Plain
 }
 
-// sniff looks at how a file begins. A zstd file may begin with a frame to skip, as those
-// that pzstd writes do.
+// CompressionOfFile returns the compression of a file, by its content.
+func CompressionOfFile(path string) (Compression, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Plain, err
+	}
+	defer f.Close()
+	return sniff(f)
+}
+
+// sniff reads the first bytes of a file. A zstd file may begin with a skippable frame, as
+// pzstd writes it.
 func sniff(r io.ReaderAt) (Compression, error) {
 	var magic [4]byte
 	n, err := r.ReadAt(magic[:], 0)
@@ -63,8 +74,8 @@ func sniff(r io.ReaderAt) (Compression, error) {
 	return Plain, nil
 }
 
-// zstdWindow is how far back the encoder looks. Half of what every decoder must bear
-// (RFC 8878, 3.1.1.1.2) keeps the encoder at some 7 MiB of memory; more gains nothing on
+// zstdWindow is the window of the encoder. Half of what every decoder must support
+// (RFC 8878, 3.1.1.1.2) keeps the encoder at about 7 MiB of memory; more gains nothing on
 // layers that are compressed already.
 const zstdWindow = 4 << 20
 
@@ -86,7 +97,7 @@ func (c Compression) NewWriter(w io.Writer, size int64) (io.WriteCloser, error) 
 	return nil, fmt.Errorf("cannot write %s", c)
 }
 
-// decoder unpacks r.
+// decoder returns a reader that decompresses r.
 func (c Compression) decoder(r io.Reader) (io.ReadCloser, error) {
 	switch c {
 	case Gzip:

@@ -89,7 +89,7 @@ func TestCompressed(t *testing.T) {
 				t.Errorf("left behind: %v", left)
 			}
 			var read int64
-			r, err := OpenContext(t.Context(), path, func(n int64) { read += n })
+			r, err := Open(t.Context(), path, &OpenOptions{OnBytes: func(n int64) { read += n }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,8 +98,8 @@ func TestCompressed(t *testing.T) {
 				t.Errorf("told of %d bytes of a file of %d: %v", read, info.Size(), err)
 			}
 			same(t, plain, r)
-			if r.HeadOnly() || r.Compression() != c {
-				t.Errorf("head only %t, %s", r.HeadOnly(), r.Compression())
+			if r.MetadataOnly() || r.Compression() != c {
+				t.Errorf("head only %t, %s", r.MetadataOnly(), r.Compression())
 			}
 			if err := r.Verify(t.Context(), 0, nil); err != nil {
 				t.Error(err)
@@ -136,7 +136,7 @@ func same(t *testing.T, want, got *Reader) {
 		t.Errorf("summary (-want +got):\n%s", diff)
 	}
 	d := Compare(want, got)
-	if len(d.Came)+len(d.Went)+len(d.Changed)+d.NewBlobs+d.GoneBlobs > 0 {
+	if len(d.Added)+len(d.Removed)+len(d.Changed)+d.NewBlobs+d.GoneBlobs > 0 {
 		t.Errorf("difference %+v", d)
 	}
 }
@@ -184,7 +184,7 @@ func TestOtherTools(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := Open(writeTemp(t, raw))
+			r, err := Open(t.Context(), writeTemp(t, raw), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -216,7 +216,7 @@ func TestCompressedForeign(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := writeTemp(t, tc.raw)
-			r, err := Open(path)
+			r, err := Open(t.Context(), path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -224,13 +224,13 @@ func TestCompressedForeign(t *testing.T) {
 			if err := r.Verify(t.Context(), 0, nil); err != nil {
 				t.Error(err)
 			}
-			h, err := OpenHead(path)
+			h, err := openMetadata(path)
 			if tc.head {
 				if err != nil {
 					t.Fatal(err)
 				}
 				h.Close()
-			} else if !errors.Is(err, ErrNoHead) || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
+			} else if !errors.Is(err, ErrNoMetadata) || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
 				t.Errorf("head: %v", err)
 			}
 		})
@@ -266,7 +266,7 @@ func TestCompressedDamaged(t *testing.T) {
 func refuse(t *testing.T, what string, n int, raw []byte) {
 	t.Helper()
 	path := writeTemp(t, raw)
-	r, err := Open(path)
+	r, err := Open(t.Context(), path, nil)
 	if err == nil {
 		r.Close()
 	}
@@ -276,11 +276,11 @@ func refuse(t *testing.T, what string, n int, raw []byte) {
 	if what != "cut" {
 		return
 	}
-	h, err := OpenHead(path)
+	h, err := openMetadata(path)
 	if err == nil {
 		h.Close()
 	}
-	if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNoHead) {
+	if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNoMetadata) {
 		t.Errorf("head %s at %d of %d: %v", what, n, len(raw), err)
 	}
 }
@@ -313,7 +313,7 @@ func TestCompressedHostile(t *testing.T) {
 		{"gzip magic alone", []byte("\x1f\x8b"), "cut"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := Open(writeTemp(t, tc.raw))
+			_, err := Open(t.Context(), writeTemp(t, tc.raw), nil)
 			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want something with %q", err, tc.want)
 			}
@@ -321,12 +321,12 @@ func TestCompressedHostile(t *testing.T) {
 	}
 }
 
-// TestOpenContext: an end of the context ends the unpacking.
-func TestOpenContext(t *testing.T) {
+// TestOpenCancelled: an end of the context ends the unpacking.
+func TestOpenCancelled(t *testing.T) {
 	ownTemp(t)
 	path := mixed().bundleAs(t, Zstd, PlanOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := OpenContext(ctx, path, func(int64) { cancel() })
+	_, err := Open(ctx, path, &OpenOptions{OnBytes: func(int64) { cancel() }})
 	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrDamaged) {
 		t.Errorf("got %v", err)
 	}
@@ -340,9 +340,9 @@ func TestPackedDiskError(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &packedFile{path: "x", src: errReader{bytes.NewReader(raw)}, size: int64(len(raw)), kind: c, lim: defaultLimits}
+		p := &compressedFile{path: "x", src: errReader{bytes.NewReader(raw)}, size: int64(len(raw)), kind: c, lim: defaultLimits}
 		p.stop = func() error { return nil }
-		if _, err := p.open(); err == nil || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "input/output") {
+		if _, err := p.open(&OpenOptions{}); err == nil || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "input/output") {
 			t.Errorf("%s: %v", c, err)
 		}
 	}
@@ -354,7 +354,7 @@ func TestNoTemp(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "none")
 	t.Setenv("TMPDIR", missing)
 	t.Setenv("TMP", missing)
-	if _, err := Open(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
+	if _, err := Open(t.Context(), path, nil); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
 		t.Errorf("got %v", err)
 	}
 }

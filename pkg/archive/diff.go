@@ -8,10 +8,10 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A Difference says how one bundle came from another. Lists are sorted by name.
+// A Difference lists what changed from one bundle to another. Lists are sorted by name.
 type Difference struct {
-	Came      []Named   `json:"came"`
-	Went      []Named   `json:"went"`
+	Added     []Named   `json:"came"`
+	Removed   []Named   `json:"went"`
 	Changed   []Changed `json:"changed"`
 	Same      int       `json:"same"`      // names with the same target in both
 	NewBlobs  int       `json:"newBlobs"`  // blobs the old bundle does not have
@@ -27,7 +27,7 @@ type Named struct {
 	Digest   digest.Digest `json:"digest"`
 }
 
-// Changed is a name whose target is another one now.
+// Changed is a name with another target.
 type Changed struct {
 	Name     string        `json:"name"`
 	Platform string        `json:"platform,omitempty"` // flat bundles only
@@ -35,15 +35,15 @@ type Changed struct {
 	New      digest.Digest `json:"new"`
 }
 
-// Compare tells what changed from one bundle to the next. It reads nothing.
+// Compare returns what changed from one bundle to the next. It reads nothing.
 func Compare(before, after *Reader) *Difference {
-	d := &Difference{Came: []Named{}, Went: []Named{}, Changed: []Changed{}}
+	d := &Difference{Added: []Named{}, Removed: []Named{}, Changed: []Changed{}}
 	olds, news := targets(before), targets(after)
 	for key, n := range news {
 		o, ok := olds[key]
 		switch {
 		case !ok:
-			d.Came = append(d.Came, n)
+			d.Added = append(d.Added, n)
 		case o.Digest != n.Digest:
 			d.Changed = append(d.Changed, Changed{n.Name, n.Platform, o.Digest, n.Digest})
 		default:
@@ -52,14 +52,14 @@ func Compare(before, after *Reader) *Difference {
 	}
 	for key, o := range olds {
 		if _, ok := news[key]; !ok {
-			d.Went = append(d.Went, o)
+			d.Removed = append(d.Removed, o)
 		}
 	}
 	byName := func(a, b Named) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Platform, b.Platform))
 	}
-	slices.SortFunc(d.Came, byName)
-	slices.SortFunc(d.Went, byName)
+	slices.SortFunc(d.Added, byName)
+	slices.SortFunc(d.Removed, byName)
 	slices.SortFunc(d.Changed, func(a, b Changed) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Platform, b.Platform))
 	})
@@ -82,14 +82,14 @@ func targets(r *Reader) map[[2]string]Named {
 	return out
 }
 
-// lacking counts the blobs of b that a neither has nor takes for granted.
+// lacking counts the blobs of b that a neither holds nor omits.
 func lacking(a, b *Reader) (n int, size int64) {
-	granted := map[digest.Digest]bool{}
+	omitted := map[digest.Digest]bool{}
 	for i := range a.omitted {
-		granted[a.omitted[i].Digest] = true
+		omitted[a.omitted[i].Digest] = true
 	}
 	for i := range b.blobs {
-		if d := &b.blobs[i]; !a.Has(d.Digest) && !granted[d.Digest] {
+		if d := &b.blobs[i]; !a.Has(d.Digest) && !omitted[d.Digest] {
 			n++
 			size += d.Size
 		}

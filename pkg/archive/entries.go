@@ -14,18 +14,24 @@ import (
 	"stowage/internal/manifest"
 )
 
+var (
+	errSparse        = errors.New("sparse files are not allowed")
+	errNoEnd         = fmt.Errorf("the end of the tar is missing: %w", io.ErrUnexpectedEOF)
+	errTrailingBytes = errors.New("not zero after the end of the tar")
+)
+
 // extent is where the content of an entry lies.
 type extent struct{ off, size int64 }
 
-// tarball is what the headers say.
+// tarball is the list of entries.
 type tarball struct {
-	files map[string]extent // entries that are not blobs, folders included
+	files map[string]extent // entries that are not blobs, directories included
 	blobs []Blob            // digest, size and offset, in the order of the file
 	at    map[digest.Digest]int32
 }
 
-// entryWalk goes over the headers of a tarball, seeking over the contents: a file of any
-// size costs a few hundred bytes of reading an entry.
+// entryWalk reads the headers of a tarball and seeks over the contents: a few hundred
+// bytes are read for an entry of any size.
 type entryWalk struct {
 	src  *io.SectionReader
 	size int64
@@ -35,14 +41,15 @@ type entryWalk struct {
 	n    int
 }
 
-// readEntries indexes a tarball. The form is strict: regular files and folders of an OCI
-// layout, with or without a leading "./", each once, two zero blocks at the end and
-// nothing but zeros after them. Beyond the layout only docker save's manifest.json and
-// repositories may be there, and the empty folder "ingest" that oras leaves.
+// readEntries lists the entries of a tarball. The form is strict: regular files and
+// directories of an OCI layout, with or without a leading "./", each once, two zero blocks
+// at the end and nothing but zeros after them. Beyond the layout only docker save's
+// manifest.json and repositories may be there, and the empty directory "ingest" that oras
+// leaves.
 func readEntries(r io.ReaderAt, size int64, lim limits) (*tarball, error) {
-	w := &entryWalk{src: io.NewSectionReader(r, 0, size), size: size, lim: lim}
-	w.out = tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}
-	if err := w.notCompressed(); err != nil {
+	w := newEntryWalk(lim)
+	w.src, w.size = io.NewSectionReader(r, 0, size), size
+	if err := w.checkPlain(); err != nil {
 		return nil, err
 	}
 	tr := tar.NewReader(w.src)
@@ -58,25 +65,29 @@ func readEntries(r io.ReaderAt, size int64, lim limits) (*tarball, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := w.entry(h, data); err != nil {
+		if err := w.add(h, data); err != nil {
 			return nil, err
 		}
 	}
 	return &w.out, w.tail()
 }
 
+func newEntryWalk(lim limits) entryWalk {
+	return entryWalk{lim: lim, out: tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}}
+}
+
 func (w *entryWalk) damaged(entry, advice string, err error) error {
 	return &DamagedError{Entry: entry, Offset: w.end, Err: err, Advice: advice}
 }
 
-// notCompressed tells people what they have got instead of a tar.
-func (w *entryWalk) notCompressed() error {
+// checkPlain returns an error that says what a file is instead of a plain tar.
+func (w *entryWalk) checkPlain() error {
 	if w.size == 0 {
 		return w.damaged("", adviceCopy, fmt.Errorf("empty file: %w", io.ErrUnexpectedEOF))
 	}
 	c, err := sniff(w.src)
 	if err == nil && c != Plain {
-		err = w.damaged("", fmt.Sprintf("unpack it first with \"%s -d\"", c), fmt.Errorf("compressed with %s", c))
+		err = w.damaged("", fmt.Sprintf("decompress it first with \"%s -d\"", c), fmt.Errorf("compressed with %s", c))
 	}
 	return err
 }
@@ -86,7 +97,7 @@ func (w *entryWalk) headerError(err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return w.damaged("", adviceCopy, fmt.Errorf("cut inside a header: %w", err))
 	case errors.Is(err, tar.ErrHeader) && w.n == 0:
-		return w.damaged("", adviceForeign, errors.New("not a tar file"))
+		return w.damaged("", adviceOther, errors.New("not a tar file"))
 	case errors.Is(err, tar.ErrHeader):
 		return w.damaged("", adviceCopy, errors.New("no tar header where one should be"))
 	case errors.Is(err, tar.ErrFieldTooLong), errors.Is(err, tar.ErrInsecurePath):
@@ -95,26 +106,36 @@ func (w *entryWalk) headerError(err error) error {
 	return err // of the disk
 }
 
-// entry takes up one header, whose content begins at data.
-func (w *entryWalk) entry(h *tar.Header, data int64) error {
+// add adds the entry of a header whose content begins at data.
+func (w *entryWalk) add(h *tar.Header, data int64) error {
 	if w.n++; w.n > w.lim.entries {
 		return w.damaged("", adviceLimit, fmt.Errorf("more than %d entries", w.lim.entries))
 	}
-	name, err := w.entryName(h)
+	name, err := entryName(h)
 	if err != nil {
-		return w.damaged(printable(h.Name), adviceForeign, err)
+		return w.damaged(printable(h.Name), adviceOther, err)
 	}
 	if h.Size > w.size-data {
 		return w.damaged(name, adviceCopy, fmt.Errorf("cut after %d of %d bytes: %w", w.size-data, h.Size, io.ErrUnexpectedEOF))
 	}
-	if err := w.keep(name, extent{data, h.Size}); err != nil {
-		return w.damaged(name, adviceForeign, err)
+	if err := w.addFile(name, extent{data, h.Size}); err != nil {
+		return w.damaged(name, adviceOther, err)
 	}
 	w.end = data + padded(h.Size)
 	return nil
 }
 
-// printable shortens a name from outside for a message.
+// sparse reports whether the tar holds only parts of a file.
+func sparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return h.Typeflag == tar.TypeGNUSparse
+}
+
+// printable shortens and quotes a name for a message.
 func printable(name string) string {
 	if len(name) > nameMax {
 		name = name[:nameMax] + "…"
@@ -122,12 +143,10 @@ func printable(name string) string {
 	return fmt.Sprintf("%q", name)
 }
 
-// entryName checks the kind of an entry and cleans its name.
-func (w *entryWalk) entryName(h *tar.Header) (string, error) {
-	for key := range h.PAXRecords {
-		if strings.HasPrefix(key, "GNU.sparse.") {
-			return "", errors.New("sparse files are not allowed")
-		}
+// entryName checks the type of an entry and returns its cleaned name.
+func entryName(h *tar.Header) (string, error) {
+	if sparse(h) {
+		return "", errSparse
 	}
 	name := strings.TrimPrefix(h.Name, "./")
 	switch h.Typeflag {
@@ -140,9 +159,9 @@ func (w *entryWalk) entryName(h *tar.Header) (string, error) {
 		case ".", "blobs", "blobs/sha256", "ingest":
 			return name + "/", nil
 		}
-		return "", errors.New("this folder does not belong to an OCI layout")
+		return "", errors.New("this directory does not belong to an OCI layout")
 	default:
-		return "", fmt.Errorf("only files and folders are allowed, this is of type %q", h.Typeflag)
+		return "", fmt.Errorf("only files and directories are allowed, this is of type %q", h.Typeflag)
 	}
 	if !fs.ValidPath(name) {
 		return "", errors.New("not a clean path")
@@ -150,8 +169,8 @@ func (w *entryWalk) entryName(h *tar.Header) (string, error) {
 	return name, nil
 }
 
-// keep records an entry.
-func (w *entryWalk) keep(name string, at extent) error {
+// addFile adds an entry by its cleaned name.
+func (w *entryWalk) addFile(name string, at extent) error {
 	hex, isBlob := strings.CutPrefix(name, blobDir)
 	switch {
 	case isBlob && hex != "":
@@ -182,12 +201,12 @@ func (w *entryWalk) keep(name string, at extent) error {
 	return nil
 }
 
-// tail checks that the file ends as a tar must. archive/tar takes a file without its end
-// for a whole one, and never looks at what follows.
+// tail checks that the file ends as a tar must. archive/tar accepts a file without its end
+// blocks, and does not read what follows them.
 func (w *entryWalk) tail() error {
 	rest := w.size - w.end
 	if rest < endBlocks {
-		return w.damaged("", adviceCopy, fmt.Errorf("the end of the tar is missing: %w", io.ErrUnexpectedEOF))
+		return w.damaged("", adviceCopy, errNoEnd)
 	}
 	if rest > endBlocks+w.lim.tail {
 		return w.damaged("", adviceCopy, fmt.Errorf("%d bytes after the end of the tar", rest-endBlocks))
@@ -202,7 +221,7 @@ func (w *entryWalk) tail() error {
 		for i, c := range b {
 			if c != 0 {
 				w.end += int64(i)
-				return w.damaged("", adviceCopy, errors.New("not zero after the end of the tar"))
+				return w.damaged("", adviceCopy, errTrailingBytes)
 			}
 		}
 		w.end += int64(len(b))

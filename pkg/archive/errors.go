@@ -10,28 +10,28 @@ import (
 )
 
 var (
-	// ErrDamaged is in every error that says: this file is not a sound bundle.
-	// It is cut, altered, over the limits, or something else altogether.
-	// The error itself is a [*DamagedError].
+	// ErrDamaged is in every error about a file that is not an intact bundle: it is cut,
+	// altered, over the limits, or something else altogether. The error itself is a
+	// [*DamagedError].
 	ErrDamaged = errors.New("bundle damaged")
 
-	// ErrNotFound is in every error about a blob or document that is not held here.
+	// ErrNotFound is in every error about a blob that is not there.
 	ErrNotFound = errors.New("not found")
 
-	// ErrNoHead means that [OpenHead] cannot tell what a compressed file holds without
-	// unpacking all of it: another program made the tarball, or packed it in pieces.
-	ErrNoHead = errors.New("cannot be told without unpacking it all")
+	// ErrNoMetadata means that a compressed file or a stream does not begin with its
+	// metadata: another program made the tarball, or compressed it in pieces.
+	ErrNoMetadata = errors.New("contents unknown until the whole file is decompressed")
 
-	// ErrHeadOnly means that a layer was asked of a bundle of which [OpenHead] unpacked
-	// the documents alone.
-	ErrHeadOnly = errors.New("only the documents were unpacked")
+	// ErrMetadataOnly means that a layer was requested of a bundle that was opened without
+	// its layers.
+	ErrMetadataOnly = errors.New("opened without its layers")
 )
 
-// A DamagedError says where a bundle is unsound. errors.Is(err, ErrDamaged) holds.
+// A DamagedError says where a bundle is damaged. errors.Is(err, ErrDamaged) holds.
 type DamagedError struct {
 	File   string // path, or "" when the bundle was not opened by path
 	Entry  string // name of the tar entry, or "" when it is about the file as a whole
-	Offset int64  // of the entry's header, or of the place in the file, in bytes; of the unpacked file for an entry
+	Offset int64  // of the entry's header, or of the place in the file, in bytes; of the decompressed file for an entry
 	Err    error  // what is wrong
 	Advice string // what to do about it
 }
@@ -50,19 +50,19 @@ func (e *DamagedError) Error() string {
 // Is reports that a DamagedError is [ErrDamaged].
 func (e *DamagedError) Is(target error) bool { return target == ErrDamaged }
 
-// Unwrap gives the cause, [io.ErrUnexpectedEOF] for a file that was cut short.
+// Unwrap returns the cause, [io.ErrUnexpectedEOF] for a file that was cut.
 func (e *DamagedError) Unwrap() error { return e.Err }
 
 const (
-	adviceCopy    = "copy the file again from where it was made, or make it anew"
-	adviceForeign = "make the bundle with \"bundle\", or save the image as an OCI layout"
-	adviceLimit   = "over the limits of a bundle; make several smaller ones"
+	adviceCopy  = "copy the file again from where it was made, or make it again"
+	adviceOther = "make the bundle with \"bundle\", or save the image as an OCI layout"
+	adviceLimit = "over the limits of a bundle; make several smaller ones"
 )
 
-// A DigestError says that bytes are not what their digest promises.
+// A DigestError says that bytes do not match their digest.
 type DigestError struct {
-	Want digest.Digest // what was asked for
-	Got  digest.Digest // what arrived
+	Want digest.Digest // of the bytes that were requested
+	Got  digest.Digest // of the bytes that arrived
 	Size int64         // how many bytes were hashed
 }
 
@@ -70,13 +70,13 @@ func (e *DigestError) Error() string {
 	return fmt.Sprintf("digest of the %d bytes is %s, want %s", e.Size, e.Got, e.Want)
 }
 
-// A SpaceError says that a bundle does not fit on its file system, before anything is
-// written or, where space cannot be reserved, in the midst of it. Sizes are bytes.
+// A SpaceError says that a bundle does not fit on its file system: before anything is
+// written or, where space cannot be reserved, while it is written. Sizes are bytes.
 type SpaceError struct {
-	Path string // the folder or file
-	Need int64  // what is still to be written, 0 when not known
-	Free int64  // what the file system has left for it
-	Err  error  // the system's own word, or nil
+	Path string // the directory or file
+	Need int64  // what is still to be written, 0 when unknown
+	Free int64  // what the file system has left
+	Err  error  // the system's error, or nil
 }
 
 func (e *SpaceError) Error() string {
@@ -89,7 +89,7 @@ func (e *SpaceError) Error() string {
 	return fmt.Sprintf("reserve %d bytes in %s: only %d are free", e.Need, e.Path, e.Free)
 }
 
-// Unwrap gives the system's error.
+// Unwrap returns the system's error.
 func (e *SpaceError) Unwrap() error { return e.Err }
 
 // NoSpace returns err, or a [*SpaceError] when err is the system's "no space left" or

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"path/filepath"
@@ -45,7 +46,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	r, err := archive.Open(out)
+	r, err := archive.Open(context.Background(), out, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -106,8 +107,8 @@ func write(out, ref string, target ocispec.Descriptor) error {
 	return f.CommitAs(context.Background(), archive.CompressionOf(out), nil)
 }
 
-// Of a compressed bundle the documents tell most, and no layer is unpacked for them.
-func ExampleOpenHead() {
+// The metadata of a compressed bundle is read without decompressing a layer.
+func ExampleOpen_metadata() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
 		log.Fatal(err)
@@ -118,18 +119,61 @@ func ExampleOpenHead() {
 		log.Fatal(err)
 	}
 
-	r, err := archive.OpenHead(out)
-	if errors.Is(err, archive.ErrNoHead) {
-		r, err = archive.Open(out) // made by another program
-	}
+	r, err := archive.Open(context.Background(), out, &archive.OpenOptions{Metadata: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer r.Close()
-	fmt.Println(r.Images()[0].Name, r.Compression(), r.HeadOnly())
+	fmt.Println(r.Images()[0].Name, r.Compression(), r.MetadataOnly())
 	_, err = r.Open(digest.FromString("a layer"))
-	fmt.Println(errors.Is(err, archive.ErrHeadOnly))
+	fmt.Println(errors.Is(err, archive.ErrMetadataOnly))
 	// Output:
 	// docker.io/library/hello-world:v1 zstd true
 	// true
+}
+
+// A stream is read as it arrives. Its metadata comes first.
+func ExampleOpenStream() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "hello.tar")
+	if err := write(out, "hello-world:v1", push("a layer")); err != nil {
+		log.Fatal(err)
+	}
+	pipe, err := os.Open(out) // stands for standard input
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pipe.Close()
+
+	s, err := archive.OpenStream(context.Background(), pipe)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	for {
+		e, err := s.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		layer, err := io.ReadAll(e) // checks the digest
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s\n", layer)
+	}
+	r, err := s.Reader()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(s.Native(), r.Images()[0].Name)
+	// Output:
+	// a layer
+	// true docker.io/library/hello-world:v1
 }

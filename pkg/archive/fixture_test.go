@@ -2,6 +2,8 @@ package archive
 
 import (
 	"bytes"
+	"context"
+	"os"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -106,4 +108,50 @@ func open(t testing.TB, raw []byte) *Reader {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// openMetadata opens a bundle without its layers and does not fall back to opening it
+// with them.
+func openMetadata(path string) (*Reader, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	c, err := sniff(f)
+	if err != nil {
+		return nil, err
+	}
+	if c == Plain {
+		return Open(context.Background(), path, nil)
+	}
+	p := &compressedFile{path: path, src: f, size: info.Size(), kind: c, lim: defaultLimits, stop: func() error { return nil }}
+	r, err := p.readMetadata()
+	if err != nil {
+		return nil, p.named(err)
+	}
+	return r, nil
+}
+
+// openDocker opens a tarball of docker only.
+func openDocker(path string) (*Reader, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	r, err := readDocker(f, info.Size(), path, defaultLimits)
+	if err != nil {
+		f.Close()
+		return nil, named(path, "open bundle", err)
+	}
+	r.closer = f
+	return r, nil
 }

@@ -85,16 +85,18 @@ func holdsUnlisted(r *Reader) bool {
 }
 
 func testFlat(t *testing.T, whole *Reader, path string, c Compression) {
-	for how, open := range map[string]func(string) (*Reader, error){"Open": Open, "OpenHead": OpenHead} {
-		r, err := open(path)
+	var r *Reader
+	var err error
+	for how, o := range map[string]*OpenOptions{"with layers": nil, "metadata": {Metadata: true}} {
+		r, err = Open(t.Context(), path, o)
 		if err != nil {
 			t.Fatalf("%s: %v", how, err)
 		}
 		same(t, whole, r)
-		if !r.Ours() || r.HeadOnly() != (how == "OpenHead" && c != Plain) {
-			t.Errorf("%s: ours %t, head only %t", how, r.Ours(), r.HeadOnly())
+		if !r.Native() || r.MetadataOnly() != (o != nil && c != Plain) {
+			t.Errorf("%s: native %t, metadata only %t", how, r.Native(), r.MetadataOnly())
 		}
-		if how == "Open" {
+		if o == nil {
 			if err := r.Verify(t.Context(), 1, nil); err != nil {
 				t.Error(err)
 			}
@@ -105,14 +107,14 @@ func testFlat(t *testing.T, whole *Reader, path string, c Compression) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, f, err := OpenAnyStream(t.Context(), bytes.NewReader(raw))
-	if err != nil || f != nil {
-		t.Fatalf("any stream: foreign %t, %v", f != nil, err)
+	s, err := OpenStream(t.Context(), bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
 	}
-	same(t, whole, s.Head())
-	if !s.Head().Ours() {
-		t.Error("the stream is not ours")
+	if r, err = s.Reader(); err != nil || !s.Native() || !r.Native() {
+		t.Fatalf("native %t, %v", s.Native(), err)
 	}
+	same(t, whole, r)
 	s.Close()
 	if _, _, err := readStream(t.Context(), bytes.NewReader(raw), false); err != nil {
 		t.Errorf("stream: %v", err)
@@ -143,17 +145,16 @@ func TestFlatCut(t *testing.T) {
 // readCut reads what must not be taken for a stream of another program.
 func readCut(t *testing.T, raw []byte) error {
 	t.Helper()
-	s, f, err := OpenAnyStream(t.Context(), bytes.NewReader(raw))
-	if f != nil {
-		f.Close()
-		t.Fatalf("%d bytes are foreign", len(raw))
-	}
+	s, err := OpenStream(t.Context(), bytes.NewReader(raw))
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	if !s.Native() {
+		t.Fatalf("%d bytes are another program's", len(raw))
+	}
 	for err == nil {
-		_, _, err = s.Next()
+		_, err = s.Next()
 	}
 	return err
 }
@@ -184,18 +185,22 @@ func TestFlatDamage(t *testing.T) {
 	}{
 		{"as it is", raw, func(*limits) {}, nil},
 		{"altered", flipped, func(*limits) {}, ErrDamaged},
-		{"lost", bytes.Join([][]byte{raw[:start], raw[start+int64(len(entry(0))):]}, nil), func(*limits) {}, ErrNoHead},
-		{"behind a layer", bytes.Join([][]byte{raw[:start], entry(last), raw[start : blobs[last].Offset-block], make([]byte, endBlocks)}, nil), func(*limits) {}, ErrNoHead},
-		{"a layer in its place", bytes.Join([][]byte{raw[:start], entry(last), raw[start+int64(len(entry(0))):]}, nil), func(*limits) {}, ErrNoHead},
+		{"lost", bytes.Join([][]byte{raw[:start], raw[start+int64(len(entry(0))):]}, nil), func(*limits) {}, ErrNoMetadata},
+		{"behind a layer", bytes.Join([][]byte{raw[:start], entry(last), raw[start : blobs[last].Offset-block], make([]byte, endBlocks)}, nil), func(*limits) {}, ErrNoMetadata},
+		{"a layer in its place", bytes.Join([][]byte{raw[:start], entry(last), raw[start+int64(len(entry(0))):]}, nil), func(*limits) {}, ErrNoMetadata},
 		{"as large as may be", large, func(l *limits) { l.document = size }, nil},
-		{"too large", large, func(l *limits) { l.document = size - 1 }, ErrNoHead},
+		{"too large", large, func(l *limits) { l.document = size - 1 }, ErrNoMetadata},
 		{"names as many as may be", raw, func(l *limits) { l.link = 6 }, nil}, // manifests and configs
-		{"names too many", raw, func(l *limits) { l.link = 5 }, ErrNoHead},
+		{"names too many", raw, func(l *limits) { l.link = 5 }, ErrNoMetadata},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			lim := defaultLimits
 			tc.lim(&lim)
-			s, err := openStream(t.Context(), bytes.NewReader(tc.raw), lim)
+			u, err := unpackStream(t.Context(), bytes.NewReader(tc.raw), lim)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, _, err := openNative(u)
 			if err == nil {
 				s.Close()
 			}

@@ -11,7 +11,7 @@ import (
 	"stowage/internal/manifest"
 )
 
-// graph follows the names of an opened bundle to their layers, each document read once.
+// graph follows the names of an opened bundle to their layers. It reads each manifest once.
 type graph struct {
 	r       *Reader
 	trees   map[digest.Digest]*tree
@@ -23,7 +23,7 @@ type graph struct {
 	held    int              // in trees
 }
 
-// tree is a document and those below it that are in the bundle, parents first.
+// tree is a manifest and those below it that are in the bundle, parents first.
 type tree struct {
 	present []ocispec.Descriptor
 	height  int
@@ -46,9 +46,9 @@ func newGraph(r *Reader) *graph {
 	return g
 }
 
-// follow checks all entries of index.json and makes the reader's images of them.
+// follow checks all descriptors of index.json and sets the images of the reader.
 func (g *graph) follow(list manifest.List) error {
-	var loose []ocispec.Descriptor
+	var unnamed []ocispec.Descriptor
 	for i := range list {
 		w := &list[i]
 		if err := w.Check(g.r.lim.blob); err != nil {
@@ -61,7 +61,7 @@ func (g *graph) follow(list manifest.List) error {
 		}
 		name := w.Annotations.ImageName
 		if name == "" {
-			// Other programs write a bare tag here, which names nothing.
+			// Other programs write a bare tag here, which is not a name.
 			if _, err := checkName(w.Annotations.RefName); err == nil {
 				name = w.Annotations.RefName
 			}
@@ -71,18 +71,18 @@ func (g *graph) follow(list manifest.List) error {
 			if err != nil {
 				return err
 			}
-			loose = append(loose, d)
+			unnamed = append(unnamed, d)
 			continue
 		}
 		if err := g.image(name, desc, t); err != nil {
 			return err
 		}
 	}
-	if err := g.attach(loose); err != nil {
+	if err := g.attach(unnamed); err != nil {
 		return err
 	}
 	if len(g.used) != len(g.omitted) {
-		return errors.New("a layer is listed as omitted that no image has")
+		return errors.New("index.json omits a layer that no image has")
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func (g *graph) image(name string, desc ocispec.Descriptor, t *tree) error {
 		}
 	}
 	if t.leaves == 0 {
-		return fmt.Errorf("name %s: none of the manifests of index %s is there", name, desc.Digest)
+		return fmt.Errorf("name %s: none of the manifests of index %s is present", name, desc.Digest)
 	}
 	if err := g.link(len(t.present)); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (g *graph) image(name string, desc ocispec.Descriptor, t *tree) error {
 	return nil
 }
 
-// tree reads a document that is in the bundle and what is below it.
+// tree reads a manifest that is in the bundle and what is below it.
 func (g *graph) tree(desc ocispec.Descriptor, depth int) (*tree, error) {
 	if t := g.trees[desc.Digest]; t != nil {
 		if depth+t.height-1 > g.r.lim.depth {
@@ -156,7 +156,7 @@ func (g *graph) tree(desc ocispec.Descriptor, depth int) (*tree, error) {
 	return t, err
 }
 
-// same checks a second descriptor of a known document.
+// same checks a second descriptor of a known manifest.
 func (g *graph) same(desc ocispec.Descriptor, t *tree) error {
 	known := t.present[0]
 	if desc.Size != known.Size || (desc.MediaType != "" && desc.MediaType != known.MediaType) {
@@ -177,7 +177,7 @@ func (g *graph) entry(desc ocispec.Descriptor) (*Blob, error) {
 	return b, nil
 }
 
-// index goes down to the children that are there.
+// index reads the children that are present.
 func (g *graph) index(t *tree, desc ocispec.Descriptor, doc *manifest.Manifest, depth int) error {
 	t.present = append(t.present, desc)
 	met := map[digest.Digest]bool{}
@@ -231,8 +231,8 @@ func (g *graph) manifest(t *tree, desc ocispec.Descriptor, doc *manifest.Manifes
 	return nil
 }
 
-// config checks a config, once however many manifests share it, and gives the platform
-// that an image's says, or nil.
+// config checks a config, once for all manifests that share it, and returns the platform
+// that an image's config states, or nil.
 func (g *graph) config(desc ocispec.Descriptor) (*ocispec.Platform, error) {
 	b, err := g.entry(desc)
 	if err != nil {
@@ -282,16 +282,4 @@ func (g *graph) layer(l ocispec.Descriptor) error {
 		b.MediaType, b.URLs = l.MediaType, l.URLs
 	}
 	return nil
-}
-
-// formatPlatform gives "linux/arm64/v8", with the version where Windows needs it.
-func formatPlatform(p *ocispec.Platform) string {
-	s := p.OS + "/" + p.Architecture
-	if p.Variant != "" {
-		s += "/" + p.Variant
-	}
-	if p.OSVersion != "" {
-		s += "(" + p.OSVersion + ")"
-	}
-	return s
 }

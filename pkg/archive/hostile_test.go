@@ -68,11 +68,11 @@ func TestHostileEntries(t *testing.T) {
 		name, want string
 		items      []item
 	}{
-		{"symlink", "only files and folders", h.with(item{name: "repositories", kind: tar.TypeSymlink})},
-		{"hard link", "only files and folders", h.with(item{name: hexName, kind: tar.TypeLink})},
-		{"device", "only files and folders", h.with(item{name: hexName, kind: tar.TypeChar})},
-		{"pipe", "only files and folders", h.with(item{name: hexName, kind: tar.TypeFifo})},
-		{"global header", "only files and folders", h.with(item{kind: tar.TypeXGlobalHeader, pax: map[string]string{"comment": "x"}})},
+		{"symlink", "only files and directories", h.with(item{name: "repositories", kind: tar.TypeSymlink})},
+		{"hard link", "only files and directories", h.with(item{name: hexName, kind: tar.TypeLink})},
+		{"device", "only files and directories", h.with(item{name: hexName, kind: tar.TypeChar})},
+		{"pipe", "only files and directories", h.with(item{name: hexName, kind: tar.TypeFifo})},
+		{"global header", "only files and directories", h.with(item{kind: tar.TypeXGlobalHeader, pax: map[string]string{"comment": "x"}})},
 		{"absolute", "not a clean path", h.with(item{name: "/etc/passwd"})},
 		{"up", "not a clean path", h.with(item{name: "blobs/../../x"})},
 		{"dot twice", "not a clean path", h.with(item{name: "././oci-layout"})},

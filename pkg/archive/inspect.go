@@ -7,7 +7,7 @@ import (
 	"stowage/internal/manifest"
 )
 
-// A Summary says what is in a bundle. Sizes are bytes of blobs as stored, without the
+// A Summary describes a bundle. Sizes are those of blobs as stored, in bytes, without the
 // tar around them.
 type Summary struct {
 	Digest    digest.Digest  `json:"digest"` // identity of the bundle
@@ -15,7 +15,7 @@ type Summary struct {
 	Size      int64          `json:"size"` // of the tarball
 	Blobs     int            `json:"blobs"`
 	BlobSize  int64          `json:"blobSize"`
-	SavedSize int64          `json:"savedSize"` // what images that share blobs would take more on their own
+	SavedSize int64          `json:"savedSize"` // how much larger images that share blobs would be without sharing
 	Omitted   int            `json:"omitted,omitempty"`
 	OmitSize  int64          `json:"omittedSize,omitempty"`
 	Images    []ImageSummary `json:"images"`
@@ -23,8 +23,7 @@ type Summary struct {
 	Unnamed   int            `json:"unnamed,omitempty"`
 }
 
-// An ImageSummary is one target with all the names that lead to it, in the order of
-// index.json.
+// An ImageSummary is one target with all its names, in the order of index.json.
 type ImageSummary struct {
 	Names     []string          `json:"names"`
 	Digest    digest.Digest     `json:"digest"`
@@ -32,7 +31,7 @@ type ImageSummary struct {
 	Size      int64             `json:"size"`    // of all its blobs, each counted once, omitted ones too
 	OwnSize   int64             `json:"ownSize"` // of the blobs no other image here uses
 	Manifests []ManifestSummary `json:"manifests"`
-	Referrers int               `json:"referrers,omitempty"` // how many are in Attached
+	Referrers int               `json:"referrers,omitempty"` // the length of Attached
 	Attached  []ReferrerSummary `json:"attached,omitempty"`
 }
 
@@ -40,7 +39,7 @@ type ImageSummary struct {
 type ReferrerSummary struct {
 	Digest       digest.Digest `json:"digest"`
 	ArtifactType string        `json:"artifactType,omitempty"`
-	Tag          string        `json:"tag,omitempty"` // that ties it to its image, see [AnnotationTag]
+	Tag          string        `json:"tag,omitempty"` // see [AnnotationTag]
 	Size         int64         `json:"size"`          // manifest, config and layers
 }
 
@@ -63,8 +62,8 @@ type LayerSummary struct {
 	Omitted   bool          `json:"omitted,omitempty"` // named but not stored
 }
 
-// Inspect reads the manifests again and sums up. The summary grows with the layers of
-// all manifests.
+// Inspect reads the manifests again and returns a summary. Its size grows with the layers
+// of all manifests.
 func (r *Reader) Inspect() (*Summary, error) {
 	s := &inspection{r: r, uses: map[digest.Digest]int{}}
 	s.out = Summary{
@@ -101,7 +100,7 @@ type inspection struct {
 	sets []map[digest.Digest]int64
 }
 
-// image sums up one target.
+// image adds the summary of one target.
 func (s *inspection) image(img *Image) error {
 	sum := ImageSummary{
 		Names: []string{img.Name}, Digest: img.Target.Digest, MediaType: img.Target.MediaType,
@@ -138,7 +137,7 @@ func (s *inspection) image(img *Image) error {
 	return nil
 }
 
-// manifest sums up one document and adds its blobs to set; nil for an index.
+// manifest returns the summary of one manifest and adds its blobs to set; nil for an index.
 func (s *inspection) manifest(desc *ocispec.Descriptor, set map[digest.Digest]int64) (*ManifestSummary, error) {
 	raw, err := s.r.Document(desc.Digest)
 	if err != nil {
@@ -168,7 +167,7 @@ func (s *inspection) manifest(desc *ocispec.Descriptor, set map[digest.Digest]in
 	return m, nil
 }
 
-// shares fills in what only the whole can tell.
+// shares sets the fields that depend on all images.
 func (s *inspection) shares() {
 	for i := range s.out.Images {
 		img := &s.out.Images[i]

@@ -2,10 +2,10 @@ package archive
 
 import "stowage/internal/manifest"
 
-// What a bundle may hold. A reader refuses more with [ErrDamaged]; a plan refuses
-// to make what a reader would refuse. Sizes are bytes.
+// What a bundle may hold. A reader refuses more with [ErrDamaged]; [NewPlan] refuses to
+// plan what a reader would refuse. Sizes are bytes.
 const (
-	// MaxDocument bounds everything that is held in memory as a whole: index.json,
+	// MaxDocument bounds everything that is held in memory in one piece: index.json,
 	// manifest.json, oci-layout, and each index, manifest and config. Registries
 	// refuse manifests above 4 MiB; the rest is room for large configs and for
 	// bundles of many thousand names.
@@ -20,12 +20,12 @@ const (
 	// MaxDescriptors bounds the layers of one manifest and the children of one index.
 	MaxDescriptors = manifest.MaxDescriptors
 
-	// MaxDepth bounds how deep indexes nest: an image that is a manifest has depth 1,
-	// one that is an index of manifests 2.
+	// MaxDepth bounds the nesting of indexes: an image that is a manifest has depth 1, one
+	// that is an index of manifests 2.
 	MaxDepth = 4
 
-	// MaxLinks bounds the manifests and indexes of all images together, one that
-	// serves several images counted for each.
+	// MaxLinks bounds the manifests and indexes of all images together. One that belongs to
+	// several images is counted for each.
 	MaxLinks = 1 << 18
 
 	// MaxBlob bounds one blob.
@@ -35,12 +35,16 @@ const (
 	// pad to 10 KiB.
 	MaxTail = 1 << 20
 
-	// MaxWindow bounds the memory that unpacking a zstd file may take; "zstd -d" has the
-	// same bound. How much comes out is bounded by the free space, see [Open].
+	// MaxWindow bounds the memory for decompressing a zstd file; "zstd -d" has the same
+	// bound. The size of the output is bounded by the free space, see [Open].
 	MaxWindow = 128 << 20
+
+	// MaxKept bounds the manifests, configs and other small entries of another program's
+	// stream together.
+	MaxKept = 128 << 20
 )
 
-// limits are the bounds in force; tests lower them.
+// limits are the bounds in force. Tests lower them.
 type limits struct {
 	document, blob, tail                     int64
 	entries, names, descriptors, depth, link int

@@ -21,7 +21,7 @@ func TestHeadMemory(t *testing.T) {
 	}
 	path := s.bundleAs(t, Zstd, PlanOptions{})
 	before := archivetest.Heap()
-	r, err := OpenHead(path)
+	r, err := openMetadata(path)
 	if err != nil {
 		t.Fatal(err)
 	}

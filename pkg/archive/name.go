@@ -7,10 +7,10 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Names gives the names under which a bundle stores a reference: its normalised
-// form as the kubelet will ask for it, e.g. "docker.io/library/busybox:latest" for
-// "busybox". A reference with both tag and digest has two, "repo:tag" and
-// "repo@digest", because containerd looks either up by itself.
+// Names returns the names under which a bundle stores a reference: its normalised form as
+// the kubelet will request it, e.g. "docker.io/library/busybox:latest" for "busybox". A
+// reference with both tag and digest has two, "repo:tag" and "repo@digest", because
+// containerd looks them up separately.
 func Names(ref string) ([]string, error) {
 	if digest.Digest(ref).Validate() == nil {
 		return nil, fmt.Errorf("parse reference %q: the ID of an image, which no registry knows", ref)
@@ -31,9 +31,9 @@ func Names(ref string) ([]string, error) {
 	return names, nil
 }
 
-// checkName accepts exactly what [Names] gives: a normalised name with either a tag
-// or a digest. Names like "sha256:<hex>", which containerd keeps for its own use, have
-// no repository and are refused. A name with a digest comes back with it.
+// checkName accepts exactly what [Names] returns: a normalised name with either a tag or a
+// digest. Names like "sha256:<hex>", which containerd uses internally, have no repository
+// and are refused. It returns the digest of a name that has one.
 func checkName(name string) (pinned digest.Digest, err error) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {

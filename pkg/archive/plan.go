@@ -2,8 +2,6 @@ package archive
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,66 +11,34 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// An Image is a name and what it stands for in a bundle.
-type Image struct {
-	// Name is "repo:tag" or "repo@digest", normalised; see [Names].
-	Name string `json:"name"`
-
-	// Target is what the name means: an index or a manifest. Only its media type,
-	// digest and size count; a plan takes a missing size from the document.
-	Target ocispec.Descriptor `json:"target"`
-
-	// Present lists the indexes and manifests of the image that are in the bundle,
-	// Target first, parents before children, with Platform where it is known. For a
-	// plan it is the choice of platforms, in any order; Target may be left out.
-	Present []ocispec.Descriptor `json:"present"`
-
-	// Referrers are manifests in the bundle about one of Present (signatures, attestations,
-	// SBOMs), by digest and tag. No name leads to them. What a manifest is about its subject
-	// says, or else its [AnnotationTag].
-	Referrers []ocispec.Descriptor `json:"referrers,omitempty"`
-}
-
-// A Blob is one content-addressed entry of a bundle.
-type Blob struct {
-	ocispec.Descriptor       // media type and URLs as at its first use
-	Offset             int64 // of its first byte in the tarball
-	Document           bool  // it is a manifest or an index
-}
-
-// Skipped is a name that was requested and that could not be included in the bundle.
-type Skipped struct {
-	Name   string `json:"name"`
-	Reason string `json:"reason"`
-}
-
 // Documents returns raw manifests and indexes by digest; an error with [ErrNotFound] in it
 // when it has none. [*Reader] and the File of package writer implement it.
 type Documents interface {
 	Document(d digest.Digest) ([]byte, error)
 }
 
-// PlanOptions changes what a plan puts into a bundle. The zero value puts in everything.
+// PlanOptions are the options of [NewPlan]. The zero value includes everything.
 type PlanOptions struct {
-	// Flat lists the manifests of an index in index.json directly and leaves the index
-	// out, for readers that cannot bear a sparse index (ctr --all-platforms, kind, oras).
-	// Names with the digest of an index cannot be flat.
+	// Flat lists the manifests of an index in index.json instead of the index, for readers
+	// that do not accept a sparse index (ctr --all-platforms, kind, oras). A name with the
+	// digest of an index is an error then.
 	Flat bool
 
-	// Omit tells which layers the receiver already has; they are named in index.json and
-	// not stored. It is asked once for each layer. Manifests and configs always travel.
+	// Omit reports whether the receiver has a layer already; it is then named in index.json
+	// and not stored. NewPlan calls it once for each layer. Manifests and configs are always
+	// stored.
 	Omit func(digest.Digest) bool
 
-	// Base is the identity of the bundle whose layers are left out, if there is one.
+	// Base is the identity of the bundle whose layers are omitted, if there is one.
 	Base digest.Digest
 
 	// Skipped is recorded in index.json, sorted by name.
 	Skipped []Skipped
 }
 
-// A Plan fixes each byte of a bundle but those of the blobs. It does not change once
-// made and may be used from many goroutines. It holds no raw documents: about 250
-// bytes a blob and 1.5 KiB an image.
+// A Plan fixes each byte of a bundle except those of the blobs. It is immutable and may be
+// used from many goroutines. It holds no manifests: it takes about 250 bytes for a blob and
+// 1.5 KiB for an image.
 type Plan struct {
 	images  []Image
 	blobs   []Blob
@@ -85,28 +51,28 @@ type Plan struct {
 	size    int64
 }
 
-// NewPlan plans the bundle of images. It is pure: the same images at the same digests
-// give the same plan, whatever their order and however often one is repeated. docs is
-// asked for the documents of Present, one at a time, and none is kept.
+// NewPlan plans the bundle of images. It is pure: the same images at the same digests make
+// the same plan, whatever their order and however often one is repeated. It reads the
+// manifests of Present from docs, one at a time, and keeps none.
 //
-// An error names the image it is about: a document docs does not have ([ErrNotFound]),
-// a wrong digest or size, a name that is not normalised or that two images claim, an
-// index without any manifest present, or an image over the limits.
+// An error names the image it is about: a manifest that docs does not have ([ErrNotFound]),
+// a wrong digest or size, a name that is not normalised or that two images have, an index
+// without any manifest present, or an image over the limits.
 func NewPlan(images []Image, docs Documents, opts PlanOptions) (*Plan, error) {
 	images, err := merge(images)
 	if err != nil {
 		return nil, err
 	}
-	a := newArranger(docs, opts)
+	p := newPlanner(docs, opts)
 	for i := range images {
-		if err := a.add(&images[i]); err != nil {
+		if err := p.add(&images[i]); err != nil {
 			return nil, fmt.Errorf("plan %s: %w", images[i].Name, err)
 		}
 	}
-	return a.plan()
+	return p.plan()
 }
 
-// merge sorts images by name and makes one of those that agree.
+// merge sorts images by name and merges those of the same name and target.
 func merge(images []Image) ([]Image, error) {
 	sorted := slices.Clone(images)
 	slices.SortStableFunc(sorted, func(a, b Image) int { return strings.Compare(a.Name, b.Name) })
@@ -129,23 +95,23 @@ func merge(images []Image) ([]Image, error) {
 	return out, nil
 }
 
-// Size gives the bytes of the whole tarball.
+// Size returns the size of the tarball, in bytes.
 func (p *Plan) Size() int64 { return p.size }
 
-// Digest gives the identity of the bundle: the digest of its index.json.
+// Digest returns the identity of the bundle: the digest of its index.json.
 func (p *Plan) Digest() digest.Digest { return p.id }
 
-// Index gives index.json. It must not be changed.
+// Index returns index.json. It must not be changed.
 func (p *Plan) Index() []byte { return p.index }
 
-// Images gives the images by name, with Present in the order of the bundle. It must
+// Images returns the images by name, with Present in the order of the bundle. They must
 // not be changed.
 func (p *Plan) Images() []Image { return p.images }
 
-// Blobs gives the blobs in the order of the file. It must not be changed.
+// Blobs returns the blobs in the order of the file. They must not be changed.
 func (p *Plan) Blobs() []Blob { return p.blobs }
 
-// Omitted gives the layers that [PlanOptions].Omit left out, in order of first use.
+// Omitted returns the layers that [PlanOptions].Omit selected, in order of first use.
 func (p *Plan) Omitted() []ocispec.Descriptor { return p.omitted }
 
 // Find returns the position of a blob in [Plan.Blobs], or [ErrNotFound].
@@ -187,7 +153,7 @@ func (p *Plan) layout() error {
 	return nil
 }
 
-// fileEntry is an entry whose content the plan itself knows.
+// fileEntry is an entry whose content the plan has.
 type fileEntry struct {
 	name string
 	data []byte
@@ -234,38 +200,4 @@ func (p *Plan) Gap(i int) (gap []byte, off int64, err error) {
 	}
 	h, err := header(blobEntry(p.blobs[i].Digest), p.blobs[i].Size)
 	return append(make([]byte, pad, pad+int64(len(h))), h...), off, err
-}
-
-// unsealed stands in index.json where the digest of the contents goes.
-const unsealed = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
-
-// contents lists every entry for the annotation of that name. index is index.json with
-// [unsealed] in that place; docker may be nil.
-func contents(layout, index, docker []byte, blobs []Blob) digest.Digest {
-	d := digest.SHA256.Digester()
-	line := func(name string, dg digest.Digest, size int64) {
-		fmt.Fprintf(d.Hash(), "%s %s %d\n", name, dg, size)
-	}
-	for _, e := range []fileEntry{{entryLayout, layout}, {entryIndex, index}, {entryDocker, docker}} {
-		if e.data != nil {
-			line(e.name, digest.FromBytes(e.data), int64(len(e.data)))
-		}
-	}
-	for i := range blobs {
-		line(blobEntry(blobs[i].Digest), blobs[i].Digest, blobs[i].Size)
-	}
-	return d.Digest()
-}
-
-// marshalSkipped returns the value of [AnnotationSkipped], sorted, or "" for no names.
-func marshalSkipped(list []Skipped) (string, error) {
-	if len(list) == 0 {
-		return "", nil
-	}
-	sorted := slices.Clone(list)
-	slices.SortFunc(sorted, func(a, b Skipped) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Reason, b.Reason))
-	})
-	raw, err := json.Marshal(slices.Compact(sorted))
-	return string(raw), err
 }

@@ -147,7 +147,7 @@ func TestFlippedLayer(t *testing.T) {
 	if err := os.WriteFile(path, raw, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open(path)
+	r, err := Open(t.Context(), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,10 +171,10 @@ func TestFlippedLayer(t *testing.T) {
 
 func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Open(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Open(t.Context(), filepath.Join(dir, "none"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := Open(dir); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), dir) {
+	if _, err := Open(t.Context(), dir, nil); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("a folder that is no layout: %v", err)
 	}
 	for _, tc := range []struct{ name, data, want string }{
@@ -288,8 +288,8 @@ func TestOthersLayouts(t *testing.T) {
 			if diff := cmp.Diff(tc.names, names); diff != "" {
 				t.Errorf("names (-want +got):\n%s", diff)
 			}
-			if n := len(r.Unnamed()); (n == 1) != (tc.names == nil) || r.Ours() {
-				t.Errorf("%d unnamed, ours=%t", n, r.Ours())
+			if n := len(r.Unnamed()); (n == 1) != (tc.names == nil) || r.Native() {
+				t.Errorf("%d unnamed, ours=%t", n, r.Native())
 			}
 			if err := r.Verify(t.Context(), 1, nil); err != nil {
 				t.Error(err)

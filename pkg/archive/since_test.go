@@ -183,8 +183,8 @@ func TestCompare(t *testing.T) {
 	}
 	single, fresh := after.Images()[0], after.Images()[len(after.Images())-1]
 	want := &Difference{
-		Came:    []Named{{Name: "registry.test/new:1", Digest: fresh.Target.Digest}},
-		Went:    []Named{{Name: "registry.test/chart:1", Digest: before.Images()[4].Target.Digest}},
+		Added:   []Named{{Name: "registry.test/new:1", Digest: fresh.Target.Digest}},
+		Removed: []Named{{Name: "registry.test/chart:1", Digest: before.Images()[4].Target.Digest}},
 		Changed: []Changed{{Name: single.Name, Old: old, New: single.Target.Digest}},
 		Same:    3,
 	}
@@ -207,7 +207,7 @@ func TestCompare(t *testing.T) {
 		t.Errorf("%d new blobs of %d bytes", want.NewBlobs, want.NewSize)
 	}
 	same := Compare(after, after)
-	if same.Same != 5 || len(same.Came)+len(same.Went)+len(same.Changed)+same.NewBlobs+same.GoneBlobs != 0 {
+	if same.Same != 5 || len(same.Added)+len(same.Removed)+len(same.Changed)+same.NewBlobs+same.GoneBlobs != 0 {
 		t.Errorf("a bundle differs from itself: %+v", same)
 	}
 	// What a differential bundle omits is not gone, and not new to its receiver.

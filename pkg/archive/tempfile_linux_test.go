@@ -10,9 +10,9 @@ import (
 	"stowage/pkg/archive/internal/archivetest"
 )
 
-// TestSpoolSpace: what does not fit into the temporary folder is refused before a byte of
+// TestTempFileSpace: what does not fit into the temporary folder is refused before a byte of
 // it is written, or stops short of filling it when its size was not known.
-func TestSpoolSpace(t *testing.T) {
+func TestTempFileSpace(t *testing.T) {
 	s := newStore()
 	zeros := make([]byte, 4<<20) // compresses to nothing, as a bomb does
 	s.name("a.test/a:1", s.Manifest(amd64, s.Put("application/vnd.oci.image.layer.v1.tar", zeros)))
@@ -30,7 +30,7 @@ func TestSpoolSpace(t *testing.T) {
 		{"another program's", s.bundleOutside(t, Gzip, foreign), 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := Open(tc.path)
+			_, err := Open(t.Context(), tc.path, nil)
 			var se *SpaceError
 			if !errors.As(err, &se) || errors.Is(err, ErrDamaged) {
 				t.Fatalf("got %v", err)
@@ -44,7 +44,7 @@ func TestSpoolSpace(t *testing.T) {
 			t.Log(err)
 		})
 	}
-	r, err := OpenHead(s.bundleOutside(t, Zstd, ours))
+	r, err := openMetadata(s.bundleOutside(t, Zstd, ours))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,10 +14,11 @@ import (
 	"stowage/internal/iox"
 )
 
-// Verify hashes every blob again and gives all that is wrong, in the order of the file,
-// each with [ErrDamaged] in it. jobs blobs are read at once, one a processor when it is
-// 0. onBytes, if not nil, is told how many bytes were read, from several goroutines.
-// An error of the disk or of ctx ends it at once, and so does [ErrHeadOnly].
+// Verify hashes every blob and returns an error for each damaged one, in the order of the
+// file, with [ErrDamaged] in it. It reads jobs blobs at once; 0 means one for each
+// processor. onBytes, if not nil, is called with numbers of bytes that were read, from
+// several goroutines. An error of the disk or of ctx ends Verify at once, and so does
+// [ErrMetadataOnly].
 func (r *Reader) Verify(ctx context.Context, jobs int, onBytes func(int64)) error {
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
@@ -25,8 +26,8 @@ func (r *Reader) Verify(ctx context.Context, jobs int, onBytes func(int64)) erro
 	if onBytes == nil {
 		onBytes = func(int64) {}
 	}
-	if r.HeadOnly() {
-		return fmt.Errorf("verify %s: %w", r.Name(), ErrHeadOnly)
+	if r.MetadataOnly() {
+		return fmt.Errorf("verify %s: %w", r.Name(), ErrMetadataOnly)
 	}
 	wrong := make([]error, len(r.blobs))
 	g, inner := errgroup.WithContext(ctx)
@@ -67,7 +68,7 @@ func (r *Reader) verifyBlob(ctx context.Context, b *Blob, onBytes func(int64)) e
 			if errors.Is(err, io.EOF) {
 				return r.damaged(b, adviceCopy, fmt.Errorf("cut after %d of %d bytes: %w", off+int64(n), b.Size, io.ErrUnexpectedEOF))
 			}
-			return fmt.Errorf("read %s: %w", r.Name(), err)
+			return r.readError(err)
 		}
 		h.Write(p)
 		off += int64(n)

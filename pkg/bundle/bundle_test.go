@@ -106,7 +106,7 @@ func (s *site) names(r *Result) []string {
 // verify checks every byte of a bundle and returns its file.
 func (s *site) verify(name string) []byte {
 	s.t.Helper()
-	r, err := archive.OpenContext(s.t.Context(), s.path(name), nil)
+	r, err := archive.Open(s.t.Context(), s.path(name), nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestMissing(t *testing.T) {
 func TestSkippedIsRecorded(t *testing.T) {
 	s := newSite(t)
 	s.make(s.request("out.tar", "other:v1", "?nowhere:v1"), Options{})
-	r, err := archive.OpenContext(t.Context(), s.path("out.tar"), nil)
+	r, err := archive.Open(t.Context(), s.path("out.tar"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,7 +416,7 @@ func TestDifferential(t *testing.T) {
 	s := newSite(t)
 	old := s.make(s.request("old.tar", "other:v1"), Options{})
 	full := s.make(s.request("full.tar", "other:v1", "tool:v1"), Options{})
-	r, err := archive.OpenContext(t.Context(), s.path("old.tar"), nil)
+	r, err := archive.Open(t.Context(), s.path("old.tar"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -436,7 +436,7 @@ func TestDifferential(t *testing.T) {
 		if got.Size >= full.Size || got.Digest == full.Digest {
 			t.Errorf("%s: %d bytes, the full bundle has %d", name, got.Size, full.Size)
 		}
-		d, err := archive.OpenContext(t.Context(), s.path(name), nil)
+		d, err := archive.Open(t.Context(), s.path(name), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -84,11 +83,7 @@ func openReuse(ctx context.Context, output string, paths, since []string) (*reus
 
 // openMetadata opens a bundle whose layers may not be needed.
 func openMetadata(ctx context.Context, path string) (*archive.Reader, error) {
-	r, err := archive.OpenHead(path)
-	if errors.Is(err, archive.ErrNoHead) {
-		return archive.OpenContext(ctx, path, nil)
-	}
-	return r, err
+	return archive.Open(ctx, path, &archive.OpenOptions{Metadata: true})
 }
 
 func (u *reuse) close() {
@@ -115,7 +110,7 @@ func (u *reuse) fill(ctx context.Context, file *writer.File) error {
 		if err := b.unpack(ctx, file.Missing()); err != nil {
 			return err
 		}
-		if b.HeadOnly() {
+		if b.MetadataOnly() {
 			continue // none of its layers is needed
 		}
 		if _, err := file.Reuse(ctx, b.Reader, nil); err != nil {
@@ -128,10 +123,10 @@ func (u *reuse) fill(ctx context.Context, file *writer.File) error {
 // unpack makes the layers of a compressed bundle readable when it holds one of blobs.
 func (b *reusable) unpack(ctx context.Context, blobs []archive.Blob) error {
 	has := func(blob archive.Blob) bool { return b.Has(blob.Digest) }
-	if !b.HeadOnly() || !slices.ContainsFunc(blobs, has) {
+	if !b.MetadataOnly() || !slices.ContainsFunc(blobs, has) {
 		return nil
 	}
-	full, err := archive.OpenContext(ctx, b.path, nil)
+	full, err := archive.Open(ctx, b.path, nil)
 	if err != nil {
 		return fmt.Errorf("open bundle to reuse: %w", err)
 	}

@@ -56,7 +56,7 @@ func TestDockerArchiveRuns(t *testing.T) {
 	machine, n := connect(t)
 	s := newShelf(t)
 	name := s.Hello("acme/hello", "v1")
-	b, err := archive.OpenDocker(s.dockerSave(name))
+	b, err := archive.Open(t.Context(), s.dockerSave(name), &archive.OpenOptions{Docker: true})
 	must(t, err)
 	defer b.Close()
 	load(t, n, s.Bundle(s.Sandbox()), LoadOptions{})

@@ -33,7 +33,7 @@ func makeAndLoad(ctx context.Context, out io.Writer, image, mirror, socket, dir 
 		return err
 	}
 
-	b, err := archive.Open(file)
+	b, err := archive.Open(ctx, file, nil)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 // needs one.)
 func ExampleNode_Load() {
 	ctx := context.Background()
-	b, err := archive.Open("calico.tar")
+	b, err := archive.Open(ctx, "calico.tar", nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -27,7 +27,7 @@ import (
 // A stream that ends early is an [archive.ErrDamaged] with [io.ErrUnexpectedEOF]: nothing
 // becomes visible, and what had arrived is kept for 24 hours, or until the next load of
 // the same stream has used it. So it is when ctx ends.
-func (n *Node) LoadForeign(ctx context.Context, s *archive.ForeignStream, o LoadOptions) (_ *Report, err error) {
+func (n *Node) LoadForeign(ctx context.Context, s *archive.Stream, o LoadOptions) (_ *Report, err error) {
 	ctx = n.in(ctx)
 	tx, lctx, err := n.begin(ctx, s.ID())
 	if err != nil {
@@ -40,7 +40,7 @@ func (n *Node) LoadForeign(ctx context.Context, s *archive.ForeignStream, o Load
 	if err := in.all(lctx); err != nil {
 		return nil, err
 	}
-	b, err := s.Bundle()
+	b, err := s.Reader()
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (b foreignBundle) Has(d digest.Digest) bool {
 // intake brings the entries of a foreign stream into the content store.
 type intake struct {
 	node   *Node
-	stream *archive.ForeignStream
+	stream *archive.Stream
 	opts   LoadOptions
 	sent   map[digest.Digest]int64 // bytes sent of each blob
 	buf    []byte
@@ -91,9 +91,9 @@ func (in *intake) all(ctx context.Context) error {
 }
 
 // one takes in an entry, unless the node has it.
-func (in *intake) one(ctx context.Context, b *archive.ForeignBlob) error {
+func (in *intake) one(ctx context.Context, b *archive.Entry) error {
 	there, err := in.send(ctx, b)
-	if err != nil || !there || b.Named() {
+	if err != nil || !there || b.Checked() {
 		return err
 	}
 	// The name alone is no proof, and these bytes are not sent.
@@ -109,7 +109,7 @@ func (in *intake) one(ctx context.Context, b *archive.ForeignBlob) error {
 // send writes an entry into the content store; there says that nothing was written, as
 // the node has the blob that its name promises. What an earlier load has left of a blob
 // with a digest is taken up; the digest at the end is that of all its bytes.
-func (in *intake) send(ctx context.Context, b *archive.ForeignBlob) (there bool, err error) {
+func (in *intake) send(ctx context.Context, b *archive.Entry) (there bool, err error) {
 	ctx, cancel := context.WithCancel(ctx) // see loader.send
 	defer cancel()
 	ref := ingestRef(b.Digest)
@@ -177,7 +177,7 @@ func (in *intake) copy(out io.Writer, r io.Reader, offset int64) (int64, error) 
 // room refuses an entry that does not fit. A stream tells no total, and nobody vouches
 // for it yet: a tenth of what is free stays free, so that the pods of a node do not pay
 // for a tarball that goes on for ever.
-func (in *intake) room(b *archive.ForeignBlob, there int64) error {
+func (in *intake) room(b *archive.Entry, there int64) error {
 	if !in.node.local {
 		return nil
 	}

@@ -207,25 +207,21 @@ func craneTarball(s *shelf, w *tarWriter, name string) {
 // loadAny loads whatever a reader gives.
 func loadAny(ctx context.Context, t testing.TB, n *Node, r io.Reader, o LoadOptions) (*Report, error) {
 	t.Helper()
-	ours, foreign, err := archive.OpenAnyStream(ctx, struct{ io.Reader }{r})
-	switch {
-	case err != nil:
+	s, err := archive.OpenStream(ctx, struct{ io.Reader }{r})
+	if err != nil {
 		return nil, err
-	case foreign != nil:
-		defer foreign.Close()
-		return n.LoadForeign(ctx, foreign, o)
 	}
-	defer ours.Close()
-	return n.LoadStream(ctx, ours, o)
+	defer s.Close()
+	if !s.Native() {
+		return n.LoadForeign(ctx, s, o)
+	}
+	return n.LoadStream(ctx, s, o)
 }
 
 // openForeign opens a plain file of another program.
 func openForeign(t testing.TB, path string) *archive.Reader {
 	t.Helper()
-	r, err := archive.Open(path)
-	if err != nil {
-		r, err = archive.OpenDocker(path)
-	}
+	r, err := archive.Open(t.Context(), path, &archive.OpenOptions{Docker: true})
 	must(t, err)
 	t.Cleanup(func() { r.Close() })
 	return r

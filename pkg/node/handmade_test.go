@@ -5,6 +5,7 @@ package node
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -156,11 +157,5 @@ func paxLayer(t testing.TB, size int64) []byte {
 
 // openFile opens a tarball as the command does.
 func openFile(path string) (*archive.Reader, error) {
-	r, err := archive.Open(path)
-	if err != nil {
-		if saved, derr := archive.OpenDocker(path); derr == nil {
-			return saved, nil
-		}
-	}
-	return r, err
+	return archive.Open(context.Background(), path, &archive.OpenOptions{Docker: true})
 }

@@ -49,7 +49,7 @@ type LoadOptions struct {
 func (n *Node) Load(ctx context.Context, b *archive.Reader, o LoadOptions) (*Report, error) {
 	ctx = n.in(ctx)
 	r, err := n.load(ctx, b, o)
-	if err == nil && !b.Ours() {
+	if err == nil && !b.Native() {
 		var stream digest.Digest
 		if stream, err = b.StreamID(); err == nil {
 			err = n.dropLeftovers(ctx, stream)

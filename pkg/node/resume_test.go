@@ -55,7 +55,7 @@ func (o order) obey(ctx context.Context) int {
 	if err != nil {
 		return 1
 	}
-	b, err := archive.Open(o.Bundle)
+	b, err := archive.Open(ctx, o.Bundle, nil)
 	if err != nil {
 		return 1
 	}

@@ -23,10 +23,14 @@ import (
 // A stream that ends early is an [archive.ErrDamaged] with [io.ErrUnexpectedEOF]:
 // nothing becomes visible, and what had arrived is kept for 24 hours, or until the
 // next load of the same bundle has used it. So it is when ctx ends.
-func (n *Node) LoadStream(ctx context.Context, s *archive.StreamReader, o LoadOptions) (*Report, error) {
-	b := streamBundle{s.Head()}
+func (n *Node) LoadStream(ctx context.Context, s *archive.Stream, o LoadOptions) (*Report, error) {
+	head, err := s.Reader()
+	if err != nil {
+		return nil, err
+	}
+	b := streamBundle{head}
 	l := n.newLoader(b, o)
-	l.stream = newArrivals(s)
+	l.stream = newArrivals(s, b)
 	ctx = n.in(ctx)
 	r, err := l.load(ctx)
 	return r, n.withBase(ctx, err, b)
@@ -39,7 +43,7 @@ type streamBundle struct{ *archive.Reader }
 // node, if anywhere.
 func (b streamBundle) Open(d digest.Digest) (*io.SectionReader, error) {
 	r, err := b.Reader.Open(d)
-	if errors.Is(err, archive.ErrHeadOnly) {
+	if errors.Is(err, archive.ErrMetadataOnly) {
 		return nil, fmt.Errorf("blob %s is in the stream: %w", d, archive.ErrNotFound)
 	}
 	return r, err
@@ -48,14 +52,14 @@ func (b streamBundle) Open(d digest.Digest) (*io.SectionReader, error) {
 // arrivals are the layers of a stream, one after the other. Tasks take them in
 // order, one task at a time.
 type arrivals struct {
-	stream *archive.StreamReader
+	stream *archive.Stream
 	place  map[digest.Digest]int // of each blob in the order of the stream
 }
 
-func newArrivals(s *archive.StreamReader) *arrivals {
+func newArrivals(s *archive.Stream, bundle streamBundle) *arrivals {
 	a := &arrivals{stream: s, place: map[digest.Digest]int{}}
-	for i, b := range s.Head().Blobs() {
-		if _, err := (streamBundle{s.Head()}).Open(b.Digest); err != nil {
+	for i, b := range bundle.Blobs() {
+		if _, err := bundle.Open(b.Digest); err != nil {
 			a.place[b.Digest] = i
 		}
 	}
@@ -75,14 +79,14 @@ func (a *arrivals) brings(d digest.Digest) bool {
 // upTo passes over layers until the one asked for.
 func (a *arrivals) upTo(d digest.Digest) (io.Reader, error) {
 	for {
-		b, r, err := a.stream.Next()
+		e, err := a.stream.Next()
 		switch {
 		case err == io.EOF:
 			return nil, fmt.Errorf("layer %s did not come", d)
 		case err != nil:
 			return nil, err
-		case b.Digest == d:
-			return r, nil
+		case e.Digest == d:
+			return e, nil
 		}
 	}
 }
@@ -90,7 +94,7 @@ func (a *arrivals) upTo(d digest.Digest) (io.Reader, error) {
 // finish passes over what is left and checks the end of the stream.
 func (a *arrivals) finish() error {
 	for {
-		if _, _, err := a.stream.Next(); err == io.EOF {
+		if _, err := a.stream.Next(); err == io.EOF {
 			return nil
 		} else if err != nil {
 			return err

@@ -28,8 +28,8 @@ func TestFileThenReader(t *testing.T) {
 		t.Errorf("file has %d bytes, plan says %d", len(raw), p.Size())
 	}
 	r := open(t, raw)
-	if r.Digest() != p.Digest() || !r.Ours() {
-		t.Errorf("identity %s ours=%t, want %s", r.Digest(), r.Ours(), p.Digest())
+	if r.Digest() != p.Digest() || !r.Native() {
+		t.Errorf("identity %s native=%t, want %s", r.Digest(), r.Native(), p.Digest())
 	}
 	if diff := cmp.Diff(p.Blobs(), r.Blobs()); diff != "" {
 		t.Errorf("blobs of plan and reader (-plan +reader):\n%s", diff)
@@ -316,7 +316,7 @@ func TestManyWriters(t *testing.T) {
 	if err := errors.Join(w.Commit(), w.Close(), s.fill(d, 1, 1000), d.Commit()); err != nil {
 		t.Fatal(err)
 	}
-	r, err := archive.Open(path)
+	r, err := archive.Open(t.Context(), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -366,7 +366,7 @@ func TestReuseForms(t *testing.T) {
 	for _, src := range []string{s.bundleAs(t, archive.Gzip), s.bundleAs(t, archive.Zstd), dir} {
 		path := filepath.Join(t.TempDir(), "x.tar")
 		f := s.start(t, path)
-		from, err := archive.Open(src)
+		from, err := archive.Open(t.Context(), src, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -381,12 +381,12 @@ func TestReuseForms(t *testing.T) {
 // TestReuseWithoutLayers refuses a reader that has the manifests alone.
 func TestReuseWithoutLayers(t *testing.T) {
 	s := small()
-	r, err := archive.OpenHead(s.bundleAs(t, archive.Zstd))
+	r, err := archive.Open(t.Context(), s.bundleAs(t, archive.Zstd), &archive.OpenOptions{Metadata: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if _, err := (&File{}).Reuse(t.Context(), r, nil); !errors.Is(err, archive.ErrHeadOnly) {
+	if _, err := (&File{}).Reuse(t.Context(), r, nil); !errors.Is(err, archive.ErrMetadataOnly) {
 		t.Errorf("got %v, want ErrHeadOnly", err)
 	}
 }

@@ -162,11 +162,11 @@ func TestCompressionMemory(t *testing.T) {
 		packing := peak - before
 		before = archivetest.Heap()
 		peak, n = before, 0
-		r, err := archive.OpenContext(t.Context(), path, func(m int64) {
+		r, err := archive.Open(t.Context(), path, &archive.OpenOptions{OnBytes: func(m int64) {
 			if n += m; n%(8<<20) < m {
 				peak = max(peak, archivetest.Heap())
 			}
-		})
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}

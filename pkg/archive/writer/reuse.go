@@ -22,8 +22,8 @@ func (f *File) Reuse(ctx context.Context, src *archive.Reader, onBytes func(int6
 	if onBytes == nil {
 		onBytes = func(int64) {}
 	}
-	if src.HeadOnly() {
-		return 0, fmt.Errorf("reuse %s: %w", src.Name(), archive.ErrHeadOnly)
+	if src.MetadataOnly() {
+		return 0, fmt.Errorf("reuse %s: %w", src.Name(), archive.ErrMetadataOnly)
 	}
 	missing := f.Missing()
 	used := make([]bool, len(missing))

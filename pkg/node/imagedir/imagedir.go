@@ -109,7 +109,7 @@ func place(ctx context.Context, file string, o Options, known []directory) (*Pla
 	if err != nil {
 		return nil, err
 	}
-	b, err := archive.OpenContext(ctx, file, nil)
+	b, err := archive.Open(ctx, file, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +243,7 @@ func sparse(b *archive.Reader) (string, error) {
 
 // verifyCopy checks every digest in the copy, and that it is the bundle b.
 func verifyCopy(ctx context.Context, copied string, b *archive.Reader, onBytes func(int64)) error {
-	r, err := archive.OpenContext(ctx, copied, nil)
+	r, err := archive.Open(ctx, copied, nil)
 	if err != nil {
 		return err
 	}

@@ -176,7 +176,7 @@ func (s *Shelf) fill(d *writer.File, dg digest.Digest) error {
 // Open opens a bundle until the test ends.
 func Open(t testing.TB, path string) *archive.Reader {
 	t.Helper()
-	r, err := archive.Open(path)
+	r, err := archive.Open(t.Context(), path, nil)
 	must(t, err)
 	t.Cleanup(func() { r.Close() })
 	return r

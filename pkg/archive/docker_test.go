@@ -76,10 +76,10 @@ func TestOpenDocker(t *testing.T) {
 		"x.json", config, "y.json", other,
 		"manifest.json", `[{"Config":"x.json","RepoTags":["busybox:1","quay.io/a/b:2"],"Layers":["a/layer.tar","c.tar.gz"]},
 			{"Config":"y.json","RepoTags":["acme/app:v1"],"Layers":["b/layer.tar"]},{"Config":"y.json","RepoTags":null,"Layers":["b/layer.tar"]}]`)
-	if _, err := Open(path); !errors.Is(err, ErrDamaged) {
+	if _, err := Open(t.Context(), path, nil); !errors.Is(err, ErrDamaged) {
 		t.Errorf("as a layout: %v", err)
 	}
-	r, err := OpenDocker(path)
+	r, err := openDocker(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestOpenDocker(t *testing.T) {
 	if got, want := strings.Join(names, " "), "docker.io/library/busybox:1 quay.io/a/b:2 docker.io/acme/app:v1"; got != want {
 		t.Errorf("names %s, want %s", got, want)
 	}
-	if len(r.Blobs()) != 6 || r.Ours() {
+	if len(r.Blobs()) != 6 || r.Native() {
 		t.Errorf("%d blobs, want 2 configs, 2 manifests, 2 layers", len(r.Blobs()))
 	}
 	if err := r.Verify(t.Context(), 1, nil); err != nil {
@@ -119,7 +119,7 @@ func TestOpenDockerRefuses(t *testing.T) {
 		"an entry twice":           {"l.tar", "one", "l.tar", "one", "x.json", config, "manifest.json", manifest},
 		"a layout as well":         {"l.tar", "one", "x.json", config, "manifest.json", manifest, "index.json", "{}"},
 	} {
-		if r, err := OpenDocker(dockerTar(t, entries...)); !errors.Is(err, ErrDamaged) {
+		if r, err := openDocker(dockerTar(t, entries...)); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 			if err == nil {
 				r.Close()
@@ -135,7 +135,7 @@ func TestOpenDockerRefuses(t *testing.T) {
 		if err := os.WriteFile(path, whole[:at], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if r, err := OpenDocker(path); !errors.Is(err, ErrDamaged) {
+		if r, err := openDocker(path); !errors.Is(err, ErrDamaged) {
 			t.Errorf("cut at %d: %v", at, err)
 			if err == nil {
 				r.Close()

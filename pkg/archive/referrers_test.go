@@ -114,7 +114,7 @@ func TestTaggedBytes(t *testing.T) {
 	}
 	whole := open(t, want)
 	for _, c := range []Compression{Plain, Gzip, Zstd} {
-		r, err := OpenHead(s.bundleAs(t, c, PlanOptions{}))
+		r, err := openMetadata(s.bundleAs(t, c, PlanOptions{}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,38 +18,24 @@ import (
 	"stowage/pkg/archive/internal/archivetest"
 )
 
-// drain reads any stream to its end and gives what it says of itself.
+// drain reads a stream to its end and returns the bundle.
 func drain(ctx context.Context, r io.Reader) (*Reader, error) {
 	return drainWithin(ctx, r, defaultLimits)
 }
 
 func drainWithin(ctx context.Context, r io.Reader, lim limits) (*Reader, error) {
-	ours, foreign, err := openAnyStream(ctx, r, lim)
+	s, err := openStream(ctx, r, lim)
 	if err != nil {
 		return nil, err
 	}
-	if ours != nil {
-		defer ours.Close()
-		for {
-			_, r, err := ours.Next()
-			if err == nil {
-				_, err = io.Copy(io.Discard, r)
-			}
-			if err == io.EOF {
-				return ours.Head(), nil
-			} else if err != nil {
-				return nil, err
-			}
-		}
-	}
-	defer foreign.Close()
+	defer s.Close()
 	for {
-		b, err := foreign.Next()
+		e, err := s.Next()
 		if err == nil {
-			_, err = io.Copy(io.Discard, b)
+			_, err = io.Copy(io.Discard, e)
 		}
 		if err == io.EOF {
-			return foreign.Bundle()
+			return s.Reader()
 		} else if err != nil {
 			return nil, err
 		}
@@ -72,8 +58,8 @@ func summary(r *Reader) []string {
 	return out
 }
 
-// TestForeignStreamSaysWhatAFileSays reads layouts in every order of their entries.
-func TestForeignStreamSaysWhatAFileSays(t *testing.T) {
+// TestOtherStreamSaysWhatAFileSays reads layouts in every order of their entries.
+func TestOtherStreamSaysWhatAFileSays(t *testing.T) {
 	ownTemp(t)
 	s := newStore()
 	m := s.Manifest(amd64, s.Layer(1, 3000), s.Layer(2, 5))
@@ -95,7 +81,7 @@ func TestForeignStreamSaysWhatAFileSays(t *testing.T) {
 	}
 }
 
-func TestForeignStreamOfDocker(t *testing.T) {
+func TestOtherStreamOfDocker(t *testing.T) {
 	ownTemp(t)
 	one, two := string(archivetest.Noise(1, 5000)), string(archivetest.Noise(2, 3000))
 	config := dockerConfig(t, one, two, one)
@@ -103,7 +89,7 @@ func TestForeignStreamOfDocker(t *testing.T) {
 		"a/VERSION", "1.0", "a/layer.tar", one, "b/layer.tar", "-> ../c/layer.tar", "c/layer.tar", "-> ../a/layer.tar",
 		digest.FromString(gzipped(two)).Encoded()+".tar.gz", gzipped(two), "x.json", config,
 		"manifest.json", `[{"Config":"x.json","RepoTags":["busybox:1"],"Layers":["a/layer.tar","`+digest.FromString(gzipped(two)).Encoded()+`.tar.gz","b/layer.tar"]}]`)
-	file, err := OpenDocker(path)
+	file, err := openDocker(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +98,7 @@ func TestForeignStreamOfDocker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, s, err := OpenAnyStream(t.Context(), bytes.NewReader(raw))
+	s, err := OpenStream(t.Context(), bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,22 +120,22 @@ func TestForeignStreamOfDocker(t *testing.T) {
 				t.Errorf("%s: %d of %d bytes, %v", b.Name, n, b.Size, err)
 			}
 		}
-		got = append(got, fmt.Sprint(b.Name, " ", b.Digest, " ", b.Named()))
+		got = append(got, fmt.Sprint(b.Name, " ", b.Digest, " ", b.Checked()))
 	}
 	second := digest.FromString(gzipped(two))
 	want := []string{"a/layer.tar  false", second.Encoded() + ".tar.gz " + second.String() + " false"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("blobs (-want +got):\n%s", d)
 	}
-	r, err := s.Bundle()
+	r, err := s.Reader()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(summary(file), summary(r)); d != "" {
 		t.Errorf("(-file +stream):\n%s", d)
 	}
-	if _, err := r.Open(second); !errors.Is(err, ErrHeadOnly) {
-		t.Errorf("a layer: %v, want ErrHeadOnly", err)
+	if _, err := r.Open(second); !errors.Is(err, ErrMetadataOnly) {
+		t.Errorf("a layer: %v, want ErrMetadataOnly", err)
 	}
 	if raw, err := r.Document(digest.FromString(config)); err != nil || string(raw) != config {
 		t.Errorf("config: %q, %v", raw, err)
@@ -159,9 +145,9 @@ func TestForeignStreamOfDocker(t *testing.T) {
 	}
 }
 
-// TestForeignStreamDamage cuts and changes a layout at every so many bytes: the stream
+// TestOtherStreamDamage cuts and changes a layout at every so many bytes: the stream
 // never says more than the file does.
-func TestForeignStreamDamage(t *testing.T) {
+func TestOtherStreamDamage(t *testing.T) {
 	ownTemp(t)
 	s := newStore()
 	m := s.Manifest(amd64, s.Layer(1, 3000))
@@ -258,8 +244,8 @@ func (e *endless) Read(p []byte) (int, error) {
 	return e.buf.Read(p)
 }
 
-// TestForeignStreamBounds: none of what is remembered of a stream grows without end.
-func TestForeignStreamBounds(t *testing.T) {
+// TestOtherStreamBounds: none of what is remembered of a stream grows without end.
+func TestOtherStreamBounds(t *testing.T) {
 	ownTemp(t)
 	long := strings.Repeat("x/", 200_000)
 	document := append([]byte("{"), bytes.Repeat([]byte(" "), MaxDocument-1)...)
@@ -282,7 +268,7 @@ func TestForeignStreamBounds(t *testing.T) {
 	}
 }
 
-func TestForeignStreamLimits(t *testing.T) {
+func TestOtherStreamLimits(t *testing.T) {
 	ownTemp(t)
 	s := newStore()
 	m := s.Manifest(amd64, s.Layer(1, 3000))
@@ -302,26 +288,26 @@ func TestForeignStreamLimits(t *testing.T) {
 	}
 }
 
-func TestPromised(t *testing.T) {
+func TestDigestOfName(t *testing.T) {
 	hex := digest.FromString("x").Encoded()
 	for name, want := range map[string]bool{
 		"blobs/sha256/" + hex: true, "./blobs/sha256/" + hex: true, hex + ".tar": false, hex + ".tar.gz": false, "sha256:" + hex: false, hex + ".json": false,
 	} {
-		d, named := promised(name)
+		d, named := digestOfName(name)
 		if d.Encoded() != hex || named != want {
 			t.Errorf("%s: %s, %t", name, d, named)
 		}
 	}
 	for _, name := range []string{"", "manifest.json", hex + "/layer.tar", "blobs/sha256/" + hex[1:], "blobs/sha512/" + hex, strings.ToUpper(hex) + ".tar"} {
-		if d, _ := promised(name); d != "" {
+		if d, _ := digestOfName(name); d != "" {
 			t.Errorf("%s: %s, want nothing", name, d)
 		}
 	}
 }
 
-// FuzzForeignStream: whatever the bytes, a stream of them ends with a bundle that the file
+// FuzzOtherStream: whatever the bytes, a stream of them ends with a bundle that the file
 // gives as well, or with ErrDamaged.
-func FuzzForeignStream(f *testing.F) {
+func FuzzOtherStream(f *testing.F) {
 	s := newStore()
 	m := s.Manifest(amd64, s.Layer(1, 3))
 	items := s.layoutOf("./", annotated(m, byLayout, "docker.io/library/a:1"))

@@ -47,7 +47,7 @@ func TestOpenHead(t *testing.T) {
 			t.Run(tc.name+" "+c.String(), func(t *testing.T) {
 				whole := open(t, tc.s.bundle(t, tc.opts))
 				path := tc.s.bundleAs(t, c, tc.opts)
-				r, err := OpenHead(path)
+				r, err := openMetadata(path)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -56,8 +56,8 @@ func TestOpenHead(t *testing.T) {
 				if fmt.Sprint(r.Omitted(), r.Skipped(), r.Base()) != fmt.Sprint(whole.Omitted(), whole.Skipped(), whole.Base()) {
 					t.Error("other marks")
 				}
-				if r.Compression() != c || r.HeadOnly() != (c != Plain) {
-					t.Errorf("%s, head only %t", r.Compression(), r.HeadOnly())
+				if r.Compression() != c || r.MetadataOnly() != (c != Plain) {
+					t.Errorf("%s, head only %t", r.Compression(), r.MetadataOnly())
 				}
 				if c != Plain {
 					headOnly(t, whole, r)
@@ -73,15 +73,15 @@ func headOnly(t *testing.T, whole, r *Reader) {
 	for _, b := range r.Blobs() {
 		_, err := r.Document(b.Digest)
 		_, openErr := r.Open(b.Digest)
-		if b.Offset < r.head {
+		if b.Offset < r.metadata {
 			if err != nil || openErr != nil {
 				t.Errorf("%s %s: %v, %v", b.MediaType, b.Digest, err, openErr)
 			}
-		} else if !errors.Is(err, ErrHeadOnly) || !errors.Is(openErr, ErrHeadOnly) || b.Document {
+		} else if !errors.Is(err, ErrMetadataOnly) || !errors.Is(openErr, ErrMetadataOnly) || b.Document {
 			t.Errorf("%s %s: %v, %v", b.MediaType, b.Digest, err, openErr)
 		}
 	}
-	if err := r.Verify(t.Context(), 1, nil); !errors.Is(err, ErrHeadOnly) {
+	if err := r.Verify(t.Context(), 1, nil); !errors.Is(err, ErrMetadataOnly) {
 		t.Errorf("verify: %v", err)
 	}
 }
@@ -97,12 +97,12 @@ func TestOpenHeadIsCheap(t *testing.T) {
 			t.Fatal(err)
 		}
 		src := &countingReader{r: bytes.NewReader(raw)}
-		p := &packedFile{src: src, size: int64(len(raw)), kind: c, lim: defaultLimits, opening: opening{stop: func() error { return nil }, head: true}}
-		r, err := p.open()
+		p := &compressedFile{src: src, size: int64(len(raw)), kind: c, lim: defaultLimits, stop: func() error { return nil }}
+		r, err := p.open(&OpenOptions{Metadata: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		info, err := r.closer.(*spool).f.Stat()
+		info, err := r.closer.(*tempFile).f.Stat()
 		if err != nil || info.Size() > 16<<10 || src.n > 1<<20 {
 			t.Errorf("%s: %d bytes read of %d, %d unpacked: %v", c, src.n, len(raw), info.Size(), err)
 		}
@@ -154,11 +154,11 @@ func TestHeadLies(t *testing.T) {
 			if err := errors.Join(w.Close(), f.Close()); err != nil {
 				t.Fatal(err)
 			}
-			h, err := OpenHead(path)
+			h, err := openMetadata(path)
 			if err == nil {
 				h.Close()
 			}
-			if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNoHead) || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), path) {
+			if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNoMetadata) || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), path) {
 				t.Errorf("got %v, want something with %q", err, tc.want)
 			}
 		})
@@ -182,12 +182,12 @@ func TestHeadLimits(t *testing.T) {
 		{"entries of the head", func(l *limits) { l.entries = 10 }, ErrDamaged},
 		{"entries", func(l *limits) { l.entries = 18 }, ErrDamaged},
 		{"blobs", func(l *limits) { l.blob = 1000 }, ErrDamaged},
-		{"what indexes name", func(l *limits) { l.link = 5 }, ErrNoHead},
+		{"what indexes name", func(l *limits) { l.link = 5 }, ErrNoMetadata},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p := &packedFile{src: bytes.NewReader(raw), size: int64(len(raw)), kind: Zstd, lim: defaultLimits, opening: opening{stop: func() error { return nil }, head: true}}
+			p := &compressedFile{src: bytes.NewReader(raw), size: int64(len(raw)), kind: Zstd, lim: defaultLimits, stop: func() error { return nil }}
 			tc.lower(&p.lim)
-			r, err := p.open()
+			r, err := p.readMetadata()
 			if err == nil {
 				r.Close()
 			}
@@ -209,13 +209,13 @@ func FuzzHead(f *testing.F) {
 	f.Add(flatKinds()["referrers"].bundle(f, PlanOptions{Flat: true}))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		whole, wholeErr := NewReader(bytes.NewReader(raw), int64(len(raw)))
-		p := &packedFile{lim: defaultLimits, opening: opening{stop: func() error { return nil }}}
-		head, err := p.headOf(&unpacked{p: p, dec: io.NopCloser(bytes.NewReader(raw))})
+		p := &compressedFile{lim: defaultLimits, stop: func() error { return nil }}
+		head, err := p.metadataOf(&unpacked{p: p, dec: io.NopCloser(bytes.NewReader(raw))})
 		switch {
 		case err == nil && wholeErr == nil:
 			whole.size = head.size // zeros may follow the end
 			same(t, whole, head)
-		case err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNoHead):
+		case err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNoMetadata):
 			t.Fatalf("not ErrDamaged: %v", err)
 		case errors.Is(err, ErrDamaged) && wholeErr == nil && whole.Verify(t.Context(), 1, nil) == nil:
 			t.Fatalf("sound as a whole, and the head: %v", err)

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	block     = 512       // unit of a tar
+	block     = 512       // unit of a tar, bytes
 	endBlocks = 2 * block // zeros that end it
 	ustarMax  = 1<<33 - 1 // largest size an eleven-digit octal field holds
 	nameMax   = 100       // longest name without a prefix field
-	blobsDir  = "blobs/"  // folders are entries of their own: docker load wants them
+	blobsDir  = "blobs/"  // directories are entries: docker load needs them
 	blobDir   = "blobs/sha256/"
 	layoutDoc = `{"imageLayoutVersion":"1.0.0"}`
 )
@@ -25,14 +25,14 @@ const (
 	entryDocker = "manifest.json"
 )
 
-// blobEntry is the name of a blob's entry.
+// blobEntry returns the name of a blob's entry.
 func blobEntry(d digest.Digest) string { return blobDir + d.Encoded() }
 
 // padded rounds up to whole blocks.
 func padded(n int64) int64 { return (n + block - 1) &^ (block - 1) }
 
-// header gives the header blocks of an entry; a name that ends in a slash is a folder.
-// Everything a machine or a moment could add is fixed.
+// header returns the header blocks of an entry; a name that ends in a slash is a directory.
+// Everything that could depend on the machine or the time is fixed.
 func header(name string, size int64) ([]byte, error) {
 	h := &tar.Header{
 		Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644,
@@ -51,7 +51,7 @@ func header(name string, size int64) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// headerSize is len(header(name, size)) without making it for the usual case.
+// headerSize returns len(header(name, size)), without making the header in the usual case.
 func headerSize(name string, size int64) (int64, error) {
 	if size <= ustarMax && len(name) <= nameMax {
 		return block, nil

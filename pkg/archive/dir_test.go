@@ -32,12 +32,12 @@ func TestLayout(t *testing.T) {
 	s.name("docker.io/library/a:1", m)
 	items := s.layoutOf("", annotated(m, byLayout, "docker.io/library/a:1"))
 	items = append(items, item{name: "ingest/half", data: "x"}, item{name: "blobs/sha256/tmp-1", data: "y"}, item{name: "blobs/sha512/z", data: "z"})
-	r, err := Open(unpackTo(t, items))
+	r, err := Open(t.Context(), unpackTo(t, items), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if len(r.Images()) != 1 || len(r.Blobs()) != 5 || r.Ours() || r.Compression() != Plain {
+	if len(r.Images()) != 1 || len(r.Blobs()) != 5 || r.Native() || r.Compression() != Plain {
 		t.Errorf("%d images, %d blobs", len(r.Images()), len(r.Blobs()))
 	}
 	if err := r.Verify(t.Context(), 4, nil); err != nil {
@@ -61,13 +61,13 @@ func TestLayoutIsABundle(t *testing.T) {
 	}
 	p := s.plan(t, PlanOptions{})
 	items = append(items, item{name: entryDocker, data: string(p.docker)})
-	l, err := Open(unpackTo(t, items))
+	l, err := Open(t.Context(), unpackTo(t, items), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if l.Digest() != r.Digest() || !l.Ours() {
-		t.Errorf("%s, ours=%t", l.Digest(), l.Ours())
+	if l.Digest() != r.Digest() || !l.Native() {
+		t.Errorf("%s, ours=%t", l.Digest(), l.Native())
 	}
 }
 
@@ -101,7 +101,7 @@ func TestLayoutRefused(t *testing.T) {
 			if tc.spoil != nil {
 				tc.spoil(t, dir)
 			}
-			_, err := Open(dir)
+			_, err := Open(t.Context(), dir, nil)
 			if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), dir) {
 				t.Errorf("got %v, want something with %q", err, tc.want)
 			}
@@ -128,7 +128,7 @@ func TestLayoutLimits(t *testing.T) {
 	} {
 		lim := defaultLimits
 		tc.lower(&lim)
-		r, err := openLayout(dir, lim)
+		r, err := openDir(dir, lim)
 		if err == nil {
 			r.Close()
 		}

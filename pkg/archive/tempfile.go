@@ -7,26 +7,27 @@ import (
 	"stowage/internal/fsutil"
 )
 
-// spool is a temporary file without a name: it goes with the process, however that ends.
-type spool struct {
+// tempFile is an unlinked temporary file: the kernel frees it when the process exits.
+type tempFile struct {
 	f    *os.File
-	name string // to remove at Close, where an open file cannot lose its name
+	name string // to remove at Close, where an open file cannot be unlinked
 	dir  string
-	room int64 // bytes it may take, or -1
+	room int64 // bytes that may be written, or -1
 }
 
-// newSpool makes one in [os.TempDir], with room for size bytes reserved, if that is not 0.
-func newSpool(size int64) (*spool, error) {
+// newTempFile creates a temporary file in [os.TempDir] and reserves size bytes, unless
+// that is 0.
+func newTempFile(size int64) (*tempFile, error) {
 	dir := os.TempDir()
 	f, err := os.CreateTemp(dir, "stowage-*")
 	if err != nil {
 		return nil, fmt.Errorf("temporary file: %w", err)
 	}
-	s := &spool{f: f, dir: dir, room: -1}
+	s := &tempFile{f: f, dir: dir, room: -1}
 	if err := os.Remove(f.Name()); err != nil {
 		s.name = f.Name()
 	}
-	// Others live there too: on a node a full disk makes the kubelet evict pods.
+	// Others use the disk too: when it is full on a node, the kubelet evicts pods.
 	if free, known := fsutil.Free(dir); known {
 		s.room = free - free/10
 	}
@@ -44,15 +45,15 @@ func newSpool(size int64) (*spool, error) {
 	return s, nil
 }
 
-func (s *spool) fits(size int64) error {
+func (s *tempFile) fits(size int64) error {
 	if s.room >= 0 && size > s.room {
 		return &SpaceError{Path: s.dir, Need: size, Free: s.room}
 	}
 	return nil
 }
 
-// WriteAt implements [io.WriterAt], within the room there is.
-func (s *spool) WriteAt(p []byte, off int64) (int, error) {
+// WriteAt implements [io.WriterAt], within the room.
+func (s *tempFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := s.fits(off + int64(len(p))); err != nil {
 		return 0, err
 	}
@@ -63,8 +64,8 @@ func (s *spool) WriteAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// Close gives the space back.
-func (s *spool) Close() error {
+// Close frees the space.
+func (s *tempFile) Close() error {
 	err := s.f.Close()
 	if s.name != "" {
 		os.Remove(s.name) // nothing depends on it

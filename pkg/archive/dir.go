@@ -14,32 +14,32 @@ import (
 	"stowage/internal/manifest"
 )
 
-// layoutDir is a folder that is an OCI image layout (image-spec v1.1.1, image-layout.md),
-// read as if its files were the entries of a tarball: each has a place of its own, so that
-// a Reader needs to know nothing about folders. Links that lead out of the folder
-// are refused, see [os.Root]. A file is open while it is read from and no longer.
+// layoutDir is a directory that is an OCI image layout (image-spec v1.1.1, image-layout.md).
+// It is read as if its files were the entries of a tarball: each has its own offset, so
+// that a Reader need not know about directories. Links that lead out of the directory are
+// refused, see [os.Root]. A file is open only while it is read from.
 type layoutDir struct {
 	root  *os.Root
 	files []layoutFile // by offset
 	end   int64
 }
 
-// layoutFile is the place given to a file.
+// layoutFile is a file and its place.
 type layoutFile struct {
 	name string
 	extent
 }
 
-// openLayout opens a folder. Files that do not belong to a layout are left alone: a
-// folder, unlike a bundle, may have something beside it. It has no order either, so that
-// the digest of the contents cannot be made again from it.
-func openLayout(path string, lim limits) (*Reader, error) {
+// openDir opens a directory. Files that do not belong to a layout are ignored: a
+// directory, unlike a bundle, may hold other things. It has no order, so the digest of the
+// contents cannot be computed from it.
+func openDir(path string, lim limits) (*Reader, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, fmt.Errorf("open layout: %w", err)
 	}
 	l := &layoutDir{root: root}
-	r := &Reader{file: path, src: l, closer: l, lim: lim, folder: true}
+	r := &Reader{file: path, src: l, closer: l, lim: lim, dir: true}
 	t, err := l.entries(lim)
 	if err == nil {
 		r.size, r.blobs, r.at = l.end+endBlocks, t.blobs, t.at
@@ -47,24 +47,20 @@ func openLayout(path string, lim limits) (*Reader, error) {
 	}
 	if err != nil {
 		l.Close()
-		if d, ok := errors.AsType[*DamagedError](err); ok {
-			d.File = path
-			return nil, err
-		}
-		return nil, fmt.Errorf("open layout %s: %w", path, err)
+		return nil, named(path, "open layout", err)
 	}
 	return r, nil
 }
 
 // entries lists the files of the layout by the rules for a tarball.
 func (l *layoutDir) entries(lim limits) (*tarball, error) {
-	w := &entryWalk{lim: lim, out: tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}}
+	w := newEntryWalk(lim)
 	for _, name := range []string{entryLayout, entryIndex, entryDocker} {
 		info, err := l.root.Stat(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err := l.entry(w, name, info, err); err != nil {
+		if err := l.add(&w, name, info, err); err != nil {
 			return nil, err
 		}
 	}
@@ -74,14 +70,15 @@ func (l *layoutDir) entries(lim limits) (*tarball, error) {
 	}
 	for _, name := range names {
 		info, err := l.root.Stat(name)
-		if err := l.entry(w, name, info, err); err != nil {
+		if err := l.add(&w, name, info, err); err != nil {
 			return nil, err
 		}
 	}
 	return &w.out, nil
 }
 
-// blobNames lists the blobs, sorted. None is no error here: no index will pass then.
+// blobNames lists the blobs, sorted. An empty list is not an error here; checking the
+// index will fail.
 func (l *layoutDir) blobNames(lim limits) ([]string, error) {
 	dir, err := l.root.Open(blobDir[:len(blobDir)-1])
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,7 +92,7 @@ func (l *layoutDir) blobNames(lim limits) ([]string, error) {
 	for {
 		some, err := dir.Readdirnames(1024)
 		for _, name := range some {
-			if manifest.CheckDigest(digest.NewDigestFromEncoded(digest.SHA256, name)) == nil { // others are of a tool that is writing
+			if manifest.CheckDigest(digest.NewDigestFromEncoded(digest.SHA256, name)) == nil { // a tool that is writing has other files there
 				names = append(names, blobDir+name)
 			}
 		}
@@ -111,28 +108,28 @@ func (l *layoutDir) blobNames(lim limits) ([]string, error) {
 	}
 }
 
-// entry gives a file its place.
-func (l *layoutDir) entry(w *entryWalk, name string, info fs.FileInfo, err error) error {
+// add adds a file at the next free offset.
+func (l *layoutDir) add(w *entryWalk, name string, info fs.FileInfo, err error) error {
 	if err != nil {
 		return err
 	}
 	w.end = l.end
 	switch {
 	case !info.Mode().IsRegular():
-		return w.damaged(name, adviceForeign, errors.New("not a regular file"))
+		return w.damaged(name, adviceOther, errors.New("not a regular file"))
 	case info.Size() > w.lim.blob:
 		return w.damaged(name, adviceLimit, fmt.Errorf("%d bytes, the limit is %d", info.Size(), w.lim.blob))
 	}
 	at := extent{l.end + block, info.Size()}
-	if err := w.keep(name, at); err != nil {
-		return w.damaged(name, adviceForeign, err)
+	if err := w.addFile(name, at); err != nil {
+		return w.damaged(name, adviceOther, err)
 	}
 	l.files = append(l.files, layoutFile{name, at})
 	l.end = at.off + padded(at.size)
 	return nil
 }
 
-// ReadAt implements [io.ReaderAt] within one file, which is all a Reader asks for.
+// ReadAt implements [io.ReaderAt] within one file, which is all that a Reader reads at once.
 func (l *layoutDir) ReadAt(p []byte, off int64) (int, error) {
 	i, found := slices.BinarySearchFunc(l.files, off, func(f layoutFile, off int64) int { return cmp.Compare(f.off, off) })
 	if !found {

@@ -1,0 +1,50 @@
+package archive
+
+import (
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// An Image is a name and the manifests it stands for.
+type Image struct {
+	// Name is "repo:tag" or "repo@digest", normalised; see [Names].
+	Name string `json:"name"`
+
+	// Target is the index or manifest that the name refers to. Only its media type, digest
+	// and size matter; a plan takes a missing size from the manifest.
+	Target ocispec.Descriptor `json:"target"`
+
+	// Present lists the indexes and manifests of the image that are in the bundle: Target
+	// first, parents before children, with Platform where it is known. [NewPlan] takes it as
+	// the choice of platforms: the order does not matter, and Target need not be listed.
+	Present []ocispec.Descriptor `json:"present"`
+
+	// Referrers are manifests in the bundle about one of Present (signatures, attestations,
+	// SBOMs), by digest and tag. They have no name. Each has a subject or an [AnnotationTag]
+	// that says which manifest it is about.
+	Referrers []ocispec.Descriptor `json:"referrers,omitempty"`
+}
+
+// A Blob is one content-addressed entry of a bundle.
+type Blob struct {
+	ocispec.Descriptor       // media type and URLs as at its first use
+	Offset             int64 // of its first byte in the tarball
+	Document           bool  // it is a manifest or an index
+}
+
+// Skipped is a name that was requested and that could not be included in the bundle.
+type Skipped struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+}
+
+// formatPlatform returns "linux/arm64/v8", with the version where Windows needs it.
+func formatPlatform(p *ocispec.Platform) string {
+	s := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		s += "/" + p.Variant
+	}
+	if p.OSVersion != "" {
+		s += "(" + p.OSVersion + ")"
+	}
+	return s
+}
