@@ -23,7 +23,7 @@ import (
 // layerSize is how much of the Go installation goes into a layer, in bytes.
 const layerSize = 48 << 20
 
-// goLayer makes a gzip layer of files below a folder of the Go installation.
+// goLayer returns a gzip layer of the files below a directory of the Go installation.
 func goLayer(b *testing.B, dir string) []byte {
 	b.Helper()
 	root, err := exec.Command("go", "env", "GOROOT").Output()

@@ -7,28 +7,28 @@ import (
 
 const (
 	inMask = 1<<16 - 1 // of positions in the input buffer
-	// inSize leaves room behind the mask for a word that begins below it.
+	// inSize has room beyond the mask for a word that begins below it.
 	inSize = inMask + 1 + wordSize
 
 	wordSize = 8 // bytes of the bit buffer
-	// maxIdle is how often a source may give nothing, and no error, in a row.
+	// maxIdle is how often in a row a source may return no bytes and no error.
 	maxIdle = 100
 )
 
-// input is the source, a buffer of its bytes and a buffer of bits. DEFLATE packs bits
-// from the lowest of each byte on (RFC 1951, section 3.1.1).
+// input is the source with a buffer of bytes and a buffer of bits. DEFLATE packs bits from
+// the lowest bit of each byte (RFC 1951, section 3.1.1).
 type input struct {
-	bits uint64 // the next bits, the first one lowest; those above count are zero
-	have uint   // how many of them are there
+	bits uint64 // the next bits, the first one lowest; bits above have are zero
+	have uint   // how many of them are valid
 	pos  uint   // in raw, of the next byte
-	end  uint   // in raw, of the first byte that is not there
+	end  uint   // in raw, of the end of the bytes
 	src  io.Reader
-	err  error // why src gave no more
+	err  error // why src returned no more
 	raw  [inSize]byte
 }
 
-// fill moves what is left to the front and reads until the buffer holds at least want
-// bytes; fewer mean that the source has ended, for the reason in err.
+// fill moves the remaining bytes to the front and reads until the buffer has at least want
+// bytes. It has fewer only if the source has ended, for the reason in err.
 func (in *input) fill(want uint) {
 	if in.end-in.pos >= want || in.err != nil {
 		return
@@ -47,7 +47,7 @@ func (in *input) fill(want uint) {
 	}
 }
 
-// ended is the error of a stream that needs more than the source has.
+// ended returns the error of a stream that needs more than the source has.
 func (in *input) ended() error {
 	if in.err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -55,12 +55,12 @@ func (in *input) ended() error {
 	return in.err
 }
 
-// load gives 8 bytes of the buffer.
+// load returns 8 bytes of the buffer.
 func (in *input) load(pos uint) uint64 {
 	return binary.LittleEndian.Uint64(in.raw[pos&inMask:][:wordSize])
 }
 
-// top fills the bit buffer up to at least 56 bits, or as far as the source goes.
+// top fills the bit buffer to at least 56 bits, or to the end of the source.
 func (in *input) top() {
 	if in.fill(wordSize); in.end-in.pos >= wordSize {
 		in.bits |= in.load(in.pos) << in.have
@@ -75,7 +75,7 @@ func (in *input) top() {
 	}
 }
 
-// take gives the next n bits, at most 32.
+// take returns the next n bits, at most 32.
 func (in *input) take(n uint) (uint, error) {
 	if in.have < n {
 		if in.top(); in.have < n {
@@ -87,17 +87,17 @@ func (in *input) take(n uint) (uint, error) {
 	return v, nil
 }
 
-// drop passes over n bits that are there.
+// drop skips n bits, which the bit buffer has.
 func (in *input) drop(n uint) {
 	in.bits >>= n
 	in.have -= n
 }
 
-// align drops the bits up to the next byte. The rest of the bit buffer is whole bytes.
+// align drops the bits up to the next byte. The bit buffer then has complete bytes.
 func (in *input) align() { in.drop(in.have % 8) }
 
-// read fills p with the next bytes; the bit buffer stands at a byte's edge. It gives
-// the number of bytes and, when these are fewer than asked for, why.
+// read fills p with the next bytes; the bit buffer must be aligned. It returns the number of
+// bytes and, if they are fewer than len(p), the reason.
 func (in *input) read(p []byte) (int, error) {
 	n := 0
 	for ; n < len(p) && in.have > 0; n++ {

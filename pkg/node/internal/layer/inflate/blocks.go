@@ -29,8 +29,7 @@ var fixedLengths = func() (all [allLiterals + allDistances]uint8) {
 	return all
 }()
 
-// block reads the header of a block (RFC 1951, section 3.2.3) and gets ready for its
-// content.
+// block reads the header of a block (RFC 1951, section 3.2.3) and prepares for its content.
 func (d *decoder) block() error {
 	header, err := d.take(3)
 	if err != nil {
@@ -53,8 +52,7 @@ func (d *decoder) block() error {
 	return fmt.Errorf("block of type 3: %w", ErrCorrupt)
 }
 
-// storedBlock reads the length of a block that is not compressed (RFC 1951, section
-// 3.2.4).
+// storedBlock reads the length of an uncompressed block (RFC 1951, section 3.2.4).
 func (d *decoder) storedBlock() error {
 	d.align()
 	length, err := d.take(16)
@@ -72,7 +70,7 @@ func (d *decoder) storedBlock() error {
 	return nil
 }
 
-// copyStored takes over what is left of a stored block, or as much as the window takes.
+// copyStored copies the rest of a stored block, or as much as the window has room for.
 func (d *decoder) copyStored() error {
 	room := d.out[d.next : d.next+min(d.left, winFull-d.next)]
 	n, err := d.read(room)
@@ -83,7 +81,7 @@ func (d *decoder) copyStored() error {
 	return err
 }
 
-// dynamicBlock reads the codes of a block that brings its own (RFC 1951, section 3.2.7).
+// dynamicBlock reads the codes of a block with dynamic codes (RFC 1951, section 3.2.7).
 func (d *decoder) dynamicBlock() error {
 	counts, err := d.take(5 + 5 + 4)
 	if err != nil {
@@ -114,14 +112,14 @@ func (d *decoder) dynamicBlock() error {
 	return nil
 }
 
-// repeatLast is the symbol among code lengths that repeats the last one. It and the two
-// behind it, which repeat zero, are followed by how often (RFC 1951, section 3.2.7).
+// repeatLast is the symbol among code lengths that repeats the last one. A count follows it
+// and the next two, which repeat zero (RFC 1951, section 3.2.7).
 const repeatLast = 16
 
-// repeats are the least numbers of times, and the bits of what comes on top.
+// repeats are the base and the number of extra bits of these counts.
 var repeats = [...]struct{ least, bits uint }{{3, 2}, {3, 3}, {11, 7}}
 
-// codeLengths reads the lengths of literals' and distances' codes, which are one list.
+// codeLengths reads the lengths of the codes of literals and distances, which are one list.
 func (d *decoder) codeLengths(all []uint8) error {
 	for i := uint(0); i < uint(len(all)); {
 		e, err := d.symbol(d.length[:], lengthBits)
@@ -157,15 +155,14 @@ func (d *decoder) codeLengths(all []uint8) error {
 	return nil
 }
 
-// build makes the tables of a block from the lengths of its codes, of which the first
-// ones are the literals'.
+// build builds the tables of a block from the lengths of its codes, those of literals first.
 func (d *decoder) build(lengths []uint8, literals uint) bool {
 	d.endBits = uint(lengths[endOfBlock])
 	return d.builder.build(d.literal[:], literalBits, lengths[:literals], literalSymbols[:]) &&
 		d.builder.build(d.distance[:], distanceBits, lengths[literals:], distanceSymbols[:])
 }
 
-// endBlock goes to the next block, or behind the last.
+// endBlock sets the state after a block.
 func (d *decoder) endBlock() {
 	d.state = atBlock
 	if d.last {

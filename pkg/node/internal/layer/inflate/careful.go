@@ -1,11 +1,11 @@
 package inflate
 
-// careful decodes near the end of the source, symbol by symbol. It tells whether the
-// block has ended.
+// careful decodes near the end of the source, symbol by symbol. It reports whether the block
+// has ended.
 func (d *decoder) careful() (done bool, err error) {
 	for d.next < winFull {
-		// The end of the block is still to come, so fewer bits than it takes are too
-		// few, whatever they mean.
+		// The end of the block must follow, so fewer bits than its code has are too few for
+		// any code.
 		if d.top(); d.have < d.endBits {
 			return false, d.ended()
 		}
@@ -41,7 +41,7 @@ func (d *decoder) careful() (done bool, err error) {
 	return false, nil
 }
 
-// symbol looks the next code up, which is all there, and leaves it in the bit buffer.
+// symbol looks up the next code, which must be complete, and leaves it in the bit buffer.
 func (d *decoder) symbol(table []entry, rootBits uint) (entry, error) {
 	d.top()
 	e := table[d.bits&(1<<rootBits-1)]
@@ -57,7 +57,7 @@ func (d *decoder) symbol(table []entry, rootBits uint) (entry, error) {
 	return e, nil
 }
 
-// value takes a code with its extra bits and gives the length or distance.
+// value removes a code with its extra bits and returns the length or distance.
 func (d *decoder) value(e entry) (uint, error) {
 	if e.size() > d.have {
 		return 0, d.ended()

@@ -60,7 +60,7 @@ func TestFlippedBits(t *testing.T) {
 			seen[v]++
 		}
 	}
-	for _, v := range []verdict{whole, cut, header, corrupt, checksum} {
+	for _, v := range []verdict{valid, cut, header, corrupt, checksum} {
 		if seen[v] == 0 {
 			t.Errorf("no bit leads to: %s", v)
 		}

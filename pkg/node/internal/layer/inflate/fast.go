@@ -1,24 +1,24 @@
 package inflate
 
 const (
-	// literalsPerTurn is how many literals a turn of the fast loop takes at most.
+	// literalsPerTurn is how many literals one iteration of the fast loop decodes at most.
 	literalsPerTurn = 4
-	// inputPerTurn is how many bytes it looks at: two words, of which the second
-	// begins at most 7 bytes behind the first.
+	// inputPerTurn is how many bytes it reads: two words, of which the second begins at most
+	// 7 bytes after the first.
 	inputPerTurn = 7 + wordSize
 )
 
-// fast decodes while a whole turn of its loop stays within the input that is there and
-// below the mask of the window. It tells whether the block has ended.
+// fast decodes while a complete iteration of its loop stays within the buffered input and
+// below the mask of the window. It reports whether the block has ended.
 //
-// At least 56 bits are there when a turn begins. A literal of the first table takes at
-// most 11; a match at most 48: 15 of the length's code and 5 more, 15 of the distance's
-// and 13 more. So four literals fit, or a match, but a match behind a literal needs more
-// input first.
+// An iteration begins with at least 56 bits. A literal of the first table has at most 11; a
+// match at most 48: 15 of the length's code and 5 extra bits, 15 of the distance's and 13
+// extra bits. So four literals fit, or a match, but a match after a literal needs a refill
+// first.
 //
-// It is one function, and the first literals are written out, so that the variables stay
-// in registers; what it calls is inlined, except for widen. Only the lowest 6 bits of have
-// count here: sizes are the lowest of an entry, and subtracting all of it spares a mask.
+// It is one function with the first literals unrolled, so that the variables stay in
+// registers; all calls but that of widen are inlined. Only the lowest 6 bits of have count
+// here: an entry has its size in the lowest bits, and subtracting all of it saves a mask.
 func (d *decoder) fast() (done bool, err error) {
 	bits, have, pos, next := d.bits, uint64(d.have), d.pos, d.next
 	last := d.end - inputPerTurn
@@ -100,17 +100,17 @@ func (d *decoder) fast() (done bool, err error) {
 	return done, err
 }
 
-// more tops the bits up to at least 56.
+// more refills the bits to at least 56.
 func (in *input) more(bits, have uint64, pos uint) (uint64, uint64, uint) {
 	return bits | in.load(pos)<<(have&63), have | 56, pos + uint(^have>>3)&7
 }
 
-// drop passes over the bits of an entry.
+// drop skips the bits of an entry.
 func drop(bits, have uint64, e entry) (uint64, uint64) {
 	return bits >> (e & entryBits), have - uint64(e)
 }
 
-// put writes a literal and gives the place behind it.
+// put writes a literal and returns the position after it.
 func (w *window) put(next uint, e entry) uint {
 	w.out[next&winMask] = byte(e >> valueShift)
 	return next + 1

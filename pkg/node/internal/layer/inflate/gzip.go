@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// The flags of a header (RFC 1952, section 2.3.1). The RFC tells readers to refuse the
-// other bits; compress/gzip, and with it containerd, does not.
+// The flags of a header (RFC 1952, section 2.3.1). According to the RFC a reader must refuse
+// the other bits; compress/gzip, and so containerd, does not.
 const (
 	hasHeaderSum = 1 << 1
 	hasExtra     = 1 << 2
@@ -15,12 +15,12 @@ const (
 	hasComment   = 1 << 4
 )
 
-// maxText is how long a name or comment may be, in bytes with the zero at its end, as
-// in compress/gzip.
+// maxText limits a name or comment, in bytes including the zero at its end, as compress/gzip
+// does.
 const maxText = 512
 
-// header reads the header of a member (RFC 1952, section 2.3). io.EOF means that the
-// source ended before it.
+// header reads the header of a member (RFC 1952, section 2.3). It returns io.EOF if the
+// source ends before it.
 func (d *decoder) header() error {
 	d.crc = 0
 	if d.have == 0 {
@@ -62,8 +62,8 @@ func (d *decoder) header() error {
 	return nil
 }
 
-// field reads n bytes of a header, at most 10, into the checksum. They stay until the
-// next ones are read.
+// field reads n bytes of a header, at most 10, and adds them to the checksum. They are valid
+// until the next call.
 func (d *decoder) field(n int) ([]byte, error) {
 	b := d.bytes[:n]
 	_, err := d.read(b)
@@ -71,7 +71,7 @@ func (d *decoder) field(n int) ([]byte, error) {
 	return b, err
 }
 
-// extra passes over the extra field.
+// extra skips the extra field.
 func (d *decoder) extra() error {
 	size, err := d.field(2)
 	for left := binary.LittleEndian.Uint16(size); err == nil && left > 0; left-- {
@@ -80,7 +80,7 @@ func (d *decoder) extra() error {
 	return err
 }
 
-// text passes over a name or a comment.
+// text skips a name or a comment.
 func (d *decoder) text() error {
 	for range maxText {
 		b, err := d.field(1)
@@ -95,11 +95,11 @@ func (d *decoder) text() error {
 func (d *decoder) account() {
 	fresh := d.out[d.summed:d.next]
 	d.crc = crc32.Update(d.crc, crc32.IEEETable, fresh)
-	d.size += uint32(len(fresh)) // the trailer has it modulo 2^32, too
+	d.size += uint32(len(fresh)) // the trailer has it modulo 2^32 as well
 	d.summed = d.next
 }
 
-// trailer compares the member with its checksum and size (RFC 1952, section 2.3.1).
+// trailer checks the checksum and the size of the member (RFC 1952, section 2.3.1).
 func (d *decoder) trailer() error {
 	d.account()
 	want := d.bytes[:8]

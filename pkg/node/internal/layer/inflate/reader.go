@@ -8,14 +8,14 @@ import (
 	"sync"
 )
 
-// What is wrong with a stream. One that is only too short is an [io.ErrUnexpectedEOF],
-// and an error of the source comes as it is.
+// The errors of an invalid stream. A truncated stream is an [io.ErrUnexpectedEOF], and an
+// error of the source is returned as it is.
 var (
-	// ErrHeader: at the start, or behind a member, is something else than a gzip file.
+	// ErrHeader says that the data at the start, or after a member, is no gzip header.
 	ErrHeader = errors.New("no valid gzip header")
-	// ErrCorrupt: the compressed data breaks a rule of RFC 1951. The error says which.
+	// ErrCorrupt says that the data violates RFC 1951. The error names the rule.
 	ErrCorrupt = errors.New("corrupt deflate data")
-	// ErrChecksum: the output is not what the trailer says.
+	// ErrChecksum says that the output does not match the trailer.
 	ErrChecksum = errors.New("gzip checksum or size does not match")
 )
 
@@ -24,7 +24,7 @@ var (
 	errDistance = fmt.Errorf("a match with what is before the start: %w", ErrCorrupt)
 )
 
-// decoder is one stream at work; about 350 KB.
+// decoder decodes one stream; it has about 350 KB.
 type decoder struct {
 	input
 	window
@@ -34,7 +34,7 @@ type decoder struct {
 
 	crc    uint32   // of the member's header, then of its output
 	size   uint32   // of the output, in bytes, modulo 2^32
-	summed uint     // up to where the window is in both
+	summed uint     // end of the part of the window that crc and size include
 	bytes  [10]byte // of a header or trailer
 	failed error    // why there is no more output
 
@@ -42,11 +42,11 @@ type decoder struct {
 	length   [1 << lengthBits]entry
 	distance [distanceTable]entry
 	literal  [literalTable]entry
-	endBits  uint // of the code for the end of the block
-	fixed    bool // all these are those of the fixed code
+	endBits  uint // of the code of the end of the block
+	fixed    bool // the tables are those of the fixed code
 }
 
-// state is what comes next in the stream.
+// state says what comes next in the stream.
 type state uint8
 
 const (
@@ -59,12 +59,13 @@ const (
 
 var pool = sync.Pool{New: func() any { return new(decoder) }}
 
-// Reader gives the uncompressed bytes of a gzip file of one or several members. It may
-// be used from one goroutine at a time.
+// Reader decompresses a gzip file of one or several members. It is not safe for concurrent
+// use.
 type Reader struct{ d *decoder }
 
-// NewReader reads the header of the first member; an empty source is an [io.EOF]. It
-// reads ahead, also beyond the end of the file, in blocks of up to 64 KiB.
+// NewReader returns a Reader of src after it has read the header of the first member. It
+// returns [io.EOF] for an empty source. It reads src in blocks of up to 64 KiB, also beyond
+// the end of the gzip file.
 func NewReader(src io.Reader) (*Reader, error) {
 	d := pool.Get().(*decoder)
 	d.reset(src)
@@ -75,22 +76,22 @@ func NewReader(src io.Reader) (*Reader, error) {
 	return &Reader{d}, nil
 }
 
-// reset begins a stream. What the buffers hold of the last one stays out of reach: no
-// match goes behind the start of its member.
+// reset begins a stream. The rest of the last stream in the buffers is out of reach, because
+// no match refers to bytes before its member.
 func (d *decoder) reset(src io.Reader) {
 	d.bits, d.have, d.pos, d.end, d.src, d.err = 0, 0, 0, 0, src, nil
-	d.next, d.first, d.given = 0, 0, 0
+	d.next, d.first, d.flushed = 0, 0, 0
 	d.state, d.failed = atHeader, nil
 }
 
-// release makes the decoder available to others.
+// release returns the decoder to the pool.
 func (d *decoder) release() {
 	d.src, d.err, d.failed = nil, nil, nil
 	pool.Put(d)
 }
 
-// Close releases the reader's buffers, not the source. Reading afterwards is an
-// [os.ErrClosed].
+// Close releases the buffers and does not close the source. Read returns [os.ErrClosed]
+// afterwards.
 func (r *Reader) Close() error {
 	if r.d != nil {
 		r.d.release()
@@ -99,14 +100,14 @@ func (r *Reader) Close() error {
 	return nil
 }
 
-// Read implements [io.Reader]. Output that comes before an error is given first; of a
-// member whose checksum does not match, that is all of it.
+// Read implements [io.Reader]. It returns all output before an error, so the complete member
+// before [ErrChecksum].
 func (r *Reader) Read(p []byte) (int, error) {
 	d := r.d
 	if d == nil {
 		return 0, os.ErrClosed
 	}
-	for d.given == d.next && len(p) > 0 {
+	for d.flushed == d.next && len(p) > 0 {
 		if d.failed != nil {
 			return 0, d.failed
 		}
@@ -115,12 +116,12 @@ func (r *Reader) Read(p []byte) (int, error) {
 		d.failed = d.decode()
 		d.account()
 	}
-	n := copy(p, d.out[d.given:d.next])
-	d.given += uint(n)
+	n := copy(p, d.out[d.flushed:d.next])
+	d.flushed += uint(n)
 	return n, nil
 }
 
-// decode goes on until the window is full or the stream has ended.
+// decode decodes until the window is full or the stream has ended.
 func (d *decoder) decode() error {
 	for d.next < winFull {
 		var err error

@@ -13,13 +13,13 @@ import (
 	"testing/iotest"
 )
 
-// verdict is what became of a stream.
+// verdict is the result of decoding a stream.
 type verdict string
 
 const (
-	whole    verdict = "whole"
+	valid    verdict = "valid"
 	cut      verdict = "cut" // too short
-	nothing  verdict = "nothing there"
+	nothing  verdict = "empty"
 	header   verdict = "bad header"
 	corrupt  verdict = "corrupt"
 	checksum verdict = "bad checksum"
@@ -56,7 +56,7 @@ func verdictOf(err error) verdict {
 	var damage flate.CorruptInputError
 	switch {
 	case err == nil:
-		return whole
+		return valid
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return cut
 	case errors.Is(err, ErrHeader), errors.Is(err, stdgzip.ErrHeader):
@@ -69,7 +69,7 @@ func verdictOf(err error) verdict {
 	return verdict(err.Error())
 }
 
-// same fails the test unless both decoders give the same bytes and the same verdict.
+// same fails the test unless both decoders return the same bytes and the same verdict.
 func same(t *testing.T, name string, stream []byte) (verdict, int) {
 	t.Helper()
 	want, wantVerdict := theirs(bytes.NewReader(stream))
@@ -165,7 +165,7 @@ func TestLevels(t *testing.T) {
 			}
 			stream := compressed(t, level, content)
 			got, v := ours(bytes.NewReader(stream))
-			if v != whole || !bytes.Equal(got, content) {
+			if v != valid || !bytes.Equal(got, content) {
 				t.Errorf("%s, level %d: %d bytes, %s; want %d", name, level, len(got), v, len(content))
 			}
 		}
@@ -180,15 +180,15 @@ func TestMembers(t *testing.T) {
 		stream = append(stream, compressed(t, levels[i%len(levels)], content)...)
 		want = append(want, content...)
 	}
-	if got, v := ours(bytes.NewReader(stream)); v != whole || !bytes.Equal(got, want) {
+	if got, v := ours(bytes.NewReader(stream)); v != valid || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes, %s; want %d", len(got), v, len(want))
 	}
-	for _, behind := range [][]byte{{0}, make([]byte, 9), make([]byte, 512), []byte("garbage!!"), []byte("garbage of more than ten bytes")} {
-		same(t, fmt.Sprintf("%q behind", behind), append(bytes.Clone(stream), behind...))
+	for _, after := range [][]byte{{0}, make([]byte, 9), make([]byte, 512), []byte("garbage!!"), []byte("garbage of more than ten bytes")} {
+		same(t, fmt.Sprintf("%q after", after), append(bytes.Clone(stream), after...))
 	}
 }
 
-// TestSources reads through sources that give bytes and errors in every way that
+// TestSources reads through sources that return bytes and errors in every way that
 // io.Reader allows.
 func TestSources(t *testing.T) {
 	content := words(400_000)
@@ -201,14 +201,14 @@ func TestSources(t *testing.T) {
 		"both":              func(r io.Reader) io.Reader { return iotest.DataErrReader(iotest.OneByteReader(r)) },
 		"idle":              func(r io.Reader) io.Reader { return &idle{r: r, times: maxIdle} },
 	} {
-		if got, v := ours(wrap(bytes.NewReader(stream))); v != whole || !bytes.Equal(got, content) {
+		if got, v := ours(wrap(bytes.NewReader(stream))); v != valid || !bytes.Equal(got, content) {
 			t.Errorf("%s: %d bytes, %s; want %d", name, len(got), v, len(content))
 		}
 	}
 	if _, v := ours(&idle{r: bytes.NewReader(stream), times: maxIdle + 1}); v != verdict(io.ErrNoProgress.Error()) {
-		t.Errorf("a source that gives nothing: %s", v)
+		t.Errorf("a source that returns nothing: %s", v)
 	}
-	// The source's own error comes as it is, behind what was read before it.
+	// An error of the source is returned as it is, after the bytes read before it.
 	bad := errors.New("bad disk")
 	for _, at := range []int{0, 3, 10, 11, 1000, len(stream) - 1} {
 		got, v := ours(io.MultiReader(bytes.NewReader(stream[:at]), iotest.ErrReader(bad)))
@@ -221,7 +221,7 @@ func TestSources(t *testing.T) {
 	}
 }
 
-// idle gives nothing some times before it gives something.
+// idle returns no bytes several times before each byte.
 type idle struct {
 	r            io.Reader
 	times, count int
@@ -235,7 +235,7 @@ func (i *idle) Read(p []byte) (int, error) {
 	return i.r.Read(p)
 }
 
-// TestReads takes the output in pieces of odd sizes.
+// TestReads reads the output in pieces of odd sizes.
 func TestReads(t *testing.T) {
 	content := words(600_000)
 	stream := compressed(t, 6, content)
@@ -258,13 +258,13 @@ func TestReads(t *testing.T) {
 			t.Errorf("pieces of %d: %d bytes, %v", size, len(got), err)
 		}
 		if n, err := r.Read(p); n != 0 || err != io.EOF {
-			t.Errorf("read behind the end: %d, %v", n, err)
+			t.Errorf("read after the end: %d, %v", n, err)
 		}
 		r.Close()
 		if _, err := r.Read(p); !errors.Is(err, os.ErrClosed) {
 			t.Errorf("read after Close: %v", err)
 		}
-		if err := r.Close(); err != nil { // must not give the buffers away twice
+		if err := r.Close(); err != nil { // must not release the buffers twice
 			t.Errorf("second Close: %v", err)
 		}
 	}

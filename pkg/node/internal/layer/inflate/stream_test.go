@@ -88,8 +88,8 @@ func goodBlocks() []block {
 		w.literal(endOfBlock)
 	}
 	return []block{
-		{"empty fixed block", deflate(func(w *bitWriter) { w.bits(0b011, 3); w.literal(endOfBlock) }), "", whole},
-		{"empty stored block", []byte{1, 0, 0, 0xff, 0xff}, "", whole},
+		{"empty fixed block", deflate(func(w *bitWriter) { w.bits(0b011, 3); w.literal(endOfBlock) }), "", valid},
+		{"empty stored block", []byte{1, 0, 0, 0xff, 0xff}, "", valid},
 		{"many empty blocks", deflate(func(w *bitWriter) {
 			for range 5000 {
 				w.bits(0b010, 3)
@@ -97,16 +97,16 @@ func goodBlocks() []block {
 			}
 			w.bits(0b011, 3)
 			w.literal(endOfBlock)
-		}), "", whole},
-		{"longest match", deflate(match258), strings.Repeat("a", 259), whole},
+		}), "", valid},
+		{"longest match", deflate(match258), strings.Repeat("a", 259), valid},
 		{"length 258 in two ways", deflate(func(w *bitWriter) {
 			w.bits(0b011, 3)
 			w.literal('a')
-			w.literal(284) // 227 and 5 bits: 31 makes 258, too
+			w.literal(284) // 227 and 5 bits: 31 is 258 as well
 			w.bits(31, 5)
 			w.code(0, 5)
 			w.literal(endOfBlock)
-		}), strings.Repeat("a", 259), whole},
+		}), strings.Repeat("a", 259), valid},
 	}
 }
 
@@ -162,7 +162,7 @@ func TestBlocks(t *testing.T) {
 			// Input in front of the end is for the fast loop, the end for the careful one.
 			for _, behind := range []int{0, 100} {
 				stream := member(tt.data, []byte(tt.content))
-				if tt.want != whole {
+				if tt.want != valid {
 					stream = append(stream, make([]byte, behind)...)
 				} else if behind > 0 {
 					stream = append(stream, member([]byte{3, 0}, nil)...)
@@ -206,7 +206,7 @@ func TestDistances(t *testing.T) {
 				w.bits(extra, n)
 				w.literal(endOfBlock)
 			})
-			want, n := whole, have+maxMatch
+			want, n := valid, have+maxMatch
 			if distance > uint(have) {
 				want, n = corrupt, have
 			}
@@ -214,12 +214,12 @@ func TestDistances(t *testing.T) {
 			for range maxMatch {
 				full = append(full, full[max(0, len(full)-int(distance))])
 			}
-			// Behind another member: its bytes are no history of this one, also when the
+			// After another member: its bytes are not the history of this one, also when the
 			// window moves on between the two.
 			for _, before := range []int{100, winFull - 20_000} {
 				stream := append(compressed(t, 0, content[:before]), member(data, full)...)
 				if v, got := same(t, "distance", stream); v != want || got != before+n {
-					t.Errorf("distance %d behind %d bytes: %d bytes, %s; want %d, %s", distance, have, got, v, before+n, want)
+					t.Errorf("distance %d after %d bytes: %d bytes, %s; want %d, %s", distance, have, got, v, before+n, want)
 				}
 			}
 		}
@@ -234,16 +234,16 @@ func TestHeaders(t *testing.T) {
 		fields string
 		want   verdict
 	}{
-		"plain":                {0, "", whole},
-		"text":                 {1, "", whole},
-		"reserved flags":       {0xe0, "", whole},
-		"name":                 {hasName, "name\x00", whole},
-		"name of 511 bytes":    {hasName, strings.Repeat("n", 511) + "\x00", whole},
+		"plain":                {0, "", valid},
+		"text":                 {1, "", valid},
+		"reserved flags":       {0xe0, "", valid},
+		"name":                 {hasName, "name\x00", valid},
+		"name of 511 bytes":    {hasName, strings.Repeat("n", 511) + "\x00", valid},
 		"name of 512 bytes":    {hasName, strings.Repeat("n", 512) + "\x00", header},
 		"comment of 512 bytes": {hasComment, strings.Repeat("n", 512) + "\x00", header},
-		"extra":                {hasExtra, "\x03\x00abc", whole},
-		"longest extra":        {hasExtra, "\xff\xff" + strings.Repeat("x", 65535), whole},
-		"empty of all":         {hasExtra | hasName | hasComment, "\x00\x00\x00\x00", whole},
+		"extra":                {hasExtra, "\x03\x00abc", valid},
+		"longest extra":        {hasExtra, "\xff\xff" + strings.Repeat("x", 65535), valid},
+		"empty of all":         {hasExtra | hasName | hasComment, "\x00\x00\x00\x00", valid},
 		"wrong checksum":       {hasHeaderSum, "\x00\x00", header},
 	} {
 		stream := append([]byte{0x1f, 0x8b, 8, tt.flags, 0, 0, 0, 0, 0, 3}, tt.fields...)

@@ -2,15 +2,15 @@ package inflate
 
 import "math/bits"
 
-// entry is what a table holds for a run of bits, from the lowest bit on:
+// entry is what a table has for a sequence of bits, from the lowest bit:
 //
-//	bits  0- 5  how many bits the code and its extra bits take
-//	bits  8-11  how many of them are the code
-//	bit  13     special: bit 14 or 15 says what, or else it is no valid code
+//	bits  0- 5  number of bits of the code and its extra bits
+//	bits  8-11  number of bits of the code
+//	bit  13     special: bit 14, bit 15, or else an invalid code
 //	bit  14     a link to a second table
 //	bit  15     the end of the block
-//	bits 16-30  the literal, the length or distance without its extra bits, or where
-//	            the second table begins
+//	bits 16-30  the literal, the length or distance without its extra bits, or the
+//	            start of the second table
 //	bit  31     it is a literal
 type entry uint32
 
@@ -19,7 +19,7 @@ const (
 	isSpecial entry = 1 << 13
 	isLink    entry = 1 << 14
 	isEnd     entry = 1 << 15
-	invalid         = isSpecial // no code, or one that stands for nothing
+	invalid         = isSpecial // no code, or one without a meaning
 
 	entryBits  = 1<<6 - 1 // mask of the number of bits
 	codeShift  = 8
@@ -34,32 +34,32 @@ const (
 	distanceBits = 9  // of the first table of distances
 	lengthBits   = 7  // of the table of code lengths, which needs no second one
 
-	maxLiterals  = 286 // codes of literals and lengths that stand for something
-	maxDistances = 30  // codes of distances that do
+	maxLiterals  = 286 // codes of literals and lengths with a meaning
+	maxDistances = 30  // codes of distances with a meaning
 	allLiterals  = 288 // with the two that only the fixed code has
 	allDistances = 32  // likewise
 	lengthCodes  = 19
 
 	endOfBlock = 256
 
-	// A second table is for the codes that begin with the same bits. At least two do,
-	// so it is needed at most once for two codes.
+	// A second table has the codes that begin with the same bits. These are at least two,
+	// so there is at most one table per two codes.
 	literalTable  = 1<<literalBits + (allLiterals/2)<<(maxCode-literalBits)
 	distanceTable = 1<<distanceBits + (allDistances/2)<<(maxCode-distanceBits)
 	lengthTable   = 1 << lengthBits
 )
 
 // The lengths and distances without their extra bits (RFC 1951, section 3.2.5), as
-// entries of codes of no bits.
+// entries of codes without bits.
 var (
 	literalSymbols  = makeLiteralSymbols()
 	distanceSymbols = makeDistanceSymbols()
 	lengthSymbols   = makeLengthSymbols()
 )
 
-// makeLiteralSymbols gives the entries of literals, the end of a block and lengths.
+// makeLiteralSymbols returns the entries of literals, the end of a block and lengths.
 // Groups of four lengths share their number of extra bits, which grows by one from group
-// to group; 258 has a code of its own.
+// to group; 258 has a separate code.
 func makeLiteralSymbols() (all [allLiterals]entry) {
 	for i := range all {
 		all[i] = invalid
@@ -78,7 +78,7 @@ func makeLiteralSymbols() (all [allLiterals]entry) {
 	return all
 }
 
-// makeDistanceSymbols does it for distances, where groups are of two.
+// makeDistanceSymbols returns those of distances, where a group has two.
 func makeDistanceSymbols() (all [allDistances]entry) {
 	distance := entry(1)
 	for i := range maxDistances {
@@ -92,7 +92,7 @@ func makeDistanceSymbols() (all [allDistances]entry) {
 	return all
 }
 
-// makeLengthSymbols does it for the lengths of codes, which are plain numbers.
+// makeLengthSymbols returns those of the lengths of codes, which are plain numbers.
 func makeLengthSymbols() (all [lengthCodes]entry) {
 	for i := range all {
 		all[i] = entry(i) << valueShift
@@ -100,48 +100,48 @@ func makeLengthSymbols() (all [lengthCodes]entry) {
 	return all
 }
 
-// coded is the entry of a symbol whose code has so many bits.
+// coded returns the entry of a symbol whose code has the given number of bits.
 func (e entry) coded(length uint) entry {
 	return e + entry(length)<<codeShift + entry(length)
 }
 
-// size is how many bits the code and its extra bits take.
+// size returns the number of bits of the code and its extra bits.
 func (e entry) size() uint { return uint(e & entryBits) }
 
-// code is how many bits the code takes.
+// code returns the number of bits of the code.
 func (e entry) code() uint { return uint(e >> codeShift & codeMask) }
 
-// second gives the place in the second table that a link leads to.
+// second returns the position in the second table that a link refers to.
 func (e entry) second(bits uint64, rootBits uint) uint {
 	return uint(e>>valueShift) + uint(bits>>rootBits)&(1<<(maxCode-rootBits)-1)
 }
 
-// value gives the length or distance that begins the bits.
+// value returns the length or distance at the start of the bits.
 func (e entry) value(bits uint64) uint {
 	extra := bits & (1<<(e&entryBits) - 1) >> (e >> codeShift & codeMask)
 	return uint(e>>valueShift) + uint(extra)
 }
 
-// builder makes tables out of the lengths of codes.
+// builder builds tables from the lengths of codes.
 type builder struct {
 	count  [maxCode + 1]uint16 // of codes of each length
 	next   [maxCode + 1]uint16 // where in sorted the next symbol of a length goes
 	sorted [allLiterals]uint16 // symbols by the length of their code, then by number
 }
 
-// build fills a table for the canonical Huffman code (RFC 1951, section 3.2.2) whose
-// lengths are given, of symbols with the given entries. It refuses codes that are
-// ambiguous or leave combinations unused, but for two: no code at all, and one code of
-// one bit, which the RFC allows for distances and compress/gzip everywhere.
+// build fills a table for the canonical Huffman code (RFC 1951, section 3.2.2) with the given
+// lengths, of symbols with the given entries. It refuses codes that are ambiguous or leave
+// combinations unused, with two exceptions: no code at all, and one code of one bit, which
+// the RFC allows for distances and compress/gzip everywhere.
 func (b *builder) build(table []entry, rootBits uint, lengths []uint8, symbols []entry) bool {
 	if !b.sort(lengths) {
 		return false
 	}
-	table[0] = invalid // stays where a code of one bit is alone, or none is there
+	table[0] = invalid // remains if there is only a code of one bit, or none
 	sorted, code, filled := b.sorted[:], uint(0), uint(1)
 	for length := uint(1); length <= rootBits; length++ {
-		// A code begins with the lowest bit of an index. So the table for one bit more
-		// is the one so far, twice, with the codes of that many bits put in.
+		// A code begins with the lowest bit of an index. So the table for one more bit is
+		// the previous one, twice, with the codes of that length added.
 		copy(table[filled:2*filled], table[:filled])
 		filled *= 2
 		for _, symbol := range sorted[:b.count[length]] {
@@ -155,21 +155,21 @@ func (b *builder) build(table []entry, rootBits uint, lengths []uint8, symbols [
 	return true
 }
 
-// buildSecond goes on with the codes that are longer than the index of the first table,
-// from code on, which has one bit more. Their symbols begin the sorted ones.
+// buildSecond adds the codes that are longer than the index of the first table, beginning
+// with code, which has one bit more. Their symbols come first in sorted.
 func (b *builder) buildSecond(table []entry, rootBits uint, sorted []uint16, code uint, symbols []entry) {
 	const none = 1 << maxCode
 	secondBits := maxCode - rootBits
 	last, start, end := uint(none), uint(0), uint(1)<<rootBits
 	for length := rootBits + 1; length <= maxCode; length++ {
-		behind := length - rootBits
+		extra := length - rootBits
 		for _, symbol := range sorted[:b.count[length]] {
-			if prefix := code >> behind; prefix != last {
+			if prefix := code >> extra; prefix != last {
 				last, start, end = prefix, end, end+1<<secondBits
 				table[reverse(prefix, rootBits)] = isSpecial | isLink | entry(start)<<valueShift
 			}
 			e := symbols[symbol].coded(length)
-			for i := reverse(code&(1<<behind-1), behind); i < 1<<secondBits; i += 1 << behind {
+			for i := reverse(code&(1<<extra-1), extra); i < 1<<secondBits; i += 1 << extra {
 				table[start+i] = e
 			}
 			code++
@@ -179,8 +179,7 @@ func (b *builder) buildSecond(table []entry, rootBits uint, sorted []uint16, cod
 	}
 }
 
-// sort counts the lengths and sorts the symbols by them. It tells whether they make a
-// code.
+// sort counts the lengths and sorts the symbols by them. It reports whether they form a code.
 func (b *builder) sort(lengths []uint8) bool {
 	clear(b.count[:])
 	for _, n := range lengths {
@@ -205,7 +204,7 @@ func (b *builder) sort(lengths []uint8) bool {
 	return free == 0 || codes == 0 || codes == 1 && b.count[1] == 1
 }
 
-// reverse turns the lowest n bits around: codes come with their highest bit first
+// reverse reverses the lowest n bits: codes begin with their highest bit
 // (RFC 1951, section 3.1.1).
 func reverse(code, n uint) uint {
 	return uint(bits.Reverse16(uint16(code)) >> (16 - n))

@@ -61,7 +61,7 @@ func randomLengths(r *rand.Rand, n, all int) []uint8 {
 	return lengths
 }
 
-// canonical gives the codes that RFC 1951, section 3.2.2, assigns, by its own words.
+// canonical returns the codes of RFC 1951, section 3.2.2, by its own algorithm.
 func canonical(lengths []uint8) []uint {
 	var count, next [maxCode + 1]uint
 	for _, n := range lengths {
@@ -82,7 +82,7 @@ func canonical(lengths []uint8) []uint {
 	return codes
 }
 
-// TestTables looks up every code with every other bit behind it, in tables that held
+// TestTables looks up every code followed by every other bit, in tables that held
 // other codes before.
 func TestTables(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))

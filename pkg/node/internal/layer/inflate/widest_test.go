@@ -17,9 +17,9 @@ func chain(n int, symbols ...int) []uint8 {
 	return lengths
 }
 
-// widest is DEFLATE data of which each turn of the fast loop takes as many bits as can
-// be: matches of 48 bits and literals of 11, behind a stored block that gives the
-// matches something to refer to.
+// widest returns DEFLATE data of which each iteration of the fast loop uses as many bits as
+// possible: matches of 48 bits and literals of 11, after a stored block that the matches
+// refer to.
 func widest(turns int) []byte {
 	literals := chain(maxLiterals, 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'a', endOfBlock, 'l', 'm', 284, 'n')
 	distances := chain(maxDistances, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 29, 14)
@@ -67,9 +67,9 @@ func TestWidestTurns(t *testing.T) {
 		t.Fatalf("%d bytes, %s", len(content), v)
 	}
 	stream = member(stream[10:], content)
-	same(t, "whole", stream)
+	same(t, "valid", stream)
 	for size := 1; size <= 3*wordSize; size++ {
-		if got, v := ours(pieces{bytes.NewReader(stream), size}); v != whole || !bytes.Equal(got, content) {
+		if got, v := ours(pieces{bytes.NewReader(stream), size}); v != valid || !bytes.Equal(got, content) {
 			t.Errorf("pieces of %d: %d bytes, %s", size, len(got), v)
 		}
 	}
@@ -78,7 +78,7 @@ func TestWidestTurns(t *testing.T) {
 	}
 }
 
-// pieces gives size bytes at a time.
+// pieces returns size bytes at a time.
 type pieces struct {
 	r    io.Reader
 	size int

@@ -7,25 +7,25 @@ const (
 	maxMatch = 258      // bytes of the longest match
 
 	winMask = 1<<18 - 1 // of positions in the window
-	// overshoot is how far a copy may write behind its end: two words behind one that
-	// widens, for a match of three bytes.
+	// overshoot is how far a copy may write beyond its end: two words and one of widen, for
+	// a match of three bytes.
 	overshoot = 3 * wordSize
-	// winFull is where decoding stops to have the window emptied: a turn of the fast
+	// winFull is where decoding stops until the window is emptied: an iteration of the fast
 	// loop that begins before it ends below the mask.
 	winFull = winMask + 1 - literalsPerTurn - maxMatch - overshoot
 )
 
-// window holds the output: up to 32 KiB that matches may refer to, and behind them what
-// is new.
+// window holds the output: up to 32 KiB of history that matches may refer to, then the new
+// output.
 type window struct {
-	next  uint // where the next byte goes
-	first uint // where the member begins, as far as it is still here
-	given uint // up to where the output has been given to the caller
-	out   [winMask + 1 + overshoot]byte
+	next    uint // where the next byte goes
+	first   uint // start of the member, as far as the window has it
+	flushed uint // end of the output that the caller has read
+	out     [winMask + 1 + overshoot]byte
 }
 
-// makeRoom moves the history to the front when the window is full. Everything has been
-// given to the caller.
+// makeRoom moves the history to the front when the window is full. The caller has read all
+// output.
 func (w *window) makeRoom() {
 	if w.next < winFull {
 		return
@@ -33,11 +33,11 @@ func (w *window) makeRoom() {
 	from := w.next - history
 	copy(w.out[:], w.out[from:w.next])
 	w.first -= min(w.first, from)
-	w.next, w.given = history, history
+	w.next, w.flushed = history, history
 }
 
-// copyMatch appends length bytes from distance bytes back, which are there. Both may
-// overlap: a distance of 1 repeats the last byte (RFC 1951, section 3.2.3).
+// copyMatch appends length bytes from distance bytes back, which the window has. The ranges
+// may overlap: a distance of 1 repeats the last byte (RFC 1951, section 3.2.3).
 func (w *window) copyMatch(distance, length uint) {
 	to, end := w.next, w.next+length
 	from := to - distance
@@ -50,8 +50,8 @@ func (w *window) copyMatch(distance, length uint) {
 	w.next = end
 }
 
-// widen repeats the bytes of [from, to), fewer than 8, until there are at least 8 of
-// them and gives the new end. Each step doubles what is there.
+// widen repeats the bytes of [from, to), fewer than 8, until there are at least 8, and
+// returns the new end. Each step doubles them.
 func (w *window) widen(from, to uint) uint {
 	for to-from < wordSize {
 		w.copyWord(to, from)
