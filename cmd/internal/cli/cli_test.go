@@ -38,11 +38,11 @@ func TestReport(t *testing.T) {
 		})
 	}
 	if !errors.Is(refused, cause) {
-		t.Error("the cause cannot be found")
+		t.Error("the cause is lost")
 	}
 }
 
-// TestExitCodes: the text of the help names every code once, in order.
+// TestExitCodes: the help text lists every code once, in order.
 func TestExitCodes(t *testing.T) {
 	var got []string
 	for _, m := range regexp.MustCompile(`(?m)^  (\d)  `).FindAllStringSubmatch(ExitCodes, -1) {
@@ -75,7 +75,7 @@ func TestTerminal(t *testing.T) {
 	defer f.Close()
 	for name, w := range map[string]io.Writer{"a file": f, "a builder": &strings.Builder{}, "nothing": nil} {
 		if Terminal(w) {
-			t.Errorf("%s is taken for a terminal", name)
+			t.Errorf("%s counts as a terminal", name)
 		}
 	}
 }
@@ -89,7 +89,7 @@ func TestVersionString(t *testing.T) {
 	}
 	Version = ""
 	if got := VersionString(); got == "" {
-		t.Error("no version at all")
+		t.Error("no version")
 	}
 }
 

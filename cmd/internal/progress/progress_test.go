@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// paper is a writer for many goroutines.
-type paper struct {
+// buffer is a writer for concurrent use.
+type buffer struct {
 	mu sync.Mutex
 	b  strings.Builder
 }
 
-func (p *paper) Write(b []byte) (int, error) {
+func (p *buffer) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.b.Write(b)
 }
 
-func (p *paper) String() string {
+func (p *buffer) String() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.b.String()
 }
 
-// tell shows a phase of twelve seconds with a message and a warning in it.
-func tell(t *testing.T, mode string) string {
+// show shows a phase of twelve seconds with a message and a warning, and returns the output.
+func show(t *testing.T, mode string) string {
 	t.Helper()
-	var p paper
+	var p buffer
 	d, err := New(&p, "prog", mode)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func tell(t *testing.T, mode string) string {
 	d.Add(1000)
 	time.Sleep(interval + time.Second)
 	d.Add(1500)
-	d.Warning("%s is left out", "tool")
+	d.Warning("%s is skipped", "tool")
 	time.Sleep(interval + time.Second)
 	d.Finish()
 	d.Message("done")
@@ -50,15 +50,15 @@ func tell(t *testing.T, mode string) string {
 
 func TestLines(t *testing.T) {
 	tests := map[string]string{
-		None: "prog: warning: tool is left out\n",
-		Plain: "prog: resolving 3 images\nprog: fetch 1.0 kB of 4.0 kB\nprog: warning: tool is left out\n" +
+		None: "prog: warning: tool is skipped\n",
+		Plain: "prog: resolving 3 images\nprog: fetch 1.0 kB of 4.0 kB\nprog: warning: tool is skipped\n" +
 			"prog: fetch 2.5 kB of 4.0 kB\nprog: done\n",
 	}
-	tests[Auto] = tests[Plain] // it is no terminal
+	tests[Auto] = tests[Plain] // a buffer is not a terminal
 	for mode, want := range tests {
 		t.Run(mode, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				if got := tell(t, mode); got != want {
+				if got := show(t, mode); got != want {
 					t.Errorf("got:\n%s\nwant:\n%s", got, want)
 				}
 			})
@@ -75,12 +75,12 @@ func TestJSON(t *testing.T) {
 			{Time: at(0), Event: "message", Message: "resolving 3 images"},
 			{Time: at(0), Event: "start", Phase: "fetch", Total: 4000},
 			{Time: at(interval), Event: "bytes", Phase: "fetch", Done: 1000, Total: 4000},
-			{Time: at(interval + time.Second), Event: "warning", Message: "tool is left out"},
+			{Time: at(interval + time.Second), Event: "warning", Message: "tool is skipped"},
 			{Time: at(2 * interval), Event: "bytes", Phase: "fetch", Done: 2500, Total: 4000},
 			{Time: last, Event: "done", Phase: "fetch", Done: 2500, Total: 4000},
 			{Time: last, Event: "message", Message: "done"},
 		}
-		lines := strings.Split(strings.TrimSpace(tell(t, JSON)), "\n")
+		lines := strings.Split(strings.TrimSpace(show(t, JSON)), "\n")
 		if len(lines) != len(want) {
 			t.Fatalf("got %d lines, want %d:\n%s", len(lines), len(want), strings.Join(lines, "\n"))
 		}
@@ -95,21 +95,21 @@ func TestJSON(t *testing.T) {
 
 func TestModes(t *testing.T) {
 	for _, mode := range Modes() {
-		if _, err := New(&paper{}, "p", mode); err != nil {
+		if _, err := New(&buffer{}, "p", mode); err != nil {
 			t.Errorf("%s: %v", mode, err)
 		}
-		if _, err := New(&paper{}, "p", "no"+mode); err == nil || !strings.Contains(err.Error(), mode) {
+		if _, err := New(&buffer{}, "p", "no"+mode); err == nil || !strings.Contains(err.Error(), mode) {
 			t.Errorf("no%s: got %v, want an error that lists the modes", mode, err)
 		}
 	}
 }
 
-// TestManyGoroutines: bytes and messages come from everywhere; every line is whole, and
-// the last number is right. It is of use with the race detector.
+// TestManyGoroutines: bytes and messages come from several goroutines; every line is complete
+// and the last number is right. The race detector checks the rest.
 func TestManyGoroutines(t *testing.T) {
 	for _, mode := range Modes() {
 		t.Run(mode, func(t *testing.T) {
-			var p paper
+			var p buffer
 			d, err := New(&p, "p", mode)
 			if err != nil {
 				t.Fatal(err)
@@ -132,16 +132,16 @@ func TestManyGoroutines(t *testing.T) {
 				t.Errorf("%d messages, want %d", messages, want)
 			}
 			if mode == JSON && !strings.Contains(p.String(), `"event":"done","phase":"fetch","done":400,"total":400`) {
-				t.Errorf("no right end in:\n%s", p.String())
+				t.Errorf("no correct last event in:\n%s", p.String())
 			}
 		})
 	}
 }
 
-// TestFinishWithoutStart: a job that fails early ends what it has not begun.
+// TestFinishWithoutStart: Finish without Start does nothing.
 func TestFinishWithoutStart(t *testing.T) {
 	for _, mode := range Modes() {
-		var p paper
+		var p buffer
 		d, err := New(&p, "p", mode)
 		if err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"stowage/internal/need"
 )
 
-// terminal is a pseudo terminal: what is written to the second end comes out of the first.
+// terminal returns a pseudo terminal: bytes written to tty are read from screen.
 func terminal(t *testing.T) (screen, tty *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -34,13 +34,13 @@ func terminal(t *testing.T) (screen, tty *os.File) {
 	return screen, tty
 }
 
-// TestBar: on a terminal there is a bar; messages stand above it on lines of their own,
-// and nothing of it is left at the end.
+// TestBar: on a terminal there is a bar; messages are printed above it on their own lines, and
+// the bar is removed at the end.
 func TestBar(t *testing.T) {
 	screen, tty := terminal(t)
 	shown := make(chan string, 1)
 	go func() {
-		b, _ := io.ReadAll(screen) // it ends with an error when the other end is closed
+		b, _ := io.ReadAll(screen) // ends with an error when tty is closed
 		shown <- string(b)
 	}()
 	d, err := New(tty, "prog", Auto)
@@ -64,6 +64,6 @@ func TestBar(t *testing.T) {
 	}
 	end := got[strings.LastIndex(got[:strings.Index(got, "prog: wrote it")], "\r"):]
 	if strings.Contains(end, "fetch") {
-		t.Errorf("the bar is left on the screen: %q", end)
+		t.Errorf("the bar remains on the screen: %q", end)
 	}
 }
