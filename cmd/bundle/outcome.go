@@ -51,7 +51,7 @@ func ofRequest(err error) (code int, hint string, ok bool) {
 	)
 	switch {
 	case errors.As(err, &name):
-		return cli.Usage, "", true
+		return cli.Usage, "name an image as [REGISTRY/]REPOSITORY[:TAG][@DIGEST]", true
 	case errors.As(err, &output):
 		return cli.Usage, "choose another name for the new bundle with -o", true
 	case errors.As(err, &flat):

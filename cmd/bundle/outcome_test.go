@@ -33,7 +33,7 @@ func TestOutcome(t *testing.T) {
 		code int
 		hint string // a part of it; "" means no hint
 	}{
-		{"name", &bundle.NameError{Name: "A B", Err: errors.New("x")}, cli.Usage, ""},
+		{"name", &bundle.NameError{Name: "A B", Err: errors.New("x")}, cli.Usage, "REPOSITORY"},
 		{"output", &bundle.OutputError{Path: "old.tar"}, cli.Usage, "choose another name for the new bundle with -o"},
 		{"flat", &bundle.FlatDigestError{Name: "docker.io/a/b:v1@" + dg.String(), Manifest: dg}, cli.Usage, "name the manifest docker.io/a/b@" + dg.String() + " instead"},
 		{"flat, no such platform", &bundle.FlatDigestError{Name: "docker.io/a/b:v1@" + dg.String()}, cli.Usage, "one platform's manifest"},
