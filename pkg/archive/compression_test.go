@@ -50,7 +50,7 @@ func writeTemp(t testing.TB, raw []byte) string {
 	return path
 }
 
-// ownTemp gives the test a temporary folder in which anything left behind shows.
+// ownTemp sets a temporary directory for the test, which fails if a file is left in it.
 func ownTemp(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -58,7 +58,7 @@ func ownTemp(t *testing.T) string {
 	t.Setenv("TMP", dir) // on Windows
 	t.Cleanup(func() {
 		if left, _ := os.ReadDir(dir); len(left) > 0 {
-			t.Errorf("left in the temporary folder: %v", left)
+			t.Errorf("left in the temporary directory: %v", left)
 		}
 	})
 	return dir
@@ -95,11 +95,11 @@ func TestCompressed(t *testing.T) {
 			}
 			defer r.Close()
 			if info, err := os.Stat(path); err != nil || read != info.Size() || info.Size() >= int64(len(raw)) {
-				t.Errorf("told of %d bytes of a file of %d: %v", read, info.Size(), err)
+				t.Errorf("reported %d bytes of a file of %d: %v", read, info.Size(), err)
 			}
 			same(t, plain, r)
 			if r.MetadataOnly() || r.Compression() != c {
-				t.Errorf("head only %t, %s", r.MetadataOnly(), r.Compression())
+				t.Errorf("metadata only %t, %s", r.MetadataOnly(), r.Compression())
 			}
 			if err := r.Verify(t.Context(), 0, nil); err != nil {
 				t.Error(err)
@@ -142,8 +142,8 @@ func same(t *testing.T, want, got *Reader) {
 }
 
 // TestPackedBytes: the compressed bytes do not depend on the number of processors or on
-// what was done before. The digests change with the library alone: whoever changes its
-// version changes them here, and says so in the change log.
+// earlier work. The digests depend on the library alone: a change of its version changes
+// them here and is named in the change log.
 func TestPackedBytes(t *testing.T) {
 	s := mixed()
 	for c, want := range map[Compression]string{
@@ -176,7 +176,7 @@ func TestOtherTools(t *testing.T) {
 			}
 			got, err := exec.Command(tool, "-dc", s.bundleAs(t, c, PlanOptions{})).Output()
 			if err != nil || !bytes.Equal(got, want) {
-				t.Errorf("%s -dc gives %d bytes, want %d: %v", c, len(got), len(want), err)
+				t.Errorf("%s -dc returns %d bytes, want %d: %v", c, len(got), len(want), err)
 			}
 			pack := exec.Command(tool, "-c")
 			pack.Stdin = bytes.NewReader(want)
@@ -199,20 +199,20 @@ func TestCompressedForeign(t *testing.T) {
 	ownTemp(t)
 	s := newStore()
 	m := s.Manifest(amd64, s.Layer(1, 100_000))
-	foreign := pack(s.layoutOf("./", annotated(m, byContainerd, "docker.io/library/a:1"))...)
-	ours := small().bundle(t, PlanOptions{})
+	other := pack(s.layoutOf("./", annotated(m, byContainerd, "docker.io/library/a:1"))...)
+	native := small().bundle(t, PlanOptions{})
 	skip := []byte("\x5a\x2a\x4d\x18\x03\x00\x00\x00abc")
 	for _, tc := range []struct {
-		name string
-		raw  []byte
-		head bool
+		name  string
+		raw   []byte
+		short bool // opens without its layers
 	}{
-		{"gzip", packed(t, Gzip, foreign), false},
-		{"zstd", packed(t, Zstd, foreign), false},
-		{"gzip in two members", append(packed(t, Gzip, ours[:5000]), packed(t, Gzip, ours[5000:])...), false},
-		{"zstd in two frames", append(packed(t, Zstd, ours[:5000]), packed(t, Zstd, ours[5000:])...), true},
-		{"zstd with frames to skip", bytes.Join([][]byte{skip, packed(t, Zstd, ours), skip}, nil), true},
-		{"padded as by GNU tar", packed(t, Zstd, append(bytes.Clone(ours), make([]byte, 8192)...)), true},
+		{"gzip", packed(t, Gzip, other), false},
+		{"zstd", packed(t, Zstd, other), false},
+		{"gzip in two members", append(packed(t, Gzip, native[:5000]), packed(t, Gzip, native[5000:])...), false},
+		{"zstd in two frames", append(packed(t, Zstd, native[:5000]), packed(t, Zstd, native[5000:])...), true},
+		{"zstd with frames to skip", bytes.Join([][]byte{skip, packed(t, Zstd, native), skip}, nil), true},
+		{"padded as by GNU tar", packed(t, Zstd, append(bytes.Clone(native), make([]byte, 8192)...)), true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := writeTemp(t, tc.raw)
@@ -225,13 +225,13 @@ func TestCompressedForeign(t *testing.T) {
 				t.Error(err)
 			}
 			h, err := openMetadata(path)
-			if tc.head {
+			if tc.short {
 				if err != nil {
 					t.Fatal(err)
 				}
 				h.Close()
 			} else if !errors.Is(err, ErrNoMetadata) || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), path) {
-				t.Errorf("head: %v", err)
+				t.Errorf("metadata: %v", err)
 			}
 		})
 	}
@@ -281,20 +281,20 @@ func refuse(t *testing.T, what string, n int, raw []byte) {
 		h.Close()
 	}
 	if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNoMetadata) {
-		t.Errorf("head %s at %d of %d: %v", what, n, len(raw), err)
+		t.Errorf("metadata %s at %d of %d: %v", what, n, len(raw), err)
 	}
 }
 
 // TestCompressedHostile: what a compressed file may not do to us.
 func TestCompressedHostile(t *testing.T) {
 	ownTemp(t)
-	ours := small().bundle(t, PlanOptions{})
+	native := small().bundle(t, PlanOptions{})
 	var wide bytes.Buffer
 	w, err := zstd.NewWriter(&wide, zstd.WithWindowSize(256<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write(append(bytes.Clone(ours), archivetest.Noise(1, 300<<10)...)); err != nil {
+	if _, err := w.Write(append(bytes.Clone(native), archivetest.Noise(1, 300<<10)...)); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
@@ -305,8 +305,8 @@ func TestCompressedHostile(t *testing.T) {
 	}{
 		{"not a tar", packed(t, Gzip, bytes.Repeat([]byte("x"), 10_000)), "not a tar"},
 		{"nothing inside", packed(t, Zstd, nil), "empty file"},
-		{"packed twice", packed(t, Zstd, packed(t, Gzip, ours)), "not a tar"},
-		{"zeros behind", packed(t, Gzip, append(bytes.Clone(ours), make([]byte, 2<<20)...)), "after the end of the tar"},
+		{"packed twice", packed(t, Zstd, packed(t, Gzip, native)), "not a tar"},
+		{"zeros behind", packed(t, Gzip, append(bytes.Clone(native), make([]byte, 2<<20)...)), "after the end of the tar"},
 		{"window of 256 MiB", wide.Bytes(), "128 MiB"},
 		{"one segment of 100 GiB", append([]byte("\x28\xb5\x2f\xfd\xe0\x00\x00\x00\x00\x19\x00\x00\x00"), make([]byte, 100)...), "zstd"},
 		{"magic alone", []byte("\x28\xb5\x2f\xfd"), "cut"},

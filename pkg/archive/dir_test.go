@@ -12,7 +12,7 @@ import (
 	"stowage/pkg/archive/internal/archivetest"
 )
 
-// unpackTo writes entries as a folder.
+// unpackTo writes entries to a directory.
 func unpackTo(t testing.TB, items []item) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -25,7 +25,7 @@ func unpackTo(t testing.TB, items []item) string {
 	return dir
 }
 
-// TestLayout: a folder is read like the tarball of the same files.
+// TestLayout reads a directory like the tarball of the same files.
 func TestLayout(t *testing.T) {
 	s := newStore()
 	m := s.Manifest(amd64, s.Layer(1, 300_000), s.Put("application/vnd.oci.image.layer.v1.tar", nil), s.Layer(2, 512))
@@ -49,7 +49,7 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-// TestLayoutIsABundle: our own bundle, unpacked with tar, is still whole and ours.
+// TestLayoutIsABundle: a bundle unpacked with tar is still complete and native.
 func TestLayoutIsABundle(t *testing.T) {
 	s := newStore()
 	m := s.Manifest(amd64, s.Layer(1, 1000))
@@ -67,11 +67,11 @@ func TestLayoutIsABundle(t *testing.T) {
 	}
 	defer l.Close()
 	if l.Digest() != r.Digest() || !l.Native() {
-		t.Errorf("%s, ours=%t", l.Digest(), l.Native())
+		t.Errorf("%s, native=%t", l.Digest(), l.Native())
 	}
 }
 
-// TestLayoutRefused: what a folder may not do to us.
+// TestLayoutRefused opens hostile and damaged directories.
 func TestLayoutRefused(t *testing.T) {
 	h := newHostile()
 	outside := writeTemp(t, []byte("secret"))
@@ -85,7 +85,7 @@ func TestLayoutRefused(t *testing.T) {
 		{"no blobs", []item{{name: entryLayout, data: layoutDoc}, h.good[len(h.good)-1]}, nil, "missing"},
 		{"a layer is missing", h.without(blobEntry(digest.FromBytes(archivetest.Noise(1, 100)))), nil, "missing"},
 		{"a document is altered", h.swap(blobEntry(h.m.Digest), strings.Repeat(" ", int(h.m.Size))), nil, "digest of"},
-		{"a blob is a folder", h.good, func(t *testing.T, dir string) {
+		{"a blob is a directory", h.good, func(t *testing.T, dir string) {
 			if err := os.Mkdir(filepath.Join(dir, blobEntry(digest.FromString("x"))), 0o755); err != nil {
 				t.Fatal(err)
 			}

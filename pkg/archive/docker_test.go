@@ -106,18 +106,18 @@ func TestOpenDockerRefuses(t *testing.T) {
 	config := dockerConfig(t, "one")
 	manifest := `[{"Config":"x.json","RepoTags":["a:1"],"Layers":["l.tar"]}]`
 	for name, entries := range map[string][]string{
-		"a changed layer":          {"l.tar", "two", "x.json", config, "manifest.json", manifest},
-		"no layer":                 {"x.json", config, "manifest.json", manifest},
-		"no config":                {"l.tar", "one", "manifest.json", manifest},
-		"no manifest.json":         {"l.tar", "one", "x.json", config},
-		"manifest.json is no JSON": {"l.tar", "one", "x.json", config, "manifest.json", "[{"},
-		"no tag":                   {"l.tar", "one", "x.json", config, "manifest.json", strings.Replace(manifest, `["a:1"]`, "null", 1)},
-		"a tag that is an id":      {"l.tar", "one", "x.json", config, "manifest.json", strings.Replace(manifest, "a:1", digest.FromString("x").String(), 1)},
-		"a link that leads out":    {"l.tar", "-> ../../etc/passwd", "x.json", config, "manifest.json", manifest},
-		"a link to itself":         {"l.tar", "-> l.tar", "x.json", config, "manifest.json", manifest},
-		"two layers for one":       {"l.tar", "one", "x.json", dockerConfig(t, "one", "one"), "manifest.json", manifest},
-		"an entry twice":           {"l.tar", "one", "l.tar", "one", "x.json", config, "manifest.json", manifest},
-		"a layout as well":         {"l.tar", "one", "x.json", config, "manifest.json", manifest, "index.json", "{}"},
+		"a changed layer":           {"l.tar", "two", "x.json", config, "manifest.json", manifest},
+		"no layer":                  {"x.json", config, "manifest.json", manifest},
+		"no config":                 {"l.tar", "one", "manifest.json", manifest},
+		"no manifest.json":          {"l.tar", "one", "x.json", config},
+		"manifest.json is not JSON": {"l.tar", "one", "x.json", config, "manifest.json", "[{"},
+		"no tag":                    {"l.tar", "one", "x.json", config, "manifest.json", strings.Replace(manifest, `["a:1"]`, "null", 1)},
+		"a tag that is an id":       {"l.tar", "one", "x.json", config, "manifest.json", strings.Replace(manifest, "a:1", digest.FromString("x").String(), 1)},
+		"a link that leads out":     {"l.tar", "-> ../../etc/passwd", "x.json", config, "manifest.json", manifest},
+		"a link to itself":          {"l.tar", "-> l.tar", "x.json", config, "manifest.json", manifest},
+		"two layers for one":        {"l.tar", "one", "x.json", dockerConfig(t, "one", "one"), "manifest.json", manifest},
+		"an entry twice":            {"l.tar", "one", "l.tar", "one", "x.json", config, "manifest.json", manifest},
+		"a layout as well":          {"l.tar", "one", "x.json", config, "manifest.json", manifest, "index.json", "{}"},
 	} {
 		if r, err := openDocker(dockerTar(t, entries...)); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v", name, err)

@@ -19,7 +19,7 @@ import (
 // registry stands for wherever manifests and blobs come from.
 var registry = map[digest.Digest]string{}
 
-// push makes an image of one layer and gives the descriptor of its manifest.
+// push makes an image of one layer and returns the descriptor of its manifest.
 func push(layer string) ocispec.Descriptor {
 	put := func(content string) digest.Digest {
 		d := digest.FromString(content)

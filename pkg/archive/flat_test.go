@@ -53,7 +53,7 @@ func flatKinds() map[string]*store {
 	return out
 }
 
-// TestFlat: a flat bundle is a stream of ours, and tells the same however it is opened.
+// TestFlat opens flat bundles in every way: all agree, and as a stream each is native.
 func TestFlat(t *testing.T) {
 	ownTemp(t)
 	for name, s := range flatKinds() {
@@ -74,7 +74,7 @@ func TestFlat(t *testing.T) {
 	}
 }
 
-// holdsUnlisted tells whether a blob is there that nothing in the bundle leads to.
+// holdsUnlisted reports whether the bundle has a blob that nothing in it refers to.
 func holdsUnlisted(r *Reader) bool {
 	for _, b := range r.Blobs() {
 		if b.MediaType == "" {
@@ -121,7 +121,7 @@ func testFlat(t *testing.T, whole *Reader, path string, c Compression) {
 	}
 }
 
-// TestFlatCut: whatever is missing of it, a flat bundle that was cut is one of ours.
+// TestFlatCut: a flat bundle is native wherever it was cut.
 func TestFlatCut(t *testing.T) {
 	ownTemp(t)
 	s := flatKinds()["referrers"]
@@ -211,7 +211,7 @@ func TestFlatDamage(t *testing.T) {
 	}
 }
 
-// wideFlat makes a flat bundle whose index is the largest of its documents, and gives the
+// wideFlat makes a flat bundle whose index is the largest of its manifests, and returns the
 // size of that.
 func wideFlat(t *testing.T) ([]byte, int64) {
 	t.Helper()

@@ -89,11 +89,11 @@ func (g *graph) follow(list manifest.List) error {
 
 // image adds a named image.
 func (g *graph) image(name string, desc ocispec.Descriptor, t *tree) error {
-	pinned, err := checkName(name)
+	dgst, err := checkName(name)
 	if err != nil {
 		return err
 	}
-	if pinned != "" && pinned != desc.Digest {
+	if dgst != "" && dgst != desc.Digest {
 		return fmt.Errorf("name %s leads to %s", name, desc.Digest)
 	}
 	for _, i := range g.names[name] {

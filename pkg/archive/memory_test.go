@@ -8,8 +8,8 @@ import (
 	"stowage/pkg/archive/internal/archivetest"
 )
 
-// TestHeadMemory: the head of two thousand images costs about what opening them costs.
-func TestHeadMemory(t *testing.T) {
+// TestMetadataMemory: the metadata of two thousand images costs about what opening them costs.
+func TestMetadataMemory(t *testing.T) {
 	if testing.Short() || archivetest.Race {
 		t.Skip("writes two thousand images, and measures the heap")
 	}

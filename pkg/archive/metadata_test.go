@@ -14,7 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// everyKind is small and more: referrers, a foreign layer, one blob in two roles, a config
+// everyKind is small and more: referrers, a layer with a URL, one blob in two roles, a config
 // that is a layer elsewhere.
 func everyKind() *store {
 	s := small()
@@ -28,8 +28,8 @@ func everyKind() *store {
 	return s
 }
 
-// TestOpenHead: the documents tell all that the whole file does.
-func TestOpenHead(t *testing.T) {
+// TestOpenMetadata: a bundle without its layers says the same as one with them.
+func TestOpenMetadata(t *testing.T) {
 	ownTemp(t)
 	s, old := everyKind(), small()
 	omit := func(d digest.Digest) bool { return old.Blobs[d] != nil }
@@ -54,21 +54,21 @@ func TestOpenHead(t *testing.T) {
 				defer r.Close()
 				same(t, whole, r)
 				if fmt.Sprint(r.Omitted(), r.Skipped(), r.Base()) != fmt.Sprint(whole.Omitted(), whole.Skipped(), whole.Base()) {
-					t.Error("other marks")
+					t.Error("other annotations")
 				}
 				if r.Compression() != c || r.MetadataOnly() != (c != Plain) {
-					t.Errorf("%s, head only %t", r.Compression(), r.MetadataOnly())
+					t.Errorf("%s, metadata only %t", r.Compression(), r.MetadataOnly())
 				}
 				if c != Plain {
-					headOnly(t, whole, r)
+					metadataOnly(t, whole, r)
 				}
 			})
 		}
 	}
 }
 
-// headOnly checks which blobs can be read.
-func headOnly(t *testing.T, whole, r *Reader) {
+// metadataOnly checks which blobs can be read.
+func metadataOnly(t *testing.T, whole, r *Reader) {
 	t.Helper()
 	for _, b := range r.Blobs() {
 		_, err := r.Document(b.Digest)
@@ -86,9 +86,9 @@ func headOnly(t *testing.T, whole, r *Reader) {
 	}
 }
 
-// TestOpenHeadIsCheap: of a file with a large layer little is read and nothing of the
-// layer is unpacked.
-func TestOpenHeadIsCheap(t *testing.T) {
+// TestOpenMetadataIsCheap: of a file with a large layer little is read and no byte of the
+// layer is stored.
+func TestOpenMetadataIsCheap(t *testing.T) {
 	ownTemp(t)
 	s, _ := big(20 << 20)
 	for _, c := range []Compression{Gzip, Zstd} {
@@ -110,8 +110,8 @@ func TestOpenHeadIsCheap(t *testing.T) {
 	}
 }
 
-// TestHeadLies: documents and layers that do not fit each other.
-func TestHeadLies(t *testing.T) {
+// TestMetadataLies: manifests and layers that do not match.
+func TestMetadataLies(t *testing.T) {
 	ownTemp(t)
 	s := small()
 	raw := s.bundle(t, PlanOptions{})
@@ -165,8 +165,8 @@ func TestHeadLies(t *testing.T) {
 	}
 }
 
-// TestHeadLimits: what a head may hold.
-func TestHeadLimits(t *testing.T) {
+// TestMetadataLimits holds each limit against a small bundle.
+func TestMetadataLimits(t *testing.T) {
 	ownTemp(t)
 	raw, err := os.ReadFile(small().bundleAs(t, Zstd, PlanOptions{}))
 	if err != nil {
@@ -179,7 +179,7 @@ func TestHeadLimits(t *testing.T) {
 	}{
 		{"none", func(*limits) {}, nil},
 		{"documents", func(l *limits) { l.document = 500 }, ErrDamaged},
-		{"entries of the head", func(l *limits) { l.entries = 10 }, ErrDamaged},
+		{"entries before the layers", func(l *limits) { l.entries = 10 }, ErrDamaged},
 		{"entries", func(l *limits) { l.entries = 18 }, ErrDamaged},
 		{"blobs", func(l *limits) { l.blob = 1000 }, ErrDamaged},
 		{"what indexes name", func(l *limits) { l.link = 5 }, ErrNoMetadata},
@@ -198,9 +198,9 @@ func TestHeadLimits(t *testing.T) {
 	}
 }
 
-// FuzzHead: the head never says more, or less, than the whole: where both can be opened
-// they agree, and what is sound as a whole is not damaged as a head.
-func FuzzHead(f *testing.F) {
+// FuzzMetadata: without its layers a bundle never says more, or less, than with them: where
+// both can be opened they agree, and an intact bundle is not damaged without them.
+func FuzzMetadata(f *testing.F) {
 	s := newStore()
 	s.name("a.test/a:1", s.Index(s.Manifest(amd64, s.Layer(1, 30))), s.Manifest(amd64, s.Layer(1, 30)))
 	f.Add(s.bundle(f, PlanOptions{}))
@@ -210,18 +210,18 @@ func FuzzHead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		whole, wholeErr := NewReader(bytes.NewReader(raw), int64(len(raw)))
 		p := &compressedFile{lim: defaultLimits, stop: func() error { return nil }}
-		head, err := p.metadataOf(&unpacked{p: p, dec: io.NopCloser(bytes.NewReader(raw))})
+		without, err := p.metadataOf(&unpacked{p: p, dec: io.NopCloser(bytes.NewReader(raw))})
 		switch {
 		case err == nil && wholeErr == nil:
-			whole.size = head.size // zeros may follow the end
-			same(t, whole, head)
+			whole.size = without.size // zeros may follow the end
+			same(t, whole, without)
 		case err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNoMetadata):
 			t.Fatalf("not ErrDamaged: %v", err)
 		case errors.Is(err, ErrDamaged) && wholeErr == nil && whole.Verify(t.Context(), 1, nil) == nil:
-			t.Fatalf("sound as a whole, and the head: %v", err)
+			t.Fatalf("intact with its layers, without them: %v", err)
 		}
 		if err == nil {
-			head.Close()
+			without.Close()
 		}
 	})
 }

@@ -34,7 +34,7 @@ func Names(ref string) ([]string, error) {
 // checkName accepts exactly what [Names] returns: a normalised name with either a tag or a
 // digest. Names like "sha256:<hex>", which containerd uses internally, have no repository
 // and are refused. It returns the digest of a name that has one.
-func checkName(name string) (pinned digest.Digest, err error) {
+func checkName(name string) (dgst digest.Digest, err error) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
 		return "", fmt.Errorf("name %q: %w", name, err)

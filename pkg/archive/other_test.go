@@ -141,12 +141,12 @@ func TestOtherStreamOfDocker(t *testing.T) {
 		t.Errorf("config: %q, %v", raw, err)
 	}
 	if id, err := r.StreamID(); id != "" || err != nil {
-		t.Errorf("id of what is no file: %s, %v", id, err)
+		t.Errorf("ID of a stream: %s, %v", id, err)
 	}
 }
 
-// TestOtherStreamDamage cuts and changes a layout at every so many bytes: the stream
-// never says more than the file does.
+// TestOtherStreamDamage cuts and alters a layout at many places: the stream accepts no
+// more than the file does.
 func TestOtherStreamDamage(t *testing.T) {
 	ownTemp(t)
 	s := newStore()
@@ -183,7 +183,7 @@ func TestOtherStreamDamage(t *testing.T) {
 	pr.Close()
 }
 
-// TestRepackedBundle: one of ours whose entries were moved is refused, as the file is.
+// TestRepackedBundle: a native bundle whose entries were moved is refused, as the file is.
 func TestRepackedBundle(t *testing.T) {
 	ownTemp(t)
 	var items []item
@@ -216,7 +216,7 @@ func TestRepackedBundle(t *testing.T) {
 	}
 }
 
-// endless gives the headers of empty files without end.
+// endless yields entries without end.
 type endless struct {
 	n, limit int
 	buf      bytes.Buffer

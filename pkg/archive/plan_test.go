@@ -283,7 +283,7 @@ func TestPlanForeignLayer(t *testing.T) {
 		t.Errorf("URLs (-want +got):\n%s", diff)
 	}
 	if !strings.Contains(string(p.docker), l.Digest.Encoded()) {
-		t.Error("image with a foreign layer is not in manifest.json")
+		t.Error("image with a layer from a URL is not in manifest.json")
 	}
 }
 
@@ -375,7 +375,7 @@ func TestPlanErrors(t *testing.T) {
 		})
 	}
 	if _, err := NewPlan([]Image{{Name: app.Name, Target: app.Target, Present: app.Present}}, s, PlanOptions{Base: "x"}); err == nil {
-		t.Error("a base that is no digest was taken")
+		t.Error("a base that is not a digest was accepted")
 	}
 	if _, err := NewPlan(s.images, s, PlanOptions{Flat: true}); err == nil || !strings.Contains(err.Error(), "flat") {
 		t.Errorf("flat with the digest of an index: %v", err)
@@ -466,7 +466,7 @@ func TestNames(t *testing.T) {
 		}
 		for _, name := range got {
 			if _, err := checkName(name); err != nil {
-				t.Errorf("%q gives a name that is refused: %v", tc.ref, err)
+				t.Errorf("%q has a name that is refused: %v", tc.ref, err)
 			}
 		}
 	}

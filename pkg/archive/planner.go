@@ -76,15 +76,15 @@ func (p *planner) add(img *Image) error {
 	if p.links += len(walk.present) + len(referrers); p.links > MaxLinks {
 		return fmt.Errorf("more than %d manifests in one bundle", MaxLinks)
 	}
-	pinned, err := checkName(img.Name)
+	dgst, err := checkName(img.Name)
 	if err != nil {
 		return err
 	}
-	p.addDocker(img.Name, pinned == "", walk.manifests)
+	p.addDocker(img.Name, dgst == "", walk.manifests)
 	if p.opts.Flat {
-		return p.addFlat(img.Name, pinned, &walk, referrers)
+		return p.addFlat(img.Name, dgst, &walk, referrers)
 	}
-	if pinned != "" && pinned != img.Target.Digest {
+	if dgst != "" && dgst != img.Target.Digest {
 		return fmt.Errorf("name does not match its target %s", img.Target.Digest)
 	}
 	p.images = append(p.images, Image{Name: img.Name, Target: plain(walk.present[0]), Present: walk.present, Referrers: referrers})
@@ -93,10 +93,10 @@ func (p *planner) add(img *Image) error {
 }
 
 // addFlat adds the manifests themselves under the name.
-func (p *planner) addFlat(name string, pinned digest.Digest, walk *imageWalk, referrers []ocispec.Descriptor) error {
+func (p *planner) addFlat(name string, dgst digest.Digest, walk *imageWalk, referrers []ocispec.Descriptor) error {
 	for i := range walk.manifests {
 		m := walk.manifests[i].desc
-		if pinned != "" && pinned != m.Digest {
+		if dgst != "" && dgst != m.Digest {
 			return fmt.Errorf("a flat bundle cannot have the digest of an index as a name; use that of the manifest %s, or no flat bundle", m.Digest)
 		}
 		target := plain(m)

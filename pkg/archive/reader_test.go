@@ -175,7 +175,7 @@ func TestOpenErrors(t *testing.T) {
 		t.Errorf("missing file: %v", err)
 	}
 	if _, err := Open(t.Context(), dir, nil); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), dir) {
-		t.Errorf("a folder that is no layout: %v", err)
+		t.Errorf("a directory that is not a layout: %v", err)
 	}
 	for _, tc := range []struct{ name, data, want string }{
 		{"empty", "", "empty file"},
@@ -227,7 +227,8 @@ func pack(items ...item) []byte {
 	return b.Bytes()
 }
 
-// layoutOf gives the entries of a foreign layout of all blobs of a store, index last.
+// layoutOf returns the entries of another program's layout of all blobs of a store, index
+// last.
 func (s *store) layoutOf(prefix string, tops ...ocispec.Descriptor) []item {
 	items := []item{{name: prefix + "oci-layout", data: layoutDoc}}
 	for d, raw := range s.Blobs {
@@ -269,7 +270,7 @@ func TestOthersLayouts(t *testing.T) {
 	}{
 		{"ctr export, index last", s.layoutOf("", named), []string{full}},
 		{"tar -C layout .", append([]item{{name: "./", kind: tar.TypeDir}}, s.layoutOf("./", named)...), []string{full}},
-		{"folders", slices.Concat(dirs, s.layoutOf("", named)), []string{full}},
+		{"directories", slices.Concat(dirs, s.layoutOf("", named)), []string{full}},
 		{"skopeo with a full name", s.layoutOf("", annotated(m, byLayout, full)), []string{full}},
 		{"skopeo with a tag", s.layoutOf("", annotated(m, byLayout, "latest")), nil},
 		{"no name", s.layoutOf("", m), nil},
@@ -289,7 +290,7 @@ func TestOthersLayouts(t *testing.T) {
 				t.Errorf("names (-want +got):\n%s", diff)
 			}
 			if n := len(r.Unnamed()); (n == 1) != (tc.names == nil) || r.Native() {
-				t.Errorf("%d unnamed, ours=%t", n, r.Native())
+				t.Errorf("%d unnamed, native=%t", n, r.Native())
 			}
 			if err := r.Verify(t.Context(), 1, nil); err != nil {
 				t.Error(err)

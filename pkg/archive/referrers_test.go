@@ -11,7 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// under gives a descriptor the tag that belongs to a digest.
+// under returns d with the tag that belongs to a digest.
 func under(d ocispec.Descriptor, repo string, about digest.Digest, suffix string) ocispec.Descriptor {
 	d.Annotations = map[string]string{AnnotationTag: repo + ":sha256-" + about.Encoded() + suffix}
 	return d

@@ -12,7 +12,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// upgrade gives two bundles: small, and small with one image changed, one gone, one new.
+// upgrade returns two bundles: small, and small with one image changed, one removed, one
+// added.
 func upgrade(t *testing.T) (s *store, before, after *Reader) {
 	s = small()
 	before = open(t, s.bundle(t, PlanOptions{}))
@@ -112,7 +113,7 @@ func TestOmittedAltered(t *testing.T) {
 		{"negative", string(l.Digest) + " -1", false},
 		{"twice", good + "\n" + good, false},
 		{"no digest", "x 100", false},
-		{"one nobody has", good + "\n" + string(unsealed) + " 5", false},
+		{"one that no image has", good + "\n" + string(unsealed) + " 5", false},
 		{"one that is there", good + "\n" + string(m.Digest) + " 5", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

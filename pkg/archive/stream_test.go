@@ -135,3 +135,32 @@ func TestStreamEndsWithContext(t *testing.T) {
 		pw.Close()
 	}
 }
+
+// namedFile is a stream that is a file.
+type namedFile struct{ *bytes.Reader }
+
+func (namedFile) Name() string { return "some.tar.zst" }
+
+// TestStreamOfFile refuses a compressed file that was cut before its first layer, by its
+// name.
+func TestStreamOfFile(t *testing.T) {
+	ownTemp(t)
+	for _, c := range []Compression{Gzip, Zstd} {
+		raw, err := os.ReadFile(mixed().bundleAs(t, c, PlanOptions{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := OpenStream(t.Context(), namedFile{bytes.NewReader(raw)})
+		if err != nil {
+			t.Fatalf("%s: %v", c, err)
+		}
+		s.Close()
+		_, err = OpenStream(t.Context(), namedFile{bytes.NewReader(raw[:len(raw)-1000])})
+		if c == Gzip && err == nil { // its size is unknown without the trailer
+			continue
+		}
+		if d, ok := errors.AsType[*DamagedError](err); !ok || d.File != "some.tar.zst" {
+			t.Errorf("%s, cut: %v", c, err)
+		}
+	}
+}

@@ -10,15 +10,15 @@ import (
 	"stowage/pkg/archive/internal/archivetest"
 )
 
-// TestTempFileSpace: what does not fit into the temporary folder is refused before a byte of
-// it is written, or stops short of filling it when its size was not known.
+// TestTempFileSpace: what does not fit into the temporary directory is refused before it is
+// written, or before it fills the disk when its size was unknown.
 func TestTempFileSpace(t *testing.T) {
 	s := newStore()
 	zeros := make([]byte, 4<<20) // compresses to nothing, as a bomb does
 	s.name("a.test/a:1", s.Manifest(amd64, s.Put("application/vnd.oci.image.layer.v1.tar", zeros)))
-	ours := s.bundle(t, PlanOptions{})
+	native := s.bundle(t, PlanOptions{})
 	m := s.images[0].Target
-	foreign := pack(s.layoutOf("", annotated(m, byContainerd, "a.test/a:1"))...)
+	other := pack(s.layoutOf("", annotated(m, byContainerd, "a.test/a:1"))...)
 	dir := archivetest.TinyDisk(t, 2048)
 	t.Setenv("TMPDIR", dir)
 	for _, tc := range []struct {
@@ -26,8 +26,8 @@ func TestTempFileSpace(t *testing.T) {
 		path string
 		need int64
 	}{
-		{"ours", s.bundleOutside(t, Zstd, ours), int64(len(ours))},
-		{"another program's", s.bundleOutside(t, Gzip, foreign), 0},
+		{"native", s.bundleOutside(t, Zstd, native), int64(len(native))},
+		{"another program's", s.bundleOutside(t, Gzip, other), 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := Open(t.Context(), tc.path, nil)
@@ -44,7 +44,7 @@ func TestTempFileSpace(t *testing.T) {
 			t.Log(err)
 		})
 	}
-	r, err := openMetadata(s.bundleOutside(t, Zstd, ours))
+	r, err := openMetadata(s.bundleOutside(t, Zstd, native))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"stowage/pkg/archive"
 )
 
-// fileDigest gives the sha256 of a file.
+// fileDigest returns the sha256 of a file.
 func fileDigest(t testing.TB, path string) digest.Digest {
 	t.Helper()
 	f, err := os.Open(path)
@@ -65,7 +65,7 @@ func TestCommitAsInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n != d.plan.Size() || fileDigest(t, path) != want {
-		t.Errorf("told of %d of %d bytes; digest %s, want %s", n, d.plan.Size(), fileDigest(t, path), want)
+		t.Errorf("reported %d of %d bytes; digest %s, want %s", n, d.plan.Size(), fileDigest(t, path), want)
 	}
 	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)

@@ -116,7 +116,7 @@ func TestOutputChecks(t *testing.T) {
 	}
 	for _, tc := range []struct{ name, path, want string }{
 		{"empty", "", "no file name"},
-		{"folder", dir, "is a directory"},
+		{"directory", dir, "is a directory"},
 		{"no parent", filepath.Join(dir, "none", "x.tar"), "no such file"},
 		{"parent is a file", filepath.Join(file, "x.tar"), "not a"},
 		{"device", os.DevNull, "not a regular file"},
@@ -153,7 +153,7 @@ func TestLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		t.Errorf("the link is no more: %v %v", info, err)
+		t.Errorf("the link is gone: %v %v", info, err)
 	}
 	if _, err := Open(real); err != nil {
 		t.Error(err)
@@ -224,7 +224,7 @@ func TestWrongDigest(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again.Prefix() != b.Size || again.Commit() != nil || len(missing(again)) != 0 {
-		t.Errorf("a whole blob has prefix %d", again.Prefix())
+		t.Errorf("a complete blob has prefix %d", again.Prefix())
 	}
 }
 
@@ -415,7 +415,7 @@ func TestReuseDamaged(t *testing.T) {
 	}
 }
 
-// TestCloseWhileWriting: a file may be closed under its writers; they get errors, nobody
+// TestCloseWhileWriting: a file may be closed under its writers; they get errors, and none
 // waits for ever, and the next run goes on.
 func TestCloseWhileWriting(t *testing.T) {
 	s := newStore()
@@ -444,7 +444,7 @@ func TestCloseWhileWriting(t *testing.T) {
 	}
 	wg.Wait()
 	if _, err := d.Blob(missing[0].Digest); err == nil {
-		t.Error("a closed file gives writers")
+		t.Error("a closed file opens blobs")
 	}
 	s.finish(t, s.resumed(t, path), path)
 }

@@ -17,7 +17,7 @@ import (
 func TestFileSystems(t *testing.T) {
 	disk, memory := t.TempDir(), memoryDir(t)
 	if fsType(t, disk) == unix.TMPFS_MAGIC {
-		t.Skipf("%s is tmpfs too; set TMPDIR to a folder on a disk", disk)
+		t.Skipf("%s is tmpfs too; set TMPDIR to a directory on a disk", disk)
 	}
 	s := mixed()
 	for _, file := range []string{"x.tar", "x.tar.zst", "x.tar.gz"} {
@@ -45,7 +45,7 @@ func TestFileSystems(t *testing.T) {
 	}
 }
 
-// memoryDir gives a folder on tmpfs.
+// memoryDir returns a directory on tmpfs.
 func memoryDir(t *testing.T) string {
 	t.Helper()
 	if fsType(t, "/dev/shm") != unix.TMPFS_MAGIC {

@@ -136,11 +136,11 @@ var errTorn = errors.New("torn record")
 
 // readRecord returns the next intact record.
 func readRecord(r io.Reader) (recordKind, []byte, error) {
-	var head [5]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+	var frame [5]byte
+	if _, err := io.ReadFull(r, frame[:]); err != nil {
 		return 0, nil, err
 	}
-	n := binary.BigEndian.Uint32(head[1:])
+	n := binary.BigEndian.Uint32(frame[1:])
 	if n > archive.MaxDocument {
 		return 0, nil, errTorn
 	}
@@ -149,11 +149,11 @@ func readRecord(r io.Reader) (recordKind, []byte, error) {
 		return 0, nil, err
 	}
 	payload := body[:n]
-	sum := crc32.Update(crc32.Checksum(head[:], castagnoli), castagnoli, payload)
+	sum := crc32.Update(crc32.Checksum(frame[:], castagnoli), castagnoli, payload)
 	if sum != binary.BigEndian.Uint32(body[n:]) {
 		return 0, nil, errTorn
 	}
-	return recordKind(head[0]), payload, nil
+	return recordKind(frame[0]), payload, nil
 }
 
 // apply adds a record to rs; false when it is inconsistent.

@@ -46,7 +46,7 @@ func TestKilledChild(t *testing.T) {
 	}
 	say := func(what string) {
 		if _, err := io.WriteString(os.Stdout, what); err != nil {
-			os.Exit(3) // nobody listens: not a test any more
+			os.Exit(3) // the parent is gone
 		}
 	}
 	s := killed(os.Getenv(killedMoved) != "")
@@ -145,8 +145,8 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 }
 
-// fastDir gives a folder in memory if there is one: what a kill leaves is the same there,
-// and no round waits for a disk.
+// fastDir returns a directory in memory if there is one: a kill leaves the same files
+// there, and no round waits for a disk.
 func fastDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "stowage-test-*")
@@ -170,7 +170,7 @@ type killer struct {
 	written, since  int // pieces, and kills, since the last finished file
 }
 
-// round runs the child and kills it after so many of its words.
+// round runs the child and kills it after a number of its words.
 func (k *killer) round(t *testing.T, words int) {
 	t.Helper()
 	cmd := exec.Command(k.exe, "-test.run=^TestKilledChild$")

@@ -108,9 +108,9 @@ func TestKilledInsideBlob(t *testing.T) {
 		{"before the first mark", checkpointEvery - 1, kill, 0},
 		{"at the first mark", checkpointEvery, kill, checkpointEvery},
 		{"after it", checkpointEvery + 1, kill, checkpointEvery},
-		{"whole but not committed", size, kill, 3 * checkpointEvery},
+		{"complete but not committed", size, kill, 3 * checkpointEvery},
 		{"closed", checkpointEvery + 5, func(d *File) { d.Close() }, checkpointEvery + 5},
-		{"whole and closed", size, func(d *File) { d.Close() }, size},
+		{"complete and closed", size, func(d *File) { d.Close() }, size},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.tar")
@@ -286,7 +286,7 @@ func TestRecordsAreNotBelieved(t *testing.T) {
 	s.finish(t, d, path)
 }
 
-// TestCheckpointsAreNotBelieved: of several marks the last that holds counts.
+// TestCheckpointsAreNotBelieved: of several checkpoints the last one that matches counts.
 func TestCheckpointsAreNotBelieved(t *testing.T) {
 	const size = 3*checkpointEvery + 1000
 	s, dg := big(size)
@@ -476,7 +476,7 @@ func TestDocumentsSurvive(t *testing.T) {
 	}
 }
 
-// TestJournalOfAnotherKind: a file of that name that is no journal is started anew.
+// TestJournalOfAnotherKind: a file of that name that is not a journal is overwritten.
 func TestJournalOfAnotherKind(t *testing.T) {
 	s := small()
 	path := filepath.Join(t.TempDir(), "x.tar")

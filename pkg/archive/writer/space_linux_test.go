@@ -59,7 +59,7 @@ func TestDiskFillsUp(t *testing.T) {
 	dir := archivetest.TinyDisk(t, 8192)
 	path := filepath.Join(dir, "x.tar")
 	d := s.start(t, path)
-	// As on a file system without fallocate: the space is not ours yet.
+	// As on a file system without fallocate: the space is not reserved.
 	fsutil.Punch(d.file, 0, d.plan.Size())
 	b := &start{to: d, plan: d.plan}
 	if err := errors.Join(b.writeFrame(), b.writeDocuments()); err != nil {
@@ -88,7 +88,7 @@ func TestDiskFillsUp(t *testing.T) {
 	s.finish(t, d, path)
 }
 
-// TestFullJournal: a document that does not fit is refused whole; the journal stays sound.
+// TestFullJournal: a manifest that does not fit is refused; the journal stays intact.
 func TestFullJournal(t *testing.T) {
 	dir := archivetest.TinyDisk(t, 256)
 	path := filepath.Join(dir, "x.tar")

@@ -14,7 +14,8 @@ import (
 	"stowage/pkg/archive"
 )
 
-// fillInOrder gives workers the blobs in the order of the file, as a stream wants them.
+// fillInOrder writes the blobs with several workers, opened in the order of the file as a
+// stream needs it.
 func (s *store) fillInOrder(d blobOpener, jobs, chunk int) error {
 	type job struct {
 		b archive.Blob
@@ -244,7 +245,7 @@ func TestStreamBrokenPipe(t *testing.T) {
 	}
 }
 
-// TestStreamClose frees whoever waits for the window or for an earlier blob.
+// TestStreamClose unblocks goroutines that wait for the window or for an earlier blob.
 func TestStreamClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, dg := big(3 << 20)
