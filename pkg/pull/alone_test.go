@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestAuthErrorAlone: a refusal stands alone when the login was given something that it
-// asked for in the same way, be it after the refusal.
+// TestAuthErrorAlone checks that a refusal is alone when the login was served another
+// manifest in the same way, before or after the refusal.
 func TestAuthErrorAlone(t *testing.T) {
 	for _, tc := range []struct {
 		name       string

@@ -10,8 +10,8 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// BenchmarkResolve is how long 100 images of two platforms take to be looked up, from a
-// registry on this machine with tokens, with nothing held ("first") and all of it ("again").
+// BenchmarkResolve measures resolving 100 images of two platforms at a registry on this
+// machine with tokens, with no manifest held ("first") and all of them ("again").
 func BenchmarkResolve(b *testing.B) {
 	h := registrytest.Start(b, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
 	var names []string
@@ -44,7 +44,7 @@ func BenchmarkResolve(b *testing.B) {
 	}
 }
 
-// nothing takes a blob's bytes and forgets them.
+// nothing discards the bytes of a blob.
 type nothing struct{ size int64 }
 
 func (nothing) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
@@ -53,8 +53,8 @@ func (nothing) Commit() error                          { return nil }
 func (nothing) Close() error                           { return nil }
 func (n nothing) Missing() iter.Seq2[int64, int64]     { return yield([]segment{{0, n.size}}) }
 
-// BenchmarkFetch is how fast a blob of 256 MiB comes in, without a limit and from a server
-// that gives each connection 50 MB/s.
+// BenchmarkFetch measures fetching a blob of 256 MiB, without a limit and from a server that
+// limits each connection to 50 MB/s.
 func BenchmarkFetch(b *testing.B) {
 	const size = 256 << 20
 	h := registrytest.Start(b, registrytest.Options{})

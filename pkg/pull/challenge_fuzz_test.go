@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// answers is a registry that demands a login in its own words, and grants a token to all.
+// answers is a registry that requires a login by an arbitrary challenge, and issues a
+// token to everyone.
 type answers struct {
 	challenge string
 	token     string
@@ -25,8 +26,8 @@ func (a *answers) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// FuzzChallenge: whatever a registry asks for, the password is in no address, in no error,
-// and goes out over TLS only.
+// FuzzChallenge checks that with any challenge the password is in no URL and no error, and
+// is sent over TLS only.
 func FuzzChallenge(f *testing.F) {
 	const token = `{"token":"t"}`
 	for _, s := range []string{

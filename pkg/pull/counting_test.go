@@ -18,7 +18,7 @@ import (
 	"stowage/pkg/pull/account"
 )
 
-// TestMovedTag: what is held by digest is not asked for again.
+// TestMovedTag checks that a manifest held by digest is not requested again.
 func TestMovedTag(t *testing.T) {
 	layer := func(n int64) []*registrytest.Layer {
 		return []*registrytest.Layer{{Files: []registrytest.File{{Name: "f", Size: n}}}}
@@ -51,7 +51,7 @@ func TestMovedTag(t *testing.T) {
 	}
 }
 
-// TestFurtherPlatforms: one GET each, on top of the index.
+// TestFurtherPlatforms checks that each platform costs one GET beside the index.
 func TestFurtherPlatforms(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
 	registrytest.Must(h.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}, {Platform: "linux/arm/v7"}, {Platform: "linux/s390x"}}}))(t)
@@ -79,7 +79,7 @@ func TestFurtherPlatforms(t *testing.T) {
 	}
 }
 
-// TestEstimate: sizes where they are known, and whose pulls are spent.
+// TestEstimate checks the sizes that are known, and whose pulls are spent.
 func TestEstimate(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, AnonymousQuota: 50, Accounts: []registrytest.Account{{User: "ann", Password: "pw", Quota: 200}}}})
 	names := many(t, h, 4)
@@ -117,8 +117,8 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// TestSameDigestElsewhere: two repositories with one image cost one pull, and one that
-// fails does not take the other with it.
+// TestSameDigestElsewhere checks that two repositories with one image cost one pull, and
+// that a failure of one does not affect the other.
 func TestSameDigestElsewhere(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	registrytest.Must(h.AddImage("a/one", "v1", registrytest.Image{}))(t)
@@ -133,7 +133,7 @@ func TestSameDigestElsewhere(t *testing.T) {
 	}
 }
 
-// TestDigests: HEAD alone, and nothing at all where the digest is in the name.
+// TestDigests checks that only HEAD is used, and no request for a name with a digest.
 func TestDigests(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
 	added := registrytest.Must(h.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}}}))(t)
@@ -158,8 +158,8 @@ func TestDigests(t *testing.T) {
 	}
 }
 
-// TestDigestThatHasGone: a lock file outlives what it names.
-func TestDigestThatHasGone(t *testing.T) {
+// TestMissingDigest checks the error for a digest that the registry no longer has.
+func TestMissingDigest(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	added := registrytest.Must(h.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}}}))(t)
 	child := added.Manifests[0].Digest
@@ -175,7 +175,7 @@ func TestDigestThatHasGone(t *testing.T) {
 	}
 }
 
-// onDisk keeps documents in files, as a bundle in the making does.
+// onDisk keeps manifests in files, as an unfinished bundle does.
 type onDisk struct{ dir string }
 
 func (s onDisk) at(d digest.Digest) string { return filepath.Join(s.dir, d.Encoded()) }
@@ -192,8 +192,8 @@ func (s onDisk) AddDocument(raw []byte) (digest.Digest, error) {
 	return d, errors.Join(err, f.Close(), os.Rename(f.Name(), s.at(d)))
 }
 
-// TestMemoryStaysFlat: of each of 2,000 images some names and digests are kept, and no
-// document. Each has a manifest and a config of 20 KB here.
+// TestMemoryStaysFlat checks that of each of 2,000 images some names and digests are kept in
+// memory, but no manifest. Each has a manifest and a config of 20 KB here.
 func TestMemoryStaysFlat(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes 2,000 images")
@@ -230,7 +230,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestManyRepositories: what is too much for one token's address goes into several.
+// TestManyRepositories checks that more repositories than fit into the URL of a token request
+// use several tokens.
 func TestManyRepositories(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
 	var names []string
@@ -248,7 +249,8 @@ func TestManyRepositories(t *testing.T) {
 	}
 }
 
-// TestIdentityTokens: a refresh token out of a login file buys access tokens.
+// TestIdentityTokens checks that a refresh token of a login file is exchanged for access
+// tokens.
 func TestIdentityTokens(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, RefuseAnonymous: true, Accounts: []registrytest.Account{{User: "ann", Password: "pw"}}}})
 	names := many(t, h, 3)

@@ -38,7 +38,7 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// TestMirrorIsItsOwnHost: an account of docker.io must not be looked up for a mirror of it.
+// TestMirrorIsItsOwnHost checks that no account of docker.io is looked up for its mirror.
 func TestMirrorIsItsOwnHost(t *testing.T) {
 	if got := (endpoint{host: "mirror.example", repo: "library/busybox", origin: "docker.io"}).repository(); got != "mirror.example/library/busybox" {
 		t.Errorf("accounts for the mirror are looked up as %q", got)

@@ -11,8 +11,8 @@ import (
 	"stowage/pkg/pull"
 )
 
-// What a name means is asked for by HEAD, which costs no pull; the plan is known before the
-// first request that does.
+// Names are resolved by HEAD, which costs no pull; the estimate is known before the first
+// counted request.
 func ExampleClient_Resolve() {
 	registry, err := registrytest.New(registrytest.Options{Policy: registrytest.Policy{AnonymousQuota: 100}})
 	if err != nil {

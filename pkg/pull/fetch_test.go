@@ -14,7 +14,7 @@ import (
 	"stowage/internal/registrytest"
 )
 
-func TestFetchFromServersThatHurt(t *testing.T) {
+func TestFetchFromFaultyServers(t *testing.T) {
 	const size = 300_000
 	blobs := registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindBlob}}
 	for name, f := range map[string]registrytest.Faults{
@@ -37,7 +37,7 @@ func TestFetchFromServersThatHurt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h, ref, layer, raw := content(t, registrytest.Options{Policy: registrytest.Policy{Redirect: true, Auth: registrytest.AuthBearer}}, size)
 			c := newClient(t, func(o *Options) {
-				if f.Stall.Times > 0 { // elsewhere a slow machine must not look like a stall
+				if f.Stall.Times > 0 { // otherwise a slow machine must not look like a stall
 					o.StallTimeout = 200 * time.Millisecond
 				}
 			})
@@ -55,7 +55,7 @@ func TestFetchFromServersThatHurt(t *testing.T) {
 	}
 }
 
-func TestFetchGoesOnInsideTheBlob(t *testing.T) {
+func TestFetchResumesInsideBlob(t *testing.T) {
 	h, ref, layer, raw := content(t, registrytest.Options{}, 300_000)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
@@ -70,8 +70,8 @@ func TestFetchGoesOnInsideTheBlob(t *testing.T) {
 	}
 }
 
-// TestFetchDoubtsItsOwnPrefix: what an earlier run left may be wrong; once from the start.
-func TestFetchDoubtsItsOwnPrefix(t *testing.T) {
+// TestFetchRepairsWrongPrefix checks that a wrong prefix of an earlier run is fetched again.
+func TestFetchRepairsWrongPrefix(t *testing.T) {
 	_, ref, layer, raw := content(t, registrytest.Options{}, 300_000)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
@@ -85,7 +85,7 @@ func TestFetchDoubtsItsOwnPrefix(t *testing.T) {
 	}
 }
 
-func TestFetchNamesWhoSendsWrongBytes(t *testing.T) {
+func TestFetchNamesSourceOfWrongBytes(t *testing.T) {
 	h, ref, layer, _ := content(t, registrytest.Options{}, 1000)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
@@ -99,8 +99,8 @@ func TestFetchNamesWhoSendsWrongBytes(t *testing.T) {
 	}
 }
 
-// TestFetchAllGetsWhatItCan: one blob that is gone does not keep the others away.
-func TestFetchAllGetsWhatItCan(t *testing.T) {
+// TestFetchAllContinuesAfterFailure checks that a missing blob does not stop the others.
+func TestFetchAllContinuesAfterFailure(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	var layers []*registrytest.Layer
 	for i := range 5 {
@@ -137,7 +137,7 @@ func (r *reporting) Commit() error {
 	return nil
 }
 
-// TestFullDisk: a fault of this side is told at once and no other server is asked.
+// TestFullDisk checks that a local fault is returned at once and no other server is asked.
 func TestFullDisk(t *testing.T) {
 	h, ref, layer, _ := content(t, registrytest.Options{}, 1000)
 	c := newClient(t, nil)

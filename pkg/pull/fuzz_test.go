@@ -88,7 +88,7 @@ func FuzzWarning(f *testing.F) {
 	})
 }
 
-// checkLine fails unless s can be shown on a terminal as one line.
+// checkLine fails unless s is one line that is safe to print on a terminal.
 func checkLine(t *testing.T, s string) {
 	t.Helper()
 	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) || len([]rune(s)) > 301 {
@@ -96,7 +96,7 @@ func checkLine(t *testing.T, s string) {
 	}
 }
 
-// one serves the same document and config for every digest and has no network.
+// one returns the same manifest and config for every digest.
 type one struct{ doc, config []byte }
 
 var configDigest = digest.FromString("config")
@@ -110,9 +110,9 @@ func (o one) Document(d digest.Digest) ([]byte, error) {
 
 func (o one) AddDocument(raw []byte) (digest.Digest, error) { return digest.FromBytes(raw), nil }
 
-// FuzzDocument walks a manifest or index that a registry made up. The same document stands
-// at every digest, so that an index contains itself.
-func FuzzDocument(f *testing.F) {
+// FuzzManifest walks a hostile manifest or index. The same bytes are at every digest, so
+// that an index contains itself.
+func FuzzManifest(f *testing.F) {
 	d := `"digest":"` + configDigest.String() + `","size":3`
 	for _, s := range []string{
 		`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json",` + d + `},"layers":[]}`,
@@ -148,7 +148,7 @@ func FuzzDocument(f *testing.F) {
 	})
 }
 
-// nowhere is a network without anybody in it.
+// nowhere is a network without hosts.
 type nowhere struct{}
 
 func (nowhere) RoundTrip(*http.Request) (*http.Response, error) { return nil, context.Canceled }

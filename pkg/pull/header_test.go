@@ -15,7 +15,7 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// passage is a server before a registry that notes which requests carry which header.
+// passage is a proxy in front of a registry that records the headers of requests.
 type passage struct {
 	*httptest.Server
 	mu   sync.Mutex
@@ -36,8 +36,8 @@ func newPassage(t *testing.T, answer http.HandlerFunc) *passage {
 
 func (p *passage) host() string { return strings.TrimPrefix(p.URL, "http://") }
 
-// TestHeader: what is for a host goes to it with every request, and to nobody else: not to
-// where it redirects, not to an address that a manifest names.
+// TestHeader checks that the header of a host is sent to it with every request, and to no
+// other host: not to where it redirects, and not to a URL in a manifest.
 func TestHeader(t *testing.T) {
 	blob := []byte("the bytes of a layer")
 	desc := ocispec.Descriptor{Digest: digest.FromBytes(blob), Size: int64(len(blob))}
@@ -49,7 +49,7 @@ func TestHeader(t *testing.T) {
 	})
 	c := newClient(t, func(o *Options) {
 		o.Hosts = map[string]Host{registry.host(): {Header: http.Header{
-			"x-team": {"s3cret-team"}, "Authorization": {"Basic s3cret"}, "User-Agent": {"nobody"},
+			"x-team": {"s3cret-team"}, "Authorization": {"Basic s3cret"}, "User-Agent": {"other"},
 		}}}
 	})
 	named, err := parse(registry.host() + "/a/b@" + desc.Digest.String())
@@ -77,8 +77,8 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-// TestHeaderBySchemeAndHost: no header goes by plain HTTP where TLS is spoken, and none
-// takes the place of what the request has.
+// TestHeaderBySchemeAndHost checks that no header is sent by plain HTTP unless allowed, and
+// that none replaces a header of the request.
 func TestHeaderBySchemeAndHost(t *testing.T) {
 	for name, c := range map[string]struct {
 		url   string
@@ -109,8 +109,9 @@ func TestHeaderBySchemeAndHost(t *testing.T) {
 	}
 }
 
-// TestHeaderBesideAnAccount: a login goes on as usual, and its token is what counts.
-func TestHeaderBesideAnAccount(t *testing.T) {
+// TestHeaderWithAccount checks that a login works as without a header, and its token takes
+// precedence.
+func TestHeaderWithAccount(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{TLS: true, Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
 	registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{}))(t)
 	resolve(t, newClient(t, func(o *Options) {
@@ -118,7 +119,7 @@ func TestHeaderBesideAnAccount(t *testing.T) {
 	}), h.Ref("a/b", "v1"))
 }
 
-func TestHostShowsNoValue(t *testing.T) {
+func TestHostPrintsNoValue(t *testing.T) {
 	hosts := map[string]Host{"h.example": {CA: []byte("1234"), Header: http.Header{"Authorization": {"s3cret"}}}}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		text := fmt.Sprintf(verb, Options{Hosts: hosts}) + fmt.Sprintf(verb, hosts)
@@ -128,7 +129,7 @@ func TestHostShowsNoValue(t *testing.T) {
 	}
 }
 
-// TestMirrorCapabilities: who may say what a tag means, and who gives bytes.
+// TestMirrorCapabilities checks which endpoints resolve tags and which serve bytes.
 func TestMirrorCapabilities(t *testing.T) {
 	for name, c := range map[string]struct {
 		mirrors       []Mirror
@@ -141,8 +142,8 @@ func TestMirrorCapabilities(t *testing.T) {
 		"resolve":          {[]Mirror{{Host: "m.example", ResolveOnly: true}}, "o.example", "m.example o.example", false},
 		"last":             {[]Mirror{{Host: "m.example"}, {Host: "l.example", Last: true}, {Host: "x.example"}}, "m.example l.example", "m.example l.example", false},
 		"last at origin":   {[]Mirror{{Host: "m.example"}, {Host: "l.example", Last: true}}, "m.example l.example", "l.example", true},
-		"nobody resolves":  {[]Mirror{{Host: "m.example", PullOnly: true, Last: true}}, "m.example", "", false},
-		"nobody pulls":     {[]Mirror{{Host: "m.example", ResolveOnly: true, Last: true}}, "", "m.example", false},
+		"no resolver":      {[]Mirror{{Host: "m.example", PullOnly: true, Last: true}}, "m.example", "", false},
+		"no puller":        {[]Mirror{{Host: "m.example", ResolveOnly: true, Last: true}}, "", "m.example", false},
 		"origin pull only": {[]Mirror{{Host: "m.example"}, {Host: "o.example", PullOnly: true, Last: true}}, "m.example o.example", "m.example", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,7 +159,7 @@ func TestMirrorCapabilities(t *testing.T) {
 				for _, e := range list {
 					names = append(names, e.host)
 					if (e.origin == "") != (e.host == "o.example") {
-						t.Errorf("%s is told the origin %q", e.host, e.origin)
+						t.Errorf("%s is sent the origin %q", e.host, e.origin)
 					}
 				}
 				return strings.Join(names, " ")
@@ -179,7 +180,7 @@ func TestMirrorCapabilities(t *testing.T) {
 	}
 }
 
-// TestPullOnlyMirror: the tag is asked for at the origin, the bytes come from the mirror.
+// TestPullOnlyMirror checks that the origin resolves the tag and the mirror serves the bytes.
 func TestPullOnlyMirror(t *testing.T) {
 	origin, mirror := registrytest.Start(t, registrytest.Options{}), registrytest.Start(t, registrytest.Options{})
 	registrytest.Must(origin.AddImage("a/b", "v1", registrytest.Image{}))(t)

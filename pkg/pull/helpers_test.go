@@ -17,8 +17,7 @@ import (
 	"stowage/pkg/pull/account"
 )
 
-// addManifest puts a manifest of our own making under a tag, with a config for
-// linux/amd64 unless it has one.
+// addManifest adds a manifest under a tag, with a config for linux/amd64 unless it has one.
 func addManifest(t *testing.T, h *registrytest.Registry, repo, tag string, m ocispec.Manifest) ocispec.Descriptor {
 	t.Helper()
 	if m.Config.Digest == "" {
@@ -33,7 +32,7 @@ func addManifest(t *testing.T, h *registrytest.Registry, repo, tag string, m oci
 	return addDocument(t, h, repo, tag, m.MediaType, m)
 }
 
-// addIndex puts an index of our own making under a tag.
+// addIndex adds an index under a tag.
 func addIndex(t *testing.T, h *registrytest.Registry, repo, tag string, children ...ocispec.Descriptor) ocispec.Descriptor {
 	t.Helper()
 	return addDocument(t, h, repo, tag, ocispec.MediaTypeImageIndex, ocispec.Index{
@@ -57,7 +56,7 @@ func addDocument(t *testing.T, h *registrytest.Registry, repo, tag, mediaType st
 	return d
 }
 
-// blobsOf lists the configs and layers of images, each once.
+// blobsOf returns the configs and layers of images, each once.
 func blobsOf(t *testing.T, c *Client, images []Resolved) []ocispec.Descriptor {
 	t.Helper()
 	var out []ocispec.Descriptor
@@ -83,7 +82,7 @@ func blobsOf(t *testing.T, c *Client, images []Resolved) []ocispec.Descriptor {
 	return out
 }
 
-// failing has an error for one host and no account for the others.
+// failing returns an error for one host and no account for the others.
 type failing struct {
 	host string
 	err  error

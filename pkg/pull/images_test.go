@@ -17,7 +17,7 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// platform puts a platform on a descriptor.
+// platform sets the platform of a descriptor.
 func platform(d ocispec.Descriptor, s string) ocispec.Descriptor {
 	p, err := ParsePlatform(s)
 	if err != nil {
@@ -27,7 +27,7 @@ func platform(d ocispec.Descriptor, s string) ocispec.Descriptor {
 	return d
 }
 
-// forPlatforms changes what a client wants.
+// forPlatforms sets the platforms of a client.
 func forPlatforms(list ...string) func(*Options) {
 	return func(o *Options) {
 		o.Platforms = nil
@@ -41,7 +41,7 @@ func forPlatforms(list ...string) func(*Options) {
 	}
 }
 
-// TestOddIndexes: what is found in the field beside the plain index of images.
+// TestOddIndexes checks the unusual indexes that registries have.
 func TestOddIndexes(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	add := func(repo string, p string) ocispec.Descriptor {
@@ -117,7 +117,8 @@ func TestOddIndexes(t *testing.T) {
 	}
 }
 
-// TestWindows: a node runs images of its own build, so without a build all are taken.
+// TestWindows checks the choice by build: a node runs images of its own build only, so
+// without a build all are taken.
 func TestWindows(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	var children []ocispec.Descriptor
@@ -140,7 +141,7 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// TestFormats: Docker's media types and OCI's, also mixed.
+// TestFormats checks Docker's and OCI's media types, also mixed.
 func TestFormats(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	docker, oci := registrytest.Image{Format: registrytest.Docker}, registrytest.Image{Platform: "linux/arm64"}
@@ -151,8 +152,8 @@ func TestFormats(t *testing.T) {
 	resolve(t, newClient(t, forPlatforms("linux/amd64", "linux/arm64")), h.Ref("a/b", "docker"), h.Ref("a/b", "oci"))
 }
 
-// TestAttestationsStayOut unless they are asked for.
-func TestAttestationsStayOut(t *testing.T) {
+// TestAttestationsAreOptional checks that attestations need Options.Referrers.
+func TestAttestationsAreOptional(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	added := registrytest.Must(h.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}}, Attestation: true}))(t)
 	for with, want := range map[bool]int{false: 2, true: 3} {
@@ -164,7 +165,8 @@ func TestAttestationsStayOut(t *testing.T) {
 	resolve(t, newClient(t, func(o *Options) { o.All = true }), h.Ref("a/b", "v1"))
 }
 
-// TestReferrers: signatures and SBOMs wherever they are kept, looked for without a pull.
+// TestReferrers checks that signatures and SBOMs are found wherever they are stored, without
+// a pull for the search.
 func TestReferrers(t *testing.T) {
 	for name, c := range map[string]struct {
 		api, tags, fallback bool
@@ -183,7 +185,7 @@ func TestReferrers(t *testing.T) {
 			if c.api && c.want > 0 {
 				registrytest.Must(h.AddReferrer("a/b", added.Descriptor))(t)
 				registrytest.Must(h.AddReferrer("a/b", child))(t)
-				registrytest.Must(h.AddReferrer("a/b", added.Manifests[1].Descriptor))(t) // of a platform that stays out
+				registrytest.Must(h.AddReferrer("a/b", added.Manifests[1].Descriptor))(t) // of a platform that is not chosen
 			}
 			if c.tags {
 				registrytest.Must(h.AddCosignTag("a/b", added.Digest))(t)
@@ -229,18 +231,18 @@ func TestReferrers(t *testing.T) {
 	}
 }
 
-// TestReferrerOfNobody: a list may name what does not say that it is about the image. It is
-// left out with a word, and the others are taken.
-func TestReferrerOfNobody(t *testing.T) {
+// TestUnrelatedReferrers checks that a manifest in the list that does not state the image as
+// its subject is skipped with an event, and the others are taken.
+func TestUnrelatedReferrers(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	added := registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{}))(t)
 	other := registrytest.Must(h.AddImage("a/b", "v2", registrytest.Image{Annotations: map[string]string{"n": "2"}}))(t)
 	stray := registrytest.Must(h.AddReferrer("a/b", other.Descriptor))(t)
 	good := registrytest.Must(h.AddReferrer("a/b", added.Descriptor))(t)
-	var told []string
+	var events []string
 	c := newClient(t, func(o *Options) {
 		o.Referrers = true
-		o.OnEvent = func(n Event) { told = append(told, n.Text) }
+		o.OnEvent = func(n Event) { events = append(events, n.Text) }
 		o.Transport = wire(func(req *http.Request) (*http.Response, error) {
 			resp, err := http.DefaultTransport.RoundTrip(req)
 			if err == nil && strings.Contains(req.URL.Path, "/referrers/") {
@@ -252,12 +254,12 @@ func TestReferrerOfNobody(t *testing.T) {
 		})
 	})
 	got := resolve(t, c, h.Ref("a/b", "v1"))[0].Referrers
-	if len(got) != 1 || got[0].Digest != good.Digest || len(told) != 1 || !strings.Contains(told[0], stray.Digest.String()) {
-		t.Errorf("referrers %+v, told %q", got, told)
+	if len(got) != 1 || got[0].Digest != good.Digest || len(events) != 1 || !strings.Contains(events[0], stray.Digest.String()) {
+		t.Errorf("referrers %+v, events %q", got, events)
 	}
 }
 
-// TestReferrersFail: what cannot be asked for is no "none".
+// TestReferrersFail checks that a failed search is an error and not an empty result.
 func TestReferrersFail(t *testing.T) {
 	for name, f := range map[string]registrytest.Faults{
 		"500":         {Fail: registrytest.Failure{Status: 500, Times: registrytest.Always}, Only: registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindReferrers}}},
@@ -273,7 +275,7 @@ func TestReferrersFail(t *testing.T) {
 	}
 }
 
-// TestReferrersPages: a list in several parts, and one that never ends.
+// TestReferrersPages checks a list in several pages, and one that never ends.
 func TestReferrersPages(t *testing.T) {
 	h, ref, _, _ := content(t, registrytest.Options{}, 10)
 	var subject ocispec.Descriptor

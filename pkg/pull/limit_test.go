@@ -16,7 +16,7 @@ import (
 	"stowage/pkg/pull/account"
 )
 
-// many puts single images into a registry and returns their names.
+// many adds single images to a registry and returns their names.
 func many(t *testing.T, h *registrytest.Registry, n int) []string {
 	t.Helper()
 	var names []string
@@ -28,7 +28,7 @@ func many(t *testing.T, h *registrytest.Registry, n int) []string {
 	return names
 }
 
-// clock replaces a client's sleep: it counts, and calls what is to happen meanwhile.
+// clock replaces a client's sleep: it counts the time and calls then after each sleep.
 type clock struct {
 	mu    sync.Mutex
 	slept []time.Duration
@@ -67,17 +67,17 @@ func TestWaitForThePullLimit(t *testing.T) {
 		"date":                               {registrytest.RetryDate(time.Now().Add(2 * time.Hour)), 6 * time.Hour, 90 * time.Minute, 1, true},
 		"unix time":                          {registrytest.RetryEpoch(time.Now().Add(2 * time.Hour)), 6 * time.Hour, 90 * time.Minute, 1, true},
 		"duration":                           {registrytest.RetryDuration(2 * time.Hour), 6 * time.Hour, 2 * time.Hour, 1, true},
-		"the registry says it is too far":    {registrytest.RetrySeconds(7 * time.Hour), 6 * time.Hour, 7 * time.Hour, 0, false},
+		"the reset is too far away":          {registrytest.RetrySeconds(7 * time.Hour), 6 * time.Hour, 7 * time.Hour, 0, false},
 		"the registry was wrong, looks more": {registrytest.RetrySeconds(time.Hour), 6 * time.Hour, 65 * time.Minute, 2, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, AnonymousQuota: pulls}, Faults: registrytest.Faults{RetryAfter: c.retryAfter}})
 			names := many(t, h, images)
-			var told []Event
+			var events []Event
 			var mu sync.Mutex
 			client := newClient(t, func(o *Options) {
 				o.Wait = c.wait
-				o.OnEvent = func(n Event) { mu.Lock(); defer mu.Unlock(); told = append(told, n) }
+				o.OnEvent = func(n Event) { mu.Lock(); defer mu.Unlock(); events = append(events, n) }
 			})
 			k := &clock{then: func(total time.Duration) {
 				if total >= c.renewed {
@@ -95,16 +95,16 @@ func TestWaitForThePullLimit(t *testing.T) {
 					t.Errorf("failure %v, want the limit with its image", f.Err)
 				}
 			}
-			if len(k.slept) != c.steps || len(told) != c.steps {
-				t.Errorf("waited %v, told %v, want %d steps, all images together", k.slept, told, c.steps)
+			if len(k.slept) != c.steps || len(events) != c.steps {
+				t.Errorf("waited %v, events %v, want %d steps, all images together", k.slept, events, c.steps)
 			}
-			if len(told) > 0 && (!strings.Contains(told[0].Text, "limit of 3 pulls in 6h0m0s") || told[0].Wait != k.slept[0]) {
-				t.Errorf("told %+v", told[0])
+			if len(events) > 0 && (!strings.Contains(events[0].Text, "limit of 3 pulls in 6h0m0s") || events[0].Wait != k.slept[0]) {
+				t.Errorf("events %+v", events[0])
 			}
 			if !c.ok {
 				return
 			}
-			// At most one request of each worker is refused; looking again costs no pull.
+			// At most one request of each worker is refused; a probe costs no pull.
 			if n := h.Counts(); n.Counted != images || n.ManifestGets > images+DefaultJobs {
 				t.Errorf("%d pulls counted, %d GETs for %d images", n.Counted, n.ManifestGets, images)
 			}
@@ -112,12 +112,12 @@ func TestWaitForThePullLimit(t *testing.T) {
 	}
 }
 
-// TestWaitIsForAll: the time allowed is for the whole run, not for each image.
-func TestWaitIsForAll(t *testing.T) {
+// TestWaitIsForWholeRun checks that Options.Wait is for the whole run, not for each image.
+func TestWaitIsForWholeRun(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{AnonymousQuota: 1}})
 	names := many(t, h, 5)
 	c := newClient(t, func(o *Options) { o.Wait, o.Jobs = 12*time.Minute, 1 })
-	k := &clock{then: func(total time.Duration) { // a pull comes back with every step
+	k := &clock{then: func(total time.Duration) { // each step renews one pull
 		h.SetUsed("", 0)
 	}}
 	c.net.sleep = k.sleep
@@ -141,8 +141,9 @@ func (k *clock) total() time.Duration {
 	return total
 }
 
-// TestBlobsComeThoughTheLimitIsMet: blobs do not count, and what was resolved can be had.
-func TestBlobsComeThoughTheLimitIsMet(t *testing.T) {
+// TestBlobsAfterPullLimit checks that blobs of resolved images can be fetched after a pull
+// limit has been reached.
+func TestBlobsAfterPullLimit(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, AnonymousQuota: 1}})
 	names := many(t, h, 3)
 	c := newClient(t, func(o *Options) { o.Jobs = 1 })
@@ -156,7 +157,7 @@ func TestBlobsComeThoughTheLimitIsMet(t *testing.T) {
 	}
 }
 
-// TestForgetAfterLongWaits: a helper's token may have ended while the client waited.
+// TestForgetAfterLongWaits checks that helpers run again: their tokens may have expired.
 func TestForgetAfterLongWaits(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, RefuseAnonymous: true, Accounts: []registrytest.Account{
 		{User: "ann", Password: "first", Quota: 1}, {User: "bob", Password: "second", Quota: 10},
@@ -193,8 +194,8 @@ func (f *forgetful) Forget() {
 	f.forgotten++
 }
 
-// TestAbuseLimitSlowsDown: the client sends one request a second from then on, to that
-// registry, until that has gone well for a while.
+// TestAbuseLimitSlowsDown checks that the client sends one request a second to that registry
+// until enough have succeeded.
 func TestAbuseLimitSlowsDown(t *testing.T) {
 	var p pacer
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -211,7 +212,7 @@ func TestAbuseLimitSlowsDown(t *testing.T) {
 			t.Fatalf("request %d waits %v, want %v", i, d, want)
 		}
 		if i == 30 {
-			p.refused() // begins anew
+			p.refused() // starts the count again
 		}
 	}
 	for range slowFor - 1 {
@@ -226,7 +227,7 @@ func TestAbuseLimitSlowsDown(t *testing.T) {
 	}
 }
 
-// TestAbuseLimitOfMinutes: more refusals than a request is tried for otherwise.
+// TestAbuseLimitOfMinutes checks more refusals than the usual number of attempts.
 func TestAbuseLimitOfMinutes(t *testing.T) {
 	h, ref, layer, _ := content(t, registrytest.Options{Faults: registrytest.Faults{TooMany: 20}}, 1000)
 	c := newClient(t, nil)
@@ -242,8 +243,8 @@ func TestAbuseLimitOfMinutes(t *testing.T) {
 	}
 }
 
-// TestAbuseLimitForEver: when it does not pass, it is a rate limit and no other fault.
-func TestAbuseLimitForEver(t *testing.T) {
+// TestAbuseLimitPersists checks that a limit that does not pass is a RateLimitError.
+func TestAbuseLimitPersists(t *testing.T) {
 	for _, kind := range []registrytest.Kind{registrytest.KindPing, registrytest.KindToken, registrytest.KindManifest, registrytest.KindBlob} {
 		t.Run(string(kind), func(t *testing.T) {
 			h, ref, layer, _ := content(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}}, 1000)
@@ -269,13 +270,13 @@ func TestAbuseLimitForEver(t *testing.T) {
 	}
 }
 
-func TestLookAfter(t *testing.T) {
+func TestProbeAfter(t *testing.T) {
 	for name, c := range map[string]struct{ after, window, want time.Duration }{
 		"Docker Hub":        {0, 6 * time.Hour, 5 * time.Minute},
 		"a short window":    {0, time.Minute, time.Minute},
 		"a window of a day": {0, 24 * time.Hour, 5 * time.Minute},
 		"no window":         {0, 0, 5 * time.Minute},
-		"told":              {time.Hour, 6 * time.Hour, time.Hour + time.Second},
+		"stated":            {time.Hour, 6 * time.Hour, time.Hour + time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := probeAfter(c.after, c.window); got != c.want {
@@ -285,7 +286,8 @@ func TestLookAfter(t *testing.T) {
 	}
 }
 
-// TestRefusedLoginIsNotRepeated: whatever the number of images, a wrong password goes out once.
+// TestRefusedLoginIsNotRepeated checks that a wrong password is sent once, whatever the number
+// of images.
 func TestRefusedLoginIsNotRepeated(t *testing.T) {
 	for name, auth := range map[string]registrytest.Auth{"token server": registrytest.AuthBearer, "basic": registrytest.AuthBasic} {
 		t.Run(name, func(t *testing.T) {
@@ -336,23 +338,24 @@ func TestWarning(t *testing.T) {
 	}
 }
 
-// TestWarningsOnce: however many answers carry it.
-func TestWarningsOnce(t *testing.T) {
+// TestWarningsAreReportedOnce checks that a warning is reported once, however many answers
+// carry it.
+func TestWarningsAreReportedOnce(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Faults: registrytest.Faults{Warning: "this registry moves in May"}})
 	names := many(t, h, 5)
-	var told []Event
+	var events []Event
 	var mu sync.Mutex
 	c := newClient(t, func(o *Options) {
-		o.OnEvent = func(n Event) { mu.Lock(); defer mu.Unlock(); told = append(told, n) }
+		o.OnEvent = func(n Event) { mu.Lock(); defer mu.Unlock(); events = append(events, n) }
 	})
 	resolve(t, c, names...)
-	if len(told) != 1 || !strings.Contains(told[0].Text, "this registry moves in May") {
-		t.Errorf("told %v, want one notice", told)
+	if len(events) != 1 || !strings.Contains(events[0].Text, "this registry moves in May") {
+		t.Errorf("events %v, want one event", events)
 	}
 	for i := range maxWarnings * 2 {
 		c.net.events.reportWarnings("host", http.Header{"Warning": {fmt.Sprintf(`299 - "%d"`, i)}})
 	}
-	if len(told) != maxWarnings {
-		t.Errorf("%d notices, want the bound of %d", len(told), maxWarnings)
+	if len(events) != maxWarnings {
+		t.Errorf("%d events, want the bound of %d", len(events), maxWarnings)
 	}
 }

@@ -27,7 +27,7 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// TestAuthorities: a registry with a certificate of its own authority.
+// TestAuthorities checks a registry with a certificate of a private authority.
 func TestAuthorities(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{TLS: true, Policy: registrytest.Policy{Auth: registrytest.AuthBearer, Redirect: true}})
 	added := registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{}))(t)
@@ -80,7 +80,7 @@ func TestAuthorities(t *testing.T) {
 	}
 }
 
-// keyPair makes a certificate that signs itself.
+// keyPair returns a self-signed certificate.
 func keyPair(t *testing.T) (tls.Certificate, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -193,7 +193,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// TestMirrorShapes: paths, roots and rewrites as containerd and k3s have them.
+// TestMirrorShapes checks paths, roots and rewrites as in containerd and k3s.
 func TestMirrorShapes(t *testing.T) {
 	c := newClient(t, func(o *Options) {
 		o.Mirrors = map[string][]Mirror{
@@ -228,8 +228,8 @@ func TestMirrorShapes(t *testing.T) {
 	}
 }
 
-// TestMirrorWithARoot: even the ping goes there.
-func TestMirrorWithARoot(t *testing.T) {
+// TestMirrorRoot checks that the ping goes to the mirror's root too.
+func TestMirrorRoot(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{}))(t)
 	const root = "/api/docker/registry/v2"
@@ -255,8 +255,8 @@ type wire func(*http.Request) (*http.Response, error)
 
 func (f wire) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// TestResolveAtOrigin: the origin says what a tag means, the mirror serves the bytes, and
-// lies of the mirror are met by the digest.
+// TestResolveAtOrigin checks that the origin resolves the tag and the mirror serves the
+// bytes, and that the digest detects wrong bytes of the mirror.
 func TestResolveAtOrigin(t *testing.T) {
 	origin := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{AnonymousQuota: 10}})
 	added := registrytest.Must(origin.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{{}, {Platform: "linux/arm64"}}}))(t)
@@ -291,7 +291,7 @@ func TestResolveAtOrigin(t *testing.T) {
 			t.Errorf("%v, %d blobs from the origin", err, origin.Counts().BlobGets)
 		}
 	})
-	t.Run("the mirror lies", func(t *testing.T) {
+	t.Run("wrong bytes at the mirror", func(t *testing.T) {
 		mirror.SetFaults(func(f *registrytest.Faults) { f.Corrupt = registrytest.Always })
 		defer mirror.SetFaults(registrytest.NoFaults)
 		if _, images, failures := ask(t); len(failures) > 0 || images[0].Target.Digest != added.Digest {
@@ -312,17 +312,17 @@ func TestResolveAtOrigin(t *testing.T) {
 			t.Errorf("failures %v, want one that names both", failures)
 		}
 	})
-	t.Run("the origin is away", func(t *testing.T) {
+	t.Run("origin unreachable", func(t *testing.T) {
 		origin.SetFaults(func(f *registrytest.Faults) { f.Fail = registrytest.Failure{Status: 502, Times: registrytest.Always} })
 		defer origin.SetFaults(registrytest.NoFaults)
 		if _, images, failures := ask(t); len(images) > 0 || len(failures) != 1 {
-			t.Errorf("%v: a tag was taken from a mirror that nobody trusts", images)
+			t.Errorf("%v: a tag was resolved by an untrusted mirror", images)
 		}
 	})
 }
 
-// TestMirrorAnotherAccount: what is for the origin is not shown to the mirror.
-func TestMirrorAnotherAccount(t *testing.T) {
+// TestMirrorGetsNoOriginAccount checks that the mirror does not get the origin's account.
+func TestMirrorGetsNoOriginAccount(t *testing.T) {
 	policy := registrytest.Policy{Auth: registrytest.AuthBasic, Accounts: []registrytest.Account{{User: "ann", Password: "pw"}}}
 	origin, mirror := registrytest.Start(t, registrytest.Options{Policy: policy}), registrytest.Start(t, registrytest.Options{})
 	registrytest.Must(origin.AddImage("a/b", "v1", registrytest.Image{}))(t)
@@ -338,7 +338,7 @@ func TestMirrorAnotherAccount(t *testing.T) {
 	}
 }
 
-// TestOneLineErrors: whatever a server writes, an error is a line that is safe to print.
+// TestOneLineErrors checks that errors with text from a server are safe to print.
 func TestOneLineErrors(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	for name, body := range map[string]string{
@@ -366,7 +366,7 @@ func TestOneLineErrors(t *testing.T) {
 	}
 }
 
-// TestInsecureHost: plain HTTP elsewhere than on this machine, where a configuration says so.
+// TestInsecureHost checks that a configuration can allow plain HTTP to another machine.
 func TestInsecureHost(t *testing.T) {
 	c := newClient(t, func(o *Options) { o.Transport = plainOnly{}; o.Hosts = map[string]Host{"10.0.0.1:5000": {Plain: true}} })
 	if _, err := c.sessions.get(t.Context(), endpoint{host: "10.0.0.1:5000", repo: "a/b"}, nil); err != nil {
@@ -374,7 +374,7 @@ func TestInsecureHost(t *testing.T) {
 	}
 }
 
-// TestHTTP2Ranges: the windows of HTTP/2 are small here, and big blobs still come whole.
+// TestHTTP2Ranges checks large blobs with small HTTP/2 windows.
 func TestHTTP2Ranges(t *testing.T) {
 	h, ref, layer, raw := content(t, registrytest.Options{TLS: true}, 8*mib)
 	c := newClient(t, func(o *Options) { o.CA = h.CAPEM() })
@@ -391,8 +391,8 @@ func TestHTTP2Ranges(t *testing.T) {
 	}
 }
 
-// TestAccountsThatFail: a damaged source of accounts concerns its images only.
-func TestAccountsThatFail(t *testing.T) {
+// TestFailingAccounts checks that a damaged source of accounts affects its images only.
+func TestFailingAccounts(t *testing.T) {
 	h, ref, _, _ := content(t, registrytest.Options{}, 10)
 	broken := errors.New("credential helper: exit status 1")
 	c := newClient(t, func(o *Options) { o.Accounts = failing{"other.example", broken} })
@@ -402,7 +402,7 @@ func TestAccountsThatFail(t *testing.T) {
 	}
 }
 
-// TestDialTimeout: a host's own time for a connection counts for it alone.
+// TestDialTimeout checks that the dial timeout of a host applies to it alone.
 func TestDialTimeout(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	for name, c := range map[string]struct {
@@ -427,9 +427,9 @@ func TestDialTimeout(t *testing.T) {
 	}
 }
 
-// TestMirrorLimitToldOnce: that a mirror's pull limit is used up is told once while the
-// origin serves, and in the error alone when it does not.
-func TestMirrorLimitToldOnce(t *testing.T) {
+// TestMirrorLimitIsReportedOnce checks that a mirror's used-up pull limit is one event while
+// the origin serves, and only in the error when it does not.
+func TestMirrorLimitIsReportedOnce(t *testing.T) {
 	for name, gone := range map[string]bool{"the origin serves": false, "the origin does not": true} {
 		t.Run(name, func(t *testing.T) {
 			mirror := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{AnonymousQuota: 1}})
@@ -444,18 +444,18 @@ func TestMirrorLimitToldOnce(t *testing.T) {
 				origin.SetFaults(func(f *registrytest.Faults) { f.Fail = registrytest.Failure{Status: 404, Times: registrytest.Always} })
 			}
 			var mu sync.Mutex
-			var told []string
+			var events []string
 			c := newClient(t, func(o *Options) {
 				o.Mirrors = map[string][]Mirror{origin.Host(): {{Host: mirror.Host()}}}
-				o.OnEvent = func(n Event) { mu.Lock(); defer mu.Unlock(); told = append(told, n.Text) }
+				o.OnEvent = func(n Event) { mu.Lock(); defer mu.Unlock(); events = append(events, n.Text) }
 			})
 			_, failures, err := c.Resolve(t.Context(), []Query{{Name: origin.Ref("a/b", "v1")}, {Name: origin.Ref("a/b", "v2")}, {Name: origin.Ref("a/b", "v3")}})
 			want := 1
 			if gone {
 				want = 0
 			}
-			if err != nil || (len(failures) > 0) != gone || len(told) != want {
-				t.Errorf("%v, %v, told %q", err, failures, told)
+			if err != nil || (len(failures) > 0) != gone || len(events) != want {
+				t.Errorf("%v, %v, events %q", err, failures, events)
 			}
 		})
 	}

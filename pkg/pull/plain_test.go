@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// plainOnly is a network in which every server answers 200 by plain HTTP and nobody speaks TLS.
+// plainOnly is a network in which every server answers 200 by plain HTTP and none by TLS.
 type plainOnly struct{}
 
 func (plainOnly) RoundTrip(req *http.Request) (*http.Response, error) {

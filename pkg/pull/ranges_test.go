@@ -17,8 +17,8 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// pieces is a sink that takes its bytes in any order and knows which it lacks. As a bundle
-// does, it drops everything when the whole turns out wrong.
+// pieces is a sink that accepts bytes in any order and knows which are missing. Like a
+// bundle, it drops everything when the digest is wrong.
 type pieces struct {
 	*sink
 	have []bool // by byte
@@ -68,7 +68,7 @@ func (p *pieces) Commit() error {
 	return err
 }
 
-// fetchPieces fetches a blob with eight workers that divide parts of 128 KiB and more.
+// fetchPieces fetches a blob with eight workers that split ranges of 128 KiB and more.
 func fetchPieces(t *testing.T, c *Client, s *pieces) error {
 	t.Helper()
 	c.piece = 64 << 10
@@ -77,7 +77,7 @@ func fetchPieces(t *testing.T, c *Client, s *pieces) error {
 
 const mib = 1 << 20
 
-func TestBigBlobsComeInRanges(t *testing.T) {
+func TestLargeBlobsInRanges(t *testing.T) {
 	blobs := registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindBlob}}
 	for name, f := range map[string]registrytest.Faults{
 		"good":                    {},
@@ -100,7 +100,7 @@ func TestBigBlobsComeInRanges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h, ref, layer, raw := content(t, registrytest.Options{Policy: registrytest.Policy{Redirect: true, Auth: registrytest.AuthBearer}}, mib)
 			c := newClient(t, func(o *Options) {
-				if f.Stall.Times > 0 { // elsewhere a slow machine must not look like a stall
+				if f.Stall.Times > 0 { // otherwise a slow machine must not look like a stall
 					o.StallTimeout = 200 * time.Millisecond
 				}
 			})
@@ -122,8 +122,9 @@ func TestBigBlobsComeInRanges(t *testing.T) {
 	}
 }
 
-// TestSmallBlobsComeWhole: a request for each is enough; the abuse limit counts them.
-func TestSmallBlobsComeWhole(t *testing.T) {
+// TestSmallBlobsInOneRequest checks that small blobs are not split: the abuse limit counts
+// requests.
+func TestSmallBlobsInOneRequest(t *testing.T) {
 	h, ref, layer, _ := content(t, registrytest.Options{Faults: registrytest.Faults{ConnRate: 4 * mib}}, mib)
 	for name, s := range map[string]Sink{"small": newPieces(layer), "in order only": newSink(layer)} {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +149,7 @@ func TestSmallBlobsComeWhole(t *testing.T) {
 	}
 }
 
-// TestHolesAreFilled: of what an earlier run left behind nothing is fetched again.
+// TestHolesAreFilled checks that no byte of an earlier run is fetched again.
 func TestHolesAreFilled(t *testing.T) {
 	h, ref, layer, raw := content(t, registrytest.Options{}, mib)
 	c := newClient(t, nil)
@@ -168,8 +169,8 @@ func TestHolesAreFilled(t *testing.T) {
 	}
 }
 
-// TestTailOnly: while blobs wait for a worker, none is divided.
-func TestTailOnly(t *testing.T) {
+// TestRangesOnlyAtTheEnd checks that no blob is split while others wait for a worker.
+func TestRangesOnlyAtTheEnd(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	var layers []*registrytest.Layer
 	for i := range 6 {
@@ -186,8 +187,8 @@ func TestTailOnly(t *testing.T) {
 	}
 }
 
-// TestStopsInTheMiddle: no worker and no helper is left when the context ends.
-func TestStopsInTheMiddle(t *testing.T) {
+// TestCancelDuringRanges checks that all workers end when the context ends.
+func TestCancelDuringRanges(t *testing.T) {
 	h, ref, layer, _ := content(t, registrytest.Options{}, mib)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
@@ -209,8 +210,8 @@ func TestStopsInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestHelpersMeetAFullDisk: the fault is told, and nobody hangs.
-func TestHelpersMeetAFullDisk(t *testing.T) {
+// TestFullDiskDuringRanges checks that the fault is returned and no worker hangs.
+func TestFullDiskDuringRanges(t *testing.T) {
 	h, ref, layer, _ := content(t, registrytest.Options{}, mib)
 	c := newClient(t, nil)
 	resolve(t, c, ref)
@@ -245,8 +246,8 @@ func TestMissing(t *testing.T) {
 	for name, c := range map[string]struct {
 		missing, want []segment
 	}{
-		"all there":          {nil, nil},
-		"all to come":        {[]segment{{0, 10}}, []segment{{0, 10}}},
+		"none missing":       {nil, nil},
+		"all missing":        {[]segment{{0, 10}}, []segment{{0, 10}}},
 		"holes":              {[]segment{{0, 1}, {5, 10}}, []segment{{0, 1}, {5, 10}}},
 		"beyond the end":     {[]segment{{0, 11}}, []segment{{0, 10}}},
 		"not in order":       {[]segment{{5, 6}, {1, 2}}, []segment{{0, 10}}},
@@ -272,7 +273,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// fixedMissing says that fixed ranges are missing.
+// fixedMissing is a sink in which fixed ranges are missing.
 type fixedMissing struct {
 	Sink
 	list []segment
@@ -280,7 +281,7 @@ type fixedMissing struct {
 
 func (m fixedMissing) Missing() iter.Seq2[int64, int64] { return yield(m.list) }
 
-// yield lists ranges as a [Resumer] does.
+// yield returns ranges as [Resumer.Missing] does.
 func yield(list []segment) iter.Seq2[int64, int64] {
 	return func(yield func(off, length int64) bool) {
 		for _, s := range list {
@@ -291,8 +292,8 @@ func yield(list []segment) iter.Seq2[int64, int64] {
 	}
 }
 
-// TestForeignLayers: a layer that the registry does not keep comes from the address in its
-// descriptor, by TLS and without anybody's credentials.
+// TestForeignLayers checks that a layer that the registry does not have is fetched from the
+// URL in its descriptor, by TLS and without credentials.
 func TestForeignLayers(t *testing.T) {
 	elsewhere := registrytest.Start(t, registrytest.Options{TLS: true})
 	raw := bytes.Repeat([]byte("layer"), 1000)
@@ -326,7 +327,7 @@ func TestForeignLayers(t *testing.T) {
 	}
 }
 
-// TestEmbeddedBlob: what stands in a descriptor is not asked for.
+// TestEmbeddedBlob checks that embedded content is not requested.
 func TestEmbeddedBlob(t *testing.T) {
 	h, ref, _, _ := content(t, registrytest.Options{}, 10)
 	c := newClient(t, nil)

@@ -17,7 +17,7 @@ import (
 
 var amd64 = ocispec.Platform{OS: "linux", Architecture: "amd64"}
 
-// newClient gives a client for amd64 that does not wait; change may alter its options.
+// newClient returns a client for amd64 that does not sleep; change may alter its options.
 func newClient(t *testing.T, change func(*Options)) *Client {
 	t.Helper()
 	opts := Options{Platforms: []ocispec.Platform{amd64}}
@@ -32,7 +32,7 @@ func newClient(t *testing.T, change func(*Options)) *Client {
 	return c
 }
 
-// accounts serves a fixed list for one host.
+// accounts returns fixed lists by host.
 type accounts map[string][]account.Account
 
 func (a accounts) For(_ context.Context, repository string, _ []string) ([]account.Account, error) {
@@ -46,7 +46,7 @@ func (a accounts) For(_ context.Context, repository string, _ []string) ([]accou
 
 func (a accounts) Forget() {}
 
-// login makes an account the way a person would: through a --creds flag.
+// login1 returns an account of a --creds flag.
 func login1(t *testing.T, host, user, password string) account.Account {
 	t.Helper()
 	s, err := account.Load(account.Options{
@@ -91,7 +91,7 @@ func failure(t *testing.T, c *Client, name string) error {
 	return failures[0].Err
 }
 
-// sink keeps a blob in memory. It may begin with a prefix from an earlier run.
+// sink keeps a blob in memory. It may have a prefix from an earlier run.
 type sink struct {
 	want ocispec.Descriptor
 	mu   sync.Mutex
@@ -120,7 +120,8 @@ func (s *sink) Commit() error {
 	return nil
 }
 
-// content is a registry with one image of one layer of some size, and the layer's bytes.
+// content returns a registry with one image of one layer of the given size, and the layer's
+// bytes.
 func content(t *testing.T, opts registrytest.Options, size int64) (h *registrytest.Registry, ref string, layer ocispec.Descriptor, raw []byte) {
 	t.Helper()
 	h = registrytest.Start(t, opts)
@@ -139,7 +140,7 @@ func content(t *testing.T, opts registrytest.Options, size int64) (h *registryte
 	return h, h.Ref("a/b", "v1"), layer, raw
 }
 
-func TestFirstPullCounts(t *testing.T) {
+func TestRequestsOfFirstPull(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
 	registrytest.Must(h.AddCalico(registrytest.CalicoOptions{}))(t)
 	single := registrytest.Must(h.AddImage("library/busybox", "1.36", registrytest.Image{}))(t)
@@ -223,7 +224,7 @@ func TestRefusedAccounts(t *testing.T) {
 	}
 }
 
-// TestNextAccount: as the kubelet, the next account that matches is tried.
+// TestNextAccount checks that the next account that matches is tried, as by the kubelet.
 func TestNextAccount(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer, RefuseAnonymous: true, Accounts: []registrytest.Account{{User: "ann", Password: "pw"}}}})
 	registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{}))(t)
@@ -231,7 +232,7 @@ func TestNextAccount(t *testing.T) {
 	resolve(t, newClient(t, func(o *Options) { o.Accounts = list }), h.Ref("a/b", "v1"))
 }
 
-// TestTokenRenewedOnce: many requests meet an expired token at once, one fetches the next.
+// TestTokenRenewedOnce checks that of many requests with an expired token one renews it.
 func TestTokenRenewedOnce(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
 	var names []string
@@ -266,8 +267,9 @@ func TestMirrors(t *testing.T) {
 	}
 }
 
-// TestMirrorThatRefusesEndsIt: going on to the origin would spend another account's pulls.
-func TestMirrorThatRefusesEndsIt(t *testing.T) {
+// TestRefusalAtMirrorIsFinal checks that the origin is not asked after a refusal: it would
+// spend another account's pulls.
+func TestRefusalAtMirrorIsFinal(t *testing.T) {
 	locked := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBasic}})
 	open := registrytest.Start(t, registrytest.Options{})
 	registrytest.Must(open.AddImage("a/b", "v1", registrytest.Image{}))(t)
@@ -302,14 +304,14 @@ func TestPullLimitStops(t *testing.T) {
 		}
 	}
 	if got := h.Counts(); got.ManifestGets != 4 || got.TooMany != 1 {
-		t.Errorf("%d GETs, %d refused, want 4 and 1: after the first refusal nobody asks again", got.ManifestGets, got.TooMany)
+		t.Errorf("%d GETs, %d refused, want 4 and 1: none after the first refusal", got.ManifestGets, got.TooMany)
 	}
 	if len(asked.Quotas) != 1 || asked.Quotas[0].Remaining != 3 || asked.Pulls != 6 {
 		t.Errorf("estimate %+v, want 6 pulls with 3 left", asked)
 	}
 }
 
-// TestAbuseLimitPasses: the limit on the pace of requests slows down, no more.
+// TestAbuseLimitPasses checks that the limit on the rate of requests only slows down.
 func TestAbuseLimitPasses(t *testing.T) {
 	h, ref, _, _ := content(t, registrytest.Options{Faults: registrytest.Faults{TooMany: 3, Only: registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindManifest}}}}, 10)
 	var waits []Event
@@ -329,7 +331,7 @@ func TestAbuseLimitPasses(t *testing.T) {
 	}
 }
 
-func TestServersThatDoNotAnswerHEAD(t *testing.T) {
+func TestServersWithoutHEAD(t *testing.T) {
 	for name, f := range map[string]registrytest.Faults{"405": {HeadStatus: 405}, "404": {HeadStatus: 404}, "no digest": {NoDigest: true}} {
 		t.Run(name, func(t *testing.T) {
 			h, ref, _, _ := content(t, registrytest.Options{Faults: f}, 10)
@@ -341,9 +343,9 @@ func TestServersThatDoNotAnswerHEAD(t *testing.T) {
 	}
 }
 
-// TestWrongManifestByTag: where HEAD is no help, the answer to GET is held to its own digest,
-// or to whether the registry has such a manifest at all. Where it answers neither, nothing can
-// be known.
+// TestWrongManifestByTag checks that without HEAD the answer to GET is compared with its own
+// digest, or with whether the registry has such a manifest. A registry that answers neither
+// is trusted.
 func TestWrongManifestByTag(t *testing.T) {
 	for name, tt := range map[string]struct {
 		faults registrytest.Faults
@@ -376,7 +378,7 @@ func TestWrongManifestByTag(t *testing.T) {
 	}
 }
 
-func TestNotUsable(t *testing.T) {
+func TestUnsupportedImages(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	registrytest.Must(h.AddSchema1("old/schema1", "v1", &registrytest.Layer{Files: []registrytest.File{{Name: "f", Size: 1}}}))(t)
 	registrytest.Must(h.AddImage("only/arm64", "v1", registrytest.Image{Platform: "linux/arm64"}))(t)
@@ -394,7 +396,7 @@ func TestNotUsable(t *testing.T) {
 	}
 }
 
-// TestWrongManifest: bytes that are not what the digest names are nobody's image.
+// TestWrongManifest checks that a manifest that does not match its digest is refused.
 func TestWrongManifest(t *testing.T) {
 	h, ref, _, _ := content(t, registrytest.Options{}, 10)
 	h.SetFaults(func(f *registrytest.Faults) {
@@ -409,7 +411,7 @@ func TestWrongManifest(t *testing.T) {
 	docs.m.Range(func(k, _ any) bool { t.Errorf("kept %v", k); return true })
 }
 
-// TestBefore: nothing counted is asked for when the caller says no.
+// TestBefore checks that an error of Before prevents every counted request.
 func TestBefore(t *testing.T) {
 	h, ref, _, _ := content(t, registrytest.Options{}, 10)
 	no := errors.New("no")
@@ -419,8 +421,9 @@ func TestBefore(t *testing.T) {
 	}
 }
 
-// TestPlainHTTPIsNotForStrangers: credentials go by plain HTTP to no host that was not named.
-func TestPlainHTTPIsNotForStrangers(t *testing.T) {
+// TestPlainHTTPNeedsPermission checks that credentials are sent by plain HTTP only to hosts
+// for which the options allow it.
+func TestPlainHTTPNeedsPermission(t *testing.T) {
 	var insecure *InsecureError
 	s := &session{key: sessionKey{login: login{host: "10.0.0.1:5000"}}}
 	c := newClient(t, func(o *Options) { o.Transport = plainOnly{} })

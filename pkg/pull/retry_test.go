@@ -58,7 +58,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-func TestPassingError(t *testing.T) {
+func TestIsTemporaryError(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
 		want bool
@@ -88,7 +88,8 @@ type timeoutError struct{}
 func (timeoutError) Error() string { return "i/o timeout" }
 func (timeoutError) Timeout() bool { return true }
 
-// TestPullLimit tells the limit that lasts for hours from the one on the pace of requests.
+// TestPullLimit checks that the pull limit is distinguished from the limit on the rate of
+// requests.
 func TestPullLimit(t *testing.T) {
 	manifest, err := http.NewRequest(http.MethodGet, "https://registry.example/v2/a/b/manifests/v1", nil)
 	if err != nil {

@@ -15,18 +15,18 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// lies is a world of a mirror, and an origin with two repositories that share a layer.
+// lies is a mirror, and an origin with two repositories that share a layer.
 type lies struct {
 	mirror, origin *registrytest.Registry
 	client         *Client
 	layer          ocispec.Descriptor
 	raw            []byte
-	told           *strings.Builder
+	events         *strings.Builder
 }
 
 func newLies(t *testing.T) *lies {
 	t.Helper()
-	w := &lies{mirror: registrytest.Start(t, registrytest.Options{}), origin: registrytest.Start(t, registrytest.Options{}), told: &strings.Builder{}}
+	w := &lies{mirror: registrytest.Start(t, registrytest.Options{}), origin: registrytest.Start(t, registrytest.Options{}), events: &strings.Builder{}}
 	shared := &registrytest.Layer{Files: []registrytest.File{{Name: "data", Size: 300_000}}, Compression: registrytest.None, Seed: 1}
 	for _, h := range []*registrytest.Registry{w.mirror, w.origin} {
 		w.layer = registrytest.Must(h.AddImage("a/one", "v1", registrytest.Image{Layers: []*registrytest.Layer{shared}}))(t).Manifests[0].Layers[0]
@@ -37,7 +37,7 @@ func newLies(t *testing.T) *lies {
 	w.client = newClient(t, func(o *Options) {
 		o.Jobs = 1 // the repositories in this order
 		o.Mirrors = map[string][]Mirror{w.origin.Host(): {{Host: w.mirror.Host()}}}
-		o.OnEvent = func(n Event) { w.told.WriteString(n.Host + ": " + n.Text + "\n") }
+		o.OnEvent = func(n Event) { w.events.WriteString(n.Host + ": " + n.Text + "\n") }
 	})
 	resolve(t, w.client, w.origin.Ref("a/one", "v1"), w.origin.Ref("b/two", "v1"))
 	w.mirror.Reset()
@@ -45,9 +45,9 @@ func newLies(t *testing.T) *lies {
 	return w
 }
 
-// TestWrongOnce: bytes that are wrong are dropped, asked for once more from the same
-// source, and then from every other one; no manifest is pulled for it.
-func TestWrongOnce(t *testing.T) {
+// TestWrongBytes checks that wrong bytes are dropped and fetched once more from the same
+// source, and then from every other one, without pulling a manifest.
+func TestWrongBytes(t *testing.T) {
 	blob := func(path string, times registrytest.Times) registrytest.Faults {
 		return registrytest.Faults{Only: registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindBlob}, Path: path}, Corrupt: times}
 	}
@@ -55,7 +55,7 @@ func TestWrongOnce(t *testing.T) {
 		name           string
 		mirror, origin []registrytest.Faults
 		gets           [2]int // of blobs, at the mirror and at the origin
-		told           string // in a notice
+		events         string // in an event
 	}{
 		{"nothing wrong", nil, nil, [2]int{1, 0}, ""},
 		{"once", []registrytest.Faults{blob("", 1)}, nil, [2]int{2, 0}, "wrong bytes, fetching it again"},
@@ -80,8 +80,8 @@ func TestWrongOnce(t *testing.T) {
 				if !errors.As(err, &wrong) || strings.Count(err.Error(), w.mirror.Host()+" sent wrong") != 2 || strings.Count(err.Error(), w.origin.Host()+" sent wrong") != 2 {
 					t.Errorf("error %v, want ContentErrors that name %s and %s for both repositories", err, w.mirror.Host(), w.origin.Host())
 				}
-				if strings.Contains(w.told.String(), "failed: ") || strings.Contains(w.told.String(), "another source") {
-					t.Errorf("told twice: %s", w.told)
+				if strings.Contains(w.events.String(), "failed: ") || strings.Contains(w.events.String(), "another source") {
+					t.Errorf("reported twice: %s", w.events)
 				}
 				if len(s.missing()) != 1 || s.missing()[0] != (segment{0, w.layer.Size}) {
 					t.Errorf("kept: all but %v", s.missing())
@@ -96,8 +96,8 @@ func TestWrongOnce(t *testing.T) {
 			if n := w.mirror.Counts().ManifestGets + w.origin.Counts().ManifestGets; n != 0 {
 				t.Errorf("%d manifests pulled", n)
 			}
-			if !strings.Contains(w.told.String(), c.told) || c.told == "" && w.told.Len() > 0 {
-				t.Errorf("told %q, want %q", w.told, c.told)
+			if !strings.Contains(w.events.String(), c.events) || c.events == "" && w.events.Len() > 0 {
+				t.Errorf("events %q, want %q", w.events, c.events)
 			}
 			for _, e := range append(w.mirror.Log(), w.origin.Log()...) {
 				if e.Range != "" {
@@ -108,14 +108,14 @@ func TestWrongOnce(t *testing.T) {
 	}
 }
 
-// TestOnceMoreWithoutRanges: when it was the ranges that were wrong, a connection that
-// breaks the second time is taken up without one.
-func TestOnceMoreWithoutRanges(t *testing.T) {
+// TestRefetchWithoutRanges checks that after wrong ranges a blob is fetched without ranges,
+// also when the connection breaks.
+func TestRefetchWithoutRanges(t *testing.T) {
 	w := newLies(t)
 	w.mirror.SetFaults(func(f *registrytest.Faults) {
 		f.Only.Kinds = []registrytest.Kind{registrytest.KindBlob}
 		f.Ranges = registrytest.RangesWrongBytes
-		f.Cut = registrytest.Interrupt{After: 100_000, Times: 4} // the whole, two ranges of it, the whole once more
+		f.Cut = registrytest.Interrupt{After: 100_000, Times: 4} // all of it, two ranges of it, all of it again
 	})
 	s := newPieces(w.layer)
 	if err := w.client.Fetch(t.Context(), w.layer, s); err != nil || !bytes.Equal(s.b, w.raw) {
@@ -130,9 +130,9 @@ func TestOnceMoreWithoutRanges(t *testing.T) {
 	}
 }
 
-// TestPipeTakesNothingBack: bytes that have gone out cannot be replaced, so that nobody
-// else is asked, or accused.
-func TestPipeTakesNothingBack(t *testing.T) {
+// TestWrongBytesInPipe checks that no other source is asked when the bytes written cannot be
+// replaced.
+func TestWrongBytesInPipe(t *testing.T) {
 	w := newLies(t)
 	w.mirror.SetFaults(func(f *registrytest.Faults) { f.Corrupt = registrytest.Always })
 	err := w.client.Fetch(t.Context(), w.layer, &pipe{newSink(w.layer)})
@@ -145,7 +145,7 @@ func TestPipeTakesNothingBack(t *testing.T) {
 	}
 }
 
-// pipe has all bytes behind it after a commit, whether they are right or not.
+// pipe cannot take bytes back after a commit, whether they are right or not.
 type pipe struct{ *sink }
 
 func (p *pipe) Commit() error {
@@ -154,11 +154,11 @@ func (p *pipe) Commit() error {
 	return err
 }
 
-// TestOtherLength: an answer that cannot be the blob is known by its length before a byte
-// of it counts.
-func TestOtherLength(t *testing.T) {
+// TestWrongLength checks that an answer of another length is refused before its bytes are
+// used.
+func TestWrongLength(t *testing.T) {
 	for name, c := range map[string]struct {
-		pages int // answers that are a page for people
+		pages int // answers that are an HTML page
 		right bool
 		gets  int
 	}{

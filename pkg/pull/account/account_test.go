@@ -55,7 +55,7 @@ func TestAuthIsAMapKey(t *testing.T) {
 	}
 }
 
-func TestAccountShowsItsSource(t *testing.T) {
+func TestAccountPrintsItsSource(t *testing.T) {
 	a := Account{Source: "secret kube-system/regcred", Registry: "quay.io", Auth: Auth{username: redact.New("u"), password: redact.New("p")}}
 	const text = "password for quay.io from secret kube-system/regcred"
 	for _, format := range []string{"%v", "%s", "%+v"} {

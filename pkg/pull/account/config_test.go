@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// show gives a config in one line.
+// show returns a config in one line.
 func show(c config) string {
 	var parts []string
 	for _, e := range c.entries {

@@ -22,13 +22,13 @@ func TestSystemReadsOneByteTooMany(t *testing.T) {
 	}
 }
 
-func TestSystemTellsMissingFiles(t *testing.T) {
+func TestSystemReportsMissingFiles(t *testing.T) {
 	if _, err := System(nil).ReadFile(filepath.Join(t.TempDir(), "no")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// Odd homes must not stop anybody who needs no account.
+// An unusual home directory must not fail a pull without an account.
 func TestOddHomes(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, ".docker", "config.json"), 0o700); err != nil {
@@ -51,7 +51,7 @@ func TestHomeWithoutVariable(t *testing.T) {
 	}
 	t.Setenv("HOME", "")
 	if got := home(); got == "/home/of/a/variable" {
-		t.Errorf("got %q", got) // what the user database says depends on the machine
+		t.Errorf("got %q", got) // the user database depends on the machine
 	}
 }
 

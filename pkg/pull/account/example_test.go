@@ -9,14 +9,14 @@ import (
 )
 
 // A pull secret of the manifests comes before the user's own login, and a
-// password never shows.
+// password is never printed.
 func Example() {
 	files := map[string]string{
 		"/home/ann/.docker/config.json": `{"auths": {
 			"https://index.docker.io/v1/": {"auth": "YW5uOnNlY3JldA=="},
 			"quay.io": {"auth": "YW5uOnNlY3JldA=="}}}`,
 	}
-	environment := &account.Environment{ // leave it out for the real one
+	environment := &account.Environment{ // omit it for the real one
 		Home: "/home/ann",
 		UID:  1000,
 		ReadFile: func(path string) ([]byte, error) {

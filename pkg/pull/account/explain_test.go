@@ -65,7 +65,7 @@ func TestExplainAnonymous(t *testing.T) {
 	}
 }
 
-// What stops For shows as such, and nothing behind it claims to be used.
+// The finding that stops For is shown, and no later one is shown as used.
 func TestExplainStopped(t *testing.T) {
 	w := withFile(dockerConfig, `{"credHelpers":{"quay.io":"gone"}}`)
 	w.plus(map[string]string{"/home/u/.dockercfg": flat("quay.io", "u")})

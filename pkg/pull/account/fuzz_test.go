@@ -87,7 +87,7 @@ func checkParsed(t *testing.T, data []byte, flat bool) {
 	}
 }
 
-// FuzzEntry writes an entry, as docker login does, and reads it back.
+// FuzzEntry writes an entry as docker login does, and reads it again.
 func FuzzEntry(f *testing.F) {
 	f.Add("quay.io", "user", "password")
 	f.Add("https://index.docker.io/v1/", "u", "a:b:c")
@@ -106,7 +106,7 @@ func FuzzEntry(f *testing.F) {
 			t.Fatalf("%s: %v", text, err)
 		}
 		if got, want := c.entries[0].auth, (Auth{username: redact.New(user), password: redact.New(password)}); got != want {
-			t.Errorf("%s gives another credential", text)
+			t.Errorf("%s returns another credential", text)
 		}
 		if shown := c.entries[0].key; strings.ContainsAny(shown, "\x00\x1b\n\r@") || !utf8.ValidString(shown) {
 			t.Errorf("key %q is shown as %q", key, shown)
@@ -114,7 +114,7 @@ func FuzzEntry(f *testing.F) {
 	})
 }
 
-// FuzzMatch holds the border between registries.
+// FuzzMatch checks that no account of one registry is returned for another.
 func FuzzMatch(f *testing.F) {
 	f.Add("https://index.docker.io/v1/", "docker.io/calico/cni")
 	f.Add("*.example.com:5000/team", "reg.example.com:5000/team/app")

@@ -76,7 +76,7 @@ func TestHelperFails(t *testing.T) {
 		}
 	}
 	if _, err := s.For(t.Context(), "gone.example/a", nil); !errors.Is(err, exec.ErrNotFound) {
-		t.Error("a missing program cannot be told")
+		t.Error("a missing program is not an exec.ErrNotFound")
 	}
 	if got := only(users(t, s, "bad.example/mine/app")); got != "u" {
 		t.Errorf("got %q, want the better account", got)
@@ -107,7 +107,7 @@ func TestHelperRunsOnce(t *testing.T) {
 	}
 }
 
-// script puts a real helper into a PATH of its own.
+// script installs a real helper in a PATH without other programs.
 func script(t *testing.T, name, body string) (dir string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -122,7 +122,7 @@ func script(t *testing.T, name, body string) (dir string) {
 	return dir
 }
 
-// realStore reads a real config file in a real home.
+// realStore loads a real config file in a real home directory.
 func realStore(t *testing.T, config string, helperLog *bytes.Buffer) *Store {
 	t.Helper()
 	home := t.TempDir()
@@ -186,7 +186,7 @@ esac
 	}
 }
 
-func TestRealHelperTalksTooMuch(t *testing.T) {
+func TestRealHelperAnswerTooLong(t *testing.T) {
 	script(t, "tiny", "exec cat /dev/zero\n")
 	s := realStore(t, `{"credsStore":"tiny"}`, new(bytes.Buffer))
 	_, err := s.For(t.Context(), "quay.io/a", nil)
@@ -195,10 +195,10 @@ func TestRealHelperTalksTooMuch(t *testing.T) {
 	}
 }
 
-func TestRealHelperMayNotRun(t *testing.T) {
+func TestRealHelperNotExecutable(t *testing.T) {
 	dir := script(t, "tiny", "exit 0\n")
 	s := realStore(t, `{"credsStore":"tiny"}`, new(bytes.Buffer))
-	// A program that is there but for a machine of another kind.
+	// A program for another kind of machine.
 	if err := os.WriteFile(filepath.Join(dir, "docker-credential-tiny"), []byte("\x7fELF no"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestRealHelperIsMissing(t *testing.T) {
 	}
 }
 
-// A helper that waits for somebody ends with the context, and the next call asks again.
+// A helper that blocks ends with the context, and the next call runs it again.
 func TestRealHelperEndsWithContext(t *testing.T) {
 	dir := script(t, "tiny", `
 if [ -e "$(dirname "$0")/second" ]; then echo '{"Username":"u","Secret":"pw-u"}'; exit; fi

@@ -58,8 +58,8 @@ func TestFileKeyCovers(t *testing.T) {
 	}
 }
 
-// HOST/teama and HOST/teamb in one file: each its own, every time.
-func TestTeamsAreKeptApart(t *testing.T) {
+// With HOST/teama and HOST/teamb in one file each gets its own account.
+func TestTeamsDoNotMix(t *testing.T) {
 	for _, path := range []string{dockerConfig, "/home/u/.config/containers/auth.json"} {
 		s := load(t, withFile(path, auths("reg.example/teama", "a", "reg.example/teamb", "b")), Options{})
 		for range 20 {

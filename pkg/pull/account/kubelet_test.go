@@ -78,7 +78,7 @@ func TestSecretsInOrder(t *testing.T) {
 			[]string{"d/s"}, "quay.io/a", "new old"},
 		{"nothing leaks from an earlier secret", []Secret{pullSecret("d", "one", "ghcr.io", "gh"), pullSecret("d", "two", "quay.io", "q")},
 			[]string{"d/one", "d/two"}, "quay.io/a", "q"},
-		{"own before nobody's", []Secret{pullSecret("d", "free", "quay.io/team", "free"), pullSecret("d", "own", "quay.io", "own")},
+		{"named before unnamed", []Secret{pullSecret("d", "free", "quay.io/team", "free"), pullSecret("d", "own", "quay.io", "own")},
 			[]string{"d/own"}, "quay.io/team/app", "own free"},
 		{"others' secrets are not offered", []Secret{named(pullSecret("d", "theirs", "quay.io", "theirs")), named(pullSecret("d", "own", "quay.io", "own"))},
 			[]string{"d/own"}, "quay.io/a", "own"},
@@ -103,7 +103,7 @@ func TestSecretsInOrder(t *testing.T) {
 }
 
 // A field that an entry lacks must not come from the entry or secret before it.
-func TestEntriesBorrowNothing(t *testing.T) {
+func TestEntriesDoNotMix(t *testing.T) {
 	secret := func(name, payload string) Secret {
 		return Secret{Namespace: "d", Name: name, Type: DockerConfigJSON, Payload: redact.New(payload)}
 	}
@@ -143,7 +143,7 @@ func TestSecretTypes(t *testing.T) {
 	}
 }
 
-// Manifests come from strangers: the helpers they name are never run.
+// Manifests are not trusted: the helpers that they name are never run.
 func TestSecretsRunNoHelpers(t *testing.T) {
 	w := &world{helpers: map[string]map[string]string{"docker-credential-evil": {"quay.io": `{"Username":"u","Secret":"pw-u"}`}}}
 	s := load(t, w, Options{Secrets: []Secret{{
@@ -166,22 +166,22 @@ func TestDamagedSecret(t *testing.T) {
 			t.Errorf("got %v, want %s", err, text)
 		}
 	})
-	t.Run("nobody names it", func(t *testing.T) {
+	t.Run("no pod names it", func(t *testing.T) {
 		s := load(t, &world{}, Options{Secrets: []Secret{broken}})
 		if got := users(t, s, "quay.io/a"); got != nil {
 			t.Errorf("got %q", got)
 		}
 	})
-	t.Run("a better account is there", func(t *testing.T) {
+	t.Run("with a better account", func(t *testing.T) {
 		s := load(t, &world{}, Options{Secrets: []Secret{broken}, Logins: []Login{login("quay.io", "u")}})
 		if got := only(users(t, s, "quay.io/a", "d/s")); got != "u" {
 			t.Errorf("got %q", got)
 		}
 	})
-	t.Run("only a worse account is there", func(t *testing.T) {
+	t.Run("with a worse account", func(t *testing.T) {
 		s := load(t, withFile(dockerConfig, auths("quay.io", "u")), Options{Secrets: []Secret{broken}})
 		if _, err := s.For(t.Context(), "quay.io/a", []string{"d/s"}); err == nil {
-			t.Error("the damage was passed over")
+			t.Error("the damage was ignored")
 		}
 	})
 	t.Run("a placeholder for another registry", func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestDamagedSecret(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		if _, err := s.For(t.Context(), "ghcr.io/a", []string{"d/s"}); err == nil {
-			t.Error("the placeholder for ghcr.io was passed over")
+			t.Error("the placeholder for ghcr.io was ignored")
 		}
 	})
 	t.Run("not a secret of accounts", func(t *testing.T) {

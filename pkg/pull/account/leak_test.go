@@ -14,9 +14,9 @@ import (
 	"stowage/internal/redact"
 )
 
-const canary = "kanarie-9f3c"
+const canary = "canary-9f3c"
 
-// leaks looks for the canary in every coat it could wear.
+// leaks reports whether text contains the canary in any encoding.
 func leaks(text string) bool {
 	raw := []byte(canary)
 	coats := []string{
@@ -33,7 +33,7 @@ func leaks(text string) bool {
 	return false
 }
 
-// secretive lists everything of this package that has a value within.
+// secretive returns everything of this package that holds a value.
 func secretive(t *testing.T) map[string]any {
 	t.Helper()
 	hidden := redact.New(canary)
@@ -121,8 +121,8 @@ func TestNothingLeaksThroughEncoders(t *testing.T) {
 	}
 }
 
-// The test itself must be able to see a leak.
-func TestLeaksAreSeen(t *testing.T) {
+// The test itself must detect a leak.
+func TestLeakDetection(t *testing.T) {
 	naked := struct {
 		s string
 		b []byte

@@ -13,7 +13,7 @@ import (
 	"stowage/internal/redact"
 )
 
-// everywhere has an account of its own for quay.io in every source.
+// everywhere has a different account for quay.io in every source.
 func everywhere() (*world, Options) {
 	w := &world{
 		vars: map[string]string{
@@ -40,7 +40,7 @@ func everywhere() (*world, Options) {
 		Logins:   []Login{login("quay.io", "creds")},
 		AuthFile: "flag.json",
 		Secrets: []Secret{
-			pullSecret("prod", "nobody", "quay.io", "nobody"),
+			pullSecret("prod", "unnamed", "quay.io", "unnamed"),
 			pullSecret("prod", "pod", "quay.io", "pod"),
 		},
 	}
@@ -52,7 +52,7 @@ func TestOrderOfSources(t *testing.T) {
 		"creds --creds",
 		"authfile --authfile flag.json",
 		"pod secret prod/pod",
-		"nobody secret prod/nobody",
+		"unnamed secret prod/unnamed",
 		"variable DOCKER_AUTH_CONFIG",
 		"registryfile REGISTRY_AUTH_FILE /etc/registry-auth.json",
 		"docker ~/.docker/config.json",
@@ -65,7 +65,7 @@ func TestOrderOfSources(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
-	// Each source stands alone: with all before it gone it is the first.
+	// Without the sources before it, each source is the first.
 	for len(want) > 0 {
 		switch {
 		case len(opts.Logins) > 0:
@@ -90,7 +90,7 @@ func TestOrderOfSources(t *testing.T) {
 	}
 }
 
-func TestVariablesMovePlaces(t *testing.T) {
+func TestVariablesSetPaths(t *testing.T) {
 	w, _ := everywhere()
 	w.vars = map[string]string{"DOCKER_CONFIG": "/elsewhere", "XDG_CONFIG_HOME": "/home/u/xdg"}
 	want := []string{
@@ -105,7 +105,7 @@ func TestVariablesMovePlaces(t *testing.T) {
 	}
 }
 
-func TestEmptySourceHidesNothing(t *testing.T) {
+func TestEmptySource(t *testing.T) {
 	for name, empty := range map[string]string{
 		"object": "{}", "null": "null", "no bytes": "", "spaces": " \n", "empty auths": `{"auths":{}}`,
 		"null auths": `{"auths":null,"credHelpers":null,"credsStore":null}`,
@@ -147,7 +147,7 @@ func TestVariableIsRead(t *testing.T) {
 	}
 }
 
-func TestMirrorsAndStrangersGetNothing(t *testing.T) {
+func TestOtherHostsGetNoAccount(t *testing.T) {
 	w := withFile(dockerConfig, auths("https://index.docker.io/v1/", "registry", "quay.io:8443", "port", "example.com", "parent"))
 	w.files["/home/u/.dockercfg"] = flat("docker.io", "hub2")
 	s := load(t, w, Options{
@@ -179,7 +179,7 @@ func TestNoHome(t *testing.T) {
 	if got := users(t, s, "quay.io/a/b"); got != nil {
 		t.Errorf("got %q, want none", got)
 	}
-	// Nothing at all is an environment, too.
+	// An empty environment is valid too.
 	if _, err := Load(Options{Environment: &Environment{}}); err != nil {
 		t.Errorf("Load with an empty environment: %v", err)
 	}
@@ -234,7 +234,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-func TestMissingFileCanBeTold(t *testing.T) {
+func TestMissingFileError(t *testing.T) {
 	w := &world{}
 	_, err := Load(Options{Environment: w.environment(), AuthFile: "/no.json"})
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -256,7 +256,7 @@ func TestFileSize(t *testing.T) {
 	}
 }
 
-// A damaged entry is the trouble of those who would use it.
+// A damaged entry fails only the repositories that would use it.
 func TestDamagedEntry(t *testing.T) {
 	text := `{"auths":{
   "quay.io/bad": {"auth": "###"},

@@ -16,7 +16,7 @@ import (
 	"stowage/internal/redact"
 )
 
-// world is a machine made up for a test.
+// world is the machine of a test.
 type world struct {
 	vars    map[string]string
 	files   map[string]string
@@ -107,8 +107,8 @@ func load(t *testing.T, w *world, opts Options) *Store {
 	return s
 }
 
-// users gives "user source" for each account. That the password belongs to the
-// user is checked on the way: no entry may borrow from another.
+// users returns "user source" for each account. It also checks that the password belongs
+// to the user: no entry may take one from another.
 func users(t *testing.T, s *Store, repo string, secrets ...string) []string {
 	t.Helper()
 	accounts, err := s.For(t.Context(), repo, secrets)
@@ -123,7 +123,7 @@ func users(t *testing.T, s *Store, repo string, secrets ...string) []string {
 		}
 		switch {
 		case cfg.Username != "" && cfg.Password != "pw-"+cfg.Username:
-			t.Errorf("%s: the password of %s is somebody else's", repo, cfg.Username)
+			t.Errorf("%s: %s has the password of another user", repo, cfg.Username)
 		case cfg.Username == "":
 			cfg.Username = "token " + cfg.IdentityToken + cfg.RegistryToken
 		}
@@ -132,7 +132,7 @@ func users(t *testing.T, s *Store, repo string, secrets ...string) []string {
 	return got
 }
 
-// only strips the sources off what users gives.
+// only removes the sources from the result of users.
 func only(list []string) string {
 	var names []string
 	for _, s := range list {

@@ -94,7 +94,7 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
-func TestNotADirectory(t *testing.T) {
+func TestInvalidDirectory(t *testing.T) {
 	root := tree(t, map[string]string{
 		"a.example/hosts.toml":  "skip_verfy = true",
 		"b.example/ca.crt":      "s3cret",
@@ -159,7 +159,7 @@ func TestDirectories(t *testing.T) {
 	}
 }
 
-// TestMergeDialTimeout: of two times the shorter counts, whoever comes first.
+// TestMergeDialTimeout checks that the shorter of two timeouts applies, in either order.
 func TestMergeDialTimeout(t *testing.T) {
 	for _, c := range []struct{ a, b, want time.Duration }{
 		{0, 0, 0}, {0, time.Second, time.Second}, {time.Second, 0, time.Second},

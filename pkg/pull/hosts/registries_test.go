@@ -59,7 +59,7 @@ func (d disk) read(path string) ([]byte, error) {
 	return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 }
 
-// files of a certificate that signs itself.
+// files of a self-signed certificate.
 func certificate(t *testing.T) disk {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -155,7 +155,7 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
-func TestNotRegistries(t *testing.T) {
+func TestInvalidRegistries(t *testing.T) {
 	files := certificate(t)
 	files["/etc/big.pem"] = make([]byte, MaxFile+1)
 	for name, c := range map[string]struct{ raw, want string }{
@@ -186,8 +186,8 @@ func TestNotRegistries(t *testing.T) {
 	}
 }
 
-// TestPullOverIt: a pull goes the way the file says.
-func TestPullOverIt(t *testing.T) {
+// TestPullWithRegistries pulls through the mirrors of a registries.yaml.
+func TestPullWithRegistries(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{TLS: true, Policy: registrytest.Policy{Auth: registrytest.AuthBearer, RefuseAnonymous: true, Accounts: []registrytest.Account{{User: "ann", Password: "pw"}}}})
 	added := registrytest.Must(h.AddImage("official/busybox", "1.36", registrytest.Image{}))(t)
 	raw := fmt.Sprintf(`

@@ -41,14 +41,14 @@ server = "https://registry-1.docker.io"
   capabilities = ["resolve", "referrers"]
 `
 
-// withBoth is a certificate's files and one that holds certificate and key.
+// withBoth returns the files of a certificate and one file with certificate and key.
 func withBoth(t *testing.T) disk {
 	d := certificate(t)
 	d["/etc/both.pem"] = slices.Concat(d["/etc/cert.pem"], d["/etc/key.pem"])
 	return d
 }
 
-// show writes mirrors for comparison.
+// show formats mirrors for comparison.
 func show(c *Config) []string {
 	var out []string
 	for _, registry := range slices.Sorted(maps.Keys(c.Mirrors)) {
@@ -121,8 +121,9 @@ func TestParseHosts(t *testing.T) {
 	}
 }
 
-// TestHostsPlaces: who is asked, in which order, and where its API is.
-func TestHostsPlaces(t *testing.T) {
+// TestHostsEndpoints checks which hosts are asked, in which order, and the paths of their
+// APIs.
+func TestHostsEndpoints(t *testing.T) {
 	for name, c := range map[string]struct {
 		registry, raw string
 		want          []string
@@ -160,7 +161,7 @@ func TestHostsPlaces(t *testing.T) {
 	}
 }
 
-func TestNotHosts(t *testing.T) {
+func TestInvalidHosts(t *testing.T) {
 	files := withBoth(t)
 	files["/etc/big.pem"] = make([]byte, MaxFile+1)
 	files["/etc/full.pem"] = make([]byte, MaxFile)
@@ -233,7 +234,7 @@ func manyHosts(n int) string {
 	return b.String()
 }
 
-func TestNotARegistry(t *testing.T) {
+func TestInvalidRegistryName(t *testing.T) {
 	for _, name := range []string{"", "https://quay.io", "http://quay.io", "quay.io/a", "a b", "ann@quay.io", "/"} {
 		if _, err := ParseHosts(name, nil, nil); err == nil || !strings.Contains(err.Error(), "not the name of a registry") {
 			t.Errorf("%q: error %v", name, err)
@@ -246,8 +247,8 @@ func TestNotARegistry(t *testing.T) {
 	}
 }
 
-// TestPullOverHosts: a pull goes the way hosts.toml says, with its authority and header.
-func TestPullOverHosts(t *testing.T) {
+// TestPullWithHosts pulls through the hosts of a hosts.toml, with its authority and header.
+func TestPullWithHosts(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{TLS: true, Policy: registrytest.Policy{Auth: registrytest.AuthBasic, Accounts: []registrytest.Account{{User: "ann", Password: "pw"}}, RefuseAnonymous: true}})
 	added := registrytest.Must(h.AddImage("library/busybox", "1.36", registrytest.Image{}))(t)
 	for name, c := range map[string]struct {
