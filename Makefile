@@ -23,7 +23,7 @@ ROUNDS ?= 20
 
 export STOWAGE_TOOLS := $(TOOLS)
 
-.PHONY: help build install demo test e2e lint bench matrix matrix-ci soak microbench fuzz clean tools servers
+.PHONY: help build install demo check test e2e lint bench matrix matrix-ci soak microbench fuzz clean tools servers
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -37,6 +37,11 @@ install: build ## install bundle and load into $(PREFIX)/bin
 
 demo: build tools ## bundle and load examples/calico.yaml with a registry that requires a login and a real containerd
 	go run ./internal/demo --bin bin --manifest examples/calico.yaml
+
+check: ## build, vet and run the quick tests: about a minute, no root, nothing fetched
+	go build ./... && go vet ./...
+	go test -short ./internal/borders ./internal/fsutil ./internal/iox ./internal/manifest ./internal/need ./internal/redact \
+	  ./pkg/scan ./pkg/pull/account ./pkg/pull/hosts ./cmd/internal/...
 
 test: build tools servers skopeo ## run all tests of this machine
 	test/run
