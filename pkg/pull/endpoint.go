@@ -51,8 +51,8 @@ type endpoint struct {
 	pullOnly, resolveOnly bool
 }
 
-// registryHost serves Docker Hub's API; image names say docker.io.
-const registryHost = "registry-1.docker.io"
+// dockerHubHost serves Docker Hub's API; image names say docker.io.
+const dockerHubHost = "registry-1.docker.io"
 
 // Repositories lists the repositories that a client with these mirrors asks for name, in
 // their order, as [Accounts] receives them ("mirror.example:5000/prefix/library/busybox").
@@ -115,7 +115,7 @@ func (r routes) pullers(repo reference.Named) []endpoint {
 // host: an account for docker.io is not offered to it.
 func (e endpoint) repository() string {
 	host := e.host
-	if host == registryHost {
+	if host == dockerHubHost {
 		host = "docker.io"
 	}
 	return host + "/" + e.repo
@@ -149,7 +149,7 @@ func ParseMirror(s string) (string, Mirror, error) {
 			return "", Mirror{}, fmt.Errorf("mirror %q: prefix %q: %w", s, prefix, err)
 		}
 	}
-	if registry == "index.docker.io" || registry == registryHost {
+	if registry == "index.docker.io" || registry == dockerHubHost {
 		registry = "docker.io"
 	}
 	return registry, Mirror{Host: host, Prefix: prefix}, nil

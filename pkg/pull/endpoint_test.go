@@ -43,7 +43,7 @@ func TestMirrorIsItsOwnHost(t *testing.T) {
 	if got := (endpoint{host: "mirror.example", repo: "library/busybox", origin: "docker.io"}).repository(); got != "mirror.example/library/busybox" {
 		t.Errorf("accounts for the mirror are looked up as %q", got)
 	}
-	if got := (endpoint{host: registryHost, repo: "library/busybox"}).repository(); got != "docker.io/library/busybox" {
+	if got := (endpoint{host: dockerHubHost, repo: "library/busybox"}).repository(); got != "docker.io/library/busybox" {
 		t.Errorf("accounts for Docker Hub are looked up as %q", got)
 	}
 }
@@ -96,7 +96,7 @@ func TestRepositories(t *testing.T) {
 	rewrite := Mirror{Host: "mirror.example:5000", Prefix: "registry", Rewrites: []Rewrite{{Match: regexp.MustCompile("^library/(.*)"), To: "official/$1"}}}
 	mirrors := map[string][]Mirror{
 		"docker.io":       {{Host: "mirror.example"}, rewrite},
-		"quay.io":         {{Host: registryHost, Last: true}, {Host: "unused.example"}},
+		"quay.io":         {{Host: dockerHubHost, Last: true}, {Host: "unused.example"}},
 		"*":               {{Host: "any.example", ResolveOnly: true}},
 		"direct.example":  {},
 		"conditional.com": {{Host: "conditional.com", PullOnly: true}},

@@ -115,7 +115,7 @@ func trust(pems ...[]byte) (*tls.Config, error) {
 // dialled returns the host that serves a registry as it is named in image names.
 func dialled(registry string) string {
 	if registry == "docker.io" || registry == "index.docker.io" {
-		return registryHost
+		return dockerHubHost
 	}
 	return registry
 }

@@ -221,7 +221,7 @@ func (t *target) resolveTag(ctx context.Context) error {
 func (t *target) headOrGet(ctx context.Context, r conn) (ocispec.Descriptor, error) {
 	tag := tagOf(t.named)
 	desc, err := r.head(ctx, tag, t.Name)
-	if err == nil || t.headOnly || r.host == registryHost || !isNotFound(err) && !errors.Is(err, errNoHeadDigest) {
+	if err == nil || t.headOnly || r.host == dockerHubHost || !isNotFound(err) && !errors.Is(err, errNoHeadDigest) {
 		return desc, err
 	}
 	useHead := !isNotFound(err) // after a wrong 404, a HEAD for the digest would mean nothing

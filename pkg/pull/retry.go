@@ -39,7 +39,7 @@ func jitter(d time.Duration) time.Duration {
 }
 
 // retryAfter reads the Retry-After header in the forms that servers send: seconds and a
-// date (RFC 9110 section 10.2.3), a Unix time (Docker Hub's own API, registry-feedback
+// date (RFC 9110 section 10.2.3), a Unix time (Docker Hub's own API, hub-feedback
 // 2459) and a Go duration (GitHub's registry). It returns 0 for none and for the past.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))

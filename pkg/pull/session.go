@@ -133,7 +133,7 @@ type session struct {
 	scopes []string
 	token  string
 	// refused is the answer to a login that failed. It is not tried again: Docker Hub locks
-	// accounts after some wrong passwords, registry-feedback 2201.
+	// accounts after some wrong passwords, hub-feedback 2201.
 	refused error
 
 	// Whether it was served a HEAD or a GET of a manifest, for [AuthError.Alone].

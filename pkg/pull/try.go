@@ -51,7 +51,7 @@ func (c *Client) tryEndpoints(ctx context.Context, endpoints []endpoint, secrets
 
 // tryCredentials calls fn with the accounts of an endpoint until one is not refused, as
 // the kubelet does. Docker Hub locks an account after some wrong passwords, so there the
-// first refusal is the last (docker/registry-feedback 2201). Anonymous is never tried
+// first refusal is the last (docker/hub-feedback 2201). Anonymous is never tried
 // after a refusal.
 func (c *Client) tryCredentials(ctx context.Context, e endpoint, secrets []string, fn func(conn) error) error {
 	accounts, err := c.accounts(ctx, e, secrets)
@@ -63,7 +63,7 @@ func (c *Client) tryCredentials(ctx context.Context, e endpoint, secrets []strin
 		if s, err = c.sessions.get(ctx, e, a); err == nil {
 			err = fn(conn{session: s, endpoint: e, limits: c.limits})
 		}
-		if err == nil || !isAuth(err) || e.host == registryHost {
+		if err == nil || !isAuth(err) || e.host == dockerHubHost {
 			return err
 		}
 	}

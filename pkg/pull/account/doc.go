@@ -42,7 +42,7 @@
 // glob, a path is a plain prefix, more specific keys come first, and all matches
 // are returned.
 //
-// docker.io, index.docker.io, registry-1.docker.io and registry.registry.docker.com
+// docker.io, index.docker.io, registry-1.docker.io and registry.hub.docker.com
 // are one registry. Apart from that a credential is returned only for the host it
 // was written for: the accounts of a mirror are found by the mirror's own name.
 //

@@ -39,9 +39,9 @@ func TestHelperOrder(t *testing.T) {
 		{"not found", file(`"credsStore":"rule"`), "ghcr.io/a", ""},
 		{"not found, file has it", file(`"credsStore":"none"`), "quay.io/a", "file"},
 		{"token", file(`"credsStore":"token"`), "quay.io/a", "token file"},
-		{"registry in the store", file(`"credsStore":"store"`), "docker.io/a/b", "registrystore"},
-		{"registry rule", file(`"credHelpers":{"docker.io":"rule"}`), "docker.io/a/b", "registryrule"},
-		{"registry rule by its URL", file(`"credHelpers":{"https://index.docker.io/v1/":"store"}`), "docker.io/a/b", "registrystore"},
+		{"Docker Hub in the store", file(`"credsStore":"store"`), "docker.io/a/b", "registrystore"},
+		{"Docker Hub rule", file(`"credHelpers":{"docker.io":"rule"}`), "docker.io/a/b", "registryrule"},
+		{"Docker Hub rule by its URL", file(`"credHelpers":{"https://index.docker.io/v1/":"store"}`), "docker.io/a/b", "registrystore"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -181,7 +181,7 @@ esac
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Fields(string(asked)); !cmp.Equal(got, []string{registryServer, "token.example", "none.example", "fail.example"}) {
+	if got := strings.Fields(string(asked)); !cmp.Equal(got, []string{dockerHubLogin, "token.example", "none.example", "fail.example"}) {
 		t.Errorf("asked %q", got)
 	}
 }

@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// registryHost is the name that all names of Docker Hub are mapped to.
-const registryHost = "docker.io"
+// dockerHub is the name that all names of Docker Hub are mapped to.
+const dockerHub = "docker.io"
 
-// registryServer is the name docker login stores Docker Hub's account under.
-const registryServer = "https://index.docker.io/v1/"
+// dockerHubLogin is the name docker login stores Docker Hub's account under.
+const dockerHubLogin = "https://index.docker.io/v1/"
 
 // sameRegistry maps the spellings of a registry to one: lower case, no colon
 // without a port behind it, one name for Docker Hub.
 func sameRegistry(host string) string {
 	host = strings.TrimSuffix(strings.ToLower(host), ":")
 	switch host {
-	case "index.docker.io", "registry-1.docker.io", "registry.registry.docker.com":
-		return registryHost
+	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
+		return dockerHub
 	}
 	return host
 }
@@ -99,7 +99,7 @@ func sortBySpecificity[T any](found []T, at func(T) (key string, s scope)) {
 // oddity ranks the spellings of one scope; 0 is the one that docker login writes.
 func oddity(key string, s scope) int {
 	switch {
-	case s == scope{host: registryHost} && key == registryServer:
+	case s == scope{host: dockerHub} && key == dockerHubLogin:
 		return 0
 	case key == s.String():
 		return 1

@@ -63,12 +63,12 @@ func sortAsKubelet[T any](found []T, at func(T) (key string, s scope)) {
 		bKey, bScope := at(b)
 		return cmp.Or(
 			cmp.Compare(bScope.String(), aScope.String()),
-			cmp.Compare(registryFallback(aKey), registryFallback(bKey)),
+			cmp.Compare(dockerHubFallback(aKey), dockerHubFallback(bKey)),
 		)
 	})
 }
 
-func registryFallback(key string) int {
+func dockerHubFallback(key string) int {
 	_, rest, found := strings.Cut(key, "://")
 	if !found {
 		rest = key

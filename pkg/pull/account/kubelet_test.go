@@ -34,9 +34,9 @@ func TestSecretKeyMatches(t *testing.T) {
 		{"IPv6", "[::1]:5000", []string{"[::1]:5000/a"}, []string{"[::2]:5000/a"}},
 		{"bare IPv6", "[::1]", []string{"[::1]/a"}, []string{":/a", "1/a"}},
 		{"docker.io", "docker.io", []string{"docker.io/calico/cni", "index.docker.io/calico/cni"}, []string{"mirror.example/calico/cni"}},
-		{"registry as docker login writes it", "https://index.docker.io/v1/", []string{"docker.io/calico/cni"}, []string{"quay.io/a"}},
-		{"registry API host", "https://registry-1.docker.io/v2/", []string{"docker.io/calico/cni"}, nil},
-		{"registry namespace", "docker.io/calico", []string{"docker.io/calico/cni"}, []string{"docker.io/library/busybox"}},
+		{"Docker Hub as docker login writes it", "https://index.docker.io/v1/", []string{"docker.io/calico/cni"}, []string{"quay.io/a"}},
+		{"Docker Hub API host", "https://registry-1.docker.io/v2/", []string{"docker.io/calico/cni"}, nil},
+		{"Docker Hub namespace", "docker.io/calico", []string{"docker.io/calico/cni"}, []string{"docker.io/library/busybox"}},
 		{"any two labels", "*.io", []string{"quay.io/a", "docker.io/a"}, []string{"a.quay.io/a"}},
 		{"empty", "", nil, []string{"", "/a", "quay.io/a"}},
 	}
@@ -89,7 +89,7 @@ func TestSecretsInOrder(t *testing.T) {
 		{"only a name", []Secret{named(pullSecret("", "s", "quay.io", "u"))}, []string{"s"}, "quay.io/a", "u"},
 		{"named twice", []Secret{pullSecret("d", "s", "quay.io", "u")}, []string{"d/s", "d/s"}, "quay.io/a", "u"},
 		{"not in the manifests", []Secret{named(pullSecret("d", "s", "quay.io", "u"))}, []string{"d/other"}, "quay.io/a", ""},
-		{"registry's names", []Secret{pullSecret("d", "s", "https://registry-1.docker.io/v2/", "api", "https://index.docker.io/v1/", "login", "docker.io", "short")},
+		{"names of Docker Hub", []Secret{pullSecret("d", "s", "https://registry-1.docker.io/v2/", "api", "https://index.docker.io/v1/", "login", "docker.io", "short")},
 			[]string{"d/s"}, "docker.io/a/b", "short login api"},
 	}
 	for _, test := range tests {

@@ -163,8 +163,8 @@ func servers(s scope) []string {
 	if s.path != "" {
 		list = append(list, s.String())
 	}
-	if s.host == registryHost {
-		list = append(list, registryServer)
+	if s.host == dockerHub {
+		list = append(list, dockerHubLogin)
 	}
 	return append(list, s.host)
 }
