@@ -17,14 +17,14 @@
 //
 // A required image that its registry does not have fails the run. An image that is not
 // required, such as one that only an argument or a ConfigMap names, is skipped: an
-// [EventSkip] reports it, [Result].Skipped lists it, and the bundle records it. An image
-// that could not be asked for (refused, rate limited, unreachable) always fails the run.
+// [EventSkip] reports it, [Result].Skipped lists it, and the bundle records it. Any other
+// fault of an image (refused, rate limited, unreachable) always fails the run.
 // [Options].Strict and [Options].KeepGoing change the first two rules.
 //
 // # Errors
 //
 // The errors of this package are [IncompleteError], [MaxPullsError], [FlatDigestError],
 // [NameError] and [OutputError]. Those of pull and archive are wrapped: callers find them
-// with errors.As. [IsMissing] tells an image that does not exist from one that could not
-// be asked for.
+// with errors.As. [IsMissing] distinguishes an image that does not exist from one whose
+// registry refused or could not be reached.
 package bundle

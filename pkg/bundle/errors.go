@@ -76,7 +76,7 @@ func (e *neededError) Unwrap() error { return e.err }
 
 // IsMissing reports whether every fault in err is an image that is not available: a
 // [pull.NotFoundError], [pull.NoPlatformError] or [pull.UnsupportedError]. It returns false
-// for an image that could not be asked for.
+// when a registry refused or could not be reached.
 func IsMissing(err error) bool { return every(err, isMissing) }
 
 func isMissing(err error) bool {

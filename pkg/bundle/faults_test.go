@@ -92,3 +92,12 @@ func TestCanceled(t *testing.T) {
 	}
 	s.verify("out.tar")
 }
+
+// TestNoOutput: a request needs an output, except for a dry run.
+func TestNoOutput(t *testing.T) {
+	s := newSite(t)
+	if _, err := Make(t.Context(), s.request("", "app:v1"), Options{}); !errors.Is(err, errNoOutput) {
+		t.Errorf("got %v", err)
+	}
+	s.make(s.request("", "app:v1"), Options{DryRun: true})
+}

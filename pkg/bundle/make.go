@@ -11,11 +11,11 @@ import (
 )
 
 // Make writes the bundle that req describes. It resolves every image, plans the file,
-// fetches the blobs that neither the previous output nor an earlier run has, and gives the
-// file its name when it is complete.
+// fetches the blobs that neither the previous output nor an earlier run has, and renames the
+// complete file to its name.
 //
 // Make returns a result without Images, Digest and Size after a dry run. When ctx ends, the
-// error wraps its cause.
+// error wraps ctx.Err().
 func Make(ctx context.Context, req Request, opts Options) (result *Result, err error) {
 	m := &maker{req: req, opts: opts}
 	if err := m.read(); err != nil {
@@ -36,7 +36,7 @@ func Make(ctx context.Context, req Request, opts Options) (result *Result, err e
 		return nil, err
 	}
 	if m.incomplete {
-		err = &IncompleteError{Images: m.asked, Skipped: m.skipped, Written: true}
+		err = &IncompleteError{Images: m.requested, Skipped: m.skipped, Written: true}
 	}
 	return m.result(plan), err
 }
@@ -46,8 +46,8 @@ type maker struct {
 	req  Request
 	opts Options
 
-	asked      int     // images of the request, each once
-	images     []Image // those that a registry is asked for
+	requested  int     // images of the request, each counted once
+	images     []Image // those that registries are asked for
 	skipped    []archive.Skipped
 	incomplete bool // required images are skipped
 	upToDate   bool
@@ -64,6 +64,9 @@ type maker struct {
 
 // read checks the request and selects its images.
 func (m *maker) read() error {
+	if m.req.Output == "" && m.req.Writer == nil && !m.opts.DryRun {
+		return errNoOutput
+	}
 	if err := m.req.check(); err != nil {
 		return err
 	}
@@ -71,12 +74,12 @@ func (m *maker) read() error {
 	if err != nil {
 		return err
 	}
-	m.images, m.asked = images, len(images)+len(skipped)
+	m.images, m.requested = images, len(images)+len(skipped)
 	for _, s := range skipped {
 		m.skip(s.Name, s.Reason)
 	}
 	if m.opts.Strict && len(m.skipped) > 0 {
-		return &IncompleteError{Images: m.asked, Skipped: m.skipped}
+		return &IncompleteError{Images: m.requested, Skipped: m.skipped}
 	}
 	return nil
 }
@@ -139,7 +142,7 @@ func (m *maker) write(ctx context.Context, plan *archive.Plan) (*archive.Plan, e
 }
 
 func (m *maker) result(plan *archive.Plan) *Result {
-	r := &Result{Requested: m.asked, Skipped: slices.Clone(m.skipped), UpToDate: m.upToDate, Stats: m.client.Stats()}
+	r := &Result{Requested: m.requested, Skipped: slices.Clone(m.skipped), UpToDate: m.upToDate, Stats: m.client.Stats()}
 	if plan != nil {
 		r.Images, r.Digest, r.Size = plan.Images(), plan.Digest(), plan.Size()
 	}

@@ -69,7 +69,7 @@ func (m *maker) missing(images []archive.Image, cause error) ([]pull.Failure, ma
 			}
 		}
 	}
-	failures, names, err := m.requested(why)
+	failures, names, err := m.references(why)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -81,9 +81,9 @@ func (m *maker) missing(images []archive.Image, cause error) ([]pull.Failure, ma
 	return failures, names, nil
 }
 
-// requested maps names in the bundle back to the references of the request. One with a tag
+// references maps names in the bundle back to the references of the request. One with a tag
 // and a digest has two names, which are kept or skipped together.
-func (m *maker) requested(why map[string]error) ([]pull.Failure, map[string]bool, error) {
+func (m *maker) references(why map[string]error) ([]pull.Failure, map[string]bool, error) {
 	var failures []pull.Failure
 	all := map[string]bool{}
 	for _, img := range m.images {

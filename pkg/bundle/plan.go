@@ -12,6 +12,9 @@ import (
 	"stowage/pkg/pull"
 )
 
+// errNoOutput refuses a request without an output.
+var errNoOutput = errors.New("bundle: neither Output nor Writer is set")
+
 // errDryRun ends a dry run before the first request that counts.
 var errDryRun = errors.New("dry run")
 
@@ -127,7 +130,7 @@ func skipReason(err error) string {
 // lay plans the bundle of images.
 func (m *maker) lay(images []archive.Image) (*archive.Plan, error) {
 	if len(images) == 0 {
-		return nil, &IncompleteError{Images: m.asked, Skipped: m.skipped}
+		return nil, &IncompleteError{Images: m.requested, Skipped: m.skipped}
 	}
 	opts := m.layout
 	opts.Skipped = m.skipped

@@ -40,7 +40,8 @@ type Request struct {
 	Have  []digest.Digest
 
 	// Output is the path of the bundle; a name that ends in ".gz" or ".zst" makes a
-	// compressed one. A bundle at this path is reused and replaced.
+	// compressed one. A bundle at this path is reused and replaced. Only a dry run needs
+	// neither Output nor Writer.
 	Output string
 
 	// Writer receives the bundle instead of Output. A run that fails has written a tar
@@ -65,9 +66,9 @@ func (r *Request) check() error {
 	return nil
 }
 
-// Select returns the images that a registry will be asked for, with their full names, each
-// once and in order of first appearance, and those that no connected host can pull and that
-// are skipped. An image that is listed twice is required when either entry is, and is
+// Select returns the images that [Make] will request, with their full names, each once and in
+// order of first appearance, and those that it will skip because no connected host can pull
+// them. An image that is listed twice is required when either entry is, and is
 // skipped only when both are. The error is a [*NameError].
 func (r *Request) Select() (selected []Image, skipped []archive.Skipped, err error) {
 	all, err := merge(r.Images)
