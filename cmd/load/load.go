@@ -71,23 +71,19 @@ func runLoad(ctx context.Context, args []string, streams cli.Streams) error {
 		return err
 	}
 	return s.run(ctx, streams, func(ctx context.Context, n *node.Node, b *source, d *progress.Display) (*node.Report, error) {
+		s.load.OnReceive = func() { d.Start("receive", -1) }
 		s.load.OnStart = func(total int64) {
-			if total < 0 {
-				d.Start("receive", total)
-			} else if total > 0 {
+			if total > 0 {
 				d.Finish()
 				d.Start("load", total)
 			}
 		}
 		s.load.OnBytes = d.Add
 		defer d.Finish()
-		switch {
-		case b.stream == nil:
-			return n.Load(ctx, b.Reader, s.load)
-		case b.stream.Native():
+		if b.stream != nil {
 			return n.LoadStream(ctx, b.stream, s.load)
 		}
-		return n.LoadForeign(ctx, b.stream, s.load)
+		return n.Load(ctx, b.Reader, s.load)
 	})
 }
 

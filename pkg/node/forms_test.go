@@ -204,7 +204,7 @@ func craneTarball(s *shelf, w *tarWriter, name string) {
 	w.json("manifest.json", []any{map[string]any{"Config": m.Config.Digest.String(), "RepoTags": []string{name}, "Layers": layers}})
 }
 
-// loadAny loads whatever a reader gives.
+// loadAny loads what a reader returns, a bundle or the tarball of another program.
 func loadAny(ctx context.Context, t testing.TB, n *Node, r io.Reader, o LoadOptions) (*Report, error) {
 	t.Helper()
 	s, err := archive.OpenStream(ctx, struct{ io.Reader }{r})
@@ -212,9 +212,6 @@ func loadAny(ctx context.Context, t testing.TB, n *Node, r io.Reader, o LoadOpti
 		return nil, err
 	}
 	defer s.Close()
-	if !s.Native() {
-		return n.LoadForeign(ctx, s, o)
-	}
 	return n.LoadStream(ctx, s, o)
 }
 

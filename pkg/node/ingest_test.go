@@ -34,7 +34,7 @@ func TestContainerdThatEnds(t *testing.T) {
 			return n.Load(ctx, bundletest.Open(t, path), o)
 		},
 		"stream": func(ctx context.Context, n *Node, o LoadOptions) (*Report, error) {
-			return loadStream(ctx, t, n, bytes.NewReader(contentOf(t, path)), o)
+			return loadAny(ctx, t, n, bytes.NewReader(contentOf(t, path)), o)
 		},
 	}
 	for _, way := range ways {

@@ -73,13 +73,13 @@ func life(t *testing.T, machine *nodetest.Node, n *Node, s *shelf, pause string)
 	bundletest.Flip(t, path, bad)
 
 	// A stream that ends early shows nothing; the whole one goes on from there.
-	if _, err := loadStream(t.Context(), t, n, bytes.NewReader(raw[:len(raw)*3/4]), LoadOptions{}); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := loadAny(t.Context(), t, n, bytes.NewReader(raw[:len(raw)*3/4]), LoadOptions{}); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("cut: %v", err)
 	}
 	if got := n.take(t); len(got.Records) != len(empty.Records) {
 		t.Errorf("cut: records %v", got.Records)
 	}
-	r, err := loadStream(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{})
+	r, err := loadAny(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{})
 	must(t, err)
 	pins := keepsPins(n.server.Version)
 	for _, i := range r.Images {

@@ -18,17 +18,6 @@ import (
 	"stowage/pkg/node/internal/bundletest"
 )
 
-// loadStream loads from a reader that gives no more than it must.
-func loadStream(ctx context.Context, t *testing.T, n *Node, r io.Reader, o LoadOptions) (*Report, error) {
-	t.Helper()
-	s, err := archive.OpenStream(ctx, struct{ io.Reader }{r})
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	return n.LoadStream(ctx, s, o)
-}
-
 // content reads a file whole.
 func contentOf(t *testing.T, path string) []byte {
 	t.Helper()
@@ -54,7 +43,7 @@ func TestStreamedImageRuns(t *testing.T) {
 				wiped(t, n, way.name+" "+kind, func(t *testing.T, n *Node) {
 					way.set(n)
 					raw := contentOf(t, path)
-					r, err := loadStream(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{DiscardLayers: discard})
+					r, err := loadAny(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{DiscardLayers: discard})
 					must(t, err)
 					for _, i := range r.Images {
 						if i.Status != Loaded || i.CRI != Ready || !i.Pinned {
@@ -66,7 +55,7 @@ func TestStreamedImageRuns(t *testing.T) {
 					if out, err := machine.RunContainer(t.Context(), name); err != nil || out != "hello from acme/hello\n" {
 						t.Errorf("container: %q, %v", out, err)
 					}
-					r, err = loadStream(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{DiscardLayers: discard})
+					r, err = loadAny(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{DiscardLayers: discard})
 					if err != nil || !r.UpToDate() {
 						t.Errorf("again: %+v, %v", r, err)
 					}
@@ -94,7 +83,7 @@ func TestStreamedStateIsTheOneOfAFile(t *testing.T) {
 	for _, streamed := range []bool{false, true} {
 		n.wipe(t)
 		if streamed {
-			_, err := loadStream(t.Context(), t, n, bytes.NewReader(contentOf(t, path)), LoadOptions{})
+			_, err := loadAny(t.Context(), t, n, bytes.NewReader(contentOf(t, path)), LoadOptions{})
 			must(t, err)
 		} else {
 			load(t, n, bundletest.Open(t, path), LoadOptions{})
@@ -121,7 +110,7 @@ func TestStreamThatEndsEarlyIsTakenUp(t *testing.T) {
 		n.wipe(t)
 		before := n.take(t)
 		o := LoadOptions{DiscardLayers: discard}
-		_, err := loadStream(t.Context(), t, n, bytes.NewReader(raw[:len(raw)*3/4]), o)
+		_, err := loadAny(t.Context(), t, n, bytes.NewReader(raw[:len(raw)*3/4]), o)
 		if !errors.Is(err, archive.ErrDamaged) || !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("error: %v, want that of a bundle cut short", err)
 		}
@@ -136,7 +125,7 @@ func TestStreamThatEndsEarlyIsTakenUp(t *testing.T) {
 		if len(after.Blobs) == 0 {
 			t.Error("nothing was kept for the next load")
 		}
-		r, err := loadStream(t.Context(), t, n, bytes.NewReader(raw), o)
+		r, err := loadAny(t.Context(), t, n, bytes.NewReader(raw), o)
 		must(t, err)
 		if r.Ingested > int64(len(raw))/2 {
 			t.Errorf("sent again: %d of %d bytes", r.Ingested, len(raw))
@@ -155,7 +144,7 @@ func TestStreamWithADamagedLayerLeavesNothing(t *testing.T) {
 	bad := s.manifest(names[1]).Layers[1].Digest
 	bundletest.Flip(t, path, bad)
 	before := n.take(t)
-	_, err := loadStream(t.Context(), t, n, bytes.NewReader(contentOf(t, path)), LoadOptions{})
+	_, err := loadAny(t.Context(), t, n, bytes.NewReader(contentOf(t, path)), LoadOptions{})
 	if !errors.Is(err, archive.ErrDamaged) || !strings.Contains(err.Error(), bad.String()) {
 		t.Errorf("error: %v, want one about %s", err, bad)
 	}
@@ -175,12 +164,12 @@ func TestStreamIsCancelled(t *testing.T) {
 		cancel()
 	}()
 	defer pw.Close()
-	if _, err := loadStream(ctx, t, n, pr, LoadOptions{}); !errors.Is(err, context.Canceled) {
+	if _, err := loadAny(ctx, t, n, pr, LoadOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error: %v, want a cancelled context", err)
 	}
 	if d := cmp.Diff(before.Records, n.take(t).Records); d != "" {
 		t.Errorf("records (-before +after):\n%s", d)
 	}
-	_, err := loadStream(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{})
+	_, err := loadAny(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{})
 	must(t, err)
 }
