@@ -28,6 +28,7 @@ func TestCommand(t *testing.T) {
 		{"digest", []string{"--from=demo/a" + d}, []string{"take@7 demo/a" + d}},
 		{"several", []string{"--images=demo/a:1,demo/b:2"}, []string{"take@9 demo/a:1", "take@18 demo/b:2"}},
 		{"key before the reference", []string{"--image-map=a=demo/a:1"}, []string{"take@14 demo/a:1"}},
+		{"two keys before the reference", []string{"--image-map=a=b=demo/a:1"}, []string{"take@16 demo/a:1"}},
 		{"word without tag", []string{"--proxy-image=redis"}, []string{"unclear@14 redis"}},
 		{"path without tag", []string{"--image-base=demo/a"}, nil},
 		{"path without tag after image", []string{"--base-image=demo/a"}, []string{"take@13 demo/a"}},

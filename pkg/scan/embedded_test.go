@@ -57,6 +57,8 @@ func TestEmbedded(t *testing.T) {
 	data := func(text string) string { return "kind: ConfigMap\nmetadata: {name: c}\ndata:\n" + text }
 	checkGolden(t, "embedded", []input{
 		{name: "manifest", src: data("  pod.yaml: |\n    kind: Pod\n    spec:\n      containers:\n      - name: x\n        image: demo/a:1\n")},
+		{name: "manifest in a variable of a pod", src: "kind: Pod\nspec:\n  containers:\n  - name: c\n    image: demo/app:1\n    env:\n    - name: POD\n      value: |\n" +
+			"        containers: [{image: demo/a:1}, {image: A/B}, {image: '${C}'}]\n"},
 		{name: "several documents", src: data("  all.yaml: |\n    image: demo/a:1\n    ---\n    # next\n    image: demo/b:1\n")},
 		{name: "JSON", src: data("  a.json: |\n    {\"image\":\n      \"demo/a:1\"}\n  b.json: '{\"image\": \"demo/b:1\"}'\n  c.json: \"{\\\"image\\\": \\\"demo/c:1\\\"}\"\n")},
 		{name: "flow style in one line", src: data("  a: '{image: demo/a:1, other: [{image: demo/b:1}]}'\n")},
@@ -72,6 +74,7 @@ func TestEmbedded(t *testing.T) {
 		{name: "image list", src: data("  images.txt: |\n    quay.io/demo/a:1\n    demo/b:1\n    redis\n")},
 		{name: "wide characters", src: data("  a: |\n    # é 😀\n    'ü': 'é'\n    image: demo/a:1\n")},
 		{name: "key with an underscore", src: data("  _a: |\n    image: demo/a:1\n")},
+		{name: "key with an underscore in a text", src: data("  a: |\n    _b: {image: demo/a:1}\n    c: {image: demo/b:1}\n")},
 		{name: "alias", src: data("  a: &a |\n    image: demo/a:1\n  b: *a\n")},
 		{name: "Secret in a text", src: data("  a: |\n    apiVersion: v1\n    kind: Secret\n    stringData: {image: demo/a:1}\n")},
 		{name: "broken YAML", src: data("  a: |\n    image: demo/a:1\n    b: [\n")},

@@ -21,6 +21,7 @@ func TestVariableText(t *testing.T) {
 		{"commas", "A_IMAGES", "demo/a:1, demo/b:2,demo/c:3", []string{"take@0 demo/a:1", "take@10 demo/b:2", "take@19 demo/c:3"}},
 		{"semicolons and quotes", "A_IMAGES", `"demo/a:1";'demo/b:2'`, []string{"take@1 demo/a:1", "take@12 demo/b:2"}},
 		{"keys", "A_IMAGES", "1.0=demo/a:1 2.0=demo/b:2", []string{"take@4 demo/a:1", "take@17 demo/b:2"}},
+		{"two keys", "A_IMAGES", "x=y=demo/a:1", []string{"take@4 demo/a:1"}},
 		{"tag alone", "IMAGE_A", "demo/a", nil},
 		{"word after IMAGE", "A_IMAGE", "redis", []string{"unclear@0 redis"}},
 		{"word that is a switch", "A_IMAGE", "true", nil},

@@ -58,6 +58,7 @@ func TestJudgeReference(t *testing.T) {
 		{"true", "take@0 true", "ignore@0 true"},
 		{"logo.png", "take@0 logo.png", "ignore@0 logo.png"},
 		{"old:1=quay.io/demo/new:1", "take@6 quay.io/demo/new:1", "take@6 quay.io/demo/new:1"},
+		{"a b=quay.io/demo/c:1", "invalid@0 a b=quay.io/demo/c:1", "ignore@0 a b=quay.io/demo/c:1"},
 		{"old=new:1", "invalid@0 old=new:1", "ignore@0 old=new:1"},
 		{"${A}", "placeholder@0 ${A}", "placeholder@0 ${A}"},
 		{"auto", "placeholder@0 auto", "placeholder@0 auto"},

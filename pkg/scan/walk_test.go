@@ -39,6 +39,7 @@ func TestWalkAnnotations(t *testing.T) {
 		{name: "template", src: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {annotations: {x.net/image: demo/no:1}}\nspec:\n  template:\n" +
 			"    metadata: {annotations: {x.net/image: demo/a:1, image: demo/b:1}}\n"},
 		{name: "other object", src: "kind: Service\nmetadata: {annotations: {x.net/image: demo/a:1, image: demo/b:1}}\n"},
+		{name: "metadata below another key", src: "kind: Thing\napiVersion: a.b/v1\nspec: {x: {metadata: {annotations: {image: demo/a:1, y/image: demo/b:1}}}}\n"},
 		{name: "included", src: "kind: Service\nmetadata: {annotations: {x.net/image: demo/a:1}}\n", opts: Options{Include: []string{"demo/*"}}},
 		{name: "values that are no image", src: "kind: Pod\nmetadata: {annotations: {x.net/image: redis, y.net/image: 'a b', z.net/image: 42}}\n"},
 		{name: "not a mapping", src: "kind: Pod\nmetadata: {annotations: [x.net/image]}\n"},
