@@ -47,7 +47,7 @@ func TestKilledStream(t *testing.T) {
 	for round := range rounds {
 		s := streams[round%len(streams)]
 		again := []string{"-", s.file}[random.IntN(2)]
-		// Behind the end of the stream it is being unpacked, by then a matter of time.
+		// Beyond the end of the stream, the kill comes while load unpacks.
 		at := random.IntN(len(s.raw) * 5 / 4)
 		if !t.Run(fmt.Sprintf("%d %s at %d of %d then %s", round, s.name, at, len(s.raw), filepath.Base(again)), func(t *testing.T) {
 			killed := s.kill(t, n, at)
@@ -62,7 +62,7 @@ func TestKilledStream(t *testing.T) {
 			}
 			left, err := n.Leftovers(t.Context())
 			if err != nil || len(left) > 0 {
-				t.Errorf("left behind (killed: %v): %v\n%s", killed, err, strings.Join(left, "\n"))
+				t.Errorf("remains (killed: %v): %v\n%s", killed, err, strings.Join(left, "\n"))
 			}
 			if err := n.Wipe(t.Context(), nodetest.DefaultSandboxImage); err != nil {
 				t.Fatal(err)
@@ -72,11 +72,11 @@ func TestKilledStream(t *testing.T) {
 		}
 	}
 	if kills < rounds/2 {
-		t.Errorf("%d of %d loads were killed, the others had ended", kills, rounds)
+		t.Errorf("only %d of %d loads were killed before their end", kills, rounds)
 	}
 }
 
-// brokenStream is a stream to be broken off.
+// brokenStream is a stream that a test interrupts.
 type brokenStream struct {
 	name   string
 	file   string
@@ -84,7 +84,7 @@ type brokenStream struct {
 	images []string
 }
 
-// brokenStreams makes the streams: ours, plain and packed, and two of skopeo's.
+// brokenStreams returns bundles, plain and compressed, and two tarballs of skopeo.
 func brokenStreams(t *testing.T) []brokenStream {
 	t.Helper()
 	skopeo, err := exec.LookPath("skopeo")
@@ -133,8 +133,8 @@ func brokenStreams(t *testing.T) []brokenStream {
 	return all
 }
 
-// kill loads from a pipe and kills the process when so many bytes have gone in, or, behind
-// the end, some time after; it tells whether the process was still there.
+// kill loads from a pipe and kills the process after at bytes, or for an at beyond the end some
+// time after the last byte. It reports whether the process was still running.
 func (s *brokenStream) kill(t *testing.T, n *nodetest.Node, at int) bool {
 	t.Helper()
 	cmd := s.command(t, n, "-")

@@ -92,7 +92,7 @@ func (m *maker) keep(ctx context.Context, images []archive.Image) {
 		err = m.fetch(ctx, plan)
 	}
 	if ctx.Err() == nil {
-		m.event(EventKept{Images: len(images), Of: len(m.images), Err: err})
+		m.event(EventKept{Images: len(m.resolved), Of: len(m.images), Err: err})
 	}
 }
 
