@@ -49,7 +49,7 @@ func openSource(ctx context.Context, file string, in io.Reader) (*source, error)
 	return &source{stream: s, file: f}, nil
 }
 
-// namedFile is an [archive.NamedSection].
+// namedFile is a file for [archive.OpenStream]. Messages have its name.
 type namedFile struct {
 	*io.SectionReader
 	name string

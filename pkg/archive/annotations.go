@@ -18,12 +18,12 @@ import (
 
 // Annotations of index.json; see the package comment.
 const (
-	AnnotationContents = "dev.stowage.bundle.contents"
-	AnnotationBase     = "dev.stowage.bundle.base"
-	AnnotationOmitted  = "dev.stowage.bundle.omitted"
-	AnnotationSkipped  = "dev.stowage.bundle.skipped"
+	annotationContents = "dev.stowage.bundle.contents"
+	annotationBase     = "dev.stowage.bundle.base"
+	annotationOmitted  = "dev.stowage.bundle.omitted"
+	annotationSkipped  = "dev.stowage.bundle.skipped"
 
-	// annotationLeftOut is the former name of AnnotationSkipped. It is read and not written.
+	// annotationLeftOut is the former name of annotationSkipped. It is read and not written.
 	annotationLeftOut = "dev.stowage.bundle.left-out"
 
 	// AnnotationTag is an annotation of a descriptor without a name: the tag that ties it to
@@ -47,7 +47,7 @@ type bundleAnnotations struct {
 // unsealed is in index.json in place of the digest of the contents while that is computed.
 const unsealed = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
-// contents returns the value of [AnnotationContents]. index is index.json with [unsealed] in
+// contents returns the value of [annotationContents]. index is index.json with [unsealed] in
 // its place; docker may be nil.
 func contents(layout, index, docker []byte, blobs []Blob) digest.Digest {
 	d := digest.SHA256.Digester()
@@ -65,7 +65,7 @@ func contents(layout, index, docker []byte, blobs []Blob) digest.Digest {
 	return d.Digest()
 }
 
-// marshalSkipped returns the value of [AnnotationSkipped], sorted, or "" for no names.
+// marshalSkipped returns the value of [annotationSkipped], sorted, or "" for no names.
 func marshalSkipped(list []Skipped) (string, error) {
 	if len(list) == 0 {
 		return "", nil
@@ -80,26 +80,26 @@ func marshalSkipped(list []Skipped) (string, error) {
 
 // annotations returns those of index.json.
 func (p *planner) annotations(plan *Plan) (map[string]string, error) {
-	out := map[string]string{AnnotationContents: unsealed}
+	out := map[string]string{annotationContents: unsealed}
 	if p.opts.Base != "" {
 		if err := manifest.CheckDigest(p.opts.Base); err != nil || p.opts.Base == unsealed {
 			return nil, fmt.Errorf("plan base %q: %w", p.opts.Base, errors.Join(err, errors.New("not the identity of a bundle")))
 		}
-		out[AnnotationBase] = p.opts.Base.String()
+		out[annotationBase] = p.opts.Base.String()
 	}
 	if len(plan.omitted) > 0 {
 		lines := make([]string, len(plan.omitted))
 		for i, d := range plan.omitted {
 			lines[i] = fmt.Sprintf("%s %d", d.Digest, d.Size)
 		}
-		out[AnnotationOmitted] = strings.Join(lines, "\n")
+		out[annotationOmitted] = strings.Join(lines, "\n")
 	}
 	skipped, err := marshalSkipped(p.opts.Skipped)
 	if err != nil {
 		return nil, fmt.Errorf("plan skipped names: %w", err)
 	}
 	if skipped != "" {
-		out[AnnotationSkipped] = skipped
+		out[annotationSkipped] = skipped
 	}
 	return out, nil
 }
@@ -124,7 +124,7 @@ func (r *Reader) readAnnotations(m *bundleAnnotations, layout, docker []byte) er
 		}
 	}
 	if m.Skipped != "" && m.LeftOut != "" {
-		return fmt.Errorf("both %s and %s are set", AnnotationSkipped, annotationLeftOut)
+		return fmt.Errorf("both %s and %s are set", annotationSkipped, annotationLeftOut)
 	}
 	if list := cmp.Or(m.Skipped, m.LeftOut); list != "" {
 		if err := json.Unmarshal([]byte(list), &r.skipped); err != nil {

@@ -207,7 +207,7 @@ func (u *unpacked) decodeError(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return u.damaged(adviceCopy, fmt.Errorf("%s stream is cut: %w", u.p.kind, io.ErrUnexpectedEOF))
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return u.damaged("decompress it first with \"zstd -d --long=31\"", fmt.Errorf("decompressing it takes more than %d MiB of memory", MaxWindow>>20))
+		return u.damaged("decompress it first with \"zstd -d --long=31\"", fmt.Errorf("decompressing it takes more than %d MiB of memory", maxWindow>>20))
 	}
 	return u.damaged(adviceCopy, fmt.Errorf("%s stream: %w", u.p.kind, err))
 }
@@ -248,7 +248,7 @@ func (u *unpacked) tail(end, size int64) error {
 // unpackStream reads the first bytes of a stream and returns a reader of the tarball in it.
 func unpackStream(ctx context.Context, r io.Reader, lim limits) (*unpacked, error) {
 	p := &compressedFile{path: streamName, lim: lim, stop: ctx.Err}
-	if f, ok := r.(NamedSection); ok {
+	if f, ok := r.(namedFile); ok {
 		p.path, p.src, p.size = f.Name(), f, f.Size()
 	}
 	u := &unpacked{p: p}

@@ -152,8 +152,8 @@ func TestTail(t *testing.T) {
 		ok   bool
 	}{
 		{"zeros", make([]byte, 9216), true},
-		{"limit", make([]byte, MaxTail), true},
-		{"limit+1", make([]byte, MaxTail+1), false},
+		{"limit", make([]byte, maxTail), true},
+		{"limit+1", make([]byte, maxTail+1), false},
 		{"garbage", []byte("x"), false},
 		{"garbage after zeros", append(make([]byte, 5000), 'x'), false},
 		{"another tar", raw, false},

@@ -31,17 +31,17 @@ const (
 	// MaxBlob bounds one blob.
 	MaxBlob = manifest.MaxBlob
 
-	// MaxTail bounds the zeros after the two blocks that end a tar; tar programs
+	// maxTail bounds the zeros after the two blocks that end a tar; tar programs
 	// pad to 10 KiB.
-	MaxTail = 1 << 20
+	maxTail = 1 << 20
 
-	// MaxWindow bounds the memory for decompressing a zstd file; "zstd -d" has the same
+	// maxWindow bounds the memory for decompressing a zstd file; "zstd -d" has the same
 	// bound. The size of the output is bounded by the free space, see [Open].
-	MaxWindow = 128 << 20
+	maxWindow = 128 << 20
 
-	// MaxKept bounds the manifests, configs and other small entries of another program's
+	// maxKept bounds the manifests, configs and other small entries of another program's
 	// stream together.
-	MaxKept = 128 << 20
+	maxKept = 128 << 20
 )
 
 // limits are the bounds in force. Tests lower them.
@@ -51,7 +51,7 @@ type limits struct {
 }
 
 var defaultLimits = limits{
-	document: MaxDocument, blob: MaxBlob, tail: MaxTail,
+	document: MaxDocument, blob: MaxBlob, tail: maxTail,
 	entries: MaxEntries, names: MaxNames, descriptors: MaxDescriptors, depth: MaxDepth, link: MaxLinks,
 }
 

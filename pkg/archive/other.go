@@ -14,7 +14,7 @@ import (
 )
 
 // otherStream is the form of another program's tarball. What may be a manifest or a config
-// is stored in a temporary file, within [MaxKept]. Layers are returned by next and
+// is stored in a temporary file, within maxKept. Layers are returned by next and
 // forgotten.
 type otherStream struct {
 	*tarStream
@@ -121,8 +121,8 @@ func (s *otherStream) add(h *tar.Header) (*Entry, error) {
 	}
 	if h.Size <= smallEntry || h.Size <= s.lim.document && looksJSON(start) {
 		r.at = extent{s.kept, h.Size}
-		if s.kept += h.Size; s.kept > MaxKept {
-			return nil, s.damaged(h.Name, adviceLimit, fmt.Errorf("more than %d bytes of metadata", MaxKept))
+		if s.kept += h.Size; s.kept > maxKept {
+			return nil, s.damaged(h.Name, adviceLimit, fmt.Errorf("more than %d bytes of metadata", maxKept))
 		}
 		if _, err := s.keep(e, start, r.at.off); err != nil {
 			return nil, err

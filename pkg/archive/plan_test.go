@@ -184,7 +184,7 @@ func TestPlanIndex(t *testing.T) {
 	if idx.SchemaVersion != 2 || idx.MediaType != ocispec.MediaTypeImageIndex {
 		t.Errorf("index says %d %q", idx.SchemaVersion, idx.MediaType)
 	}
-	if got, want := idx.Annotations[AnnotationSkipped], `[{"name":"a","reason":"not found"},{"name":"b","reason":"not found"}]`; got != want {
+	if got, want := idx.Annotations[annotationSkipped], `[{"name":"a","reason":"not found"},{"name":"b","reason":"not found"}]`; got != want {
 		t.Errorf("skipped %s, want %s", got, want)
 	}
 }

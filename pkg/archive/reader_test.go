@@ -106,7 +106,7 @@ func TestFlipped(t *testing.T) {
 	s := small()
 	raw := s.bundle(t, PlanOptions{})
 	// A flip in this key makes the file one of another program, and is harmless.
-	key := bytes.Index(raw, []byte(AnnotationContents))
+	key := bytes.Index(raw, []byte(annotationContents))
 	off := 0
 	for _, h := range headers(t, raw) {
 		data := off + block
@@ -117,7 +117,7 @@ func TestFlipped(t *testing.T) {
 			}
 		}
 		for _, at := range places {
-			if at >= key && at < key+len(AnnotationContents) {
+			if at >= key && at < key+len(annotationContents) {
 				continue
 			}
 			bit := byte(1) << (at % 8)

@@ -119,7 +119,7 @@ func TestOmittedAltered(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			items := s.layoutOf("", annotated(m, byContainerd, "a.test/a:1"))
 			idx := &items[len(items)-1].data
-			*idx = strings.TrimSuffix(*idx, "}") + `,"annotations":{"` + AnnotationOmitted + `":"` + strings.ReplaceAll(tc.text, "\n", `\n`) + `"}}`
+			*idx = strings.TrimSuffix(*idx, "}") + `,"annotations":{"` + annotationOmitted + `":"` + strings.ReplaceAll(tc.text, "\n", `\n`) + `"}}`
 			raw := pack(items...)
 			_, err := NewReader(bytes.NewReader(raw), int64(len(raw)))
 			if (err == nil) != tc.ok || (err != nil && !errors.Is(err, ErrDamaged)) {
@@ -141,10 +141,10 @@ func TestSkippedAnnotation(t *testing.T) {
 		annotations map[string]string
 		damaged     bool
 	}{
-		{"present name", map[string]string{AnnotationSkipped: list}, false},
+		{"present name", map[string]string{annotationSkipped: list}, false},
 		{"former name", map[string]string{"dev.stowage.bundle.left-out": list}, false},
-		{"both names", map[string]string{AnnotationSkipped: list, "dev.stowage.bundle.left-out": list}, true},
-		{"not a list", map[string]string{AnnotationSkipped: "a.test/gone:1"}, true},
+		{"both names", map[string]string{annotationSkipped: list, "dev.stowage.bundle.left-out": list}, true},
+		{"not a list", map[string]string{annotationSkipped: "a.test/gone:1"}, true},
 		{"former name, not a list", map[string]string{"dev.stowage.bundle.left-out": "{}"}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

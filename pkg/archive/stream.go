@@ -65,14 +65,14 @@ const (
 // When ctx ends, all calls return its error, also those that wait for r; a Read of r that
 // does not return then stays behind in a goroutine.
 //
-// Where r is a file, so that it has the methods of [NamedSection], messages have its name,
-// and a compressed bundle that was cut is refused before its first layer.
+// If r also has the methods ReadAt, Size and Name, as a file does that is not a pipe, messages
+// have its name, and a compressed bundle that was cut is refused before its first layer.
 func OpenStream(ctx context.Context, r io.Reader) (*Stream, error) {
 	return openStream(ctx, r, defaultLimits)
 }
 
-// A NamedSection is a file for [OpenStream].
-type NamedSection interface {
+// namedFile is a stream that is a file.
+type namedFile interface {
 	io.ReaderAt
 	Size() int64
 	Name() string

@@ -104,12 +104,12 @@ func TestNativeStreamDamage(t *testing.T) {
 				t.Errorf("blob %s altered: %v", b.Digest, err)
 			}
 		}
-		for name, tail := range map[string][]byte{"rubbish": []byte("x"), "too much": make([]byte, MaxTail+1)} {
+		for name, tail := range map[string][]byte{"rubbish": []byte("x"), "too much": make([]byte, maxTail+1)} {
 			if _, _, err := readStream(t.Context(), io.MultiReader(bytes.NewReader(raw), bytes.NewReader(tail)), false); !errors.Is(err, ErrDamaged) {
 				t.Errorf("%s after the end: %v", name, err)
 			}
 		}
-		if _, _, err := readStream(t.Context(), io.MultiReader(bytes.NewReader(raw), bytes.NewReader(make([]byte, MaxTail))), false); err != nil {
+		if _, _, err := readStream(t.Context(), io.MultiReader(bytes.NewReader(raw), bytes.NewReader(make([]byte, maxTail))), false); err != nil {
 			t.Errorf("zeros after the end: %v", err)
 		}
 		broken := io.MultiReader(bytes.NewReader(raw[:len(raw)/2]), iotest.ErrReader(os.ErrDeadlineExceeded))
@@ -136,10 +136,10 @@ func TestStreamEndsWithContext(t *testing.T) {
 	}
 }
 
-// namedFile is a stream that is a file.
-type namedFile struct{ *bytes.Reader }
+// someFile is a stream that is a file.
+type someFile struct{ *bytes.Reader }
 
-func (namedFile) Name() string { return "some.tar.zst" }
+func (someFile) Name() string { return "some.tar.zst" }
 
 // TestStreamOfFile refuses a compressed file that was cut before its first layer, by its
 // name.
@@ -150,12 +150,12 @@ func TestStreamOfFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := OpenStream(t.Context(), namedFile{bytes.NewReader(raw)})
+		s, err := OpenStream(t.Context(), someFile{bytes.NewReader(raw)})
 		if err != nil {
 			t.Fatalf("%s: %v", c, err)
 		}
 		s.Close()
-		_, err = OpenStream(t.Context(), namedFile{bytes.NewReader(raw[:len(raw)-1000])})
+		_, err = OpenStream(t.Context(), someFile{bytes.NewReader(raw[:len(raw)-1000])})
 		if c == Gzip && err == nil { // its size is unknown without the trailer
 			continue
 		}
