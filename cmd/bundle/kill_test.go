@@ -206,7 +206,7 @@ func (k *killer) held(t *testing.T, out string) map[digest.Digest]bool {
 	file := registrytest.Must(writer.Open(out))(t)
 	defer file.Close()
 	for _, d := range k.manifests {
-		if _, err := file.Document(d); err == nil {
+		if _, err := file.Metadata(d); err == nil {
 			held[d] = true
 		}
 	}

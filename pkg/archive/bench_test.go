@@ -21,7 +21,7 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// BenchmarkOpenCompressed unpacks it, and reads its documents alone.
+// BenchmarkOpenCompressed unpacks it, and reads its manifests alone.
 func BenchmarkOpenCompressed(b *testing.B) {
 	s, _ := big(64 << 20)
 	for _, c := range []Compression{Gzip, Zstd} {

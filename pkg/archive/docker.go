@@ -166,8 +166,8 @@ func (d *dockerFile) small(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at.size > d.lim.document {
-		return nil, d.wrong(name, fmt.Errorf("%d bytes, the limit is %d", at.size, d.lim.document))
+	if at.size > d.lim.metadata {
+		return nil, d.wrong(name, fmt.Errorf("%d bytes, the limit is %d", at.size, d.lim.metadata))
 	}
 	if at.off >= layersFrom {
 		return nil, fmt.Errorf("%s: %w", printable(name), ErrMetadataOnly)

@@ -97,7 +97,7 @@ func TestOpenDocker(t *testing.T) {
 	if err := r.Verify(t.Context(), 1, nil); err != nil {
 		t.Error(err)
 	}
-	if raw, err := r.Document(digest.FromString(config)); err != nil || string(raw) != config {
+	if raw, err := r.Metadata(digest.FromString(config)); err != nil || string(raw) != config {
 		t.Errorf("config: %q, %v", raw, err)
 	}
 }

@@ -188,8 +188,8 @@ func (w *entryWalk) addFile(name string, at extent) error {
 		return nil
 	case strings.HasSuffix(name, "/"):
 	case name == entryLayout, name == entryIndex, name == entryDocker, name == "repositories":
-		if at.size > w.lim.document {
-			return fmt.Errorf("%d bytes, the limit is %d", at.size, w.lim.document)
+		if at.size > w.lim.metadata {
+			return fmt.Errorf("%d bytes, the limit is %d", at.size, w.lim.metadata)
 		}
 	default:
 		return errors.New("this file does not belong to an OCI layout")

@@ -72,8 +72,8 @@ func write(out, ref string, target ocispec.Descriptor) error {
 	defer f.Close()
 
 	// Manifests first. A real registry is only asked for those that f lacks.
-	if _, err := f.Document(target.Digest); errors.Is(err, archive.ErrNotFound) {
-		if _, err := f.AddDocument([]byte(registry[target.Digest])); err != nil {
+	if _, err := f.Metadata(target.Digest); errors.Is(err, archive.ErrNotFound) {
+		if _, err := f.AddMetadata([]byte(registry[target.Digest])); err != nil {
 			return err
 		}
 	}

@@ -188,8 +188,8 @@ func TestFlatDamage(t *testing.T) {
 		{"lost", bytes.Join([][]byte{raw[:start], raw[start+int64(len(entry(0))):]}, nil), func(*limits) {}, ErrNoMetadata},
 		{"behind a layer", bytes.Join([][]byte{raw[:start], entry(last), raw[start : blobs[last].Offset-block], make([]byte, endBlocks)}, nil), func(*limits) {}, ErrNoMetadata},
 		{"a layer in its place", bytes.Join([][]byte{raw[:start], entry(last), raw[start+int64(len(entry(0))):]}, nil), func(*limits) {}, ErrNoMetadata},
-		{"as large as may be", large, func(l *limits) { l.document = size }, nil},
-		{"too large", large, func(l *limits) { l.document = size - 1 }, ErrNoMetadata},
+		{"as large as may be", large, func(l *limits) { l.metadata = size }, nil},
+		{"too large", large, func(l *limits) { l.metadata = size - 1 }, ErrNoMetadata},
 		{"names as many as may be", raw, func(l *limits) { l.link = 6 }, nil}, // manifests and configs
 		{"names too many", raw, func(l *limits) { l.link = 5 }, ErrNoMetadata},
 	} {

@@ -61,7 +61,7 @@ func readAny(t *testing.T, raw []byte) {
 	}
 }
 
-// FuzzLayout spoils what stands behind the checksums: index.json and one document, whose
+// FuzzLayout spoils what stands behind the checksums: index.json and one manifest, whose
 // digest and size replace DIGEST and 777 in the index.
 func FuzzLayout(f *testing.F) {
 	s := newStore()
@@ -70,7 +70,7 @@ func FuzzLayout(f *testing.F) {
 	f.Add(`{"schemaVersion":2,"manifests":[{"digest":"DIGEST","size":777,"platform":{"os":"linux"},"annotations":{"org.opencontainers.image.ref.name":"docker.io/library/a@DIGEST"}}]}`, s.Blobs[s.Index(m).Digest])
 	f.Add(`{"schemaVersion":2,"manifests":[{"digest":"DIGEST","size":777}],"annotations":{"dev.stowage.bundle.omitted":"DIGEST 777"}}`, s.Blobs[s.Artifact("a/b", m.Digest).Digest])
 	f.Fuzz(func(t *testing.T, index string, doc []byte) {
-		if len(doc) > MaxDocument || len(index) > MaxDocument/100 {
+		if len(doc) > MaxMetadata || len(index) > MaxMetadata/100 {
 			return
 		}
 		s := &store{Store: s.Clone()}

@@ -130,7 +130,7 @@ func (g *graph) tree(desc ocispec.Descriptor, depth int) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := g.r.Document(desc.Digest)
+	raw, err := g.r.Metadata(desc.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (g *graph) tree(desc ocispec.Descriptor, depth int) (*tree, error) {
 	if doc.Stated || desc.MediaType == "" {
 		desc.MediaType = doc.MediaType
 	}
-	b.Document, b.MediaType = true, desc.MediaType
+	b.Manifest, b.MediaType = true, desc.MediaType
 	t := &tree{height: 1, subject: doc.Subject}
 	if doc.Index {
 		err = g.index(t, desc, doc, depth)
@@ -241,11 +241,11 @@ func (g *graph) config(desc ocispec.Descriptor) (*ocispec.Platform, error) {
 	if p, ok := g.configs[desc.Digest]; ok {
 		return p, nil
 	}
-	raw, err := g.r.Document(desc.Digest)
+	raw, err := g.r.Metadata(desc.Digest)
 	if err != nil {
 		return nil, err
 	}
-	if !b.Document {
+	if !b.Manifest {
 		b.MediaType = desc.MediaType
 	}
 	var p *ocispec.Platform

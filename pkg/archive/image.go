@@ -28,7 +28,7 @@ type Image struct {
 type Blob struct {
 	ocispec.Descriptor       // media type and URLs as at its first use
 	Offset             int64 // of its first byte in the tarball
-	Document           bool  // it is a manifest or an index
+	Manifest           bool  // it is a manifest or an index
 }
 
 // Skipped is a name that was requested and that could not be included in the bundle.

@@ -139,7 +139,7 @@ func (s *inspection) image(img *Image) error {
 
 // manifest returns the summary of one manifest and adds its blobs to set; nil for an index.
 func (s *inspection) manifest(desc *ocispec.Descriptor, set map[digest.Digest]int64) (*ManifestSummary, error) {
-	raw, err := s.r.Document(desc.Digest)
+	raw, err := s.r.Metadata(desc.Digest)
 	if err != nil {
 		return nil, err
 	}

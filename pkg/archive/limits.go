@@ -5,11 +5,11 @@ import "stowage/internal/manifest"
 // What a bundle may hold. A reader refuses more with [ErrDamaged]; [NewPlan] refuses to
 // plan what a reader would refuse. Sizes are bytes.
 const (
-	// MaxDocument bounds everything that is held in memory in one piece: index.json,
+	// MaxMetadata bounds everything that is held in memory in one piece: index.json,
 	// manifest.json, oci-layout, and each index, manifest and config. Registries
 	// refuse manifests above 4 MiB; the rest is room for large configs and for
 	// bundles of many thousand names.
-	MaxDocument = manifest.MaxSize
+	MaxMetadata = manifest.MaxSize
 
 	// MaxEntries bounds the headers of the tarball, directories included.
 	MaxEntries = 1 << 17
@@ -46,16 +46,16 @@ const (
 
 // limits are the bounds in force. Tests lower them.
 type limits struct {
-	document, blob, tail                     int64
+	metadata, blob, tail                     int64
 	entries, names, descriptors, depth, link int
 }
 
 var defaultLimits = limits{
-	document: MaxDocument, blob: MaxBlob, tail: maxTail,
+	metadata: MaxMetadata, blob: MaxBlob, tail: maxTail,
 	entries: MaxEntries, names: MaxNames, descriptors: MaxDescriptors, depth: MaxDepth, link: MaxLinks,
 }
 
 // manifest returns the limits of one manifest or index.
 func (l limits) manifest() manifest.Limits {
-	return manifest.Limits{Size: l.document, Blob: l.blob, Descriptors: l.descriptors}
+	return manifest.Limits{Size: l.metadata, Blob: l.blob, Descriptors: l.descriptors}
 }

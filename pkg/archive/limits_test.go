@@ -26,7 +26,7 @@ func TestLimits(t *testing.T) {
 	r := open(t, raw)
 	largest := int64(0)
 	for _, b := range r.Blobs() {
-		if b.Document {
+		if b.Manifest {
 			largest = max(largest, b.Size)
 		}
 	}
@@ -36,7 +36,7 @@ func TestLimits(t *testing.T) {
 		need int64 // what this bundle needs
 		set  func(l *limits, n int64)
 	}{
-		{"document", largest, func(l *limits, n int64) { l.document = n }},
+		{"document", largest, func(l *limits, n int64) { l.metadata = n }},
 		{"blob", largest, func(l *limits, n int64) { l.blob = n }},
 		{"entries", int64(len(headers(t, raw))), func(l *limits, n int64) { l.entries = int(n) }},
 		{"names", 2, func(l *limits, n int64) { l.names = int(n) }},
@@ -63,12 +63,12 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestDocumentLimit: the real limit, at a config, which is the largest in practice.
-func TestDocumentLimit(t *testing.T) {
+// TestSizeLimit: the real limit, at a config, which is the largest in practice.
+func TestSizeLimit(t *testing.T) {
 	for _, tc := range []struct {
 		size int
 		ok   bool
-	}{{MaxDocument - 1, true}, {MaxDocument, true}, {MaxDocument + 1, false}} {
+	}{{MaxMetadata - 1, true}, {MaxMetadata, true}, {MaxMetadata + 1, false}} {
 		s := newStore()
 		config := s.Put(ocispec.MediaTypeImageConfig, []byte(`{"os":"linux","x":"`+strings.Repeat("x", tc.size-21)+`"}`))
 		if config.Size != int64(tc.size) {
@@ -130,7 +130,7 @@ func TestPlanLimits(t *testing.T) {
 	}
 	s.images = s.images[:MaxNames]
 	p := s.plan(t, PlanOptions{})
-	if len(p.Index()) > MaxDocument {
+	if len(p.Index()) > MaxMetadata {
 		t.Errorf("index.json of %d bytes", len(p.Index()))
 	}
 	var layers []ocispec.Descriptor

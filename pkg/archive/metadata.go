@@ -98,7 +98,7 @@ func (w *metadataWalk) walk() error {
 // flat bundle, which is in the file and listed nowhere. Manifests precede the configs, and
 // these the layers, so none is a layer while one of them is due.
 func (w *metadataWalk) mayBeIndex(h *tar.Header) bool {
-	return len(w.due) > 0 && h.Size <= w.lim.document
+	return len(w.due) > 0 && h.Size <= w.lim.metadata
 }
 
 // readEntry keeps an entry and learns from it which other blobs are metadata.
@@ -107,8 +107,8 @@ func (w *metadataWalk) readEntry(h *tar.Header) error {
 	if err := w.add(h, off); err != nil {
 		return err
 	}
-	if h.Size > w.lim.document {
-		return w.damaged(printable(h.Name), adviceLimit, fmt.Errorf("%d bytes of metadata, the limit is %d", h.Size, w.lim.document))
+	if h.Size > w.lim.metadata {
+		return w.damaged(printable(h.Name), adviceLimit, fmt.Errorf("%d bytes of metadata, the limit is %d", h.Size, w.lim.metadata))
 	}
 	e := w.entry(h)
 	raw, err := w.keep(e, nil, off)

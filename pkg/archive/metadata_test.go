@@ -71,13 +71,13 @@ func TestOpenMetadata(t *testing.T) {
 func metadataOnly(t *testing.T, whole, r *Reader) {
 	t.Helper()
 	for _, b := range r.Blobs() {
-		_, err := r.Document(b.Digest)
+		_, err := r.Metadata(b.Digest)
 		_, openErr := r.Open(b.Digest)
 		if b.Offset < r.metadata {
 			if err != nil || openErr != nil {
 				t.Errorf("%s %s: %v, %v", b.MediaType, b.Digest, err, openErr)
 			}
-		} else if !errors.Is(err, ErrMetadataOnly) || !errors.Is(openErr, ErrMetadataOnly) || b.Document {
+		} else if !errors.Is(err, ErrMetadataOnly) || !errors.Is(openErr, ErrMetadataOnly) || b.Manifest {
 			t.Errorf("%s %s: %v, %v", b.MediaType, b.Digest, err, openErr)
 		}
 	}
@@ -118,7 +118,7 @@ func TestMetadataLies(t *testing.T) {
 	r := open(t, raw)
 	blobs := r.Blobs()
 	first := 0
-	for r.blobs[first].Document || strings.Contains(r.blobs[first].MediaType, "config") {
+	for r.blobs[first].Manifest || strings.Contains(r.blobs[first].MediaType, "config") {
 		first++
 	}
 	cut := func(at int64) []byte { return append(bytes.Clone(raw[:at]), make([]byte, endBlocks)...) }
@@ -178,7 +178,7 @@ func TestMetadataLimits(t *testing.T) {
 		want  error
 	}{
 		{"none", func(*limits) {}, nil},
-		{"documents", func(l *limits) { l.document = 500 }, ErrDamaged},
+		{"documents", func(l *limits) { l.metadata = 500 }, ErrDamaged},
 		{"entries before the layers", func(l *limits) { l.entries = 10 }, ErrDamaged},
 		{"entries", func(l *limits) { l.entries = 18 }, ErrDamaged},
 		{"blobs", func(l *limits) { l.blob = 1000 }, ErrDamaged},

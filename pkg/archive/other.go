@@ -119,7 +119,7 @@ func (s *otherStream) add(h *tar.Header) (*Entry, error) {
 	if r.packed, err = sniff(strings.NewReader(string(start))); err != nil {
 		return nil, err
 	}
-	if h.Size <= smallEntry || h.Size <= s.lim.document && looksJSON(start) {
+	if h.Size <= smallEntry || h.Size <= s.lim.metadata && looksJSON(start) {
 		r.at = extent{s.kept, h.Size}
 		if s.kept += h.Size; s.kept > maxKept {
 			return nil, s.damaged(h.Name, adviceLimit, fmt.Errorf("more than %d bytes of metadata", maxKept))

@@ -53,7 +53,7 @@ func summary(r *Reader) []string {
 		out = append(out, fmt.Sprint(i.Name, " ", i.Target.MediaType, " ", i.Target.Digest, " ", i.Target.Size, " ", platform, " ", len(i.Present), len(i.Referrers)))
 	}
 	for _, b := range r.Blobs() {
-		out = append(out, fmt.Sprint(b.Digest, " ", b.Size, " ", b.MediaType, " ", b.Document))
+		out = append(out, fmt.Sprint(b.Digest, " ", b.Size, " ", b.MediaType, " ", b.Manifest))
 	}
 	return out
 }
@@ -137,7 +137,7 @@ func TestOtherStreamOfDocker(t *testing.T) {
 	if _, err := r.Open(second); !errors.Is(err, ErrMetadataOnly) {
 		t.Errorf("a layer: %v, want ErrMetadataOnly", err)
 	}
-	if raw, err := r.Document(digest.FromString(config)); err != nil || string(raw) != config {
+	if raw, err := r.Metadata(digest.FromString(config)); err != nil || string(raw) != config {
 		t.Errorf("config: %q, %v", raw, err)
 	}
 	if id, err := r.StreamID(); id != "" || err != nil {
@@ -248,7 +248,7 @@ func (e *endless) Read(p []byte) (int, error) {
 func TestOtherStreamBounds(t *testing.T) {
 	ownTemp(t)
 	long := strings.Repeat("x/", 200_000)
-	document := append([]byte("{"), bytes.Repeat([]byte(" "), MaxDocument-1)...)
+	document := append([]byte("{"), bytes.Repeat([]byte(" "), MaxMetadata-1)...)
 	for name, e := range map[string]*endless{
 		"a million empty entries": {limit: 1_000_000, name: func(i int) string { return fmt.Sprint("a", i) }},
 		"names":                   {limit: 1000, name: func(i int) string { return fmt.Sprint(long, i) }},

@@ -11,10 +11,10 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Documents returns raw manifests and indexes by digest; an error with [ErrNotFound] in it
+// MetadataReader returns raw manifests and indexes by digest; an error with [ErrNotFound] in it
 // when it has none. [*Reader] and the File of package writer implement it.
-type Documents interface {
-	Document(d digest.Digest) ([]byte, error)
+type MetadataReader interface {
+	Metadata(d digest.Digest) ([]byte, error)
 }
 
 // PlanOptions are the options of [NewPlan]. The zero value includes everything.
@@ -58,7 +58,7 @@ type Plan struct {
 // An error names the image it is about: a manifest that docs does not have ([ErrNotFound]),
 // a wrong digest or size, a name that is not normalised or that two images have, an index
 // without any manifest present, or an image over the limits.
-func NewPlan(images []Image, docs Documents, opts PlanOptions) (*Plan, error) {
+func NewPlan(images []Image, docs MetadataReader, opts PlanOptions) (*Plan, error) {
 	images, err := merge(images)
 	if err != nil {
 		return nil, err

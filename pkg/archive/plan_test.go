@@ -88,7 +88,7 @@ func TestPlanOrder(t *testing.T) {
 	p := s.plan(t, PlanOptions{})
 	var docs, sizes []string
 	for _, b := range p.Blobs() {
-		if b.Document {
+		if b.Manifest {
 			docs = append(docs, b.Digest.Encoded()[:8])
 		} else {
 			sizes = append(sizes, fmt.Sprint(b.Size))
@@ -109,7 +109,7 @@ func TestPlanOrder(t *testing.T) {
 		t.Errorf("layers have sizes %s, want %s", got, want)
 	}
 	for i := 1; i < len(p.Blobs()); i++ {
-		if a, b := p.Blobs()[i-1], p.Blobs()[i]; a.Document == false && b.Document {
+		if a, b := p.Blobs()[i-1], p.Blobs()[i]; a.Manifest == false && b.Manifest {
 			t.Errorf("document %s after other blobs", b.Digest)
 		}
 	}
@@ -299,8 +299,8 @@ func TestPlanOneBlobTwoRoles(t *testing.T) {
 	seen := map[digest.Digest]int{}
 	for _, b := range p.Blobs() {
 		seen[b.Digest]++
-		if b.Document != (b.Digest == a.Digest || b.Digest == target.Digest) {
-			t.Errorf("%s document=%t", b.Digest, b.Document)
+		if b.Manifest != (b.Digest == a.Digest || b.Digest == target.Digest) {
+			t.Errorf("%s manifest=%t", b.Digest, b.Manifest)
 		}
 	}
 	for d, n := range seen {

@@ -15,7 +15,7 @@ import (
 // planner walks the images in the order of their names and collects each blob at its first
 // use: manifests, configs and layers in three lists that then follow each other.
 type planner struct {
-	docs Documents
+	docs MetadataReader
 	opts PlanOptions
 
 	images  []Image
@@ -31,7 +31,7 @@ type planner struct {
 type class uint8
 
 const (
-	classDocument class = iota
+	classManifest class = iota
 	classConfig
 	classLayer
 	classOmitted
@@ -43,7 +43,7 @@ type place struct {
 	index int32
 }
 
-func newPlanner(docs Documents, opts PlanOptions) *planner {
+func newPlanner(docs MetadataReader, opts PlanOptions) *planner {
 	return &planner{
 		docs: docs, opts: opts,
 		seen:   map[digest.Digest]place{},
@@ -117,7 +117,7 @@ func (p *planner) load(desc *ocispec.Descriptor) (*manifest.Manifest, error) {
 	if err := manifest.CheckDigest(desc.Digest); err != nil {
 		return nil, err
 	}
-	raw, err := p.docs.Document(desc.Digest)
+	raw, err := p.docs.Metadata(desc.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (p *planner) put(desc ocispec.Descriptor, c class) error {
 	p.seen[desc.Digest] = place{c, int32(len(p.blobs[c]))}
 	kept := plain(desc)
 	kept.URLs = desc.URLs
-	p.blobs[c] = append(p.blobs[c], Blob{Descriptor: kept, Document: c == classDocument})
+	p.blobs[c] = append(p.blobs[c], Blob{Descriptor: kept, Manifest: c == classManifest})
 	return nil
 }
 
@@ -178,7 +178,7 @@ func (p *planner) at(at place) *Blob { return &p.blobs[at.class][at.index] }
 // plan joins the lists and computes the file.
 func (p *planner) plan() (*Plan, error) {
 	plan := &Plan{images: slices.Clone(p.images)}
-	plan.blobs = slices.Concat(p.blobs[classDocument], p.blobs[classConfig], p.blobs[classLayer])
+	plan.blobs = slices.Concat(p.blobs[classManifest], p.blobs[classConfig], p.blobs[classLayer])
 	plan.blobs = slices.DeleteFunc(plan.blobs, func(b Blob) bool { return b.Digest == "" })
 	for _, b := range p.blobs[classOmitted] {
 		if b.Digest != "" {
@@ -204,7 +204,7 @@ func (p *planner) plan() (*Plan, error) {
 	if plan.index, err = p.marshalIndex(plan); err != nil {
 		return nil, err
 	}
-	if len(plan.index) > MaxDocument || len(plan.docker) > MaxDocument {
+	if len(plan.index) > MaxMetadata || len(plan.docker) > MaxMetadata {
 		return nil, errors.New("plan: too many images for one bundle, its list would pass the limit")
 	}
 	plan.id = digest.FromBytes(plan.index)
@@ -250,7 +250,7 @@ func (w *imageWalk) visit(desc ocispec.Descriptor, depth int) error {
 	if !doc.Stated && child != "" {
 		desc.MediaType = child
 	}
-	if err := w.put(desc, classDocument); err != nil {
+	if err := w.put(desc, classManifest); err != nil {
 		return err
 	}
 	present := plain(desc)
@@ -340,7 +340,7 @@ func (w *imageWalk) referrer(desc ocispec.Descriptor) (ocispec.Descriptor, error
 	if !w.met[about] || doc.Index {
 		return desc, errors.New("not a manifest about this image")
 	}
-	if err := w.put(desc, classDocument); err != nil {
+	if err := w.put(desc, classManifest); err != nil {
 		return desc, err
 	}
 	kept, err := tagged(plain(desc), tag)

@@ -152,9 +152,9 @@ func (r *Reader) Open(d digest.Digest) (*io.SectionReader, error) {
 	return io.NewSectionReader(r.src, b.Offset, b.Size), nil
 }
 
-// Document returns a manifest, index or config, checked against its digest, or
+// Metadata returns a manifest, index or config, checked against its digest, or
 // [ErrNotFound].
-func (r *Reader) Document(d digest.Digest) ([]byte, error) {
+func (r *Reader) Metadata(d digest.Digest) ([]byte, error) {
 	b, err := r.blob(d)
 	if err == nil {
 		err = r.readable(b)
@@ -162,8 +162,8 @@ func (r *Reader) Document(d digest.Digest) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.Size > r.lim.document {
-		return nil, r.damaged(b, adviceLimit, fmt.Errorf("%d bytes of metadata, the limit is %d", b.Size, r.lim.document))
+	if b.Size > r.lim.metadata {
+		return nil, r.damaged(b, adviceLimit, fmt.Errorf("%d bytes of metadata, the limit is %d", b.Size, r.lim.metadata))
 	}
 	raw, err := r.read(extent{b.Offset, b.Size})
 	if err != nil {

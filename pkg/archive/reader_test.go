@@ -70,7 +70,7 @@ func TestReaderBlobs(t *testing.T) {
 		if err != nil || !bytes.Equal(got, s.Blobs[b.Digest]) || !bytes.Equal(got, raw[b.Offset:b.Offset+b.Size]) {
 			t.Errorf("blob %s: %v", b.Digest, err)
 		}
-		doc, err := r.Document(b.Digest)
+		doc, err := r.Metadata(b.Digest)
 		if err != nil || !bytes.Equal(doc, got) || !r.Has(b.Digest) {
 			t.Errorf("document %s: %v", b.Digest, err)
 		}
@@ -79,7 +79,7 @@ func TestReaderBlobs(t *testing.T) {
 	if _, err := r.Open(none); !errors.Is(err, ErrNotFound) || r.Has(none) {
 		t.Errorf("unknown blob: %v", err)
 	}
-	if _, err := r.Document(none); !errors.Is(err, ErrNotFound) {
+	if _, err := r.Metadata(none); !errors.Is(err, ErrNotFound) {
 		t.Errorf("unknown document: %v", err)
 	}
 }

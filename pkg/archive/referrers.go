@@ -113,7 +113,7 @@ func (g *graph) below(about map[digest.Digest][]ocispec.Descriptor) error {
 		if g.trees[s] != nil || !g.r.Has(s) {
 			continue
 		}
-		raw, err := g.r.Document(s)
+		raw, err := g.r.Metadata(s)
 		if err != nil {
 			continue // not a manifest, or damaged: [Reader.Verify] reports that
 		}

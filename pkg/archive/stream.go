@@ -54,7 +54,7 @@ const (
 
 	// maxStart is what is read of a stream until it shows whether it is native, in bytes:
 	// the three files that may precede the first blob, with their headers.
-	maxStart = 3*MaxDocument + 1<<20
+	maxStart = 3*MaxMetadata + 1<<20
 )
 
 // OpenStream reads the start of a bundle or of another program's tarball from r, plain or

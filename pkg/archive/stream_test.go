@@ -61,7 +61,7 @@ func TestNativeStream(t *testing.T) {
 				}
 				layers := 0
 				for _, b := range whole.Blobs() {
-					if !b.Document && sr.readable(&b) != nil {
+					if !b.Manifest && sr.readable(&b) != nil {
 						if layers++; got[b.Digest] != b.Size {
 							t.Errorf("%s, %s: layer %s has %d bytes, want %d", name, c, b.Digest, got[b.Digest], b.Size)
 						}

@@ -66,7 +66,7 @@ func TestBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := f.AddDocument([]byte("{}")); err != nil { // takes the lock
+	if _, err := f.AddMetadata([]byte("{}")); err != nil { // takes the lock
 		t.Fatal(err)
 	}
 	if _, err := Make(t.Context(), s.request("out.tar", "app:v1"), Options{}); !errors.Is(err, writer.ErrBusy) {

@@ -44,9 +44,9 @@ func digestOf(name string) digest.Digest {
 	return ""
 }
 
-// AddDocument implements [pull.Documents].
-func (g *digestGuard) AddDocument(raw []byte) (digest.Digest, error) {
-	d, err := g.manifests.AddDocument(raw)
+// AddMetadata implements [pull.MetadataStore].
+func (g *digestGuard) AddMetadata(raw []byte) (digest.Digest, error) {
+	d, err := g.manifests.AddMetadata(raw)
 	if err != nil {
 		return d, err
 	}
@@ -60,7 +60,7 @@ func (g *digestGuard) AddDocument(raw []byte) (digest.Digest, error) {
 // held checks the manifests that need no request.
 func (g *digestGuard) held() error {
 	for _, d := range slices.Sorted(maps.Keys(g.names)) {
-		if raw, err := g.Document(d); err == nil {
+		if raw, err := g.Metadata(d); err == nil {
 			if err := g.check(d, raw); err != nil {
 				return err
 			}

@@ -102,7 +102,7 @@ func (m *maker) open(ctx context.Context) (err error) {
 	m.digests = newDigestGuard(&m.req, m.manifests, m.images)
 	opts := m.opts.Pull
 	opts.Platforms, opts.All, opts.Referrers = m.req.Platforms, m.req.All, m.req.Referrers
-	opts.Documents, opts.Before = m.digests, m.before
+	opts.Metadata, opts.Before = m.digests, m.before
 	opts.OnBytes = func(n int64) { m.event(EventBytes{n}) }
 	m.client, err = pull.New(opts)
 	return err

@@ -108,7 +108,7 @@ func (m *maker) references(why map[string]error) ([]pull.Failure, map[string]boo
 func (m *maker) needs(img *archive.Image) []digest.Digest {
 	var out []digest.Digest
 	for _, d := range slices.Concat(img.Present, img.Referrers) {
-		raw, err := m.manifests.Document(d.Digest)
+		raw, err := m.manifests.Metadata(d.Digest)
 		if err != nil {
 			continue // unreachable: the plan was made of it
 		}

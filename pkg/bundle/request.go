@@ -120,7 +120,7 @@ func merge(images []Image) ([]Image, error) {
 
 // Options control how a bundle is made. The zero value works.
 type Options struct {
-	// Pull says how registries are asked. Make sets Platforms, All, Referrers, Documents,
+	// Pull says how registries are asked. Make sets Platforms, All, Referrers, Metadata,
 	// Before and OnBytes.
 	Pull pull.Options
 

@@ -21,10 +21,10 @@ type manifests struct {
 	memory sync.Map // digest → []byte
 }
 
-// Document implements [pull.Documents] and [archive.Documents].
-func (m *manifests) Document(d digest.Digest) ([]byte, error) {
+// Metadata implements [pull.MetadataStore] and [archive.MetadataReader].
+func (m *manifests) Metadata(d digest.Digest) ([]byte, error) {
 	if m.file != nil {
-		if raw, err := m.file.Document(d); err == nil {
+		if raw, err := m.file.Metadata(d); err == nil {
 			return raw, nil
 		}
 	} else if raw, ok := m.memory.Load(d); ok {
@@ -33,10 +33,10 @@ func (m *manifests) Document(d digest.Digest) ([]byte, error) {
 	return m.reuse.document(d)
 }
 
-// AddDocument implements [pull.Documents].
-func (m *manifests) AddDocument(raw []byte) (digest.Digest, error) {
+// AddMetadata implements [pull.MetadataStore].
+func (m *manifests) AddMetadata(raw []byte) (digest.Digest, error) {
 	if m.file != nil {
-		return m.file.AddDocument(raw)
+		return m.file.AddMetadata(raw)
 	}
 	d := digest.FromBytes(raw)
 	m.memory.Store(d, raw)
@@ -97,7 +97,7 @@ func (u *reuse) close() {
 
 func (u *reuse) document(d digest.Digest) ([]byte, error) {
 	for _, b := range u.bundles {
-		if raw, err := b.Document(d); err == nil {
+		if raw, err := b.Metadata(d); err == nil {
 			return raw, nil
 		}
 	}

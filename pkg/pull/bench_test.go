@@ -22,8 +22,8 @@ func BenchmarkResolve(b *testing.B) {
 		names = append(names, h.Ref(repo, "v1"))
 	}
 	held := &memory{}
-	run := func(b *testing.B, docs Documents) {
-		c, err := New(Options{Platforms: []ocispec.Platform{amd64}, Documents: docs})
+	run := func(b *testing.B, docs MetadataStore) {
+		c, err := New(Options{Platforms: []ocispec.Platform{amd64}, Metadata: docs})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -33,7 +33,7 @@ func BenchmarkResolve(b *testing.B) {
 		}
 	}
 	run(b, held)
-	for name, docs := range map[string]func() Documents{"first": func() Documents { return &memory{} }, "again": func() Documents { return held }} {
+	for name, docs := range map[string]func() MetadataStore{"first": func() MetadataStore { return &memory{} }, "again": func() MetadataStore { return held }} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

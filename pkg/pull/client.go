@@ -11,7 +11,7 @@ import (
 // Client pulls from registries. It may be used from many goroutines.
 type Client struct {
 	opts      Options
-	docs      Documents
+	docs      MetadataStore
 	routes    routes
 	net       *network
 	sessions  *sessions
@@ -44,7 +44,7 @@ func New(opts Options) (*Client, error) {
 	}
 	c := &Client{
 		opts:      opts,
-		docs:      opts.Documents,
+		docs:      opts.Metadata,
 		routes:    routes{mirrors: opts.Mirrors, resolveAtOrigin: opts.ResolveAtOrigin},
 		net:       n,
 		sessions:  newSessions(n, opts.Insecure, opts.Hosts),
@@ -67,19 +67,19 @@ func (c *Client) Stats() Stats {
 	return Stats{ManifestHEAD: c.net.heads.Load(), ManifestGET: c.net.gets.Load(), BlobGET: c.net.blobs.Load()}
 }
 
-// memory is the [Documents] of a client without any.
+// memory is the [MetadataStore] of a client without any.
 type memory struct{ m sync.Map }
 
-// Document returns the bytes with this digest.
-func (s *memory) Document(d digest.Digest) ([]byte, error) {
+// Metadata returns the bytes with this digest.
+func (s *memory) Metadata(d digest.Digest) ([]byte, error) {
 	if b, ok := s.m.Load(d); ok {
 		return b.([]byte), nil
 	}
 	return nil, errNotHeld
 }
 
-// AddDocument keeps raw and returns its digest.
-func (s *memory) AddDocument(raw []byte) (digest.Digest, error) {
+// AddMetadata keeps raw and returns its digest.
+func (s *memory) AddMetadata(raw []byte) (digest.Digest, error) {
 	d := digest.FromBytes(raw)
 	s.m.Store(d, raw)
 	return d, nil

@@ -39,10 +39,10 @@ func TestMovedTag(t *testing.T) {
 			h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
 			registrytest.Must(h.AddIndex("a/b", "v1", registrytest.Index{Images: []registrytest.Image{first, arm}}))(t)
 			docs := &memory{}
-			resolve(t, newClient(t, func(o *Options) { o.Documents = docs }), h.Ref("a/b", "v1"))
+			resolve(t, newClient(t, func(o *Options) { o.Metadata = docs }), h.Ref("a/b", "v1"))
 			then := registrytest.Must(h.AddIndex("a/b", "v1", c.then))(t)
 			h.Reset()
-			got := resolve(t, newClient(t, func(o *Options) { o.Documents = docs }), h.Ref("a/b", "v1"))
+			got := resolve(t, newClient(t, func(o *Options) { o.Metadata = docs }), h.Ref("a/b", "v1"))
 			n := h.Counts()
 			if n.ManifestHeads != 1 || n.ManifestGets != c.gets || n.Pings != 1 || n.Tokens != 1 || got[0].Target.Digest != then.Digest {
 				t.Errorf("%d HEADs, %d GETs, %d pings, %d tokens, want 1, %d, 1, 1", n.ManifestHeads, n.ManifestGets, n.Pings, n.Tokens, c.gets)
@@ -87,7 +87,7 @@ func TestEstimate(t *testing.T) {
 	var asked Estimate
 	ask := func(list accounts, names ...string) (*Client, []Resolved) {
 		c := newClient(t, func(o *Options) {
-			o.Documents, o.Accounts = docs, list
+			o.Metadata, o.Accounts = docs, list
 			o.Before = func(e Estimate) error { asked = e; return nil }
 		})
 		return c, resolve(t, c, names...)
@@ -180,9 +180,9 @@ type onDisk struct{ dir string }
 
 func (s onDisk) at(d digest.Digest) string { return filepath.Join(s.dir, d.Encoded()) }
 
-func (s onDisk) Document(d digest.Digest) ([]byte, error) { return os.ReadFile(s.at(d)) }
+func (s onDisk) Metadata(d digest.Digest) ([]byte, error) { return os.ReadFile(s.at(d)) }
 
-func (s onDisk) AddDocument(raw []byte) (digest.Digest, error) {
+func (s onDisk) AddMetadata(raw []byte) (digest.Digest, error) {
 	d := digest.FromBytes(raw)
 	f, err := os.CreateTemp(s.dir, "new-")
 	if err != nil {
@@ -209,7 +209,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 		})
 		names = append(names, h.Ref("a/b", d.Digest.String()))
 	}
-	c := newClient(t, func(o *Options) { o.Documents = onDisk{t.TempDir()} })
+	c := newClient(t, func(o *Options) { o.Metadata = onDisk{t.TempDir()} })
 	before := heap()
 	got := resolve(t, c, names...)
 	h.Reset()

@@ -86,7 +86,7 @@ func (v *survey) pulls(desc ocispec.Descriptor, depth int) int {
 		v.partial[desc.Digest] = v.unknown
 		v.unknown = v.unknown || above
 	}()
-	raw, err := v.c.docs.Document(desc.Digest)
+	raw, err := v.c.docs.Metadata(desc.Digest)
 	if err != nil {
 		v.unknown = true
 		if manifest.IsManifest(desc.MediaType) {

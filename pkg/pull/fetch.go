@@ -172,7 +172,7 @@ func (c *Client) held(blob ocispec.Descriptor) ([]byte, bool) {
 	if blob.Size > maxMetadata {
 		return nil, false
 	}
-	raw, err := c.docs.Document(blob.Digest)
+	raw, err := c.docs.Metadata(blob.Digest)
 	return raw, err == nil && int64(len(raw)) == blob.Size
 }
 

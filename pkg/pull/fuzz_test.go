@@ -101,14 +101,14 @@ type one struct{ doc, config []byte }
 
 var configDigest = digest.FromString("config")
 
-func (o one) Document(d digest.Digest) ([]byte, error) {
+func (o one) Metadata(d digest.Digest) ([]byte, error) {
 	if d == configDigest {
 		return o.config, nil
 	}
 	return o.doc, nil
 }
 
-func (o one) AddDocument(raw []byte) (digest.Digest, error) { return digest.FromBytes(raw), nil }
+func (o one) AddMetadata(raw []byte) (digest.Digest, error) { return digest.FromBytes(raw), nil }
 
 // FuzzManifest walks a hostile manifest or index. The same bytes are at every digest, so
 // that an index contains itself.
@@ -124,7 +124,7 @@ func FuzzManifest(f *testing.F) {
 	}
 	f.Add([]byte(`{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json",`+d+`}}`), []byte(`{"os":"windows","os.version":"10"}`), true)
 	f.Fuzz(func(t *testing.T, doc, config []byte, all bool) {
-		c, err := New(Options{Platforms: []ocispec.Platform{amd64}, All: all, Documents: one{doc, config}, Transport: nowhere{}, Attempts: 1})
+		c, err := New(Options{Platforms: []ocispec.Platform{amd64}, All: all, Metadata: one{doc, config}, Transport: nowhere{}, Attempts: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

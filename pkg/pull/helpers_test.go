@@ -63,7 +63,7 @@ func blobsOf(t *testing.T, c *Client, images []Resolved) []ocispec.Descriptor {
 	seen := map[digest.Digest]bool{}
 	for _, img := range images {
 		for _, d := range slices.Concat(img.Present, img.Referrers) {
-			raw, err := c.docs.Document(d.Digest)
+			raw, err := c.docs.Metadata(d.Digest)
 			if err != nil {
 				t.Fatal(err)
 			}

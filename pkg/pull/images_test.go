@@ -202,7 +202,7 @@ func TestReferrers(t *testing.T) {
 				t.Fatalf("referrers %+v, want %d in order", got, c.want)
 			}
 			for _, d := range got {
-				raw, err := client.docs.Document(d.Digest)
+				raw, err := client.docs.Metadata(d.Digest)
 				if err != nil || int64(len(raw)) != d.Size || d.MediaType == "" || d.ArtifactType == "" {
 					t.Errorf("referrer %+v: %v", d, err)
 				}

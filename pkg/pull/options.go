@@ -29,12 +29,12 @@ type Query struct {
 	Secrets []string // pull secrets that apply to it, "namespace/name", the pod's own first
 }
 
-// Documents keeps manifests, indexes and configs by digest. Document returns an error
-// when it has none; what it returns has been checked against the digest. AddDocument
+// MetadataStore keeps manifests, indexes and configs by digest. Metadata returns an error
+// when it has none; what it returns has been checked against the digest. AddMetadata
 // keeps raw for later runs. Both are called from many goroutines.
-type Documents interface {
-	Document(digest.Digest) ([]byte, error)
-	AddDocument(raw []byte) (digest.Digest, error)
+type MetadataStore interface {
+	Metadata(digest.Digest) ([]byte, error)
+	AddMetadata(raw []byte) (digest.Digest, error)
 }
 
 // Accounts answers which accounts may be used for a repository ("docker.io/calico/cni",
@@ -64,7 +64,7 @@ type Options struct {
 	// Referrers adds what is attached to the chosen images: signatures, attestations, SBOMs.
 	Referrers bool
 
-	Documents Documents         // nil: held in memory
+	Metadata  MetadataStore     // nil: held in memory
 	Transport http.RoundTripper // nil: a new one, with the proxy of the environment, CA and Hosts
 	UserAgent string            // "": "stowage"
 
@@ -99,8 +99,8 @@ func (o Options) withDefaults() Options {
 	if o.UserAgent == "" {
 		o.UserAgent = "stowage"
 	}
-	if o.Documents == nil {
-		o.Documents = &memory{}
+	if o.Metadata == nil {
+		o.Metadata = &memory{}
 	}
 	return o
 }

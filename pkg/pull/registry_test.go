@@ -153,7 +153,7 @@ func TestRequestsOfFirstPull(t *testing.T) {
 	var asked Estimate
 	docs := &memory{}
 	c := newClient(t, func(o *Options) {
-		o.Documents = docs
+		o.Metadata = docs
 		o.Before = func(e Estimate) error { asked = e; return nil }
 	})
 	images := resolve(t, c, names...)
@@ -170,7 +170,7 @@ func TestRequestsOfFirstPull(t *testing.T) {
 
 	h.Reset()
 	again := newClient(t, func(o *Options) {
-		o.Documents = docs
+		o.Metadata = docs
 		o.Before = func(e Estimate) error { asked = e; return nil }
 	})
 	resolve(t, again, names...)
@@ -182,7 +182,7 @@ func TestRequestsOfFirstPull(t *testing.T) {
 	}
 
 	h.Reset()
-	resolve(t, newClient(t, func(o *Options) { o.Documents = docs }), h.Ref("library/busybox", single.Digest.String()))
+	resolve(t, newClient(t, func(o *Options) { o.Metadata = docs }), h.Ref("library/busybox", single.Digest.String()))
 	if got := h.Counts(); got.ManifestHeads+got.ManifestGets != 0 {
 		t.Errorf("by a digest that is held: %d requests, want none", got.ManifestHeads+got.ManifestGets)
 	}
@@ -368,7 +368,7 @@ func TestWrongManifestByTag(t *testing.T) {
 				return
 			}
 			docs := &memory{}
-			err := failure(t, newClient(t, func(o *Options) { o.Documents = docs }), ref)
+			err := failure(t, newClient(t, func(o *Options) { o.Metadata = docs }), ref)
 			var wrong *ContentError
 			if !errors.As(err, &wrong) || wrong.Host != h.Host() {
 				t.Errorf("error %v, want a ContentError of %s", err, h.Host())
@@ -403,7 +403,7 @@ func TestWrongManifest(t *testing.T) {
 		f.Only, f.Corrupt = registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindManifest}, Methods: []string{"GET"}}, registrytest.Always
 	})
 	docs := &memory{}
-	err := failure(t, newClient(t, func(o *Options) { o.Documents = docs }), ref)
+	err := failure(t, newClient(t, func(o *Options) { o.Metadata = docs }), ref)
 	var wrong *ContentError
 	if !errors.As(err, &wrong) || wrong.Host != h.Host() {
 		t.Errorf("error %v, want a ContentError of %s", err, h.Host())

@@ -40,7 +40,7 @@ type Failure struct {
 }
 
 // Resolve finds what each name means and fetches the manifests and indexes for the chosen
-// platforms that Documents does not hold. Results and failures are in the order of
+// platforms that Metadata does not hold. Results and failures are in the order of
 // queries; a name that appears twice is resolved once. The error is that of ctx or of
 // Options.Before; with the latter the failures so far are returned. A fault of one name is
 // a Failure and does not stop the others: the blobs of the images that resolved can be
@@ -229,7 +229,7 @@ func (t *target) headOrGet(ctx context.Context, r conn) (ocispec.Descriptor, err
 	if err != nil {
 		return desc, err
 	}
-	d, err := t.client.docs.AddDocument(raw)
+	d, err := t.client.docs.AddMetadata(raw)
 	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(raw))}, err
 }
 
@@ -250,11 +250,11 @@ func (t *target) addLocations(m *manifest.Manifest) {
 // images that need the same one wait for a single request.
 func (t *target) manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
 	c := t.client
-	if raw, err := c.docs.Document(desc.Digest); err == nil {
+	if raw, err := c.docs.Metadata(desc.Digest); err == nil {
 		return raw, nil
 	}
 	if isEmbedded(desc) {
-		_, err := c.docs.AddDocument(desc.Data)
+		_, err := c.docs.AddMetadata(desc.Data)
 		return desc.Data, err
 	}
 	if err := desc.Digest.Validate(); err != nil {
@@ -277,7 +277,7 @@ func (t *target) manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte,
 // fetchManifest fetches a manifest or index by its digest.
 func (t *target) fetchManifest(ctx context.Context, d digest.Digest) ([]byte, error) {
 	c := t.client
-	if raw, err := c.docs.Document(d); err == nil {
+	if raw, err := c.docs.Metadata(d); err == nil {
 		return raw, nil
 	}
 	var raw []byte
@@ -288,6 +288,6 @@ func (t *target) fetchManifest(ctx context.Context, d digest.Digest) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.docs.AddDocument(raw)
+	_, err = c.docs.AddMetadata(raw)
 	return raw, err
 }

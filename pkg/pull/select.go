@@ -130,14 +130,14 @@ func (t *target) selectManifest(ctx context.Context, desc ocispec.Descriptor, m 
 
 // configPlatform reads the platform in an image's config, which is a blob and free.
 func (t *target) configPlatform(ctx context.Context, config ocispec.Descriptor) (ocispec.Platform, error) {
-	raw, err := t.client.docs.Document(config.Digest)
+	raw, err := t.client.docs.Metadata(config.Digest)
 	if err != nil {
 		sink := &memorySink{want: config, b: make([]byte, config.Size)}
 		if err := t.client.Fetch(ctx, config, sink); err != nil {
 			return ocispec.Platform{}, fmt.Errorf("%s needs %w", t.Name, err)
 		}
 		raw = sink.b
-		if _, err := t.client.docs.AddDocument(raw); err != nil {
+		if _, err := t.client.docs.AddMetadata(raw); err != nil {
 			return ocispec.Platform{}, err
 		}
 	}
@@ -151,7 +151,7 @@ func (t *target) configPlatform(ctx context.Context, config ocispec.Descriptor) 
 // platforms lists the platforms of an image, from the manifests that are held.
 func (t *target) platforms(desc ocispec.Descriptor, depth int) []string {
 	docs := t.client.docs
-	raw, err := docs.Document(desc.Digest)
+	raw, err := docs.Metadata(desc.Digest)
 	if err != nil || depth > 1 {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (t *target) platforms(desc ocispec.Descriptor, depth int) []string {
 		slices.Sort(out)
 		return slices.Compact(out)
 	}
-	config, err := docs.Document(m.Config.Digest)
+	config, err := docs.Metadata(m.Config.Digest)
 	var p ocispec.Platform
 	if err != nil || json.Unmarshal(config, &p) != nil {
 		return nil

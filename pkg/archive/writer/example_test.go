@@ -47,7 +47,7 @@ func ExampleNewStream() {
 	// Output: <nil> 8192
 }
 
-// documents stands for a registry.
+// manifests stands for a registry.
 type documents map[digest.Digest]string
 
 func (m documents) add(content, mediaType string) ocispec.Descriptor {
@@ -56,7 +56,7 @@ func (m documents) add(content, mediaType string) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(content))}
 }
 
-func (m documents) Document(d digest.Digest) ([]byte, error) {
+func (m documents) Metadata(d digest.Digest) ([]byte, error) {
 	if doc, ok := m[d]; ok {
 		return []byte(doc), nil
 	}

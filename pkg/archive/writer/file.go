@@ -28,7 +28,7 @@ const (
 // blobs are there. A run that is killed leaves both, and the next one resumes from them.
 // OUT itself appears by a rename, complete, or not at all.
 //
-// Use: [Open]; [File.AddDocument] for what [File.Document] does not have yet;
+// Use: [Open]; [File.AddMetadata] for what [File.Metadata] does not have yet;
 // [archive.NewPlan] over the File; [File.Start]; [File.Reuse] if there are older bundles;
 // a [Blob] for each of [File.Missing]; [File.Commit] or [File.CommitAs]. Close it in any
 // case, or [File.Discard] it when there turns out to be nothing to do.
@@ -161,9 +161,9 @@ func (f *File) ready() (*journal, error) {
 	return f.journal, nil
 }
 
-// Document returns a manifest, index or config that this or an earlier run added, checked
+// Metadata returns a manifest, index or config that this or an earlier run added, checked
 // against its digest, or [archive.ErrNotFound].
-func (f *File) Document(d digest.Digest) ([]byte, error) {
+func (f *File) Metadata(d digest.Digest) ([]byte, error) {
 	f.mu.Lock()
 	j, closed := f.journal, f.closed
 	f.mu.Unlock()
@@ -171,25 +171,25 @@ func (f *File) Document(d digest.Digest) ([]byte, error) {
 	case closed:
 		return nil, errFileClosed
 	case j == nil:
-		return nil, fmt.Errorf("document %s: %w", d, archive.ErrNotFound)
+		return nil, fmt.Errorf("manifest %s: %w", d, archive.ErrNotFound)
 	}
-	return j.document(d)
+	return j.metadata(d)
 }
 
-// AddDocument stores a manifest, index or config of at most [archive.MaxDocument] bytes;
+// AddMetadata stores a manifest, index or config of at most [archive.MaxMetadata] bytes;
 // it survives a kill from then on. One that is there already is not written again.
 // [File.Start] puts all of them that the plan names into the bundle.
-func (f *File) AddDocument(raw []byte) (digest.Digest, error) {
-	if len(raw) > archive.MaxDocument {
-		return "", fmt.Errorf("add document: %d bytes, the limit is %d", len(raw), archive.MaxDocument)
+func (f *File) AddMetadata(raw []byte) (digest.Digest, error) {
+	if len(raw) > archive.MaxMetadata {
+		return "", fmt.Errorf("add manifest: %d bytes, the limit is %d", len(raw), archive.MaxMetadata)
 	}
 	f.mu.Lock()
 	j, err := f.ready()
 	f.mu.Unlock()
 	if err != nil {
-		return "", fmt.Errorf("add document to %s: %w", f.path, err)
+		return "", fmt.Errorf("add manifest to %s: %w", f.path, err)
 	}
-	return j.addDocument(raw)
+	return j.addMetadata(raw)
 }
 
 // Missing returns the blobs that are not complete yet, in the order of the file.

@@ -85,7 +85,7 @@ func TestFileWritesNothingEarly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Document(digest.FromString("x")); !errors.Is(err, archive.ErrNotFound) {
+	if _, err := d.Metadata(digest.FromString("x")); !errors.Is(err, archive.ErrNotFound) {
 		t.Errorf("document of an empty file: %v", err)
 	}
 	if _, err := d.Blob(digest.FromString("x")); err == nil {
@@ -100,10 +100,10 @@ func TestFileWritesNothingEarly(t *testing.T) {
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
 		t.Errorf("files %v", left)
 	}
-	if _, err := d.AddDocument([]byte("{}")); err == nil {
+	if _, err := d.AddMetadata([]byte("{}")); err == nil {
 		t.Error("document added to a closed file")
 	}
-	if _, err := d.Document(digest.FromString("x")); err == nil || errors.Is(err, archive.ErrNotFound) {
+	if _, err := d.Metadata(digest.FromString("x")); err == nil || errors.Is(err, archive.ErrNotFound) {
 		t.Errorf("document of a closed file: %v", err)
 	}
 }
@@ -332,7 +332,7 @@ func TestReuse(t *testing.T) {
 	d := s.start(t, filepath.Join(t.TempDir(), "x.tar"))
 	r := open(t, raw)
 	n, err := d.Reuse(t.Context(), r, nil)
-	if err != nil || n != len(r.Blobs())-6 { // documents were there
+	if err != nil || n != len(r.Blobs())-6 { // manifests were there
 		t.Errorf("used %d: %v", n, err)
 	}
 	if err := d.Commit(); err != nil {

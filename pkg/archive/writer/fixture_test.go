@@ -67,8 +67,8 @@ func (s *store) start(t testing.TB, path string) *File {
 	}
 	t.Cleanup(func() { f.Close() })
 	for _, b := range s.plan(t).Blobs() {
-		if b.Document {
-			if _, err := f.AddDocument(s.Blobs[b.Digest]); err != nil {
+		if b.Manifest {
+			if _, err := f.AddMetadata(s.Blobs[b.Digest]); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// FuzzJournal: whatever is in the journal, the file opens, its documents are what their
+// FuzzJournal: whatever is in the journal, the file opens, its manifests are what their
 // digests say, and what is added is there the next time.
 func FuzzJournal(f *testing.F) {
 	s := small()
@@ -45,11 +45,11 @@ func FuzzJournal(f *testing.F) {
 			t.Fatal(err)
 		}
 		for dg := range d.journal.docs {
-			if doc, err := d.Document(dg); err != nil || digest.FromBytes(doc) != dg {
+			if doc, err := d.Metadata(dg); err != nil || digest.FromBytes(doc) != dg {
 				t.Fatalf("document %s: %v", dg, err)
 			}
 		}
-		dg, err := d.AddDocument([]byte(`{"new":1}`))
+		dg, err := d.AddMetadata([]byte(`{"new":1}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func FuzzJournal(f *testing.F) {
 		if d, err = Open(path); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Document(dg); err != nil {
+		if _, err := d.Metadata(dg); err != nil {
 			t.Fatal(err)
 		}
 		d.Close()

@@ -34,7 +34,7 @@ const journalMagic = "stowage draft 1\n"
 type recordKind byte
 
 const (
-	recordDocument   recordKind = 'd' // the raw manifest, index or config
+	recordMetadata   recordKind = 'd' // the raw manifest, index or config
 	recordGeneration recordKind = 'g' // number of the data file that the records after it are about
 	recordRetired    recordKind = 'r' // number of a data file that was removed
 	recordBlob       recordKind = 'b' // a complete blob: digest, offset, size
@@ -52,11 +52,11 @@ type journal struct {
 	mu   sync.Mutex
 	f    *os.File
 	end  int64
-	docs map[digest.Digest]docPlace
+	docs map[digest.Digest]metadataPlace
 }
 
-// docPlace is where the bytes of a document are in the journal.
-type docPlace struct {
+// metadataPlace is where the bytes of a manifest are in the journal.
+type metadataPlace struct {
 	off  int64
 	size int32
 }
@@ -85,7 +85,7 @@ type aheadRange struct {
 	sum        uint32
 }
 
-// records is what a journal holds beside documents.
+// records is what a journal holds beside manifests.
 type records struct {
 	generation uint32          // of the data file in use
 	aside      map[uint32]bool // earlier generations whose data file was not removed yet
@@ -99,7 +99,7 @@ func newRecords() *records {
 // readJournal reads the journal in f and cuts off a torn end. A file that is not a journal
 // is emptied: it holds nothing usable.
 func readJournal(f *os.File) (*journal, *records, error) {
-	j := &journal{f: f, docs: map[digest.Digest]docPlace{}}
+	j := &journal{f: f, docs: map[digest.Digest]metadataPlace{}}
 	rs := newRecords()
 	info, err := f.Stat()
 	if err != nil {
@@ -141,7 +141,7 @@ func readRecord(r io.Reader) (recordKind, []byte, error) {
 		return 0, nil, err
 	}
 	n := binary.BigEndian.Uint32(frame[1:])
-	if n > archive.MaxDocument {
+	if n > archive.MaxMetadata {
 		return 0, nil, errTorn
 	}
 	body, err := iox.ReadExactly(r, int(n)+4)
@@ -159,8 +159,8 @@ func readRecord(r io.Reader) (recordKind, []byte, error) {
 // apply adds a record to rs; false when it is inconsistent.
 func (j *journal) apply(rs *records, kind recordKind, p []byte) bool {
 	switch {
-	case kind == recordDocument:
-		j.docs[digest.FromBytes(p)] = docPlace{off: j.end + 5, size: int32(len(p))}
+	case kind == recordMetadata:
+		j.docs[digest.FromBytes(p)] = metadataPlace{off: j.end + 5, size: int32(len(p))}
 	case kind == recordGeneration && len(p) == 4:
 		rs.advance(binary.BigEndian.Uint32(p))
 	case kind == recordRetired && len(p) == 4:
@@ -276,29 +276,29 @@ func (j *journal) appendLocked(kind recordKind, payload []byte) (at int64, err e
 	return at, nil
 }
 
-// addDocument appends a document unless the journal has it already.
-func (j *journal) addDocument(raw []byte) (digest.Digest, error) {
+// addMetadata appends a manifest, index or config unless the journal has it already.
+func (j *journal) addMetadata(raw []byte) (digest.Digest, error) {
 	d := digest.FromBytes(raw)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if _, ok := j.docs[d]; ok {
 		return d, nil
 	}
-	at, err := j.appendLocked(recordDocument, raw)
+	at, err := j.appendLocked(recordMetadata, raw)
 	if err != nil {
 		return "", err
 	}
-	j.docs[d] = docPlace{off: at + 5, size: int32(len(raw))}
+	j.docs[d] = metadataPlace{off: at + 5, size: int32(len(raw))}
 	return d, nil
 }
 
-// document reads a document back and checks it again.
-func (j *journal) document(d digest.Digest) ([]byte, error) {
+// metadata reads a manifest, index or config back and checks it again.
+func (j *journal) metadata(d digest.Digest) ([]byte, error) {
 	j.mu.Lock()
 	p, ok := j.docs[d]
 	j.mu.Unlock()
 	if !ok {
-		return nil, fmt.Errorf("document %s: %w", d, archive.ErrNotFound)
+		return nil, fmt.Errorf("manifest %s: %w", d, archive.ErrNotFound)
 	}
 	raw := make([]byte, p.size)
 	if _, err := j.f.ReadAt(raw, p.off); err != nil {

@@ -57,7 +57,7 @@ func TestKilledChild(t *testing.T) {
 	say(".")
 	for _, raw := range s.Blobs {
 		if len(raw) < 5000 {
-			if _, err := d.AddDocument(raw); err != nil {
+			if _, err := d.AddMetadata(raw); err != nil {
 				t.Fatal(err)
 			}
 			say(".")

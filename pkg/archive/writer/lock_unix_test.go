@@ -20,13 +20,13 @@ func TestBusy(t *testing.T) {
 	if _, err := Open(path); !errors.Is(err, ErrBusy) {
 		t.Errorf("second file: %v", err)
 	}
-	if _, err := early.AddDocument([]byte("{}")); !errors.Is(err, ErrBusy) {
+	if _, err := early.AddMetadata([]byte("{}")); !errors.Is(err, ErrBusy) {
 		t.Errorf("file opened before the first: %v", err)
 	}
 	if err := errors.Join(s.fill(d, 1, 1000), d.Commit()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := early.AddDocument([]byte("{}")); err != nil {
+	if _, err := early.AddMetadata([]byte("{}")); err != nil {
 		t.Errorf("after the other one finished: %v", err)
 	}
 }

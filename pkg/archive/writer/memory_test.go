@@ -13,14 +13,14 @@ import (
 	"stowage/pkg/archive/internal/archivetest"
 )
 
-// fleet keeps the documents of n images in a file: each an index of eight platforms of
+// fleet keeps the manifests of n images in a file: each an index of eight platforms of
 // which one is chosen, with a config and eight layers, four of them its own. Nothing of it
 // is held here.
 func fleet(t testing.TB, d *File, n int) []archive.Image {
 	t.Helper()
 	add := func(s *store) {
 		for _, raw := range s.Blobs {
-			if _, err := d.AddDocument(raw); err != nil {
+			if _, err := d.AddMetadata(raw); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -71,7 +71,7 @@ func TestPlanMemory(t *testing.T) {
 	defer d.Close()
 	list := fleet(t, d, images)
 	before := archivetest.Heap()
-	docs := &peakDocuments{d: d, every: 500}
+	docs := &peakMetadata{d: d, every: 500}
 	p, err := archive.NewPlan(list, docs, archive.PlanOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -93,19 +93,19 @@ func TestPlanMemory(t *testing.T) {
 	runtime.KeepAlive(list)
 }
 
-// peakDocuments measures the live heap now and then while a plan is made.
-type peakDocuments struct {
+// peakMetadata measures the live heap now and then while a plan is made.
+type peakMetadata struct {
 	d     *File
 	n     int
 	every int
 	peak  uint64
 }
 
-func (p *peakDocuments) Document(d digest.Digest) ([]byte, error) {
+func (p *peakMetadata) Metadata(d digest.Digest) ([]byte, error) {
 	if p.n++; p.n%p.every == 0 {
 		p.peak = max(p.peak, archivetest.Heap())
 	}
-	return p.d.Document(d)
+	return p.d.Metadata(d)
 }
 
 // TestBlobMemory: a blob of any size passes through without being held.

@@ -58,7 +58,7 @@ func offsetOf(t *testing.T, d *File, dg digest.Digest) int64 {
 	return d.plan.Blobs()[i].Offset
 }
 
-// resumed opens a file that must hold all documents already.
+// resumed opens a file that must hold all manifests already.
 func (s *store) resumed(t testing.TB, path string) *File {
 	t.Helper()
 	d, err := Open(path)
@@ -251,7 +251,7 @@ func TestJournalCut(t *testing.T) {
 			kill(d)
 		}
 	}
-	// Cuts inside documents lose those, and the rest is asked for again.
+	// Cuts inside manifests lose those, and the rest is asked for again.
 	for n := int64(0); n < before; n += 97 {
 		if err := os.WriteFile(path+journalSuffix, whole[:n], 0o644); err != nil {
 			t.Fatal(err)
@@ -413,7 +413,7 @@ func TestCarryInterrupted(t *testing.T) {
 		}
 		for dg, raw := range s.Blobs {
 			if len(raw) < 5000 {
-				if _, err := d.AddDocument(raw); err != nil {
+				if _, err := d.AddMetadata(raw); err != nil {
 					t.Fatal(dg, err)
 				}
 			}
@@ -446,23 +446,23 @@ func TestCarryInterrupted(t *testing.T) {
 	s.finish(t, d, path)
 }
 
-// TestDocumentsSurvive: a resume asks for no document again.
-func TestDocumentsSurvive(t *testing.T) {
+// TestMetadataSurvives: a resume asks for no manifest again.
+func TestMetadataSurvives(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.tar")
 	d, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	doc := []byte(`{"schemaVersion":2}`)
-	dg, err := d.AddDocument(doc)
+	dg, err := d.AddMetadata(doc)
 	if err != nil || dg != digest.FromBytes(doc) {
 		t.Fatal(dg, err)
 	}
 	end := d.journal.end
-	if _, err := d.AddDocument(doc); err != nil || d.journal.end != end {
+	if _, err := d.AddMetadata(doc); err != nil || d.journal.end != end {
 		t.Errorf("a document was written twice: %v", err)
 	}
-	if _, err := d.AddDocument(make([]byte, archive.MaxDocument+1)); err == nil {
+	if _, err := d.AddMetadata(make([]byte, archive.MaxMetadata+1)); err == nil {
 		t.Error("a document over the limit was taken")
 	}
 	kill(d)
@@ -470,7 +470,7 @@ func TestDocumentsSurvive(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	got, err := d.Document(dg)
+	got, err := d.Metadata(dg)
 	if err != nil || !bytes.Equal(got, doc) {
 		t.Errorf("got %q, %v", got, err)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // TestFullDisk: too little space shows before a byte of a blob is asked for, the
-// documents stay, and with more space the same file goes on.
+// manifests stay, and with more space the same file goes on.
 func TestFullDisk(t *testing.T) {
 	s, _ := big(3 << 20)
 	dir := archivetest.TinyDisk(t, 2048)
@@ -26,7 +26,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	for _, raw := range s.Blobs {
 		if len(raw) < 5000 {
-			if _, err := d.AddDocument(raw); err != nil {
+			if _, err := d.AddMetadata(raw); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -62,7 +62,7 @@ func TestDiskFillsUp(t *testing.T) {
 	// As on a file system without fallocate: the space is not reserved.
 	fsutil.Punch(d.file, 0, d.plan.Size())
 	b := &start{to: d, plan: d.plan}
-	if err := errors.Join(b.writeFrame(), b.writeDocuments()); err != nil {
+	if err := errors.Join(b.writeFrame(), b.writeMetadata()); err != nil {
 		t.Fatal(err)
 	}
 	hog := filepath.Join(dir, "hog")
@@ -97,15 +97,15 @@ func TestFullJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	small, large := archivetest.Noise(1, 1000), archivetest.Noise(2, 1<<20)
-	first, err := d.AddDocument(small)
+	first, err := d.AddMetadata(small)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var se *archive.SpaceError
-	if _, err := d.AddDocument(large); !errors.As(err, &se) {
+	if _, err := d.AddMetadata(large); !errors.As(err, &se) {
 		t.Fatalf("got %v", err)
 	}
-	second, err := d.AddDocument(archivetest.Noise(3, 1000))
+	second, err := d.AddMetadata(archivetest.Noise(3, 1000))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestFullJournal(t *testing.T) {
 	}
 	defer d.Close()
 	for _, dg := range []string{string(first), string(second)} {
-		if _, err := d.Document(first); err != nil {
+		if _, err := d.Metadata(first); err != nil {
 			t.Errorf("%s: %v", dg, err)
 		}
 	}

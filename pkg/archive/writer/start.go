@@ -75,7 +75,7 @@ func (s *start) run(ctx context.Context) error {
 	if err := s.writeFrame(); err != nil {
 		return err
 	}
-	if err := s.writeDocuments(); err != nil {
+	if err := s.writeMetadata(); err != nil {
 		return err
 	}
 	if err := s.resume(ctx); err != nil {
@@ -201,12 +201,12 @@ func (s *start) writeFrame() error {
 	return nil
 }
 
-// writeDocuments writes the blobs that the journal holds, and completes those of 0 bytes.
-func (s *start) writeDocuments() error {
+// writeMetadata writes the blobs that the journal holds, and completes those of 0 bytes.
+func (s *start) writeMetadata() error {
 	f := s.to
 	for i := range s.plan.Blobs() {
 		blob := &s.plan.Blobs()[i]
-		raw, err := f.journal.document(blob.Digest)
+		raw, err := f.journal.metadata(blob.Digest)
 		if errors.Is(err, archive.ErrNotFound) {
 			f.complete[i] = blob.Size == 0
 			continue
@@ -215,7 +215,7 @@ func (s *start) writeDocuments() error {
 			return err
 		}
 		if int64(len(raw)) != blob.Size {
-			return fmt.Errorf("blob %s: document of %d bytes, its descriptor says %d", blob.Digest, len(raw), blob.Size)
+			return fmt.Errorf("blob %s: manifest of %d bytes, its descriptor says %d", blob.Digest, len(raw), blob.Size)
 		}
 		if _, err := f.file.WriteAt(raw, blob.Offset); err != nil {
 			return archive.NoSpace(err)

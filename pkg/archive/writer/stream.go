@@ -39,7 +39,7 @@ type StreamOptions struct {
 type Stream struct {
 	w      io.Writer
 	plan   *archive.Plan
-	docs   archive.Documents
+	docs   archive.MetadataReader
 	window int64
 
 	mu       sync.Mutex
@@ -63,7 +63,7 @@ var (
 
 // NewStream returns a stream that writes the bundle of p to w. It writes at once all that
 // precedes the first config or layer. docs must have the manifests and indexes of p.
-func NewStream(w io.Writer, p *archive.Plan, docs archive.Documents, opts StreamOptions) (*Stream, error) {
+func NewStream(w io.Writer, p *archive.Plan, docs archive.MetadataReader, opts StreamOptions) (*Stream, error) {
 	s := &Stream{
 		w: w, plan: p, docs: docs, window: max(opts.Window, 4*iox.BufferSize),
 		parts: map[int]*streamBlob{}, chunks: map[int64][]byte{},
@@ -104,7 +104,7 @@ func (s *Stream) next(i int) error {
 		}
 		blob := &s.plan.Blobs()[i]
 		s.set(i, off+int64(len(gap)))
-		if !blob.Document && blob.Size > 0 {
+		if !blob.Manifest && blob.Size > 0 {
 			s.hash = sha256.New()
 			return nil
 		}
@@ -129,9 +129,9 @@ func (s *Stream) set(cur int, pos int64) {
 	s.mu.Unlock()
 }
 
-// contentOf returns the bytes of a document, checked.
-func contentOf(docs archive.Documents, b *archive.Blob) ([]byte, error) {
-	raw, err := docs.Document(b.Digest)
+// contentOf returns the bytes of a manifest, checked.
+func contentOf(docs archive.MetadataReader, b *archive.Blob) ([]byte, error) {
+	raw, err := docs.Metadata(b.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (s *Stream) Missing() []archive.Blob {
 	defer s.mu.Unlock()
 	var out []archive.Blob
 	for i := s.cur; i < len(s.plan.Blobs()); i++ {
-		if b := s.plan.Blobs()[i]; !b.Document && b.Size > 0 {
+		if b := s.plan.Blobs()[i]; !b.Manifest && b.Size > 0 {
 			out = append(out, b)
 		}
 	}
@@ -188,7 +188,7 @@ func (s *Stream) Blob(d digest.Digest) (*Blob, error) {
 
 // internal reports whether the stream writes blob i itself.
 func (s *Stream) internal(i int) bool {
-	return s.plan.Blobs()[i].Document || s.plan.Blobs()[i].Size == 0
+	return s.plan.Blobs()[i].Manifest || s.plan.Blobs()[i].Size == 0
 }
 
 // Commit finishes the bundle. [ErrIncomplete] when a blob has not been written.

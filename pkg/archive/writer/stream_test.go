@@ -192,7 +192,7 @@ func TestStreamWrongDigest(t *testing.T) {
 	p := s.plan(t)
 	for i := range p.Blobs() {
 		b := p.Blobs()[i]
-		if b.Document {
+		if b.Manifest {
 			continue
 		}
 		right := s.Blobs[b.Digest]

@@ -223,7 +223,7 @@ func warnings(b *archive.Reader, d Distribution) ([]Warning, error) {
 func sparse(b *archive.Reader) (string, error) {
 	for _, img := range b.Images() {
 		for _, d := range img.Present {
-			raw, err := b.Document(d.Digest)
+			raw, err := b.Metadata(d.Digest)
 			if err != nil {
 				return "", err
 			}

@@ -31,8 +31,8 @@ type Image struct {
 type Store struct {
 	Blobs    map[digest.Digest][]byte
 	Images   []Image
-	NotFound error // in the error of Document
-	Asked    int   // calls of Document
+	NotFound error // in the error of Metadata
+	Asked    int   // calls of Metadata
 }
 
 // New returns an empty store.
@@ -47,13 +47,13 @@ func (s *Store) Clone() *Store {
 	return &c
 }
 
-// Document implements archive.Documents.
-func (s *Store) Document(d digest.Digest) ([]byte, error) {
+// Metadata implements archive.MetadataReader.
+func (s *Store) Metadata(d digest.Digest) ([]byte, error) {
 	s.Asked++
 	if raw, ok := s.Blobs[d]; ok {
 		return raw, nil
 	}
-	return nil, fmt.Errorf("document %s: %w", d, s.NotFound)
+	return nil, fmt.Errorf("manifest %s: %w", d, s.NotFound)
 }
 
 // Put stores bytes and returns their descriptor.

@@ -146,7 +146,7 @@ func (s *Shelf) describe(d *writer.File, w Wanted) (archive.Image, error) {
 		if err != nil {
 			return img, err
 		}
-		if _, err := d.AddDocument(raw); err != nil {
+		if _, err := d.AddMetadata(raw); err != nil {
 			return img, err
 		}
 	}
