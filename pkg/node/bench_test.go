@@ -16,11 +16,11 @@ import (
 	"stowage/pkg/node/internal/bundletest"
 )
 
-// scaleOfCalico makes the registry's set as large as the real one, about 250 MB.
+// scaleOfCalico makes the generated set as large as the real one, about 250 MB.
 const scaleOfCalico = 600
 
-// BenchmarkLoad answers how long a node takes to get the images of Calico, and
-// what it costs, beside containerd's own import. Each round has a new containerd.
+// BenchmarkLoad measures how long a node takes to load the images of Calico, and what that
+// costs, beside containerd's own import. Each round has a new containerd.
 func BenchmarkLoad(b *testing.B) {
 	s := newShelf(b)
 	path := s.File(archive.PlanOptions{}, wantedAll(s.calico(scaleOfCalico))...)
@@ -42,7 +42,7 @@ func BenchmarkLoad(b *testing.B) {
 					_, err = machine.Ctr("images", "import", "--local", path)
 				default:
 					var c costs
-					c, err = order{Address: machine.Address(), Bundle: path, Discard: kind == "load-discard"}.give()
+					c, err = order{Address: machine.Address(), Bundle: path, Discard: kind == "load-discard"}.run()
 					peak = max(peak, c.peak)
 					cpu += c.cpu
 				}
@@ -60,7 +60,7 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// BenchmarkNothingToDo answers how long a load takes that finds all in place.
+// BenchmarkNothingToDo measures a load of images that the node has.
 func BenchmarkNothingToDo(b *testing.B) {
 	for _, images := range []int{3, 200} {
 		b.Run(strconv.Itoa(images), func(b *testing.B) {
@@ -92,8 +92,8 @@ func BenchmarkNothingToDo(b *testing.B) {
 	}
 }
 
-// cpuTime is what a process has used so far: fields 14 and 15 of its stat file,
-// in hundredths of a second (proc(5)).
+// cpuTime returns the processor time of a process: fields 14 and 15 of its stat file, in
+// hundredths of a second (proc(5)).
 func cpuTime(b *testing.B, pid int) time.Duration {
 	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	must(b, err)
@@ -105,8 +105,8 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// TestMemoryStays loads layers that are far larger than the memory a load may
-// use: 64 MiB at its peak, whatever the layers' size.
+// TestMemoryStays loads layers that are much larger than the memory a load may use: 64 MiB at
+// its peak, for any size of layers.
 func TestMemoryStays(t *testing.T) {
 	t.Parallel()
 	if testing.Short() || bundletest.RaceDetector {
@@ -122,7 +122,7 @@ func TestMemoryStays(t *testing.T) {
 	}
 	name := s.Image("acme/huge", "v1", registrytest.Image{Layers: layers})
 	path := s.File(archive.PlanOptions{}, bundletest.Wanted{Name: name})
-	c, err := order{Address: machine.Address(), Bundle: path, Jobs: 4}.give()
+	c, err := order{Address: machine.Address(), Bundle: path, Jobs: 4}.run()
 	must(t, err)
 	t.Logf("peak memory: %d MiB", c.peak>>20)
 	if c.peak == 0 || c.peak > limit {

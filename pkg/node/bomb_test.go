@@ -25,14 +25,14 @@ import (
 	"stowage/pkg/node/internal/bundletest"
 )
 
-// bombFile and bombFiles are what a bomb has of zeros: 10 GiB in 10 MB.
+// bombFile and bombFiles are size and number of the files of a bomb: 10 GiB in 10 MB.
 const (
 	bombFile  = 64 << 20
 	bombFiles = 160
 )
 
-// gzipBomb is a layer that states so many bytes at its end. Its parts are deflated one
-// by one and put behind each other.
+// gzipBomb returns a layer whose trailer states the given size. Its parts are compressed
+// separately and concatenated.
 func gzipBomb(t testing.TB, states uint32) []byte {
 	t.Helper()
 	deflated := func(raw ...[]byte) []byte {
@@ -56,7 +56,7 @@ func gzipBomb(t testing.TB, states uint32) []byte {
 	return binary.LittleEndian.AppendUint32(append(out, 0, 0, 0, 0), states)
 }
 
-// zstdBomb is the same in frames of their own, each of which states its size.
+// zstdBomb returns the same in separate frames, each of which states its size.
 func zstdBomb(t testing.TB) []byte {
 	t.Helper()
 	e, err := zstd.NewWriter(nil)
@@ -70,7 +70,7 @@ func zstdBomb(t testing.TB) []byte {
 	return out
 }
 
-// bombHeader is the header of the i-th file.
+// bombHeader returns the header of the i-th file.
 func bombHeader(t testing.TB, i int) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -78,7 +78,7 @@ func bombHeader(t testing.TB, i int) []byte {
 	return b.Bytes()
 }
 
-// oneFileBomb is a layer whose only file has so many bytes, by its header.
+// oneFileBomb returns a layer with one file, which has size bytes according to its header.
 func oneFileBomb(t testing.TB, size int64) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -86,7 +86,7 @@ func oneFileBomb(t testing.TB, size int64) []byte {
 	return bundletest.Gzip(t, b.Bytes())
 }
 
-// bomb packs a layer into a tarball, under a diffID that nobody will get to.
+// bomb puts a layer into a tarball, with a wrong diffID.
 func bomb(t testing.TB, kind string, layer []byte) string {
 	t.Helper()
 	return handmade{layers: [][]byte{layer}, diffs: []digest.Digest{dg("bomb")}, manifest: func(m *ocispec.Manifest) {
@@ -94,7 +94,7 @@ func bomb(t testing.TB, kind string, layer []byte) string {
 	}}.write(t)
 }
 
-// loopDisk mounts a file system of its own, with so many bytes, until the test ends.
+// loopDisk mounts a file system of size bytes until the test ends.
 func loopDisk(t *testing.T, size int64) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/tmp", "ld")
@@ -117,15 +117,15 @@ func loopDisk(t *testing.T, size int64) string {
 	return at
 }
 
-// TestBombsAreStopped loads layers that unpack to 10 GiB and more, on a disk for which
-// that is too much and on one where it would fit.
-func TestBombsAreStopped(t *testing.T) {
+// TestBombsStopped loads layers that unpack to 10 GiB and more, on a disk that
+// is too small for them and on one that is not.
+func TestBombsStopped(t *testing.T) {
 	if bundletest.RaceDetector {
 		t.Skip("some 20 GiB come out of the decoder, which the race detector makes ten times as slow")
 	}
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		nodetest.Start(t) // says why not
+		nodetest.Start(t) // skips the test with the reason
 	}
 	const states = 50 << 20
 	bombs := map[string]string{
@@ -144,7 +144,7 @@ func TestBombsAreStopped(t *testing.T) {
 		for name, path := range bombs {
 			for i, way := range ways {
 				if gib := size == 0 && strings.HasPrefix(name, "gzip"); gib && i > 0 {
-					continue // more than a GiB is written each time
+					continue // each writes more than a GiB
 				}
 				t.Run(name+" on "+disk+", "+way.name, func(t *testing.T) {
 					m := *n
@@ -166,7 +166,7 @@ func TestBombsAreStopped(t *testing.T) {
 				continue
 			}
 			t.Run(name+" on "+disk+", in little memory", func(t *testing.T) {
-				c, err := order{Address: machine.Address(), Bundle: path}.give()
+				c, err := order{Address: machine.Address(), Bundle: path}.run()
 				if err == nil || c.peak == 0 || c.peak > 64<<20 {
 					t.Errorf("error %v, peak memory %d MiB, want at most 64", err, c.peak>>20)
 				}
@@ -177,7 +177,7 @@ func TestBombsAreStopped(t *testing.T) {
 	}
 }
 
-// inflated wants the error of a bomb that was stopped early.
+// inflated fails the test unless err is that of a bomb that was stopped early.
 func inflated(t *testing.T, err error) {
 	t.Helper()
 	var e *InflatedError
@@ -189,8 +189,8 @@ func inflated(t *testing.T, err error) {
 	}
 }
 
-// TestBombThatStatesItsSize is counted by it, and does not fit.
-func TestBombThatStatesItsSize(t *testing.T) {
+// TestBombStatesSize loads a bomb whose stated size does not fit.
+func TestBombStatesSize(t *testing.T) {
 	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 64<<20)})
 	before := n.take(t)
 	path := bomb(t, ocispec.MediaTypeImageLayerGzip, gzipBomb(t, 4<<30-1))

@@ -50,7 +50,7 @@ func TestCheck(t *testing.T) {
 	if !errors.Is(err, ErrIncomplete) || !slices.Equal(r.Missing(), names[1:2]) {
 		t.Errorf("after one was removed: %v, missing %v", err, r.Missing())
 	}
-	// What a pull or a load without pins has brought is pinned by the next load.
+	// The next load pins what a pull or a load without pins has created.
 	r = load(t, n, b, LoadOptions{})
 	for _, i := range r.Images {
 		if !i.Pinned || (i.Status == Loaded) != (i.Name == names[1]) {
@@ -68,9 +68,9 @@ func sorted(names []string) []string {
 	return names
 }
 
-// TestOnePlatformOfMany loads from a bundle with several platforms, from a
-// sparse one and from a flat one what the node runs, and nothing else.
-func TestOnePlatformOfMany(t *testing.T) {
+// TestSelectPlatform loads a bundle with several platforms, a sparse one and a flat one: only
+// the node's platform is loaded.
+func TestSelectPlatform(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
 	var images []registrytest.Image
@@ -117,7 +117,7 @@ func TestOnePlatformOfMany(t *testing.T) {
 	})
 }
 
-// TestDifferentialBundle leaves out what an earlier bundle brought.
+// TestDifferentialBundle loads a bundle that omits what an earlier one has.
 func TestDifferentialBundle(t *testing.T) {
 	t.Parallel()
 	for _, discard := range []bool{false, true} {
@@ -142,7 +142,7 @@ func TestDifferentialBundle(t *testing.T) {
 		if out, err := machine.RunContainer(t.Context(), new); err != nil || out != "it runs\n" {
 			t.Errorf("container: %q, %v", out, err)
 		}
-		// Layers that are there only unpacked are not kept, and that is said.
+		// Layers that the node has only unpacked are not kept, with a warning.
 		r := load(t, n, diff, LoadOptions{})
 		if got := slices.Contains(kinds(r.Warnings), WarnNoBlob); got != discard {
 			t.Errorf("base loaded with discard %t: warnings %v", discard, r.Warnings)
@@ -150,8 +150,8 @@ func TestDifferentialBundle(t *testing.T) {
 	}
 }
 
-// TestDifferentialBundleAfterDiscardLayers: a layer that was left out lies on another one
-// now, so that its snapshot is of no use, and its blob was not kept.
+// TestDifferentialBundleAfterDiscardLayers loads a bundle with an omitted layer on top of
+// other layers than before, so that its snapshot cannot be used, and without its blob.
 func TestDifferentialBundleAfterDiscardLayers(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
@@ -181,16 +181,16 @@ func TestDifferentialBundleAfterDiscardLayers(t *testing.T) {
 		}
 		n.take(t).same(t, before)
 	}
-	// This is what the hint says.
+	// The hint advises this.
 	load(t, n, base, LoadOptions{})
 	if r := load(t, n, diff, LoadOptions{}); slices.Contains(kinds(r.Warnings), WarnNoBlob) {
 		t.Errorf("warnings: %v", r.Warnings)
 	}
 }
 
-// TestBlobLeftOutIsReadFromTheNode unpacks a layer that the bundle lacks and of
-// which the node has only the blob.
-func TestBlobLeftOutIsReadFromTheNode(t *testing.T) {
+// TestOmittedBlobReadFromNode unpacks a layer that the bundle omits and of which the node has
+// only the blob.
+func TestOmittedBlobReadFromNode(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
 	name := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Files: []registrytest.File{{Name: "f", Size: 3 << 20}}}}})
@@ -208,7 +208,7 @@ func TestBlobLeftOutIsReadFromTheNode(t *testing.T) {
 	}
 }
 
-func TestArtifactIsStored(t *testing.T) {
+func TestArtifactStored(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
 	a, err := s.Registry.AddArtifact("acme/rules", "v1", registrytest.Artifact{Type: "application/x-rules", Blobs: [][]byte{[]byte("allow all")}})
@@ -243,7 +243,7 @@ func TestWithoutCRI(t *testing.T) {
 	}
 }
 
-func TestMissingSandboxImageIsTold(t *testing.T) {
+func TestMissingSandboxImageWarns(t *testing.T) {
 	_, n := connect(t, nodetest.Options{SandboxImage: "registry.example/pause:9"})
 	s := newShelf(t)
 	r := load(t, n, s.Bundle(s.calico(0)...), LoadOptions{})

@@ -34,7 +34,7 @@ func (m memory) Open(d digest.Digest) (*io.SectionReader, error) {
 	return io.NewSectionReader(strings.NewReader(string(m[d])), 0, int64(len(m[d]))), nil
 }
 
-// TestUnavailable makes every kind of socket that is no containerd.
+// TestUnavailable connects to every kind of socket without a usable containerd.
 func TestUnavailable(t *testing.T) {
 	dir, err := os.MkdirTemp("", "sock") // t.TempDir is too long for sockets
 	must(t, err)
@@ -216,7 +216,7 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-func TestSpaceIsCheckedFirst(t *testing.T) {
+func TestPreflight(t *testing.T) {
 	_, n := connect(t)
 	l := &loader{node: n, bundle: memory{}, local: true}
 	disk, err := usage(n.snapshotter.root)

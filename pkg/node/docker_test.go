@@ -16,8 +16,8 @@ import (
 	"stowage/pkg/archive"
 )
 
-// dockerSave writes an image of the shelf as docker save did before it knew the
-// OCI layout. Its layers keep their compression, as those of other programs do.
+// dockerSave writes an image of the shelf as docker save did before version 25, but with
+// compressed layers, as other programs write them.
 func (s *shelf) dockerSave(name string) string {
 	s.T.Helper()
 	path := filepath.Join(s.T.TempDir(), "saved.tar")

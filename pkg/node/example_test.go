@@ -12,8 +12,7 @@ import (
 	"stowage/pkg/node"
 )
 
-// A bundle is loaded into the containerd that serves the kubelet. (Not run: it
-// needs one.)
+// Load a bundle into the containerd that serves the kubelet. (Not run: it needs one.)
 func ExampleNode_Load() {
 	ctx := context.Background()
 	b, err := archive.Open(ctx, "calico.tar", nil)

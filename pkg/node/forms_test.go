@@ -21,14 +21,14 @@ import (
 	"stowage/pkg/archive"
 )
 
-// form is a way in which other programs write an image of the shelf into a tarball.
+// form is how another program writes an image of the shelf into a tarball.
 type form struct {
 	name  string
 	write func(*shelf, *tarWriter, string)
-	plain bool // its layers are not compressed, so the image gets another digest
+	plain bool // its layers are not compressed, so the image has another digest
 }
 
-// forms are what docker save, ctr, skopeo and crane write, entry by entry.
+// forms are those of docker save, ctr, skopeo and crane, entry by entry.
 var forms = []form{
 	{"docker save before 25", dockerSave24, true},
 	{"docker save since 25", dockerSave25, true},
@@ -36,10 +36,10 @@ var forms = []form{
 	{"crane", craneTarball, false},
 }
 
-// foreign writes the image in a form and gives the file's path.
-func (s *shelf) foreign(f form, name string) string {
+// other writes the image in a form and returns the path of the file.
+func (s *shelf) other(f form, name string) string {
 	s.T.Helper()
-	path := filepath.Join(s.T.TempDir(), "foreign.tar")
+	path := filepath.Join(s.T.TempDir(), "other.tar")
 	out, err := os.Create(path)
 	must(s.T, err)
 	defer out.Close()
@@ -49,7 +49,7 @@ func (s *shelf) foreign(f form, name string) string {
 	return path
 }
 
-// tarWriter writes entries and ends the test when it cannot.
+// tarWriter writes entries and ends the test on an error.
 type tarWriter struct {
 	t  testing.TB
 	tw *tar.Writer
@@ -84,7 +84,7 @@ func (w *tarWriter) json(name string, v any) []byte {
 	return raw
 }
 
-// blob is the content of a blob of an image.
+// blob returns the content of a blob of an image.
 func (s *shelf) blob(name string, d digest.Digest) []byte {
 	s.T.Helper()
 	r, err := s.Registry.Blob(s.Added[name].Repo, d)
@@ -94,7 +94,7 @@ func (s *shelf) blob(name string, d digest.Digest) []byte {
 	return raw
 }
 
-// unpackedLayers are the tars of the layers.
+// unpackedLayers returns the tars of the layers.
 func (s *shelf) unpackedLayers(name string) [][]byte {
 	s.T.Helper()
 	var tars [][]byte
@@ -109,8 +109,8 @@ func (s *shelf) unpackedLayers(name string) [][]byte {
 	return tars
 }
 
-// dockerSave24: a folder of its own for each layer, named by an id of docker's, a layer
-// that is there already as a link, and the documents at the end.
+// dockerSave24 writes one directory per layer, named by an ID of docker's, a repeated layer
+// as a link, and the metadata at the end.
 func dockerSave24(s *shelf, w *tarWriter, name string) {
 	config := s.blob(name, s.manifest(name).Config.Digest)
 	var layers []string
@@ -134,7 +134,7 @@ func dockerSave24(s *shelf, w *tarWriter, name string) {
 	w.json("repositories", map[string]any{})
 }
 
-// dockerSave25: an OCI layout of plain layers, with docker's list beside it.
+// dockerSave25 writes an OCI layout of plain layers, with docker's manifest.json.
 func dockerSave25(s *shelf, w *tarWriter, name string) {
 	config := s.blob(name, s.manifest(name).Config.Digest)
 	m := ocispec.Manifest{
@@ -165,13 +165,13 @@ func dockerSave25(s *shelf, w *tarWriter, name string) {
 	w.json("repositories", map[string]any{})
 }
 
-// indexOf is an index.json of one name.
+// indexOf returns an index.json with one name.
 func indexOf(name string, target ocispec.Descriptor) ocispec.Index {
 	target.Annotations = map[string]string{"io.containerd.image.name": name, ocispec.AnnotationRefName: name[strings.LastIndex(name, ":")+1:]}
 	return ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, Manifests: []ocispec.Descriptor{target}}
 }
 
-// indexLast: a layout as skopeo and ctr write it, blobs as they are.
+// indexLast writes a layout as skopeo and ctr do, with the original blobs.
 func indexLast(s *shelf, w *tarWriter, name string) {
 	m := s.manifest(name)
 	seen := map[digest.Digest]bool{}
@@ -188,7 +188,7 @@ func indexLast(s *shelf, w *tarWriter, name string) {
 	w.json("index.json", indexOf(name, m.Descriptor))
 }
 
-// craneTarball: files at the top, named by digest.
+// craneTarball writes files named by digest, without directories.
 func craneTarball(s *shelf, w *tarWriter, name string) {
 	m := s.manifest(name)
 	w.file(m.Config.Digest.String(), s.blob(name, m.Config.Digest))
@@ -215,8 +215,8 @@ func loadAny(ctx context.Context, t testing.TB, n *Node, r io.Reader, o LoadOpti
 	return n.LoadStream(ctx, s, o)
 }
 
-// openForeign opens a plain file of another program.
-func openForeign(t testing.TB, path string) *archive.Reader {
+// openOther opens a plain file of another program.
+func openOther(t testing.TB, path string) *archive.Reader {
 	t.Helper()
 	r, err := archive.Open(t.Context(), path, &archive.OpenOptions{Docker: true})
 	must(t, err)

@@ -20,7 +20,7 @@ import (
 	"stowage/pkg/archive"
 )
 
-// smallDisk mounts a file system of so many bytes until the test ends.
+// smallDisk mounts a file system of size bytes until the test ends.
 func smallDisk(t *testing.T, size int64) string {
 	t.Helper()
 	need.Root(t, "mount a file system")
@@ -36,9 +36,9 @@ func smallDisk(t *testing.T, size int64) string {
 	return dir
 }
 
-// TestFullDiskLeavesTheNodeAsItWas fills the disk in the midst of a load that
-// the space was enough for when it began.
-func TestFullDiskLeavesTheNodeAsItWas(t *testing.T) {
+// TestFullDiskLeavesNothing fills the disk during a load for which the space was sufficient
+// when it began.
+func TestFullDiskLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
@@ -68,8 +68,9 @@ func TestFullDiskLeavesTheNodeAsItWas(t *testing.T) {
 	}
 }
 
-// TestFullDiskIsKnownWithoutACode: what containerd says of a full disk is text only.
-func TestFullDiskIsKnownWithoutACode(t *testing.T) {
+// TestFullDiskWithoutStatusCode checks the error for a full disk, for which containerd has no
+// status code.
+func TestFullDiskWithoutStatusCode(t *testing.T) {
 	t.Parallel()
 	machine, n := connect(t, nodetest.Options{Dir: smallDisk(t, 32<<20)})
 	s := newShelf(t)
@@ -89,7 +90,7 @@ func TestFullDiskIsKnownWithoutACode(t *testing.T) {
 	}
 	must(t, os.Remove(rest))
 	must(t, tx.end(ctx))
-	// With room enough it is another error, and stays as it is.
+	// With enough space the error is another one and stays as it is.
 	odd := errors.New("odd")
 	disk, err = usage(machine.Dir())
 	must(t, err)
@@ -103,8 +104,8 @@ func TestFullDiskIsKnownWithoutACode(t *testing.T) {
 	}
 }
 
-// TestTooSmallDiskIsSeenFirst refuses before anything is written.
-func TestTooSmallDiskIsSeenFirst(t *testing.T) {
+// TestTooSmallDiskRefusedFirst checks that nothing is written to a disk that is too small.
+func TestTooSmallDiskRefusedFirst(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 24<<20)})
 	s := newShelf(t)
@@ -118,7 +119,7 @@ func TestTooSmallDiskIsSeenFirst(t *testing.T) {
 	n.take(t).same(t, before)
 }
 
-func TestDiskThatIsNearlyFullIsTold(t *testing.T) {
+func TestNearlyFullDiskWarns(t *testing.T) {
 	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 80<<20)})
 	s := newShelf(t)
 	name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})

@@ -20,8 +20,8 @@ import (
 	"stowage/pkg/archive"
 )
 
-// handmade is a tarball with an OCI layout of one image, made part by part, so that each
-// part can be wrong. What is not changed is sound.
+// handmade is a tarball with an OCI layout of one image, of which each part can be replaced
+// by a wrong one. The zero value is valid.
 type handmade struct {
 	name     string // of the image
 	layers   [][]byte
@@ -30,10 +30,10 @@ type handmade struct {
 	manifest func(*ocispec.Manifest)
 	index    func(*ocispec.Index)
 	more     func(w *tarWriter) // entries before the end
-	deep     bool               // only unpacking shows what is wrong
+	deep     bool               // the error shows only during unpacking
 }
 
-// write makes the file and gives its path.
+// write writes the file and returns its path.
 func (h handmade) write(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "handmade.tar")
@@ -89,7 +89,7 @@ func marshal(t testing.TB, v any) []byte {
 	return raw
 }
 
-// tarOf is a layer of these entries; regular files without a size have none.
+// tarOf returns a layer with the entries. Files have zeros.
 func tarOf(t testing.TB, entries ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -106,8 +106,8 @@ func tarOf(t testing.TB, entries ...tar.Header) []byte {
 	return b.Bytes()
 }
 
-// sparseLayer has one file in the old GNU format for sparse ones: 512 bytes in the tar,
-// size bytes when it is unpacked.
+// sparseLayer returns a layer with one sparse file in the old GNU format: 512 bytes in the
+// tar, size bytes unpacked.
 func sparseLayer(t testing.TB, size int64) []byte {
 	t.Helper()
 	raw := tarOf(t, tar.Header{Name: "sparse", Typeflag: tar.TypeReg, Size: 512, Format: tar.FormatGNU})
@@ -120,7 +120,7 @@ func sparseLayer(t testing.TB, size int64) []byte {
 		}
 		h[at+width-1] = 0
 	}
-	// One part of 512 bytes at the start; the real size stands at 483 (tar(5)).
+	// One part of 512 bytes at the start; the real size is at offset 483 (tar(5)).
 	octal(386, 12, 0)
 	octal(398, 12, 512)
 	if size < 1<<33 {
@@ -136,7 +136,7 @@ func sparseLayer(t testing.TB, size int64) []byte {
 	return raw
 }
 
-// seal sums up a header that was changed.
+// seal updates the checksum of a header.
 func seal(h []byte) {
 	copy(h[148:156], "        ")
 	sum := 0
@@ -146,7 +146,7 @@ func seal(h []byte) {
 	copy(h[148:156], fmt.Sprintf("%06o\x00 ", sum))
 }
 
-// paxLayer has so many bytes of attributes before its only file.
+// paxLayer returns a layer with size bytes of PAX records before its only file.
 func paxLayer(t testing.TB, size int64) []byte {
 	t.Helper()
 	raw := tarOf(t, tar.Header{Name: "attributes", Typeflag: tar.TypeReg, Size: size}, tar.Header{Name: "a", Typeflag: tar.TypeReg})

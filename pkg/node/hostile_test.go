@@ -24,7 +24,7 @@ import (
 	"stowage/pkg/node/internal/bundletest"
 )
 
-// hostile are tarballs made to hurt. Each must be refused, and leave the node as it was.
+// hostile returns hostile tarballs. Each must be refused and leave nothing on the node.
 func hostile(t *testing.T) map[string]handmade {
 	file := func(name string) tar.Header { return tar.Header{Name: name, Typeflag: tar.TypeReg, Size: 600} }
 	good := tarOf(t, file("a"))
@@ -53,7 +53,7 @@ func hostile(t *testing.T) map[string]handmade {
 		"a layer too few":             {layers: [][]byte{good, good}, config: func(i *ocispec.Image) { i.RootFS.DiffIDs = i.RootFS.DiffIDs[:1] }},
 		"another diffID":              {layers: [][]byte{good}, diffs: []digest.Digest{dg("x")}},
 		"a diffID that is none":       {layers: [][]byte{good}, diffs: []digest.Digest{"sha256:../../x"}},
-		"a size of its own":           {layers: [][]byte{good}, manifest: func(m *ocispec.Manifest) { m.Layers[0].Size = 1 << 39 }},
+		"another size":                {layers: [][]byte{good}, manifest: func(m *ocispec.Manifest) { m.Layers[0].Size = 1 << 39 }},
 		"a size below zero":           {layers: [][]byte{good}, manifest: func(m *ocispec.Manifest) { m.Layers[0].Size = -1 }},
 		"a size beyond all":           {layers: [][]byte{good}, manifest: func(m *ocispec.Manifest) { m.Layers[0].Size = 1 << 62 }},
 		"a config that is a layer":    {layers: [][]byte{good}, manifest: func(m *ocispec.Manifest) { m.Config = m.Layers[0]; m.Config.MediaType = ocispec.MediaTypeImageConfig }},
@@ -66,14 +66,14 @@ func hostile(t *testing.T) map[string]handmade {
 		"a header of a megabyte":      layer(paxLayer(t, 2<<20)),
 		"a name beyond the system's":  layer(tarOf(t, file(long))),
 		"a hard link out of the tree": layer(tarOf(t, tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "../../../../../../etc/hostname-of-nobody"})),
-		"a hard link to a folder":     layer(tarOf(t, tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: "d/h", Typeflag: tar.TypeLink, Linkname: "d"})),
+		"a hard link to a directory":  layer(tarOf(t, tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: "d/h", Typeflag: tar.TypeLink, Linkname: "d"})),
 		"a whiteout of the tree":      layer(tarOf(t, file(".wh..."))),
-		"a whiteout of a folder":      layer(tarOf(t, file("d/.wh.."))),
+		"a whiteout of a directory":   layer(tarOf(t, file("d/.wh.."))),
 		"a sparse file of old GNU":    layer(sparseLayer(t, 1024)),
 	}
 }
 
-// structural are tarballs whose form is wrong, whatever is in them.
+// structural returns tarballs with an invalid structure.
 func structural(t *testing.T) map[string][]byte {
 	t.Helper()
 	sound := contentOf(t, handmade{layers: [][]byte{tarOf(t, tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: 9})}}.write(t))
@@ -93,7 +93,7 @@ func structural(t *testing.T) map[string][]byte {
 	}
 }
 
-// TestHostileTarballsLeaveNothing loads each from the file and as a stream, in every way.
+// TestHostileTarballsLeaveNothing loads each from a file and as a stream, in every way.
 func TestHostileTarballsLeaveNothing(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
@@ -109,7 +109,7 @@ func TestHostileTarballsLeaveNothing(t *testing.T) {
 	for name, path := range paths {
 		for i, way := range ways {
 			if i > 0 && !deep[name] {
-				continue // never gets as far
+				continue // refused before that
 			}
 			t.Run(name+", "+way.name, func(t *testing.T) {
 				m := *n
@@ -124,7 +124,7 @@ func TestHostileTarballsLeaveNothing(t *testing.T) {
 				_, err = loadAny(t.Context(), t, &m, bytes.NewReader(contentOf(t, path)), LoadOptions{DiscardLayers: way.name == "parents first"})
 				refused(t, &m, "as a stream", err)
 				n.take(t).same(t, before)
-				if t.Failed() { // the others shall not suffer from it
+				if t.Failed() { // keep the other cases independent
 					n.wipe(t)
 				}
 			})
@@ -132,8 +132,8 @@ func TestHostileTarballsLeaveNothing(t *testing.T) {
 	}
 }
 
-// refused wants the error of a bundle that is damaged. Where containerd unpacks, what it
-// makes of a tar that can be read comes without a type.
+// refused fails the test unless err is that of a damaged bundle. Where containerd unpacks, its
+// error about a readable tar has no type.
 func refused(t *testing.T, n *Node, how string, err error) {
 	t.Helper()
 	if err == nil || n.local && !errors.Is(err, archive.ErrDamaged) {
@@ -141,9 +141,9 @@ func refused(t *testing.T, n *Node, how string, err error) {
 	}
 }
 
-// TestTamedTarballs loads what is bad manners and no damage: the tree is the one that
-// containerd itself makes of it, and nothing is outside.
-func TestTamedTarballs(t *testing.T) {
+// TestOddTarballsLoad loads odd but valid tarballs: the tree is the one that containerd
+// unpacks, and nothing is outside of it.
+func TestOddTarballsLoad(t *testing.T) {
 	t.Parallel()
 	machine, n := connect(t)
 	outside := t.TempDir()

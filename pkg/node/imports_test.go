@@ -33,7 +33,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestMergedConfigs lays out files as containerd would find them.
+// TestMergedConfigs reads configuration files with imports.
 func TestMergedConfigs(t *testing.T) {
 	root := t.TempDir()
 	for name, text := range map[string]string{
@@ -57,14 +57,14 @@ func TestMergedConfigs(t *testing.T) {
 	}
 }
 
-// TestSandboxIsTheDaemonsOwn compares what is read with what containerd itself makes of
-// its files: each version of the format, by paths and by a pattern.
-func TestSandboxIsTheDaemonsOwn(t *testing.T) {
+// TestSandboxImageOfDaemon compares the result with the image that containerd itself reads from
+// its files: each version of the format, imported by path and by pattern.
+func TestSandboxImageOfDaemon(t *testing.T) {
 	t.Parallel()
 	v2 := "version = 2\nimports = ['nested.toml']\n[plugins.'io.containerd.grpc.v1.cri']\nsandbox_image = '127.0.0.1:9/v2/pause:2'\n"
 	v3 := "version = 3\n[plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = '127.0.0.1:9/v3/pause:3'\n"
 	empty := "version = 2\n"
-	const main = "127.0.0.1:9/main/pause:1" // nobody answers there
+	const main = "127.0.0.1:9/main/pause:1" // nothing listens there
 	for _, tt := range []struct {
 		name, imports string
 		files         map[string]string
@@ -84,7 +84,7 @@ func TestSandboxIsTheDaemonsOwn(t *testing.T) {
 			}
 			machine, n := connect(t, nodetest.Options{SandboxImage: main, Imports: strings.ReplaceAll(tt.imports, "DIR", dir)})
 			if v, _ := parseVersion(n.server.Version); v[0] < 2 {
-				t.Skip("before containerd 2 the CRI plugin tells")
+				t.Skip("before containerd 2 the CRI plugin reports it")
 			}
 			if got := n.sandboxImage(t.Context()); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
@@ -98,8 +98,8 @@ func TestSandboxIsTheDaemonsOwn(t *testing.T) {
 
 var sandboxInError = regexp.MustCompile(`failed to pull image "([^"]+)"`)
 
-// wantedSandbox is the sandbox image that the CRI plugin asks for, by what it says when
-// it cannot have it.
+// wantedSandbox returns the sandbox image that the CRI plugin pulls, from the error of that
+// pull.
 func wantedSandbox(t *testing.T, machine *nodetest.Node) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

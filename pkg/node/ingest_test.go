@@ -17,9 +17,9 @@ import (
 	"stowage/pkg/node/internal/bundletest"
 )
 
-// TestContainerdThatEnds: a load whose containerd is killed says so, and when it runs again
-// the same load completes.
-func TestContainerdThatEnds(t *testing.T) {
+// TestContainerdEnds kills containerd during a load: the error says so, and the same load
+// completes once containerd runs again.
+func TestContainerdEnds(t *testing.T) {
 	t.Parallel()
 	outer := t
 	machine, n := connect(t)
@@ -43,7 +43,7 @@ func TestContainerdThatEnds(t *testing.T) {
 				n.wipe(t)
 				before := n.take(t)
 				way.set(n)
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // what waits for ever fails
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a load that waits for ever fails
 				defer cancel()
 				_, err := do(ctx, n, LoadOptions{OnStart: func(int64) { must(t, machine.Kill()) }})
 				if e, ok := errors.AsType[*UnavailableError](err); !ok || e.Reason != Gone || e.Address != machine.Address() || ctx.Err() != nil {
@@ -62,7 +62,7 @@ func TestContainerdThatEnds(t *testing.T) {
 	}
 }
 
-// busyStore tells of each writer that it refuses because somebody else writes.
+// busyStore reports each writer that containerd refuses because the ref is locked.
 type busyStore struct {
 	content.Store
 	busy func(ref string)
@@ -82,8 +82,8 @@ func (s *busyStore) Writer(ctx context.Context, opts ...content.WriterOpt) (cont
 	return w, err
 }
 
-// TestBusyBlobIsWaitedFor: the load of another bundle is writing a blob of this one.
-func TestBusyBlobIsWaitedFor(t *testing.T) {
+// TestWaitForBusyBlob loads while the load of another bundle writes a blob of this one.
+func TestWaitForBusyBlob(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
@@ -104,7 +104,7 @@ func TestBusyBlobIsWaitedFor(t *testing.T) {
 	if refused < 3 {
 		t.Errorf("tried %d times, want 3 or more", refused)
 	}
-	// A load that need not wait any longer does not.
+	// A cancelled load stops waiting.
 	other, err = n.content.Writer(n.namespaced(t), content.WithRef("held"))
 	must(t, err)
 	defer other.Close()

@@ -14,9 +14,9 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// TestLeftoversOfALoadThatWasDone ends what loads have left that were killed when everything
-// was there, each at another point.
-func TestLeftoversOfALoadThatWasDone(t *testing.T) {
+// TestLeftoversOfCompleteLoad checks that a load removes what loads have left that were killed
+// when all records existed, each at another point.
+func TestLeftoversOfCompleteLoad(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
@@ -51,7 +51,7 @@ func TestLeftoversOfALoadThatWasDone(t *testing.T) {
 			n.take(t).same(t, clean)
 		})
 	}
-	// What another bundle's load, or one at work, has is theirs.
+	// What another bundle's load or a running one holds stays.
 	other, otherCtx := begin(digest.FromString("other"))
 	must(t, other.lock.Close())
 	own, ownCtx := begin(b.Digest())
@@ -62,19 +62,19 @@ func TestLeftoversOfALoadThatWasDone(t *testing.T) {
 	must(t, other.end(otherCtx))
 }
 
-// toldStore tells before an image record is made.
-type toldStore struct {
+// reportingStore calls back before an image record is created.
+type reportingStore struct {
 	images.Store
 	before func()
 }
 
-func (s toldStore) Create(ctx context.Context, i images.Image) (images.Image, error) {
+func (s reportingStore) Create(ctx context.Context, i images.Image) (images.Image, error) {
 	s.before()
 	return s.Store.Create(ctx, i)
 }
 
-// TestEndedLoadKnowsWhatIsVisible cancels a load before, while and after names are made.
-func TestEndedLoadKnowsWhatIsVisible(t *testing.T) {
+// TestErrVisible cancels a load before, while and after image records are written.
+func TestErrVisible(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
@@ -96,9 +96,9 @@ func TestEndedLoadKnowsWhatIsVisible(t *testing.T) {
 		t.Errorf("before: %v", err)
 	}
 	n.take(t).same(t, before)
-	err := cancelled(func(n *Node, _ *LoadOptions, cancel func()) { n.images = toldStore{n.images, cancel} })
+	err := cancelled(func(n *Node, _ *LoadOptions, cancel func()) { n.images = reportingStore{n.images, cancel} })
 	if !errors.Is(err, ErrVisible) {
-		t.Errorf("while names are made: %v", err)
+		t.Errorf("while records are written: %v", err)
 	}
 	load(t, n, b, LoadOptions{})
 	if err := cancelled(atStart); !errors.Is(err, ErrVisible) {

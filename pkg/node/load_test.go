@@ -28,7 +28,7 @@ func connect(t *testing.T, opts ...nodetest.Options) (*nodetest.Node, *Node) {
 	return machine, reconnect(t, machine)
 }
 
-// reconnect connects to a containerd that runs.
+// reconnect connects to a running containerd.
 func reconnect(t *testing.T, machine *nodetest.Node) *Node {
 	t.Helper()
 	n, err := Connect(t.Context(), Options{Address: machine.Address()})
@@ -110,7 +110,7 @@ func TestSecondLoadWritesNothing(t *testing.T) {
 			t.Errorf("second load: %+v, progress to %d", second, total)
 		}
 		n.take(t).same(t, before)
-		// Nor does one after everything had a chance to be lost.
+		// Nor does one after a garbage collection and a restart.
 		n.collect(t)
 		must(t, machine.Restart(t.Context()))
 		n = reconnect(t, machine)
@@ -121,7 +121,7 @@ func TestSecondLoadWritesNothing(t *testing.T) {
 	}
 }
 
-func TestSharedLayersAreUnpackedOnce(t *testing.T) {
+func TestSharedLayersUnpackedOnce(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
@@ -180,7 +180,7 @@ func TestDamagedLayerLeavesNothing(t *testing.T) {
 			t.Errorf("error: %v, want one about %s", err, bad)
 		}
 		n.take(t).same(t, before)
-		bundletest.Flip(t, path, bad) // the same bit again: sound
+		bundletest.Flip(t, path, bad) // the same bit again: valid
 		load(t, n, bundletest.Open(t, path), o)
 	}
 	for _, way := range ways {
@@ -215,9 +215,9 @@ func TestCancelledLoadLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestLoadAfterACancelledOne waits for a load that is being cancelled: its
-// cleaning up must not take the lease of the next.
-func TestLoadAfterACancelledOne(t *testing.T) {
+// TestLoadAfterCancelledLoad begins while another load is being cancelled, whose cleaning must
+// not delete the lease of this one.
+func TestLoadAfterCancelledLoad(t *testing.T) {
 	t.Parallel()
 	machine, n := connect(t)
 	s := newShelf(t)
@@ -271,7 +271,7 @@ func TestMovedTagIsReported(t *testing.T) {
 	}
 }
 
-func TestLoadsAtOnce(t *testing.T) {
+func TestConcurrentLoads(t *testing.T) {
 	t.Parallel()
 	machine, n := connect(t)
 	s := newShelf(t)
@@ -303,8 +303,8 @@ func TestLoadsAtOnce(t *testing.T) {
 	}
 }
 
-// calico puts the three images of calico.yaml on the shelf, about scale times
-// 150 KiB of layers for each platform.
+// calico puts the three images of calico.yaml on the shelf, with about scale times 150 KiB of
+// layers per platform.
 func (s *shelf) calico(scale int) []string {
 	s.T.Helper()
 	all, err := s.Registry.AddCalico(registrytest.CalicoOptions{Scale: scale})
@@ -316,7 +316,7 @@ func (s *shelf) calico(scale int) []string {
 	return names
 }
 
-// manifest is the image of this machine's architecture under a name.
+// manifest returns the image of a name for this machine's architecture.
 func (s *shelf) manifest(name string) registrytest.Manifest {
 	s.T.Helper()
 	for _, m := range s.Added[name].Manifests {
@@ -328,7 +328,7 @@ func (s *shelf) manifest(name string) registrytest.Manifest {
 	return registrytest.Manifest{}
 }
 
-// wantedAll wants all platforms of the names.
+// wantedAll returns the names with all platforms.
 func wantedAll(names []string) []bundletest.Wanted {
 	var list []bundletest.Wanted
 	for _, n := range names {

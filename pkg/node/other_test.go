@@ -18,16 +18,16 @@ import (
 	"stowage/pkg/node/internal/bundletest"
 )
 
-// TestForeignStreamRuns loads what other programs write, from a pipe and packed, and
-// then from the file: nothing is left to do.
-func TestForeignStreamRuns(t *testing.T) {
+// TestOtherStreamRuns loads the tarballs of other programs from a pipe, plain and compressed,
+// and then from the file, which changes nothing.
+func TestOtherStreamRuns(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
 	pause := s.Bundle(s.Sandbox())
 	machine, n := connect(t)
 	for _, f := range forms {
 		name := s.Hello("acme/hello", "v1")
-		path := s.foreign(f, name)
+		path := s.other(f, name)
 		inputs := map[string]string{"plain": path, "gzip": bundletest.Compress(t, path, archive.Gzip), "zstd": bundletest.Compress(t, path, archive.Zstd)}
 		for kind, path := range inputs {
 			discard := kind == "zstd"
@@ -48,7 +48,7 @@ func TestForeignStreamRuns(t *testing.T) {
 				if len(st.Leases)+len(st.Ingests) > 0 {
 					t.Errorf("left behind: leases %v, ingests %v", st.Leases, st.Ingests)
 				}
-				// Manifest and config alone, or with the one layer; and the image of pods.
+				// Manifest and config alone, or with the one layer; and the sandbox image.
 				if want := map[bool]int{true: 2, false: 3}[discard] + len(pause.Blobs()); len(st.Blobs) != want {
 					t.Errorf("%d blobs, want %d: %v", len(st.Blobs), want, st.Blobs)
 				}
@@ -58,7 +58,7 @@ func TestForeignStreamRuns(t *testing.T) {
 				if r, err = loadAny(t.Context(), t, n, bytes.NewReader(raw), o); err != nil || !r.UpToDate() {
 					t.Errorf("again: %+v, %v", r, err)
 				}
-				if r := load(t, n, openForeign(t, inputs["plain"]), o); !r.UpToDate() {
+				if r := load(t, n, openOther(t, inputs["plain"]), o); !r.UpToDate() {
 					t.Errorf("the file: %+v", r)
 				}
 				if d := cmp.Diff(st.Records, n.take(t).Records); d != "" {
@@ -69,8 +69,8 @@ func TestForeignStreamRuns(t *testing.T) {
 	}
 }
 
-// TestForeignStreamIsSkippedOver counts what is sent of a blob that is there.
-func TestForeignStreamIsSkippedOver(t *testing.T) {
+// TestOtherStreamSkipsPresentBlobs counts the bytes sent of a blob that the node has.
+func TestOtherStreamSkipsPresentBlobs(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
@@ -79,11 +79,11 @@ func TestForeignStreamIsSkippedOver(t *testing.T) {
 	name := s.Image("acme/app", "v1", registrytest.Image{Layers: layers})
 	for _, f := range forms {
 		wiped(t, n, f.name, func(t *testing.T, n *Node) {
-			_, err := loadAny(t.Context(), t, n, bytes.NewReader(contentOf(t, s.foreign(f, first))), LoadOptions{})
+			_, err := loadAny(t.Context(), t, n, bytes.NewReader(contentOf(t, s.other(f, first))), LoadOptions{})
 			must(t, err)
-			r, err := loadAny(t.Context(), t, n, bytes.NewReader(contentOf(t, s.foreign(f, name))), LoadOptions{})
+			r, err := loadAny(t.Context(), t, n, bytes.NewReader(contentOf(t, s.other(f, name))), LoadOptions{})
 			must(t, err)
-			// The names of docker save before 25 tell nothing of their layers.
+			// The names of docker save before 25 do not state digests.
 			if sent := r.Ingested < 1<<20; sent == (f.name == "docker save before 25") {
 				t.Errorf("sent %d bytes", r.Ingested)
 			}
@@ -91,8 +91,9 @@ func TestForeignStreamIsSkippedOver(t *testing.T) {
 	}
 }
 
-// TestForeignStreamThatEndsEarly keeps what came, shows nothing, and goes on from there.
-func TestForeignStreamThatEndsEarly(t *testing.T) {
+// TestOtherStreamResumes loads a truncated stream: what was received is kept, nothing is
+// visible, and the next load resumes.
+func TestOtherStreamResumes(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
@@ -101,7 +102,7 @@ func TestForeignStreamThatEndsEarly(t *testing.T) {
 		{Seed: 2, Files: []registrytest.File{{Name: "b", Size: 3 << 20}}},
 	}})
 	for _, f := range forms {
-		path := s.foreign(f, name)
+		path := s.other(f, name)
 		for _, from := range []string{"pipe", "file"} {
 			wiped(t, n, f.name+", then from a "+from, func(t *testing.T, n *Node) {
 				raw := contentOf(t, path)
@@ -119,7 +120,7 @@ func TestForeignStreamThatEndsEarly(t *testing.T) {
 					r, err = loadAny(t.Context(), t, n, bytes.NewReader(raw), LoadOptions{})
 					must(t, err)
 				} else {
-					r = load(t, n, openForeign(t, path), LoadOptions{})
+					r = load(t, n, openOther(t, path), LoadOptions{})
 				}
 				if r.Ingested > 4<<20 && f.name != "docker save before 25" {
 					t.Errorf("sent again: %d of %d bytes", r.Ingested, len(raw))
@@ -133,19 +134,19 @@ func TestForeignStreamThatEndsEarly(t *testing.T) {
 	}
 }
 
-// TestForeignStreamThatIsDamaged leaves a node as it was.
-func TestForeignStreamThatIsDamaged(t *testing.T) {
+// TestOtherStreamDamaged checks that a damaged stream leaves nothing on the node.
+func TestOtherStreamDamaged(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
 	name := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
 	for _, f := range forms {
-		raw := contentOf(t, s.foreign(f, name))
+		raw := contentOf(t, s.other(f, name))
 		flipped := bytes.Clone(raw)
 		flipped[len(raw)/2] ^= 0x20
 		lost := bytes.Replace(raw, []byte(`"RepoTags":["`), []byte(`"RepoTags":["x `), 1)
 		for kind, raw := range map[string][]byte{"a bit of a layer": flipped, "no end": raw[:len(raw)-1024-512], "more behind the end": append(bytes.Clone(raw), "more"...), "a name": lost} {
-			if kind == "a name" && (bytes.Equal(raw, contentOf(t, s.foreign(f, name))) || f.name == "docker save since 25") {
+			if kind == "a name" && (bytes.Equal(raw, contentOf(t, s.other(f, name))) || f.name == "docker save since 25") {
 				continue
 			}
 			wiped(t, n, f.name+", "+kind, func(t *testing.T, n *Node) {
@@ -162,13 +163,13 @@ func TestForeignStreamThatIsDamaged(t *testing.T) {
 	}
 }
 
-// TestForeignStreamIsCancelled keeps what came when the context ends.
-func TestForeignStreamIsCancelled(t *testing.T) {
+// TestOtherStreamCancelled checks that what was received is kept when the context ends.
+func TestOtherStreamCancelled(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
 	name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 3 << 20}}}}})
-	raw := contentOf(t, s.foreign(forms[0], name))
+	raw := contentOf(t, s.other(forms[0], name))
 	pr, pw := io.Pipe()
 	defer pw.Close()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -189,8 +190,8 @@ func TestForeignStreamIsCancelled(t *testing.T) {
 	}
 }
 
-// TestForeignStreamOnAFullDisk refuses an entry before a byte of it is sent.
-func TestForeignStreamOnAFullDisk(t *testing.T) {
+// TestOtherStreamOnFullDisk checks that an entry is refused before any byte of it is sent.
+func TestOtherStreamOnFullDisk(t *testing.T) {
 	_, n := connect(t)
 	disk, err := usage(n.contentRoot)
 	must(t, err)

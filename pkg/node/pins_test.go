@@ -26,7 +26,7 @@ func (s *shelf) simple(repo, tag string, seed uint64) string {
 	return s.Image(repo, tag, registrytest.Image{Layers: []*registrytest.Layer{{Seed: seed, Files: []registrytest.File{{Name: tag, Size: 100}}}}})
 }
 
-// pinnedNames lists the records with a pin, image ids left out.
+// pinnedNames lists the pinned records without image IDs.
 func (n *Node) pinnedNames(t *testing.T) (names []string) {
 	t.Helper()
 	all, err := n.images.List(n.namespaced(t))
@@ -56,7 +56,7 @@ func shown(t *testing.T, machine *nodetest.Node, name string, want bool) {
 	}
 }
 
-func TestUnpinGivesBackWhatABundlePinned(t *testing.T) {
+func TestUnpin(t *testing.T) {
 	machine, n := connect(t)
 	s := newShelf(t)
 	a, b, c := s.simple("acme/a", "v1", 1), s.simple("acme/b", "v1", 2), s.simple("acme/c", "v1", 3)
@@ -92,7 +92,7 @@ func TestUnpinGivesBackWhatABundlePinned(t *testing.T) {
 	shown(t, machine, a, true)
 }
 
-func TestPinsOfOthersStay(t *testing.T) {
+func TestUnpinKeepsOtherPins(t *testing.T) {
 	machine, n := connect(t)
 	s := newShelf(t)
 	name, pause := s.simple("acme/a", "v1", 1), s.Sandbox()
@@ -116,7 +116,7 @@ func TestPinsOfOthersStay(t *testing.T) {
 	}
 }
 
-func TestNewerBundleReleasesTheOlder(t *testing.T) {
+func TestNewerBundleReleasesOlder(t *testing.T) {
 	machine, n := connect(t)
 	s := newShelf(t)
 	a1, b1, a2 := s.simple("acme/a", "v1", 1), s.simple("acme/b", "v1", 2), s.simple("acme/a", "v2", 3)
@@ -146,7 +146,7 @@ func sortedNames(list []UnpinnedName) []UnpinnedName {
 	return list
 }
 
-func TestSucceeded(t *testing.T) {
+func TestReplacedRecords(t *testing.T) {
 	const x, y = digest.Digest("x"), digest.Digest("y")
 	rec := func(name string, by digest.Digest) images.Image {
 		return images.Image{Name: name, Labels: map[string]string{labelPinned: pinned, LabelBundle: by.String()}}
@@ -165,7 +165,7 @@ func TestSucceeded(t *testing.T) {
 		{"something else too", []images.Image{rec("docker.io/a/a:v1", x), rec("docker.io/a/b:v1", x)}, "", nil},
 		{"something else too, but it is the base", []images.Image{rec("docker.io/a/a:v1", x), rec("docker.io/a/b:v1", x)}, x,
 			[]string{"docker.io/a/a:v1", "docker.io/a/b:v1"}},
-		{"somebody else's", []images.Image{{Name: "docker.io/a/a:v1", Labels: map[string]string{labelPinned: pinned}}}, "", nil},
+		{"of another program", []images.Image{{Name: "docker.io/a/a:v1", Labels: map[string]string{labelPinned: pinned}}}, "", nil},
 		{"not pinned", []images.Image{{Name: "docker.io/a/a:v1", Labels: map[string]string{LabelBundle: "x"}}}, "", nil},
 	} {
 		var got []string
@@ -184,7 +184,7 @@ func TestBlobs(t *testing.T) {
 	name := s.simple("acme/a", "v1", 1)
 	b := s.Bundle(name)
 	load(t, n, b, LoadOptions{})
-	// An ingest that did not come to its end is none.
+	// An incomplete ingest is no blob.
 	tx, ctx, err := n.begin(n.namespaced(t), dg("other"))
 	must(t, err)
 	defer tx.end(ctx)
@@ -199,7 +199,7 @@ func TestBlobs(t *testing.T) {
 	}
 }
 
-func TestBaseIsNamed(t *testing.T) {
+func TestMissingErrorNamesBase(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
 	name := s.simple("acme/a", "v1", 1)

@@ -14,14 +14,14 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// dg is a digest that is recognised in a failure.
+// dg returns the digest of a name.
 func dg(name string) digest.Digest { return digest.FromString(name) }
 
 func descOf(name string) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: dg(name), Size: int64(len(name))}
 }
 
-// twoLayers is an image "index → manifest → config, a, b".
+// twoLayers returns an image "index → manifest → config, a, b".
 func twoLayers(names ...string) *image {
 	return &image{
 		names: names, target: descOf("index"), config: descOf("config"),
@@ -33,12 +33,12 @@ func twoLayers(names ...string) *image {
 	}
 }
 
-// emptyInventory is a node without anything.
+// emptyInventory returns that of an empty node.
 func emptyInventory() *inventory {
 	return &inventory{records: map[string]images.Image{}, labels: map[digest.Digest]map[string]string{}, chains: map[digest.Digest]bool{}}
 }
 
-// carryOut is the inventory after the plan.
+// carryOut returns the inventory after the plan.
 func (inv *inventory) carryOut(p *plan) {
 	for _, w := range p.blobs {
 		labels := inv.labels[w.desc.Digest]
@@ -60,7 +60,7 @@ func (inv *inventory) carryOut(p *plan) {
 	}
 }
 
-// summary puts a plan into lines that a failure shows well.
+// summary returns a plan as lines.
 func (p *plan) summary() []string {
 	var lines []string
 	names := map[digest.Digest]string{}
@@ -143,7 +143,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-func TestPlanWithBlobsLeftOut(t *testing.T) {
+func TestPlanOmittedBlobs(t *testing.T) {
 	img := twoLayers("docker.io/acme/app:v1")
 	without := func(names ...string) func(digest.Digest) bool {
 		return func(d digest.Digest) bool {

@@ -18,7 +18,7 @@ import (
 	"stowage/pkg/node/internal/bundletest"
 )
 
-// content reads a file whole.
+// contentOf returns the content of a file.
 func contentOf(t *testing.T, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -38,7 +38,7 @@ func TestStreamedImageRuns(t *testing.T) {
 		for kind, path := range inputs {
 			for _, discard := range []bool{false, true} {
 				if discard != (kind == "zstd") && way.name != "side by side" {
-					continue // the way does not depend on both
+					continue // these do not depend on each other
 				}
 				wiped(t, n, way.name+" "+kind, func(t *testing.T, n *Node) {
 					way.set(n)
@@ -73,8 +73,8 @@ func TestStreamedImageRuns(t *testing.T) {
 	}
 }
 
-// TestStreamedStateIsTheOneOfAFile compares what both ways leave on a node.
-func TestStreamedStateIsTheOneOfAFile(t *testing.T) {
+// TestStreamStateEqualsFileState compares what a stream and a file leave on a node.
+func TestStreamStateEqualsFileState(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
 	path := s.File(archive.PlanOptions{}, wantedAll(s.calico(5))...)
@@ -90,7 +90,7 @@ func TestStreamedStateIsTheOneOfAFile(t *testing.T) {
 		}
 		st := n.take(t)
 		for _, list := range [][]string{st.Records, st.Blobs, st.Snapshots} {
-			for i, line := range list { // the time stands last
+			for i, line := range list { // the time is last
 				list[i] = line[:max(strings.LastIndex(line, " 20"), 0)]
 			}
 		}
@@ -101,7 +101,7 @@ func TestStreamedStateIsTheOneOfAFile(t *testing.T) {
 	}
 }
 
-func TestStreamThatEndsEarlyIsTakenUp(t *testing.T) {
+func TestStreamResumes(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
@@ -136,7 +136,7 @@ func TestStreamThatEndsEarlyIsTakenUp(t *testing.T) {
 	}
 }
 
-func TestStreamWithADamagedLayerLeavesNothing(t *testing.T) {
+func TestStreamDamagedLayerLeavesNothing(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
 	names := s.calico(5)
@@ -151,7 +151,7 @@ func TestStreamWithADamagedLayerLeavesNothing(t *testing.T) {
 	n.take(t).same(t, before)
 }
 
-func TestStreamIsCancelled(t *testing.T) {
+func TestStreamCancelled(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)

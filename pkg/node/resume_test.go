@@ -20,12 +20,12 @@ import (
 	"stowage/pkg/node/internal/bundletest"
 )
 
-// order tells this binary, run by a test, to be a loader that may die.
+// order makes this binary, when a test runs it, a loader that may die.
 type order struct {
 	Address, Bundle string
 	Jobs            int
 	Discard         bool
-	After           int64 // bytes; 0: it lives
+	After           int64 // bytes; 0: it does not die
 }
 
 // orderVariable is the environment variable with the order, as JSON.
@@ -48,8 +48,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// obey loads and gives the exit status; once some bytes have passed the process
-// is gone with status 9, as after a kill -9, without any cleaning up.
+// obey loads and returns the exit status. After the given number of bytes the process exits
+// with status 9 without cleaning, as after a kill -9.
 func (o order) obey(ctx context.Context) int {
 	n, err := Connect(ctx, Options{Address: o.Address})
 	if err != nil {
@@ -77,9 +77,9 @@ type costs struct {
 	peak int64 // of the resident memory, in bytes
 }
 
-// give runs this binary with the order. The peak is what the process itself
-// says (proc(5), VmHWM): its parent would get the parent's own if that is more.
-func (o order) give() (costs, error) {
+// run runs this binary with the order. The process reports its own peak (proc(5), VmHWM): its
+// parent would get the parent's if that is higher.
+func (o order) run() (costs, error) {
 	text, err := json.Marshal(o)
 	if err != nil {
 		return costs{}, err
@@ -97,11 +97,11 @@ func (o order) give() (costs, error) {
 	return c, err
 }
 
-func TestKilledLoadIsTakenUp(t *testing.T) {
+func TestKilledLoadResumes(t *testing.T) {
 	t.Parallel()
 	machine, n := connect(t)
 	s := newShelf(t)
-	// Stored, so that the layers are as large as their files and die in ingest.
+	// Uncompressed, so that the layers are as large as their files and the load dies in ingest.
 	layer := func(seed uint64) *registrytest.Layer {
 		return &registrytest.Layer{Seed: seed, Compression: registrytest.GzipStored, Files: []registrytest.File{{Name: "f", Size: 24 << 20}}}
 	}
@@ -109,7 +109,7 @@ func TestKilledLoadIsTakenUp(t *testing.T) {
 	path := s.File(archive.PlanOptions{}, bundletest.Wanted{Name: name})
 	before := n.take(t)
 
-	_, err := order{Address: machine.Address(), Bundle: path, After: 40 << 20}.give()
+	_, err := order{Address: machine.Address(), Bundle: path, After: 40 << 20}.run()
 	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 9 {
 		t.Fatalf("killed loader: %v, want exit status 9", err)
 	}
@@ -143,9 +143,9 @@ func TestKilledLoadIsTakenUp(t *testing.T) {
 	}
 }
 
-// TestWrongPartIsSentAgain puts a wrong beginning into the ingest that a load
-// takes up: the digest tells, and the blob is sent once more in full.
-func TestWrongPartIsSentAgain(t *testing.T) {
+// TestWrongIngestSentAgain resumes an ingest with wrong bytes: containerd finds a wrong digest,
+// and the complete blob is sent again.
+func TestWrongIngestSentAgain(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
 	name := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "f", Size: 1 << 20}}}}})

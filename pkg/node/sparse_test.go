@@ -16,8 +16,8 @@ import (
 	"stowage/pkg/node/internal/bundletest"
 )
 
-// TestSparseFileBeyondTheDisk: a sparse file may be as large as it likes, but for the disk.
-func TestSparseFileBeyondTheDisk(t *testing.T) {
+// TestSparseFileLargerThanDisk checks that only the free space limits a sparse file.
+func TestSparseFileLargerThanDisk(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	before := n.take(t)
@@ -26,7 +26,7 @@ func TestSparseFileBeyondTheDisk(t *testing.T) {
 	for _, way := range ways {
 		m := *n
 		if way.set(&m); !m.local {
-			continue // what is free is out of sight there
+			continue // the free space is not visible there
 		}
 		t.Run(way.name, func(t *testing.T) {
 			var short *DiskFullError
@@ -39,8 +39,8 @@ func TestSparseFileBeyondTheDisk(t *testing.T) {
 	}
 }
 
-// TestSparseFileOver8GiB: a size beyond the eleven octal digits of a tar header, in a layer
-// of a KiB, comes out as containerd's import makes it. Both write the zeros.
+// TestSparseFileOver8GiB unpacks a file whose size exceeds the eleven octal digits of a tar
+// header, from a layer of 1 KiB, as containerd's import does. Both write the zeros.
 func TestSparseFileOver8GiB(t *testing.T) {
 	if bundletest.RaceDetector || testing.Short() {
 		t.Skip("17 GiB are written: once, without the race detector, is enough")
@@ -74,7 +74,7 @@ func TestSparseFileOver8GiB(t *testing.T) {
 	}
 }
 
-// largest is the size of the largest file below a folder, in bytes.
+// largest returns the size of the largest file below a directory, in bytes.
 func largest(t *testing.T, root string) int64 {
 	t.Helper()
 	size := int64(math.MinInt64)
@@ -91,7 +91,7 @@ func largest(t *testing.T, root string) int64 {
 	return size
 }
 
-// thinLayer is a layer with one file of so many bytes, all of them a hole, as GNU tar writes it.
+// thinLayer returns a layer with one file of size bytes that is one hole, as GNU tar writes it.
 func thinLayer(t *testing.T, size int64) []byte {
 	t.Helper()
 	dir := t.TempDir()

@@ -25,8 +25,7 @@ import (
 	"stowage/pkg/node/internal/bundletest"
 )
 
-// state is everything a load could leave on a node, each with the time of its
-// last change.
+// state is everything that a load could leave on a node, with the times of the last change.
 type state struct {
 	Records, Blobs, Ingests, Snapshots, Leases []string
 }
@@ -65,7 +64,7 @@ func (n *Node) take(t testing.TB) state {
 	return s
 }
 
-// same fails the test when the state is not the one before.
+// same fails the test if the state differs from the one before.
 func (s state) same(t testing.TB, before state) {
 	t.Helper()
 	if d := cmp.Diff(before, s); d != "" {
@@ -73,7 +72,7 @@ func (s state) same(t testing.TB, before state) {
 	}
 }
 
-// collect runs containerd's garbage collection to its end.
+// collect runs containerd's garbage collection and waits for it.
 func (n *Node) collect(t testing.TB) {
 	t.Helper()
 	ctx := n.namespaced(t)
@@ -89,8 +88,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// tree lists the root file system under a chain id: for each path its type,
-// mode, owner, device, links, time, extended attributes, target and content.
+// tree lists the root file system with a chain ID: for each path its type, mode, owner,
+// device, links, time, extended attributes, target and content.
 func (n *Node) tree(t testing.TB, chain digest.Digest) map[string]string {
 	t.Helper()
 	ctx := n.namespaced(t)
@@ -117,7 +116,7 @@ func (n *Node) tree(t testing.TB, chain digest.Digest) map[string]string {
 	return out
 }
 
-// describeFile puts everything an image can say about a file into one line.
+// describeFile returns everything an image can state about a file as one line.
 func describeFile(path string) (string, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -126,7 +125,7 @@ func describeFile(path string) (string, error) {
 	st := info.Sys().(*syscall.Stat_t)
 	modified := info.ModTime().UTC().String()
 	if time.Since(info.ModTime()) < time.Hour {
-		modified = "made while unpacking" // a folder without an entry of its own
+		modified = "made while unpacking" // a directory without an entry
 	}
 	line := fmt.Sprint(info.Mode(), " ", st.Uid, ":", st.Gid, " dev ", st.Rdev, " time ", modified, " xattrs ", xattrs(path))
 	switch {
@@ -136,7 +135,7 @@ func describeFile(path string) (string, error) {
 			return "", err
 		}
 		defer f.Close()
-		d, err := digest.FromReader(f) // some are larger than the memory
+		d, err := digest.FromReader(f) // some are larger than memory
 		if err != nil {
 			return "", err
 		}

@@ -18,10 +18,10 @@ import (
 	"stowage/pkg/node/internal/bundletest"
 )
 
-// TestTreeIsTheOneOfImport compares the root file system of an image with all
-// that makes unpacking hard (whiteouts, opaque folders, links, devices,
-// attributes; gzip, zstd and plain layers) to what containerd itself makes of it.
-func TestTreeIsTheOneOfImport(t *testing.T) {
+// TestTreeEqualsImport compares the root file system of an image with what containerd's import
+// unpacks: whiteouts, opaque directories, links, devices, attributes; gzip, zstd and plain
+// layers.
+func TestTreeEqualsImport(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
 	name := s.Image("acme/odd", "v1", registrytest.Image{Layers: oddLayers()})
@@ -48,7 +48,7 @@ func TestTreeIsTheOneOfImport(t *testing.T) {
 	}
 	streams := map[string]string{"bundle": path, "gzip": bundletest.Compress(t, path, archive.Gzip), "zstd": bundletest.Compress(t, path, archive.Zstd)}
 	for _, f := range forms {
-		streams[f.name] = s.foreign(f, name)
+		streams[f.name] = s.other(f, name)
 	}
 	for _, way := range ways {
 		for _, discard := range []bool{false, true} {
@@ -60,7 +60,7 @@ func TestTreeIsTheOneOfImport(t *testing.T) {
 			})
 			for kind, stream := range streams {
 				if discard != (kind == "zstd") && way.name != "side by side" {
-					continue // where the layers end up does not depend on both
+					continue // these do not depend on each other
 				}
 				wiped(t, n, fmt.Sprint(way.name, ", discard ", discard, ", stream of ", kind), func(t *testing.T, n *Node) {
 					way.set(n)
@@ -79,24 +79,24 @@ func TestTreeIsTheOneOfImport(t *testing.T) {
 			t.Errorf("native: local %t, rebase %t", n.local, n.snapshotter.rebase)
 		}
 		load(t, n, b, LoadOptions{})
-		// This snapshotter copies the folders of the layers below, which get new
-		// times; the unpacking of containerd itself gives no others.
-		want, got := withoutFolders(want), withoutFolders(n.tree(t, top))
+		// This snapshotter copies the directories of the layers below, which get new
+		// times, also when containerd unpacks.
+		want, got := withoutDirs(want), withoutDirs(n.tree(t, top))
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("root file system (-overlayfs +native):\n%s", d)
 		}
 	})
 }
 
-// withoutFolders leaves the folders out.
-func withoutFolders(tree map[string]string) map[string]string {
+// withoutDirs returns the tree without its directories.
+func withoutDirs(tree map[string]string) map[string]string {
 	rest := maps.Clone(tree)
 	maps.DeleteFunc(rest, func(_, line string) bool { return strings.HasPrefix(line, "d") })
 	return rest
 }
 
-// oddLayers are the registry's, but for a hard link from one layer into another:
-// containerd cannot make one above an overlay, and image builders copy the file.
+// oddLayers returns the test registry's, except for a hard link from one layer into another:
+// containerd cannot create one above an overlay, and image builders copy the file.
 func oddLayers() []*registrytest.Layer {
 	layers := append(registrytest.OddLayers(), &registrytest.Layer{Seed: 9, Files: []registrytest.File{
 		{Name: "tmp/in-a-folder-of-below", Size: 10}, {Name: "home/.wh.notes"}, {Name: "new/folder/file", Size: 10},
@@ -112,8 +112,8 @@ func oddLayers() []*registrytest.Layer {
 	return layers
 }
 
-// TestManyLayersInAnyOrder loads images of many layers that build on each other
-// in several ways; each must come out with all its files.
+// TestManyLayersInAnyOrder loads images of many layers that build on each other in several
+// ways; each image must have all its files.
 func TestManyLayersInAnyOrder(t *testing.T) {
 	t.Parallel()
 	const depth = 12
@@ -133,7 +133,7 @@ func TestManyLayersInAnyOrder(t *testing.T) {
 		wiped(t, n, way.name, func(t *testing.T, n *Node) {
 			way.set(n)
 			load(t, n, b, LoadOptions{Jobs: 3})
-			n.collect(t) // a snapshot without its parent would lose it now
+			n.collect(t) // a snapshot that does not refer to its parent would lose it
 			imgs, err := selectImages(t.Context(), b, n.server.Platform)
 			must(t, err)
 			for i, img := range imgs {

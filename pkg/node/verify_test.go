@@ -14,7 +14,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// slowCRI is a CRI plugin that is not ready for the first questions.
+// slowCRI is a CRI plugin that is not ready for the first requests.
 type slowCRI struct {
 	cri.ImageServiceClient
 	code  codes.Code

@@ -19,8 +19,8 @@ import (
 	"stowage/pkg/node/internal/bundletest"
 )
 
-// olderVersions lists the containerds before 2.0 that lie beside the usual one, in folders
-// "containerd-VERSION" of the folder of tools. The others are tried by test/matrix.
+// olderVersions lists the containerds before 2.0 in the directories "containerd-VERSION" of
+// the tools. test/matrix runs the others.
 func olderVersions(t *testing.T) (versions []string) {
 	t.Helper()
 	dir, err := nodetest.Tools()
@@ -33,7 +33,7 @@ func olderVersions(t *testing.T) (versions []string) {
 	return versions
 }
 
-// TestVersions runs the life of a bundle on every containerd that is there.
+// TestVersions runs the life of a bundle on every installed containerd.
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	versions := append([]string{""}, olderVersions(t)...)
@@ -55,7 +55,7 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// life takes a bundle through everything that may happen to it on a node.
+// life does with a bundle everything that may happen to it on a node.
 func life(t *testing.T, machine *nodetest.Node, n *Node, s *shelf, pause string) {
 	hello := s.Hello("acme/hello", "v1")
 	names := append(s.calico(20), hello, pause)
@@ -72,7 +72,7 @@ func life(t *testing.T, machine *nodetest.Node, n *Node, s *shelf, pause string)
 	n.take(t).same(t, empty)
 	bundletest.Flip(t, path, bad)
 
-	// A stream that ends early shows nothing; the whole one goes on from there.
+	// After a truncated stream nothing is visible; the complete one resumes.
 	if _, err := loadAny(t.Context(), t, n, bytes.NewReader(raw[:len(raw)*3/4]), LoadOptions{}); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("cut: %v", err)
 	}

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// wipe takes everything off a node, so that tests can share it: a containerd that
-// starts takes longer than most tests.
+// wipe removes everything from a node, so that tests can share it: starting a containerd takes
+// longer than most tests.
 func (n *Node) wipe(t testing.TB) {
 	t.Helper()
 	ctx := n.namespaced(t)
@@ -27,12 +27,12 @@ func (n *Node) wipe(t testing.TB) {
 	}
 }
 
-// wiped runs a test on a node that is empty before and after it.
+// wiped runs a test on a node and empties that before and after it.
 func wiped(t *testing.T, n *Node, name string, run func(*testing.T, *Node)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
 		n.wipe(t)
-		m := *n // what a test sets is its own
+		m := *n // the test may change its fields
 		run(t, &m)
 	})
 }
