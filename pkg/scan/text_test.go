@@ -87,6 +87,36 @@ func TestPlaceBackwards(t *testing.T) {
 	}
 }
 
+// TestPlaceEachByte looks up each byte of a value, from the last to the first and the other
+// way round.
+func TestPlaceEachByte(t *testing.T) {
+	for _, src := range []string{"a: |\n  one two\n\n  three\n", "a: 'it''s one'\n", "a: \"one\\ttwo \\u00e9\"\n", "a: one\n  two\n"} {
+		tx := newText(chunk{data: []byte(src), line: 1})
+		roots, bad := decode(tx, limits{depth: 10, nodes: 100})
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		value := roots[0].Content[1]
+		forwards, backwards := make([]int, len(value.Value)), make([]int, len(value.Value))
+		inner := tx.inner(value)
+		for off := range value.Value {
+			forwards[off], _ = inner.place(off, 1)
+		}
+		for off := len(value.Value) - 1; off >= 0; off-- {
+			backwards[off], _ = inner.place(off, 1)
+		}
+		for off := range value.Value {
+			fresh, exact := tx.inner(value).place(off, 1)
+			if forwards[off] != fresh || backwards[off] != fresh {
+				t.Errorf("%q: byte %d is at %d, forwards %d, backwards %d", src, off, fresh, forwards[off], backwards[off])
+			}
+			if c := value.Value[off]; exact && !isSpace(c) && src[fresh] != c {
+				t.Errorf("%q: byte %d is %q, not %q", src, off, src[fresh], c)
+			}
+		}
+	}
+}
+
 func TestContentStart(t *testing.T) {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Anchor: "x", Style: yaml.TaggedStyle}
 	for _, src := range []string{"&x", "!!str &x", "&x !!str   "} {
