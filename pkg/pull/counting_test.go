@@ -230,8 +230,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestManyRepositories checks that more repositories than fit into the URL of a token request
-// use several tokens.
+// TestManyRepositories checks that more repositories than fit into the URL of a token
+// request use several tokens.
 func TestManyRepositories(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}})
 	var names []string

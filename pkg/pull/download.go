@@ -142,8 +142,8 @@ func (d *download) request(ctx context.Context, seg *segment, thief bool) (int64
 	header := http.Header{"Accept-Encoding": {"identity"}}
 	ranged := part != (segment{0, d.blob.Size}) && !d.doubted
 	if ranged {
-		// Both ends: some servers refuse the open form. A blob that was wrong once is fetched
-		// without ranges, and position skips what is not needed.
+		// Both ends: some servers refuse the open form. A blob that was wrong once is
+		// fetched without ranges, and position skips what is not needed.
 		header.Set("Range", fmt.Sprintf("bytes=%d-%d", part.off, part.end-1))
 	}
 	d.client.net.blobs.Add(1)

@@ -46,7 +46,7 @@ type endpoint struct {
 	host   string // as dialled: "registry-1.docker.io", "mirror.example:5000"
 	repo   string // path there: "library/busybox", "prefix/library/busybox"
 	root   string // path of the API there; empty is "/v2"
-	origin string // for mirrors, the registry of the name, which the mirror is sent as by containerd
+	origin string // for mirrors, the registry of the name
 
 	pullOnly, resolveOnly bool
 }
@@ -121,11 +121,12 @@ func (e endpoint) repository() string {
 	return host + "/" + e.repo
 }
 
-// url returns the URL of a manifest, blob or list of referrers; kind is "manifests", "blobs" or "referrers".
+// url returns the URL of a manifest, blob or list of referrers; kind is "manifests",
+// "blobs" or "referrers".
 func (e endpoint) url(scheme, kind, id string) string {
 	u := url.URL{Scheme: scheme, Host: e.host, Path: fmt.Sprintf("%s/%s/%s/%s", cmp.Or(e.root, "/v2"), e.repo, kind, id)}
 	if e.origin != "" {
-		// As containerd does, core/remotes/docker/resolver.go.
+		// A mirror is sent the origin as by containerd, core/remotes/docker/resolver.go.
 		u.RawQuery = url.Values{"ns": {e.origin}}.Encode()
 	}
 	return u.String()

@@ -31,8 +31,8 @@ var (
 	errStalled = errors.New("the server stopped sending")
 )
 
-// AuthError reports that a registry refused the account, or refused to serve without one. The
-// client did not try without credentials afterwards.
+// AuthError reports that a registry refused the account, or refused to serve without one.
+// The client did not try without credentials afterwards.
 type AuthError struct {
 	Host   string // registry that refused
 	Name   string // image or blob asked for; empty when the login itself was refused
@@ -91,13 +91,13 @@ func (e *FetchError) Unwrap() []error {
 	return out
 }
 
-// NotFoundError reports that a registry does not have what was asked for, or no longer serves
-// it.
+// NotFoundError reports that a registry does not have what was asked for, or no longer
+// serves it.
 type NotFoundError struct {
 	Host   string
 	Name   string
 	Status int           // HTTP status: 404, 410 or 451
-	Digest digest.Digest // asked for: of a name with a digest, or of a part of an image; empty for a tag
+	Digest digest.Digest // asked for; empty for a tag
 	Blob   bool          // a layer or a config, not a manifest
 }
 
@@ -124,8 +124,8 @@ func (e *NoPlatformError) Error() string {
 	return fmt.Sprintf("%s: no image for %s, it has %s", e.Name, strings.Join(e.Want, ", "), strings.Join(e.Have, ", "))
 }
 
-// UnsupportedError reports that a name leads to something that containerd cannot run, such as
-// a manifest of Docker's schema 1.
+// UnsupportedError reports that a name leads to something that containerd cannot run, such
+// as a manifest of Docker's schema 1.
 type UnsupportedError struct {
 	Name      string
 	MediaType string

@@ -180,7 +180,8 @@ func TestMirrorCapabilities(t *testing.T) {
 	}
 }
 
-// TestPullOnlyMirror checks that the origin resolves the tag and the mirror serves the bytes.
+// TestPullOnlyMirror checks that the origin resolves the tag and the mirror serves the
+// bytes.
 func TestPullOnlyMirror(t *testing.T) {
 	origin, mirror := registrytest.Start(t, registrytest.Options{}), registrytest.Start(t, registrytest.Options{})
 	registrytest.Must(origin.AddImage("a/b", "v1", registrytest.Image{}))(t)

@@ -46,10 +46,10 @@ type limits struct {
 // limitState is the state of one login's pull limit. The lock of limits guards it.
 type limitState struct {
 	reached *RateLimitError // nil: there may be pulls left
-	round   int             // how often the limit has been renewed; an answer to a request of an earlier round is ignored
+	round   int             // how often it was renewed; answers of earlier rounds are ignored
 	waited  time.Duration   // spent of Options.Wait
 	spent   bool            // waiting longer is not allowed or would not help
-	waiting chan struct{}   // closed when the caller that waits for all is done; nil: no caller waits
+	waiting chan struct{}   // closed when the caller that waits for all is done, or nil
 }
 
 func newLimits(n *network, wait time.Duration, accounts Accounts) *limits {

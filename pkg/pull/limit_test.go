@@ -286,8 +286,8 @@ func TestProbeAfter(t *testing.T) {
 	}
 }
 
-// TestRefusedLoginIsNotRepeated checks that a wrong password is sent once, whatever the number
-// of images.
+// TestRefusedLoginIsNotRepeated checks that a wrong password is sent once, whatever the
+// number of images.
 func TestRefusedLoginIsNotRepeated(t *testing.T) {
 	for name, auth := range map[string]registrytest.Auth{"token server": registrytest.AuthBearer, "basic": registrytest.AuthBasic} {
 		t.Run(name, func(t *testing.T) {

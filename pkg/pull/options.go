@@ -25,7 +25,9 @@ const maxMetadata = 8 << 20
 
 // Query is the name of an image to resolve, with the pull secrets for it.
 type Query struct {
-	Name    string   // normalised: "docker.io/calico/cni:v3.28.0", "quay.io/a/b@sha256:…" or both tag and digest
+	// Name is normalised: "docker.io/calico/cni:v3.28.0", "quay.io/a/b@sha256:…", or with
+	// both tag and digest.
+	Name    string
 	Secrets []string // pull secrets that apply to it, "namespace/name", the pod's own first
 }
 
@@ -53,10 +55,10 @@ type Options struct {
 	All       bool               // every platform an image has, instead of Platforms
 
 	Accounts Accounts            // nil: anonymous
-	Mirrors  map[string][]Mirror // registry host → mirrors, asked first, in order; "*" is for all others
+	Mirrors  map[string][]Mirror // by registry, in the order to ask them; "*" is for all others
 	Insecure []string            // hosts where plain HTTP and invalid certificates are allowed
 	CA       []byte              // PEM certificates of authorities trusted beside the system's
-	Hosts    map[string]Host     // settings of single hosts, by host as dialled ("mirror.example:5000")
+	Hosts    map[string]Host     // by host as dialled ("mirror.example:5000")
 
 	// ResolveAtOrigin resolves tags at the origin, by HEAD, which is free, and takes bytes
 	// from the mirrors by that digest: the mirrors need not be trusted then.
@@ -65,12 +67,12 @@ type Options struct {
 	Referrers bool
 
 	Metadata  MetadataStore     // nil: held in memory
-	Transport http.RoundTripper // nil: a new one, with the proxy of the environment, CA and Hosts
+	Transport http.RoundTripper // nil: with the environment's proxy, CA and Hosts
 	UserAgent string            // "": "stowage"
 
 	Jobs         int           // blobs or manifests fetched at once; 0: DefaultJobs
 	Attempts     int           // tries without any progress before giving up; 0: 6
-	StallTimeout time.Duration // how long a body may send nothing before it is requested again; 0: 60 seconds
+	StallTimeout time.Duration // without a byte before a new request; 0: 60 seconds
 
 	// Wait is how long, in total for each registry and account, a client waits for a pull
 	// limit to be renewed instead of failing. An [Event] says until when.

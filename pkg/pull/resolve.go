@@ -20,10 +20,11 @@ type Resolved struct {
 	// Present is every index and manifest chosen, Target first, parents before children.
 	// With Options.Referrers it includes the attestations listed in an index.
 	Present []ocispec.Descriptor
-	// Referrers are manifests about those in Present: signatures, attestations, SBOMs, in the
-	// order of their digests. One that does not state its subject has the name that led to it
-	// ("repo:sha256-<hex>.sig") in its annotation "org.opencontainers.image.ref.name"; the
-	// others have no annotation. Only with Options.Referrers.
+	// Referrers are manifests about those in Present: signatures, attestations, SBOMs, in
+	// the order of their digests. One that does not state its subject has the name that led
+	// to it ("repo:sha256-<hex>.sig") in its annotation
+	// "org.opencontainers.image.ref.name"; the others have no annotation. Only with
+	// Options.Referrers.
 	Referrers []ocispec.Descriptor
 }
 

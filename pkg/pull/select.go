@@ -16,8 +16,8 @@ import (
 const (
 	// maxDepth bounds indexes within indexes.
 	maxDepth = 3
-	// maxWithoutPlatform bounds the entries of an index without a platform that are examined:
-	// each may cost a pull.
+	// maxWithoutPlatform bounds the entries of an index without a platform that are
+	// examined: each may cost a pull.
 	maxWithoutPlatform = 8
 	// maxManifests bounds the manifests and indexes that one name may lead to.
 	maxManifests = 1000

@@ -11,11 +11,12 @@ import (
 // Sink stores the bytes of one blob, at offsets from the blob's start.
 type Sink interface {
 	io.WriterAt
-	// Prefix returns how many bytes from the start are stored already and need not be fetched.
+	// Prefix returns how many bytes from the start are stored already and need not be
+	// fetched.
 	Prefix() int64
-	// Commit checks size and digest when all bytes are written. After an error no byte of the
-	// blob counts as stored, and it may be written again; a sink that cannot take bytes back,
-	// such as a pipe, still has a Prefix then.
+	// Commit checks size and digest when all bytes are written. After an error no byte of
+	// the blob counts as stored, and it may be written again; a sink that cannot take bytes
+	// back, such as a pipe, still has a Prefix then.
 	Commit() error
 	// Close ends the writing; without a Commit a later run may resume from what is stored.
 	Close() error
@@ -30,8 +31,8 @@ type Resumer interface {
 	Missing() iter.Seq2[int64, int64]
 }
 
-// missing returns the ranges that a sink lacks of a blob of size bytes. A sink whose answer makes no
-// sense is filled from its start.
+// missing returns the ranges that a sink lacks of a blob of size bytes. A sink whose answer
+// makes no sense is filled from its start.
 func missing(s Sink, size int64) []segment {
 	r, ok := s.(Resumer)
 	if !ok {

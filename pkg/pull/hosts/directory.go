@@ -16,8 +16,8 @@ import (
 // defaultDirectory is for the registries without a directory.
 const defaultDirectory = "_default"
 
-// MaxDirectories bounds the number of registries in a directory.
-const MaxDirectories = 1000
+// maxDirectories bounds the number of registries in a directory.
+const maxDirectories = 1000
 
 // Directory reads a directory of containerd such as /etc/containerd/certs.d: one directory
 // for each registry, named "quay.io", "quay.io_5000_" or "quay.io:5000", and "_default" for
@@ -48,8 +48,8 @@ func Directory(root string, readDir func(path string) ([]fs.DirEntry, error), re
 		}
 		names[registry] = e.Name()
 	}
-	if len(registries) > MaxDirectories {
-		return nil, fmt.Errorf("%s: more than %d directories", root, MaxDirectories)
+	if len(registries) > maxDirectories {
+		return nil, fmt.Errorf("%s: more than %d directories", root, maxDirectories)
 	}
 	slices.Sort(registries)
 	out := &Config{}

@@ -144,12 +144,12 @@ func TestDirectoryUnreadable(t *testing.T) {
 
 func TestDirectories(t *testing.T) {
 	files := map[string]string{}
-	for i := range MaxDirectories {
+	for i := range maxDirectories {
 		files[fmt.Sprintf("m%d.example/x", i)] = ""
 	}
 	root := tree(t, files)
-	if c, err := Directory(root, os.ReadDir, os.ReadFile); err != nil || len(c.Mirrors) != MaxDirectories {
-		t.Errorf("%d registries: %v", MaxDirectories, err)
+	if c, err := Directory(root, os.ReadDir, os.ReadFile); err != nil || len(c.Mirrors) != maxDirectories {
+		t.Errorf("%d registries: %v", maxDirectories, err)
 	}
 	if err := os.Mkdir(filepath.Join(root, "one.more"), 0o755); err != nil {
 		t.Fatal(err)

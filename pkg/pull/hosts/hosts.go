@@ -5,10 +5,10 @@
 //	...
 //	c, err := pull.New(pull.Options{Mirrors: config.Mirrors, Hosts: config.Hosts, ...})
 //
-// It supports registries.yaml of k3s and RKE2 (https://docs.k3s.io/installation/private-registry)
-// and the directories with hosts.toml of containerd
-// (https://github.com/containerd/containerd/blob/main/docs/hosts.md). It opens no
-// files: the caller passes functions that read configurations and certificates.
+// It supports registries.yaml of k3s and RKE2
+// (https://docs.k3s.io/installation/private-registry) and the directories with hosts.toml
+// of containerd (https://github.com/containerd/containerd/blob/main/docs/hosts.md). It
+// opens no files: the caller passes functions that read configurations and certificates.
 package hosts
 
 import (
@@ -16,8 +16,8 @@ import (
 	"stowage/pkg/pull/account"
 )
 
-// MaxFile is the largest configuration, key or certificate accepted, in bytes.
-const MaxFile = 1 << 20
+// maxFile is the largest configuration, key or certificate accepted, in bytes.
+const maxFile = 1 << 20
 
 // Config is a configuration as [pull.Options] and [account.Options] take it.
 type Config struct {

@@ -24,8 +24,8 @@ func (f *pems) file(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) > MaxFile {
-		return nil, fmt.Errorf("%s: larger than %d bytes", path, MaxFile)
+	if len(raw) > maxFile {
+		return nil, fmt.Errorf("%s: larger than %d bytes", path, maxFile)
 	}
 	if f.sum += len(raw); f.sum > maxRead {
 		return nil, fmt.Errorf("%s: the files together are larger than %d bytes", path, maxRead)

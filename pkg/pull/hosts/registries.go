@@ -50,9 +50,9 @@ type files struct {
 	SkipVerify bool   `yaml:"insecure_skip_verify"`
 }
 
-// Secret is the name of the secret with the accounts of a registries.yaml, as in
+// secretName is the name of the secret with the accounts of a registries.yaml, as in
 // "secret k3s/registries.yaml".
-const Secret = "registries.yaml"
+const secretName = "registries.yaml"
 
 // ParseRegistries parses registries.yaml of k3s and RKE2. readFile reads the certificates
 // and keys that it names. Unknown fields are errors: a misspelt one would be an account or
@@ -62,8 +62,8 @@ const Secret = "registries.yaml"
 // for mirrors only. Of several rewrites that match a repository the first in the order of
 // their texts applies here, while k3s takes any.
 func ParseRegistries(raw []byte, readFile func(path string) ([]byte, error)) (*Config, error) {
-	if len(raw) > MaxFile {
-		return nil, fmt.Errorf("registries.yaml: larger than %d bytes", MaxFile)
+	if len(raw) > maxFile {
+		return nil, fmt.Errorf("registries.yaml: larger than %d bytes", maxFile)
 	}
 	var r registries
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
@@ -208,8 +208,8 @@ func (c *Config) addTLS(host string, f *files, readFile func(string) ([]byte, er
 			return nil, nil
 		}
 		raw, err := readFile(path)
-		if err == nil && len(raw) > MaxFile {
-			err = fmt.Errorf("%s: larger than %d bytes", path, MaxFile)
+		if err == nil && len(raw) > maxFile {
+			err = fmt.Errorf("%s: larger than %d bytes", path, maxFile)
 		}
 		return raw, err
 	}
@@ -269,7 +269,7 @@ func (c *Config) addAccounts(accounts map[string]map[string]string) error {
 		return fmt.Errorf("registries.yaml: accounts: %w", err)
 	}
 	c.Secrets = []account.Secret{{
-		Namespace: "k3s", Name: Secret, Type: account.DockerConfigJSON, Payload: account.Redact(string(payload)),
+		Namespace: "k3s", Name: secretName, Type: account.DockerConfigJSON, Payload: account.Redact(string(payload)),
 	}}
 	return nil
 }

@@ -157,7 +157,7 @@ func TestEmpty(t *testing.T) {
 
 func TestInvalidRegistries(t *testing.T) {
 	files := certificate(t)
-	files["/etc/big.pem"] = make([]byte, MaxFile+1)
+	files["/etc/big.pem"] = make([]byte, maxFile+1)
 	for name, c := range map[string]struct{ raw, want string }{
 		"no YAML":               {"\t", "registries.yaml: yaml: "},
 		"a list":                {"- a", "line 1"},
@@ -175,7 +175,7 @@ func TestInvalidRegistries(t *testing.T) {
 		"a file that is larger": {"configs: {h.example: {tls: {ca_file: /etc/big.pem}}}", "larger than"},
 		"no key":                {"configs: {h.example: {tls: {cert_file: /etc/cert.pem, key_file: /etc/ca.pem}}}", "/etc/cert.pem"},
 		"all hosts":             {"configs: {'*': {tls: {insecure_skip_verify: true}}}", "named hosts"},
-		"too large":             {strings.Repeat("#", MaxFile+1), "larger than"},
+		"too large":             {strings.Repeat("#", maxFile+1), "larger than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ParseRegistries([]byte(c.raw), files.read)

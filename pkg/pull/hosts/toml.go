@@ -32,8 +32,8 @@ type hostTable struct {
 	DialTimeout  string         `toml:"dial_timeout"`
 }
 
-// MaxHosts bounds the number of hosts in one hosts.toml.
-const MaxHosts = 1000
+// maxHosts bounds the number of hosts in one hosts.toml.
+const maxHosts = 1000
 
 // everyRegistry is the key in [pull.Options] for registries without an entry.
 const everyRegistry = "*"
@@ -69,8 +69,8 @@ type hostsParser struct {
 }
 
 func (p *hostsParser) parse(raw []byte) error {
-	if len(raw) > MaxFile {
-		return fmt.Errorf("larger than %d bytes", MaxFile)
+	if len(raw) > maxFile {
+		return fmt.Errorf("larger than %d bytes", maxFile)
 	}
 	var f hostsFile
 	dec := toml.NewDecoder(bytes.NewReader(raw))
@@ -78,8 +78,8 @@ func (p *hostsParser) parse(raw []byte) error {
 	if err := dec.Decode(&f); err != nil {
 		return tomlError(err)
 	}
-	if len(f.Hosts) > MaxHosts {
-		return fmt.Errorf("more than %d hosts", MaxHosts)
+	if len(f.Hosts) > maxHosts {
+		return fmt.Errorf("more than %d hosts", maxHosts)
 	}
 	return p.add(&f, hostOrder(raw))
 }

@@ -163,8 +163,8 @@ func TestHostsEndpoints(t *testing.T) {
 
 func TestInvalidHosts(t *testing.T) {
 	files := withBoth(t)
-	files["/etc/big.pem"] = make([]byte, MaxFile+1)
-	files["/etc/full.pem"] = make([]byte, MaxFile)
+	files["/etc/big.pem"] = make([]byte, maxFile+1)
+	files["/etc/full.pem"] = make([]byte, maxFile)
 	copy(files["/etc/full.pem"], files["/etc/ca.pem"])
 	at := "\n[host.'https://m.example']\n"
 	for name, c := range map[string]struct{ raw, want string }{
@@ -206,10 +206,10 @@ func TestInvalidHosts(t *testing.T) {
 		"a timeout":                     {at + "dial_timeout = 'soon'", "dial_timeout: want a duration"},
 		"a host in two ways":            {"[host.'https://m.example/a']\nskip_verify = true\n[host.'https://m.example/b']", "line 3: host m.example: whether its certificate"},
 		"a header in two ways":          {"[host.'https://m.example/a']\nheader = {X = 's3cret'}\n[host.'https://m.example/b']\nheader = {X = 's3cret2'}", "line 3: host m.example: header \"X\" must"},
-		"too large":                     {strings.Repeat("#", MaxFile+1), "larger than"},
+		"too large":                     {strings.Repeat("#", maxFile+1), "larger than"},
 		"deep":                          {at + "ca = " + strings.Repeat("[", 500_000), "line 3"},
-		"too many":                      {manyHosts(MaxHosts + 1), "more than 1000 hosts"},
-		"as many hosts as there may be": {manyHosts(MaxHosts), ""},
+		"too many":                      {manyHosts(maxHosts + 1), "more than 1000 hosts"},
+		"as many hosts as there may be": {manyHosts(maxHosts), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ParseHosts("docker.io", []byte(c.raw), files.read)
