@@ -21,6 +21,7 @@ func outcome(err error) *cli.Error {
 		platform    *node.PlatformError
 		missing     *node.MissingError
 		space       *node.DiskFullError
+		file        *archive.SpaceError
 		directory   *imagedir.DirectoryError
 		inflated    *node.InflatedError
 	)
@@ -44,6 +45,8 @@ func outcome(err error) *cli.Error {
 		e.Hint = "place a complete, uncompressed bundle"
 	case errors.Is(err, node.ErrIncomplete):
 		e.Code, e.Hint = cli.Incomplete, "a pod that uses a missing image would make the kubelet ask a registry"
+	case errors.As(err, &file):
+		e.Hint = "free some space on the disk of that path"
 	case errors.As(err, &space), errors.Is(err, syscall.ENOSPC):
 		e.Hint = "free some space below containerd's root, or use --discard-layers"
 	case errors.Is(err, fs.ErrNotExist):

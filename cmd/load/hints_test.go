@@ -39,6 +39,7 @@ func TestOutcome(t *testing.T) {
 		{"incomplete", node.ErrIncomplete, cli.Incomplete, "ask a registry"},
 		{"no space", syscall.ENOSPC, cli.Failed, "free some space"},
 		{"no space, known before", &node.DiskFullError{}, cli.Failed, "free some space"},
+		{"no space for a file", &archive.SpaceError{}, cli.Failed, "free some space on the disk"},
 		{"no image directory", &imagedir.DirectoryError{}, cli.NoNode, "mkdir -p"},
 		{"several image directories", &imagedir.DirectoryError{Found: []string{"a", "b"}}, cli.NoNode, "--dir"},
 		{"not importable", imagedir.ErrForm, cli.Failed, "uncompressed"},

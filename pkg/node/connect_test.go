@@ -23,10 +23,11 @@ import (
 // memory is a bundle of blobs without images.
 type memory map[digest.Digest][]byte
 
-func (m memory) Images() []archive.Image  { return nil }
-func (m memory) Digest() digest.Digest    { return dg("bundle") }
-func (m memory) Base() digest.Digest      { return "" }
-func (m memory) Has(d digest.Digest) bool { return m[d] != nil }
+func (m memory) Images() []archive.Image                  { return nil }
+func (m memory) Digest() digest.Digest                    { return dg("bundle") }
+func (m memory) Base() digest.Digest                      { return "" }
+func (m memory) Has(d digest.Digest) bool                 { return m[d] != nil }
+func (m memory) Metadata(d digest.Digest) ([]byte, error) { return m[d], nil }
 func (m memory) Open(d digest.Digest) (*io.SectionReader, error) {
 	if m[d] == nil {
 		return nil, archive.ErrNotFound

@@ -133,7 +133,7 @@ func TestSharedLayersUnpackedOnce(t *testing.T) {
 			blobs[l.Digest] = l.Size
 		}
 		img := image{config: m.Config}
-		raw, err := readMetadata(s.Bundle(names...), m.Config.Digest)
+		raw, err := s.Bundle(names...).Metadata(m.Config.Digest)
 		must(t, err)
 		must(t, img.addLayers(raw, m.Layers))
 		for _, l := range img.layers {

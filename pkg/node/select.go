@@ -26,29 +26,8 @@ type bundle interface {
 	Digest() digest.Digest
 	Base() digest.Digest
 	Has(digest.Digest) bool
+	Metadata(digest.Digest) ([]byte, error)
 	Open(digest.Digest) (*io.SectionReader, error)
-}
-
-// maxMetadata limits one index, manifest or config, which are held in memory, in bytes.
-const maxMetadata = 8 << 20
-
-// readMetadata reads an index, manifest or config and checks its digest.
-func readMetadata(b bundle, d digest.Digest) ([]byte, error) {
-	r, err := b.Open(d)
-	if err != nil {
-		return nil, err
-	}
-	if r.Size() > maxMetadata {
-		return nil, fmt.Errorf("blob %s has %d bytes, the limit is %d: %w", d, r.Size(), maxMetadata, archive.ErrDamaged)
-	}
-	raw, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("read blob %s: %w", d, err)
-	}
-	if got := d.Algorithm().FromBytes(raw); got != d {
-		return nil, fmt.Errorf("blob %s has digest %s: %w", d, got, archive.ErrDamaged)
-	}
-	return raw, nil
 }
 
 // image is one target of a bundle, as selected for the platform of a node.
@@ -128,7 +107,7 @@ func resolve(ctx context.Context, b bundle, target ocispec.Descriptor, match pla
 			img.manifests = append(img.manifests, d)
 		}
 	}
-	raw, err := readMetadata(b, manifest.Config.Digest)
+	raw, err := b.Metadata(manifest.Config.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +178,7 @@ func (p *metadataProvider) ReaderAt(_ context.Context, desc ocispec.Descriptor) 
 	if !p.bundle.Has(desc.Digest) {
 		return nil, fmt.Errorf("blob %s: %w", desc.Digest, errdefs.ErrNotFound)
 	}
-	raw, err := readMetadata(p.bundle, desc.Digest)
+	raw, err := p.bundle.Metadata(desc.Digest)
 	if err != nil {
 		return nil, err
 	}
