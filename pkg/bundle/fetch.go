@@ -25,7 +25,7 @@ func (m *maker) fill(ctx context.Context, plan *archive.Plan) error {
 	return m.file.CommitAs(ctx, c, func(n int64) { m.event(EventBytes{n}) })
 }
 
-// fetch brings every blob of the plan into the output's partial file.
+// fetch fetches every blob of the plan into the output's partial file.
 func (m *maker) fetch(ctx context.Context, plan *archive.Plan) error {
 	if err := m.file.Start(ctx, plan, nil); err != nil {
 		return err
@@ -89,7 +89,9 @@ func (m *maker) streamBlob(ctx context.Context, out *writer.Stream, b archive.Bl
 	if done, err := m.reuse.copyTo(ctx, b, w); done {
 		return err
 	}
-	if err := m.client.Fetch(ctx, b.Descriptor, sink{w}); err != nil {
+	// Hidden behind a plain Sink, so that the blob comes in order over one connection: ranges
+	// ahead of the stream would only wait in its window.
+	if err := m.client.Fetch(ctx, b.Descriptor, struct{ pull.Sink }{sink{w}}); err != nil {
 		return &pull.FetchError{Blobs: []pull.BlobError{{Digest: b.Digest, Err: err}}}
 	}
 	return nil
