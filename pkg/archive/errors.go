@@ -10,12 +10,12 @@ import (
 )
 
 var (
-	// ErrDamaged is in every error about a file that is not an intact bundle: it is cut,
-	// altered, over the limits, or something else altogether. The error itself is a
+	// ErrDamaged is wrapped by every error about a file that is not an intact bundle: it is
+	// cut, altered, over the limits, or another kind of file. The error itself is a
 	// [*DamagedError].
 	ErrDamaged = errors.New("bundle damaged")
 
-	// ErrNotFound is in every error about a blob that is not there.
+	// ErrNotFound is wrapped by every error about a blob that is not there.
 	ErrNotFound = errors.New("not found")
 
 	// ErrNoMetadata means that a compressed file or a stream does not begin with its

@@ -28,13 +28,12 @@ type OpenOptions struct {
 	OnBytes func(int64)
 }
 
-// Open opens the bundle at path and checks all but the bytes of its layers. What is wrong
-// with the file itself has [ErrDamaged] in it; other errors are the system's, or those of
-// ctx.
+// Open opens the bundle at path and checks all but the bytes of its layers. An error
+// about the file itself wraps [ErrDamaged]; other errors are those of the system or of ctx.
 //
 // A file compressed with gzip or zstd is decompressed into a temporary file without a name
-// (below TMPDIR, see [os.TempDir]), which Close frees; a [*SpaceError] when it does not
-// fit. A tenth of the free space there stays free.
+// (below TMPDIR, see [os.TempDir]), which Close removes. Open returns a [*SpaceError] if
+// it does not fit. A tenth of the free space there stays free.
 //
 // A directory that is an OCI image layout is opened as well, of any program. For its
 // manifests Open checks that all they name is there. It cannot see that a platform as a

@@ -58,9 +58,9 @@ const (
 )
 
 // OpenStream reads the start of a bundle or of another program's tarball from r, plain or
-// compressed with gzip or zstd. What is wrong with the bytes has [ErrDamaged] in it; of
-// another program's tarball it mostly shows when it has been read. [ErrNoMetadata] for a
-// tarball of which even its start does not show what it is.
+// compressed with gzip or zstd. An error about the bytes wraps [ErrDamaged]; damage in
+// another program's tarball is usually found only at its end. OpenStream returns
+// [ErrNoMetadata] when the start does not identify the tarball.
 //
 // When ctx ends, all calls return its error, also those that wait for r; a Read of r that
 // does not return then stays behind in a goroutine.

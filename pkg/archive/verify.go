@@ -15,7 +15,7 @@ import (
 )
 
 // Verify hashes every blob and returns an error for each damaged one, in the order of the
-// file, with [ErrDamaged] in it. It reads jobs blobs at once; 0 means one for each
+// file, each wrapping [ErrDamaged]. It reads jobs blobs at once; 0 means one for each
 // processor. onBytes, if not nil, is called with numbers of bytes that were read, from
 // several goroutines. An error of the disk or of ctx ends Verify at once, and so does
 // [ErrMetadataOnly].

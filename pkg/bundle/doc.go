@@ -9,7 +9,7 @@
 //		Output:    "calico.tar",
 //	}, bundle.Options{})
 //
-// The same references at the same digests give the same bytes, to a file or to a stream.
+// The same references at the same digests produce the same bytes, to a file or to a stream.
 // A run that fails or is killed keeps what it has fetched beside the output, and the next
 // [Make] of the same output resumes there. See the package archive for the format.
 //

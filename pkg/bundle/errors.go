@@ -87,8 +87,8 @@ func isMissing(err error) bool {
 	return false
 }
 
-// isHidden is IsMissing for registries that refuse what they do not have: this one gave
-// other images to the same login. Registries answer 401 or 403 for repositories that do not
+// isHidden is IsMissing for registries that refuse what they do not have, where the same
+// login received other images. Registries answer 401 or 403 for repositories that do not
 // exist.
 func isHidden(err error) bool {
 	return every(err, func(err error) bool {

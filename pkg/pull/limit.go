@@ -112,8 +112,8 @@ func (l *limits) check(s *session, name string) error {
 }
 
 // waitForReset waits until the pull limit of limit is renewed. One caller waits for all
-// that reached the same one; together they wait no longer than Options.Wait in the life of
-// the client. It returns limit when that is not enough.
+// that reached the same one; together they wait no longer than Options.Wait over the
+// lifetime of the client. It returns limit when that is not enough.
 func (l *limits) waitForReset(ctx context.Context, limit *RateLimitError) error {
 	if l.wait <= 0 || limit.session == nil {
 		return limit

@@ -124,7 +124,7 @@ func (r conn) getDigest(ctx context.Context, d digest.Digest, name string) ([]by
 }
 
 // getTag fetches a manifest by tag and verifies it as far as the registry allows. useHead
-// says that HEAD requests to the registry mean something.
+// reports whether the registry answers HEAD correctly.
 func (r conn) getTag(ctx context.Context, tag, name string, useHead bool) ([]byte, string, error) {
 	raw, header, err := r.get(ctx, tag, name)
 	if err != nil {

@@ -24,7 +24,7 @@ type Sink interface {
 
 // Resumer is a [Sink] that accepts bytes in any order, from several goroutines at once
 // though never the same byte twice at the same time. Only such a sink is filled by several
-// requests at once, and only from such a sink are bytes behind a hole used again.
+// requests at once, and only from such a sink are bytes after a gap used again.
 type Resumer interface {
 	Sink
 	// Missing yields the offset and length of each range that is not stored yet, ascending.

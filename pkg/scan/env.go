@@ -16,9 +16,9 @@ func envVariable(f fields) (name string, value *yaml.Node, ok bool) {
 	return name, value, imageVariable(name) && !strings.ContainsAny(name, "/: ") && isText(value)
 }
 
-// judgeVariableText judges the value of a variable that promises images: one reference, or
-// several separated by white space or commas, each perhaps with a key and an equals sign
-// before it.
+// judgeVariableText judges the value of a variable whose name suggests images: one
+// reference, or several separated by white space or commas, each perhaps with a key and an
+// equals sign before it.
 func judgeVariableText(name, v string) []candidate {
 	if isPlaceholder(v) && !strings.Contains(v, "\n") {
 		return []candidate{whole(placeholder, FormEnv, v)}

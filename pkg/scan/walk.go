@@ -135,7 +135,7 @@ func (w *walker) together(f fields, s scope) map[string]bool {
 func (w *walker) repeated(n *yaml.Node, s scope) {
 	for _, k := range repeatedKeys(n) {
 		w.warn(Warning{
-			Code: CodeDuplicateKey, Message: "the key " + quote(k.Value) + " stands twice in one mapping; only the last one counts",
+			Code: CodeDuplicateKey, Message: "the key " + quote(k.Value) + " appears twice in one mapping; only the last one counts",
 			Advice: "remove one, or separate two documents by a line of three dashes",
 		}, s.src, s.src.start(k), 0, s.at(k.Value))
 	}
@@ -232,7 +232,7 @@ func (w *walker) scalar(n *yaml.Node, s scope) {
 	}
 }
 
-// variable walks the value of a variable whose name promises images.
+// variable walks the value of a variable whose name suggests images.
 func (w *walker) variable(name string, n *yaml.Node, s scope) {
 	if isStructure(n.Value) {
 		w.embedded(n, s)

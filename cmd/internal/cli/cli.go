@@ -19,7 +19,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Exit codes, promised in --help and the manual.
+// Exit codes, documented in --help and README.md.
 const (
 	OK          = 0 // done
 	Failed      = 1 // network, disk, I/O

@@ -14,7 +14,7 @@ import (
 
 // CommitAs is [File.Commit] for a compressed file. The plain file stays beside it until
 // the compressed one has its final name. So there must be room for both, and a kill, a
-// full disk ([*archive.SpaceError]) or the end of ctx costs the compression alone: f stays
+// full disk ([*archive.SpaceError]) or the end of ctx loses only the compression: f stays
 // open and CommitAs may be called again, now or in a later run.
 //
 // The same bundle has the same compressed bytes on every machine, as long as the version

@@ -216,7 +216,7 @@ func (k *killer) finish(t *testing.T) {
 	if got := fileDigest(t, k.path); got != k.want[k.moved] {
 		t.Fatalf("after %d kills: %s, want %s", k.since, got, k.want[k.moved])
 	}
-	// Two ranges of a blob, each up to a mark's distance, are lost with a kill.
+	// Two ranges of a blob, each up to the distance of two checkpoints, are lost with a kill.
 	if most := k.size/killedChunk + 20 + (k.since+1)*(2*checkpointEvery/killedChunk+1); k.written > most {
 		t.Errorf("%d pieces written with %d kills, want at most %d", k.written, k.since, most)
 	}

@@ -94,7 +94,7 @@ func TestKilledAfterEachBlob(t *testing.T) {
 	s.finish(t, d, path)
 }
 
-// TestKilledInsideBlob: what is lost is less than a mark's distance; after Close nothing.
+// TestKilledInsideBlob: what is lost is less than the distance of two checkpoints; after Close nothing.
 func TestKilledInsideBlob(t *testing.T) {
 	const size = 3*checkpointEvery + 1000
 	s, dg := big(size)
@@ -105,8 +105,8 @@ func TestKilledInsideBlob(t *testing.T) {
 		want  int64
 	}{
 		{"nothing", 0, kill, 0},
-		{"before the first mark", checkpointEvery - 1, kill, 0},
-		{"at the first mark", checkpointEvery, kill, checkpointEvery},
+		{"before the first checkpoint", checkpointEvery - 1, kill, 0},
+		{"at the first checkpoint", checkpointEvery, kill, checkpointEvery},
 		{"after it", checkpointEvery + 1, kill, checkpointEvery},
 		{"complete but not committed", size, kill, 3 * checkpointEvery},
 		{"closed", checkpointEvery + 5, func(d *File) { d.Close() }, checkpointEvery + 5},
@@ -166,7 +166,7 @@ func TestAheadRanges(t *testing.T) {
 	const size = 3 * (2*checkpointEvery + 500_000)
 	const third = size / 3
 	s, dg := big(size)
-	marked := int64(2 * checkpointEvery / 100_000 * 100_000) // ranges ahead are noted once a piece passes a mark
+	marked := int64(2 * checkpointEvery / 100_000 * 100_000) // ranges ahead are noted once a piece passes a checkpoint
 	for _, tc := range []struct {
 		name  string
 		end   func(*File)
@@ -296,8 +296,8 @@ func TestCheckpointsAreNotBelieved(t *testing.T) {
 		want  int64
 	}{
 		{"start", 0, 0},
-		{"before the second mark", 2*checkpointEvery - 1, checkpointEvery},
-		{"after the last mark", 3 * checkpointEvery, 3 * checkpointEvery},
+		{"before the second checkpoint", 2*checkpointEvery - 1, checkpointEvery},
+		{"after the last checkpoint", 3 * checkpointEvery, 3 * checkpointEvery},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.tar")
