@@ -110,8 +110,8 @@ func TestOpenMetadataIsCheap(t *testing.T) {
 	}
 }
 
-// TestMetadataLies: manifests and layers that do not match.
-func TestMetadataLies(t *testing.T) {
+// TestMetadataMismatch: manifests and layers that do not match.
+func TestMetadataMismatch(t *testing.T) {
 	ownTemp(t)
 	s := small()
 	raw := s.bundle(t, PlanOptions{})

@@ -58,8 +58,8 @@ func summary(r *Reader) []string {
 	return out
 }
 
-// TestOtherStreamSaysWhatAFileSays reads layouts in every order of their entries.
-func TestOtherStreamSaysWhatAFileSays(t *testing.T) {
+// TestOtherStreamMatchesFile reads layouts in every order of their entries.
+func TestOtherStreamMatchesFile(t *testing.T) {
 	ownTemp(t)
 	s := newStore()
 	m := s.Manifest(amd64, s.Layer(1, 3000), s.Layer(2, 5))

@@ -319,8 +319,8 @@ func TestSelect(t *testing.T) {
 
 func errOf(_ []Image, _ []archive.Skipped, err error) error { return err }
 
-// TestStrictSetsNothingAside fails before any request.
-func TestStrictSetsNothingAside(t *testing.T) {
+// TestStrictSkipsNothing fails before any request.
+func TestStrictSkipsNothing(t *testing.T) {
 	s := newSite(t)
 	req := s.request("out.tar", "other:v1", "app:v1")
 	req.Images[1].Windows = true

@@ -261,8 +261,8 @@ func TestJournalCut(t *testing.T) {
 	s.finish(t, s.start(t, path), path)
 }
 
-// TestRecordsAreNotBelieved spoils the data behind the journal's back.
-func TestRecordsAreNotBelieved(t *testing.T) {
+// TestRecordsAreVerified spoils the data behind the journal's back.
+func TestRecordsAreVerified(t *testing.T) {
 	s := small()
 	path := filepath.Join(t.TempDir(), "x.tar")
 	d := s.start(t, path)
@@ -286,8 +286,8 @@ func TestRecordsAreNotBelieved(t *testing.T) {
 	s.finish(t, d, path)
 }
 
-// TestCheckpointsAreNotBelieved: of several checkpoints the last one that matches counts.
-func TestCheckpointsAreNotBelieved(t *testing.T) {
+// TestCheckpointsAreVerified: of several checkpoints the last one that matches counts.
+func TestCheckpointsAreVerified(t *testing.T) {
 	const size = 3*checkpointEvery + 1000
 	s, dg := big(size)
 	for _, tc := range []struct {
