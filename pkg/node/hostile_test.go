@@ -65,7 +65,7 @@ func hostile(t *testing.T) map[string]handmade {
 		"a header with a wrong sum":   layer(append([]byte("x"), good[1:]...)),
 		"a header of a megabyte":      layer(paxLayer(t, 2<<20)),
 		"a name beyond the system's":  layer(tarOf(t, file(long))),
-		"a hard link out of the tree": layer(tarOf(t, tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "../../../../../../etc/hostname-of-nobody"})),
+		"a hard link out of the tree": layer(tarOf(t, tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "../../../../../../etc/hostname-of-none"})),
 		"a hard link to a directory":  layer(tarOf(t, tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: "d/h", Typeflag: tar.TypeLink, Linkname: "d"})),
 		"a whiteout of the tree":      layer(tarOf(t, file(".wh..."))),
 		"a whiteout of a directory":   layer(tarOf(t, file("d/.wh.."))),

@@ -71,9 +71,9 @@ func gzipSize(blob Blob) int64 {
 
 // limits are what a layer may unpack to, and what it has unpacked to.
 //
-// What a blob states was checked against the free space before anything was written, but
-// whoever made the blob wrote it, and a gzip file of several members or of 4 GiB and more
-// cannot state it. So a layer may have what it states or maxRatio times its stored size,
+// What a blob states was checked against the free space before anything was written. But it
+// is the word of the maker of the blob, and a gzip file of several members or of 4 GiB and
+// more cannot state it. So a layer may have what it states or maxRatio times its stored size,
 // whichever is more, and beyond what it states it must leave a tenth of the free space.
 type limits struct {
 	stored int64 // bytes of the blob
