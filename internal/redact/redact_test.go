@@ -20,7 +20,7 @@ func TestValue(t *testing.T) {
 	if New("x").Reveal() != "x" || (Value{}).Reveal() != "" {
 		t.Error("Reveal does not return the string")
 	}
-	if New("x") != New("x") || New("x") == New("y") || New("") != (Value{}) {
+	if x, again := New("x"), New("x"); x != again || x == New("y") || New("") != (Value{}) {
 		t.Error("values do not compare as their strings")
 	}
 	if fmt.Sprint(Value{}) != fmt.Sprint(New("x")) {
