@@ -18,6 +18,9 @@ import (
 	"stowage/internal/registrytest"
 )
 
+// calicoManifest is the manifest of the README.
+const calicoManifest = "../../examples/calico.yaml"
+
 // startRegistry runs a registry outside all machines until the test ends.
 func startRegistry(t *testing.T, policy registrytest.Policy) *registrytest.Registry {
 	t.Helper()

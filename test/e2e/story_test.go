@@ -16,8 +16,6 @@ import (
 	"stowage/internal/registrytest"
 )
 
-const calicoManifest = "../../examples/calico.yaml"
-
 // assertCutOff checks that the machine cannot reach anything outside: neither a server that
 // answers outside nor any other address.
 func assertCutOff(t *testing.T, m *machine, h *registrytest.Registry) {
