@@ -52,6 +52,8 @@ e2e: tools $(TOOLS)/.kubelet-$(KUBELET) $(TOOLS)/runc-seccomp ## run loaded imag
 lint: $(TOOLS)/.staticcheck-$(STATICCHECK) $(TOOLS)/.govulncheck-$(GOVULNCHECK) ## run gofmt -s, go vet, staticcheck, govulncheck and go mod tidy -diff
 	@unformatted=$$(gofmt -s -l $$(git ls-files '*.go')); \
 	  [ -z "$$unformatted" ] || { echo "gofmt -s would change: $$unformatted"; exit 1; }
+	@words=$$(git grep -nwE 'gives|whoever|anew|in vain|takes up' -- '*.go'); \
+	  [ -z "$$words" ] || { echo "CONTRIBUTING.md asks for plain English:"; echo "$$words"; exit 1; }
 	go vet ./...
 	GOOS=darwin go vet ./cmd/bundle $$(go list ./pkg/... | grep -v /pkg/node)
 	GOOS=windows go vet ./cmd/bundle $$(go list ./pkg/... | grep -v /pkg/node)

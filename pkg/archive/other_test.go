@@ -306,7 +306,7 @@ func TestDigestOfName(t *testing.T) {
 }
 
 // FuzzOtherStream: whatever the bytes, a stream of them ends with a bundle that the file
-// gives as well, or with ErrDamaged.
+// returns as well, or with ErrDamaged.
 func FuzzOtherStream(f *testing.F) {
 	s := newStore()
 	m := s.Manifest(amd64, s.Layer(1, 3))
