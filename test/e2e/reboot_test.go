@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,6 +177,10 @@ func rebooted(t *testing.T, m *machine) *node {
 	return newMachine(t, 0, image).startNode(t, "")
 }
 
+// checks numbers the containers of assertComplete. Their control groups have the names of
+// the containers, and machines that run at the same time share these groups.
+var checks atomic.Int64
+
 // assertComplete runs a container of every visible image, which verifies all files of the
 // image, and returns the names with tags, sorted.
 func assertComplete(t *testing.T, n *node) []string {
@@ -188,10 +193,11 @@ func assertComplete(t *testing.T, n *node) []string {
 		tags = append(tags, name)
 	}
 	slices.Sort(tags)
-	for i, name := range tags {
+	for _, name := range tags {
 		var out string
 		var err error
-		n.machine.do(func() { out, err = n.Ctr("run", "--rm", "--net-host", name, fmt.Sprintf("check%d", i)) })
+		id := fmt.Sprintf("check-%d-%d", os.Getpid(), checks.Add(1))
+		n.machine.do(func() { out, err = n.Ctr("run", "--rm", "--net-host", name, id) })
 		if err != nil || !strings.Contains(out, "intact: ") {
 			t.Errorf("%s is visible but incomplete: %v\n%s", name, err, out)
 		}
