@@ -27,10 +27,58 @@ type Entry struct {
 // EntryAnnotations are the annotations of a descriptor that are kept. The first three are
 // those of index.json in an image layout.
 type EntryAnnotations struct {
-	ImageName string `json:"io.containerd.image.name"`
-	RefName   string `json:"org.opencontainers.image.ref.name"`
-	Tag       string `json:"dev.stowage.bundle.tag"`
-	About     string `json:"vnd.docker.reference.digest"` // of BuildKit's attestations; in Descriptor.Annotations
+	ImageName string // io.containerd.image.name
+	RefName   string // org.opencontainers.image.ref.name
+	Tag       string // dev.stowage.bundle.tag
+	About     string // vnd.docker.reference.digest, of BuildKit's attestations; in Descriptor.Annotations
+
+	malformed bool // not an object of strings, which containerd cannot decode
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. It decodes one value after the other and
+// keeps those of the fields. Only a value of the first three that is not a string is an
+// error; Limits.Strict refuses the others.
+func (a *EntryAnnotations) UnmarshalJSON(raw []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	switch tok, err := dec.Token(); {
+	case err != nil || tok == nil: // null
+		return err
+	case tok != json.Delim('{'):
+		return errors.New("annotations are not an object")
+	}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		var value string
+		err = dec.Decode(&value)
+		field := a.field(key)
+		switch {
+		case err == nil && field != nil:
+			*field = value
+		case err != nil && field != nil && field != &a.About:
+			return fmt.Errorf("annotation %q: %w", key, err)
+		case err != nil:
+			a.malformed = true
+		}
+	}
+	return nil
+}
+
+// field returns the field of an annotation, nil if it is not kept.
+func (a *EntryAnnotations) field(key json.Token) *string {
+	switch key {
+	case "io.containerd.image.name":
+		return &a.ImageName
+	case "org.opencontainers.image.ref.name":
+		return &a.RefName
+	case "dev.stowage.bundle.tag":
+		return &a.Tag
+	case annotationAbout:
+		return &a.About
+	}
+	return nil
 }
 
 // annotationAbout ties an attestation of BuildKit to the image it is about.
@@ -70,14 +118,42 @@ func (e *Entry) descriptor(lim Limits) ocispec.Descriptor {
 // few.
 func intern(mediaType string) string { return unique.Make(mediaType).Value() }
 
+// A DescriptorError reports a descriptor that is not usable, or too many of them: the
+// manifest is complete, but no runtime can use it.
+type DescriptorError struct{ Err error }
+
+func (e *DescriptorError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *DescriptorError) Unwrap() error { return e.Err }
+
+func descriptorErrorf(format string, args ...any) error {
+	return &DescriptorError{fmt.Errorf(format, args...)}
+}
+
 // Check refuses a descriptor that no blob can match: its digest is invalid, or its size
-// is negative or above limit.
+// is negative or above limit. The error is a [*DescriptorError].
 func (e *Entry) Check(limit int64) error {
 	if err := CheckDigest(e.Digest); err != nil {
-		return err
+		return &DescriptorError{err}
 	}
 	if e.Size < 0 || e.Size > limit {
-		return fmt.Errorf("size %d of %s is out of bounds", e.Size, e.Digest)
+		return descriptorErrorf("size %d of %s is out of bounds", e.Size, e.Digest)
+	}
+	return nil
+}
+
+// check is Check within limits.
+func (e *Entry) check(lim Limits) error {
+	if err := e.Check(lim.Blob); err != nil || !lim.Strict {
+		return err
+	}
+	var data []byte
+	switch {
+	case e.Annotations.malformed:
+		return descriptorErrorf("the annotations of %s are not strings", e.Digest)
+	case e.Data != nil && json.Unmarshal(e.Data, &data) != nil:
+		return descriptorErrorf("the embedded data of %s is not base64", e.Digest)
 	}
 	return nil
 }
@@ -98,7 +174,7 @@ func (l *List) UnmarshalJSON(raw []byte) error {
 	}
 	for dec.More() {
 		if len(*l) >= maxList {
-			return fmt.Errorf("more than %d descriptors in one list", maxList)
+			return descriptorErrorf("more than %d descriptors in one list", maxList)
 		}
 		var e Entry
 		if err := dec.Decode(&e); err != nil {
@@ -112,11 +188,11 @@ func (l *List) UnmarshalJSON(raw []byte) error {
 // descriptors checks and converts the list.
 func (l List) descriptors(lim Limits) ([]ocispec.Descriptor, error) {
 	if len(l) > lim.Descriptors {
-		return nil, fmt.Errorf("%d descriptors, the limit is %d", len(l), lim.Descriptors)
+		return nil, descriptorErrorf("%d descriptors, the limit is %d", len(l), lim.Descriptors)
 	}
 	out := make([]ocispec.Descriptor, len(l))
 	for i := range l {
-		if err := l[i].Check(lim.Blob); err != nil {
+		if err := l[i].check(lim); err != nil {
 			return nil, err
 		}
 		out[i] = l[i].descriptor(lim)

@@ -49,6 +49,14 @@ type Limits struct {
 	// Data keeps the content embedded in descriptors (image-spec v1.1, "Embedded Content").
 	// It is not verified.
 	Data bool
+
+	// Strict refuses what the types of image-spec, with which containerd decodes manifests,
+	// cannot hold: annotations that are not strings, embedded content that is not base64.
+	Strict bool
+
+	// AnySchema accepts a manifest without a schema version. Some registries and clients
+	// leave it out of lists of referrers.
+	AnySchema bool
 }
 
 func (l Limits) withDefaults() Limits {
@@ -77,6 +85,10 @@ type Manifest struct {
 // and current docker no longer run.
 var ErrSchema1 = errors.New("docker schema 1 manifest, which no current runtime accepts")
 
+// ErrBoth means that a manifest is an index as well: two programs would see two different
+// images in it (CVE-2021-41190).
+var ErrBoth = errors.New("index and manifest at once")
+
 // ErrForm is in the error about JSON that is neither an index nor a manifest and states
 // no media type.
 var ErrForm = errors.New("neither index nor manifest")
@@ -95,8 +107,7 @@ func (e *MediaTypeError) Error() string {
 	return fmt.Sprintf("manifest says it is %q", e.MediaType)
 }
 
-// wireManifest is the union of both forms. A manifest that is both at once is refused:
-// two programs would see two different images in it (CVE-2021-41190).
+// wireManifest is the union of both forms.
 type wireManifest struct {
 	SchemaVersion int             `json:"schemaVersion"`
 	MediaType     string          `json:"mediaType"`
@@ -106,11 +117,23 @@ type wireManifest struct {
 	Manifests     *List           `json:"manifests"`
 	Subject       *Entry          `json:"subject"`
 	FSLayers      json.RawMessage `json:"fsLayers"`
+	Annotations   stringMap       `json:"annotations"`
+}
+
+// stringMap notes whether a JSON value is an object of strings, or null. It keeps no part
+// of the value.
+type stringMap struct{ malformed bool }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (m *stringMap) UnmarshalJSON(raw []byte) error {
+	var a EntryAnnotations
+	m.malformed = m.malformed || a.UnmarshalJSON(raw) != nil || a.malformed // a key may occur twice
+	return nil
 }
 
 // Parse decodes and checks an image manifest or an image index. It keeps no part of raw.
-// The error is [ErrSchema1], [ErrForm], a [*MediaTypeError], or one that only its text
-// describes.
+// The error is [ErrSchema1], [ErrForm], [ErrBoth], a [*MediaTypeError], a
+// [*DescriptorError], or one that only its text describes.
 func Parse(raw []byte, lim Limits) (*Manifest, error) {
 	lim = lim.withDefaults()
 	if int64(len(raw)) > lim.Size {
@@ -129,10 +152,12 @@ func Parse(raw []byte, lim Limits) (*Manifest, error) {
 		return nil, ErrSchema1
 	case w.MediaType != "" && !IsIndex(w.MediaType) && !IsManifest(w.MediaType):
 		return nil, &MediaTypeError{Index: w.Manifests != nil, MediaType: m.MediaType}
-	case w.SchemaVersion != 2:
+	case w.SchemaVersion != 2 && !(lim.AnySchema && w.SchemaVersion == 0):
 		return nil, fmt.Errorf("schema version %d, want 2", w.SchemaVersion)
 	case w.Manifests != nil && (w.Config != nil || w.Layers != nil):
-		return nil, errors.New("index and manifest at once")
+		return nil, ErrBoth
+	case lim.Strict && w.Annotations.malformed:
+		return nil, descriptorErrorf("annotations are not strings")
 	case w.Manifests != nil:
 		return m, m.setIndex(&w, lim)
 	case w.Config != nil:
@@ -160,11 +185,11 @@ func (m *Manifest) setManifest(w *wireManifest, lim Limits) (err error) {
 	if !IsManifest(m.MediaType) {
 		return &MediaTypeError{MediaType: m.MediaType}
 	}
-	if err := w.Config.Check(lim.Blob); err != nil {
+	if err := w.Config.check(lim); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
 	if w.Config.Size > lim.Size {
-		return fmt.Errorf("config %s has %d bytes, the limit is %d", w.Config.Digest, w.Config.Size, lim.Size)
+		return descriptorErrorf("config %s has %d bytes, the limit is %d", w.Config.Digest, w.Config.Size, lim.Size)
 	}
 	m.Config = w.Config.descriptor(lim)
 	if w.Layers != nil {

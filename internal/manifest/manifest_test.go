@@ -150,6 +150,72 @@ func TestParseData(t *testing.T) {
 	}
 }
 
+// TestParseStrict refuses what containerd, which decodes into the types of image-spec,
+// cannot read. The same manifests pass without Strict.
+func TestParseStrict(t *testing.T) {
+	with := func(field string) string {
+		return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":10,%s}`, ocispec.MediaTypeImageConfig, zeros, field)
+	}
+	index := func(child string) string { return `{"schemaVersion":2,"manifests":[` + child + `]}` }
+	image := func(config, more string) string { return `{"schemaVersion":2,"config":` + config + more + `}` }
+	for name, tt := range map[string]struct {
+		raw string
+		ok  bool
+	}{
+		"strings":                       {image(with(`"annotations":{"a":"b"},"data":"eHg="`), `,"annotations":{"a":"b"}`), true},
+		"null":                          {image(with(`"annotations":null,"data":null`), `,"annotations":null`), true},
+		"null value":                    {image(configJSON, `,"annotations":{"a":null}`), true},
+		"number in the manifest":        {image(configJSON, `,"annotations":{"a":1}`), false},
+		"list in the manifest":          {image(configJSON, `,"annotations":["a"]`), false},
+		"number in the config":          {image(with(`"annotations":{"a":1}`), ""), false},
+		"number in a layer":             {image(configJSON, `,"layers":[`+with(`"annotations":{"a":{}}`)+`]`), false},
+		"number in a child":             {index(with(`"annotations":{"a":1,"b":"c"}`)), false},
+		"number for an attestation":     {index(with(`"annotations":{"vnd.docker.reference.digest":1}`)), false},
+		"data is a number":              {image(with(`"data":5`), ""), false},
+		"data is not base64":            {index(with(`"data":"!!"`)), false},
+		"number behind a valid string":  {image(configJSON, `,"annotations":{"a":"b","c":1}`), false},
+		"number before a valid string":  {image(configJSON, `,"annotations":{"c":1,"a":"b"}`), false},
+		"object as an annotation":       {image(configJSON, `,"annotations":{"c":{"d":"e"}}`), false},
+		"number under an escaped name":  {index(with(`"annotations":{"\u0061":1}`)), false},
+		"string under an escaped name":  {index(with(`"annotations":{"\u0061":"x"}`)), true},
+		"annotations twice, last valid": {image(configJSON, `,"annotations":{"a":1},"annotations":{"a":"b"}`), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Parse([]byte(tt.raw), Limits{Strict: true})
+			var bad *DescriptorError
+			if (err == nil) != tt.ok || err != nil && !errors.As(err, &bad) {
+				t.Errorf("error %v, want one: %v", err, !tt.ok)
+			}
+			var m ocispec.Manifest
+			var i ocispec.Index
+			if spec := errors.Join(json.Unmarshal([]byte(tt.raw), &m), json.Unmarshal([]byte(tt.raw), &i)); (spec == nil) != tt.ok {
+				t.Errorf("the types of image-spec: %v", spec)
+			}
+			if _, err := Parse([]byte(tt.raw), Limits{}); err != nil {
+				t.Errorf("without Strict: %v", err)
+			}
+		})
+	}
+}
+
+// TestParseAnySchema accepts a missing schema version, and no other one.
+func TestParseAnySchema(t *testing.T) {
+	for raw, ok := range map[string]bool{
+		`{"manifests":[]}`:                   true,
+		`{"schemaVersion":2,"manifests":[]}`: true,
+		`{"schemaVersion":3,"manifests":[]}`: false,
+		`{"schemaVersion":1,"manifests":[]}`: false,
+		`{}`:                                 false,
+	} {
+		if _, err := Parse([]byte(raw), Limits{AnySchema: true}); (err == nil) != ok {
+			t.Errorf("%s: %v", raw, err)
+		}
+		if _, err := Parse([]byte(raw), Limits{}); (err == nil) != (ok && strings.Contains(raw, "schema")) {
+			t.Errorf("%s without AnySchema: %v", raw, err)
+		}
+	}
+}
+
 func TestParseLimits(t *testing.T) {
 	raw := []byte(`{"schemaVersion":2,"config":` + configJSON + `,"layers":[` + layerJSON + `,` + layerJSON + `]}`)
 	for _, tc := range []struct {

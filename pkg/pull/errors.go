@@ -129,10 +129,17 @@ func (e *NoPlatformError) Error() string {
 type UnsupportedError struct {
 	Name      string
 	MediaType string
+	Err       error // what is wrong with a manifest of a supported type, or nil
 }
 
-// Error returns a line with the media type.
+// Unwrap returns the fault of the manifest, if it is known.
+func (e *UnsupportedError) Unwrap() error { return e.Err }
+
+// Error returns a line with the media type or the fault.
 func (e *UnsupportedError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("%s: manifest is not usable: %s", e.Name, oneLine(e.Err.Error()))
+	}
 	return fmt.Sprintf("%s: manifest of type %q is not supported", e.Name, e.MediaType)
 }
 

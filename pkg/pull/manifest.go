@@ -14,8 +14,13 @@ import (
 // one that it states itself, or else the one in desc, which the registry or the parent
 // stated.
 func parseManifest(name string, raw []byte, desc ocispec.Descriptor) (*manifest.Manifest, error) {
-	m, err := manifest.Parse(raw, manifest.Limits{Size: maxMetadata, Data: true})
+	return parseWithin(manifest.Limits{Size: maxMetadata, Data: true, Strict: true}, name, raw, desc)
+}
+
+func parseWithin(lim manifest.Limits, name string, raw []byte, desc ocispec.Descriptor) (*manifest.Manifest, error) {
+	m, err := manifest.Parse(raw, lim)
 	var other *manifest.MediaTypeError
+	var bad *manifest.DescriptorError
 	switch {
 	case err == nil:
 		if !m.Stated && (m.Index && manifest.IsIndex(desc.MediaType) || !m.Index && manifest.IsManifest(desc.MediaType)) {
@@ -26,14 +31,10 @@ func parseManifest(name string, raw []byte, desc ocispec.Descriptor) (*manifest.
 		return nil, &UnsupportedError{Name: name, MediaType: string(types.DockerManifestSchema1)}
 	case errors.As(err, &other):
 		return nil, &UnsupportedError{Name: name, MediaType: oneLine(other.MediaType)}
-	case errors.Is(err, manifest.ErrForm), !canBeManifest(desc.MediaType):
+	case errors.As(err, &bad), errors.Is(err, manifest.ErrBoth):
+		return nil, &UnsupportedError{Name: name, MediaType: oneLine(desc.MediaType), Err: err}
+	case errors.Is(err, manifest.ErrForm), !manifest.IsIndex(desc.MediaType) && !manifest.IsManifest(desc.MediaType):
 		return nil, &UnsupportedError{Name: name, MediaType: oneLine(desc.MediaType)}
 	}
 	return nil, fmt.Errorf("%s: manifest %s: %w", name, desc.Digest, err)
-}
-
-// canBeManifest reports whether a descriptor with this media type may lead to a manifest
-// or index.
-func canBeManifest(mediaType string) bool {
-	return mediaType == "" || manifest.IsIndex(mediaType) || manifest.IsManifest(mediaType)
 }

@@ -33,14 +33,19 @@ func TestParseManifest(t *testing.T) {
 		"some other JSON":            {`{}`, "application/json", "", "application/json", ""},
 		"HTML":                       {`<html>`, "text/html", "", "text/html", ""},
 		"not JSON":                   {`{`, ociIndex, "", "", "parse manifest"},
-		"index and manifest at once": {`{"schemaVersion":2,"manifests":[],` + config + `}`, ociIndex, "", "", "at once"},
+		"index and manifest at once": {`{"schemaVersion":2,"manifests":[],` + config + `}`, ociIndex, "", ociIndex, ""},
+		"empty object, no type":      {`{}`, "", "", "-", ""},
+		"HTML, no type":              {`<html>`, "", "", "-", ""},
+		"null, no type":              {`null`, "", "", "-", ""},
+		"invalid digest":             {`{"schemaVersion":2,"config":{"digest":"sha256:x","size":1}}`, ociIndex, "", ociIndex, ""},
+		"annotations are numbers":    {`{"schemaVersion":2,"annotations":{"a":1},` + config + `}`, dockMan, "", dockMan, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := parseManifest("a/b:v1", []byte(c.raw), ocispec.Descriptor{MediaType: c.desc})
 			var unsupported *UnsupportedError
 			switch {
 			case c.unsupported != "":
-				if !errors.As(err, &unsupported) || unsupported.MediaType != c.unsupported {
+				if !errors.As(err, &unsupported) || unsupported.MediaType != strings.Trim(c.unsupported, "-") {
 					t.Errorf("error %v, want an UnsupportedError for %s", err, c.unsupported)
 				}
 			case c.err != "":

@@ -199,7 +199,7 @@ func TestMirrorShapes(t *testing.T) {
 		o.Mirrors = map[string][]Mirror{
 			"docker.io": {
 				{Host: "one.example", Prefix: "registry"},
-				{Host: "two.example", Root: "/artifactory/api/docker/registry/v2"},
+				{Host: "two.example", Root: "/artifactory/api/docker/hub/v2"},
 				{Host: "three.example", Rewrites: []Rewrite{{regexp.MustCompile("^library/(.*)"), "official/$1"}, {regexp.MustCompile("busybox"), "never"}}},
 			},
 			"*": {{Host: "any.example"}},
@@ -208,7 +208,7 @@ func TestMirrorShapes(t *testing.T) {
 	for name, want := range map[string][]string{
 		"docker.io/library/busybox:1": {
 			"https://one.example/v2/registry/library/busybox/manifests/1?ns=docker.io",
-			"https://two.example/artifactory/api/docker/registry/v2/library/busybox/manifests/1?ns=docker.io",
+			"https://two.example/artifactory/api/docker/hub/v2/library/busybox/manifests/1?ns=docker.io",
 			"https://three.example/v2/official/busybox/manifests/1?ns=docker.io",
 			"https://registry-1.docker.io/v2/library/busybox/manifests/1",
 		},
@@ -232,7 +232,7 @@ func TestMirrorShapes(t *testing.T) {
 func TestMirrorRoot(t *testing.T) {
 	h := registrytest.Start(t, registrytest.Options{})
 	registrytest.Must(h.AddImage("a/b", "v1", registrytest.Image{}))(t)
-	const root = "/api/docker/registry/v2"
+	const root = "/api/docker/hub/v2"
 	var outside []string
 	c := newClient(t, func(o *Options) {
 		o.Mirrors = map[string][]Mirror{"registry.test": {{Host: h.Host(), Root: root}}}

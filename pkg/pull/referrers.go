@@ -154,9 +154,12 @@ func (s *referrerSearch) add(ctx context.Context, desc ocispec.Descriptor, tag s
 	if err != nil {
 		return fmt.Errorf("referrer %s: %w", desc.Digest, err)
 	}
-	m, err := parseManifest(s.Name, raw, desc)
+	m, err := parseWithin(manifest.Limits{Size: maxMetadata, Data: true, Strict: true, AnySchema: true}, s.Name, raw, desc)
 	var unsupported *UnsupportedError
 	switch {
+	case errors.As(err, &unsupported) && unsupported.Err != nil:
+		s.skip(desc, "is not usable ("+oneLine(unsupported.Err.Error())+")")
+		return nil
 	case errors.As(err, &unsupported):
 		s.skip(desc, fmt.Sprintf("is of type %q", unsupported.MediaType))
 		return nil
@@ -237,14 +240,16 @@ func (r conn) referrersPage(ctx context.Context, address, name string) ([]ocispe
 		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, r.host, err)
 	}
 	var page struct { // not parsed as an index: some registries leave out its schema version
-		Manifests manifest.List `json:"manifests"`
+		Manifests *manifest.List `json:"manifests"` // some registries answer null for none
 	}
 	if err := json.Unmarshal(raw, &page); err != nil {
 		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, r.host, err)
 	}
-	list := make([]ocispec.Descriptor, len(page.Manifests))
-	for i := range page.Manifests {
-		list[i] = page.Manifests[i].DescriptorWithData()
+	var list []ocispec.Descriptor
+	if page.Manifests != nil {
+		for _, e := range *page.Manifests {
+			list = append(list, e.DescriptorWithData())
+		}
 	}
 	return list, nextPage(resp.Header, resp.Request.URL), nil
 }

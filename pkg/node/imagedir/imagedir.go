@@ -227,7 +227,7 @@ func sparse(b *archive.Reader) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			m, err := manifest.Parse(raw, manifest.Limits{})
+			m, err := manifest.Parse(raw, manifest.Limits{Strict: true})
 			if err != nil {
 				return "", fmt.Errorf("read %s: %w: %w", d.Digest, err, archive.ErrDamaged)
 			}

@@ -24,7 +24,7 @@ func TestFileKeyCovers(t *testing.T) {
 		{"repository", "quay.io/team/app", []string{"quay.io/team/app"}, []string{"quay.io/team/app2", "quay.io/team"}},
 		{"namespace with slash", "quay.io/team/", []string{"quay.io/team/x"}, []string{"quay.io/teamx"}},
 		{"path keeps its case", "quay.io/Team", nil, []string{"quay.io/team/x"}},
-		{"Docker Hub", "https://index.docker.io/v1/", []string{"docker.io/a/b", "index.docker.io/a", "registry-1.docker.io/a", "registry.hub.docker.com/a"}, []string{"registry.docker.com/a", "mirror.gcr.io/a"}},
+		{"Docker Hub", "https://index.docker.io/v1/", []string{"docker.io/a/b", "index.docker.io/a", "registry-1.docker.io/a", "registry.hub.docker.com/a"}, []string{"hub.docker.com/a", "mirror.gcr.io/a"}},
 		{"Docker Hub without slash", "https://index.docker.io/v1", []string{"docker.io/a/b"}, nil},
 		{"Docker Hub by host", "docker.io", []string{"docker.io/a", "registry-1.docker.io/a"}, []string{"www.docker.io/a"}},
 		{"Docker Hub API host", "registry-1.docker.io", []string{"docker.io/a"}, nil},

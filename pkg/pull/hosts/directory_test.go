@@ -196,7 +196,7 @@ func TestMerge(t *testing.T) {
 	}
 	want := []string{
 		"*: any.example", "*: s.example last",
-		"docker.io: mirror.example:5000", "docker.io: plain.example", "docker.io: artifacts.example/api/docker/registry/v2",
+		"docker.io: mirror.example:5000", "docker.io: plain.example", "docker.io: artifacts.example/api/docker/hub/v2",
 		"docker.io: mirror.example:5000/x/v2", "docker.io: s.example last",
 	}
 	if diff := cmp.Diff(want, show(k3s)); diff != "" {

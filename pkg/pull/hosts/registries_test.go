@@ -30,7 +30,7 @@ mirrors:
     endpoint:
       - "https://mirror.example:5000"
       - "http://plain.example/"
-      - "https://artifacts.example/api/docker/registry/v2/"
+      - "https://artifacts.example/api/docker/hub/v2/"
       - "https://mirror.example:5000/v2"
       - "https://registry-1.docker.io"
     rewrite:
@@ -100,7 +100,7 @@ func TestParseRegistries(t *testing.T) {
 		`*: any.example root "" rewrites []`,
 		`docker.io: mirror.example:5000 root "" rewrites ` + rewrites,
 		`docker.io: plain.example root "" rewrites ` + rewrites,
-		`docker.io: artifacts.example root "/api/docker/registry/v2" rewrites ` + rewrites,
+		`docker.io: artifacts.example root "/api/docker/hub/v2" rewrites ` + rewrites,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("mirrors, -want +got:\n%s", diff)

@@ -28,10 +28,10 @@ server = "https://registry-1.docker.io"
   capabilities = ["Pull", "resolve", "push"]
   skip_verify = true
   dial_timeout = "5s"
-[host."https://aa.example.com/registry"]
+[host."https://aa.example.com/hub"]
   ca = "/etc/ca.pem"
   client = [["/etc/cert.pem", "/etc/key.pem"], ["/etc/both.pem", ""], "/etc/both.pem"]
-[host."https://aa.example.com/registry".header]
+[host."https://aa.example.com/hub".header]
   Authorization = ["Bearer s3cret-token"]
 [host."https://bb.example.com/api/docker/"]
   override_path = true
@@ -81,7 +81,7 @@ func TestParseHosts(t *testing.T) {
 	want := []string{
 		"docker.io: zz.example.com pull",
 		"docker.io: 10.0.0.1:5000",
-		"docker.io: aa.example.com/registry/v2",
+		"docker.io: aa.example.com/hub/v2",
 		"docker.io: bb.example.com/api/docker",
 		"docker.io: cc.example.com resolve",
 	}
