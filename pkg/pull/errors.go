@@ -238,6 +238,15 @@ type lineError struct{ error }
 func (e *lineError) Error() string { return oneLine(e.error.Error()) }
 func (e *lineError) Unwrap() error { return e.error }
 
+// headError is an answer to HEAD without a digest. Its text says nothing about the reason:
+// the answer has no body.
+type headError struct {
+	error
+	status int
+}
+
+func (e *headError) Unwrap() error { return e.error }
+
 func isLocal(err error) bool {
 	var local *LocalError
 	return errors.As(err, &local)

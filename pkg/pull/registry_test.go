@@ -332,7 +332,10 @@ func TestAbuseLimitPasses(t *testing.T) {
 }
 
 func TestServersWithoutHEAD(t *testing.T) {
-	for name, f := range map[string]registrytest.Faults{"405": {HeadStatus: 405}, "404": {HeadStatus: 404}, "no digest": {NoDigest: true}} {
+	for name, f := range map[string]registrytest.Faults{
+		"400": {HeadStatus: 400}, "403": {HeadStatus: 403}, "404": {HeadStatus: 404}, "405": {HeadStatus: 405}, "406": {HeadStatus: 406},
+		"500": {HeadStatus: 500}, "503": {HeadStatus: 503}, "no digest": {NoDigest: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			h, ref, _, _ := content(t, registrytest.Options{Faults: f}, 10)
 			resolve(t, newClient(t, nil), ref)
@@ -340,6 +343,12 @@ func TestServersWithoutHEAD(t *testing.T) {
 				t.Errorf("%d GETs, want 1", n)
 			}
 		})
+	}
+	for _, status := range []int{401, 429} {
+		h, ref, _, _ := content(t, registrytest.Options{Faults: registrytest.Faults{HeadStatus: status}}, 10)
+		if err := failure(t, newClient(t, func(o *Options) { o.Attempts = 1 }), ref); h.Counts().ManifestGets != 0 {
+			t.Errorf("%d GETs after %d to HEAD, want none (%v)", h.Counts().ManifestGets, status, err)
+		}
 	}
 }
 

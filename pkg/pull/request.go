@@ -70,13 +70,15 @@ func (r conn) head(ctx context.Context, id, name string) (ocispec.Descriptor, er
 			r.heads.Store(true)
 			return ocispec.Descriptor{MediaType: contentType(resp.Header), Digest: d, Size: max(0, resp.ContentLength)}, nil
 		}
-		return ocispec.Descriptor{}, fmt.Errorf("%s: registry %s: %w", name, r.host, errNoHeadDigest)
+		err = fmt.Errorf("%s: registry %s: %w", name, r.host, errNoHeadDigest)
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return ocispec.Descriptor{}, fmt.Errorf("%s: registry %s: %w", name, r.host, errNoHeadDigest)
+		err = fmt.Errorf("%s: registry %s: %w", name, r.host, errNoHeadDigest)
 	case http.StatusTooManyRequests:
 		return ocispec.Descriptor{}, r.limits.reached(r.session, name, resp, round)
+	default:
+		err = statusError(resp, r.session, name)
 	}
-	return ocispec.Descriptor{}, statusError(resp, r.session, name)
+	return ocispec.Descriptor{}, &headError{status: resp.StatusCode, error: err}
 }
 
 // get fetches a manifest by tag or digest: the counted request. It returns the header of

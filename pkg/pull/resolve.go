@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
-	"stowage/internal/manifest"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
+
+	"stowage/internal/manifest"
 )
 
 // Resolved is what a name means: the manifests and indexes that a bundle of it needs.
@@ -69,8 +71,9 @@ func (c *Client) Resolve(ctx context.Context, queries []Query) ([]Resolved, []Fa
 	return resolved, failures(targets), nil
 }
 
-// Digests finds the digest of each name without fetching a manifest: by HEAD, which costs
-// no pulls, and without any request for a name with a digest. Results and failures are in
+// Digests finds the digest of each name by HEAD, which costs no pulls, and without any
+// request for a name with a digest. Only a registry that refuses HEAD is asked for the
+// manifest. Results and failures are in
 // the order of queries; a name that appears twice is resolved once. The error is that of
 // ctx.
 func (c *Client) Digests(ctx context.Context, queries []Query) ([]Lock, []Failure, error) {
@@ -217,17 +220,26 @@ func (t *target) resolveTag(ctx context.Context) error {
 	})
 }
 
-// headOrGet asks for the tag by HEAD. A registry that does not answer HEAD properly is
-// asked by GET once, and the manifest is kept; Docker Hub does answer HEAD.
+// headOrGet asks for the tag by HEAD. Some servers refuse every HEAD, or redirect it to
+// storage whose signed URL is for GET only: after any answer but 401 and 429 the tag is
+// asked for by GET once, which also brings the reason, and the manifest is kept. Docker
+// Hub does answer HEAD, and counts the GET.
 func (t *target) headOrGet(ctx context.Context, r conn) (ocispec.Descriptor, error) {
 	tag := tagOf(t.named)
 	desc, err := r.head(ctx, tag, t.Name)
-	if err == nil || t.headOnly || r.host == dockerHubHost || !isNotFound(err) && !errors.Is(err, errNoHeadDigest) {
+	var refused *headError
+	if !errors.As(err, &refused) || refused.status == http.StatusUnauthorized || r.host == dockerHubHost {
 		return desc, err
 	}
-	useHead := !isNotFound(err) // after a wrong 404, a HEAD for the digest would mean nothing
-	raw, mediaType, err := r.getTag(ctx, tag, t.Name, useHead)
+	if t.headOnly && isNotFound(err) {
+		return desc, err
+	}
+	// After a refusal, a HEAD for the digest would mean nothing.
+	raw, mediaType, err := r.getTag(ctx, tag, t.Name, errors.Is(err, errNoHeadDigest))
 	if err != nil {
+		if auth := (*AuthError)(nil); errors.As(err, &auth) {
+			auth.head = true // a HEAD was refused too
+		}
 		return desc, err
 	}
 	d, err := t.client.docs.AddMetadata(raw)

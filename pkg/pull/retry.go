@@ -17,6 +17,9 @@ const (
 	maxDelay   = 30 * time.Second
 	// maxErrorBody is how much of an error answer is read, bytes.
 	maxErrorBody = 64 << 10
+	// headTries is how often a HEAD is sent that is answered with a temporary status: a GET
+	// follows it, and some servers answer every HEAD so.
+	headTries = 2
 )
 
 // backoff returns how long to wait before try number attempt (from 0): it doubles from
@@ -134,6 +137,9 @@ func (r *retrier) again(req *http.Request, resp *http.Response, err error, pace 
 	}
 	if resp.StatusCode != http.StatusTooManyRequests {
 		pace.accepted()
+		if req.Method == http.MethodHead && req.URL.Host != dockerHubHost {
+			tries = min(tries, headTries)
+		}
 		return isTemporary(resp.StatusCode), tries
 	}
 	if pullLimit(resp) {
