@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 
+	"stowage/cmd/internal/cli"
 	"stowage/pkg/pull"
 	"stowage/pkg/pull/account"
 )
@@ -22,13 +22,13 @@ func (j *job) explainAuth(ctx context.Context, store *account.Store) error {
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintln(j.streams.Out, img.Name); err != nil {
+		if err := cli.Fprintf(j.streams.Out, "%s\n", img.Name); err != nil {
 			return err
 		}
 		for _, repo := range repos {
-			fmt.Fprintf(j.streams.Out, "  at %s\n", repo)
+			cli.Fprintf(j.streams.Out, "  at %s\n", repo)
 			for _, e := range store.Explain(ctx, repo, img.Secrets) {
-				fmt.Fprintf(j.streams.Out, "    %s\n", e)
+				cli.Fprintf(j.streams.Out, "    %s\n", e)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
@@ -70,7 +69,7 @@ func runInspect(ctx context.Context, args []string, streams cli.Streams) error {
 
 func printSummary(w io.Writer, s *archive.Summary) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tPLATFORM\tLAYERS\tSIZE\tDIGEST")
+	cli.Fprintf(t, "NAME\tPLATFORM\tLAYERS\tSIZE\tDIGEST\n")
 	for _, img := range s.Images {
 		for _, name := range img.Names {
 			for _, m := range img.Manifests {
@@ -78,22 +77,22 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 				if platform == "" {
 					platform = m.ArtifactType
 				}
-				fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", name, platform, len(m.Layers), cli.Bytes(m.Size), img.Digest)
+				cli.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", name, platform, len(m.Layers), cli.Bytes(m.Size), img.Digest)
 			}
 		}
 		for _, a := range img.Attached {
-			fmt.Fprintf(t, "  attached\t%s\t\t%s\t%s\n", attachedAs(a), cli.Bytes(a.Size), a.Digest)
+			cli.Fprintf(t, "  attached\t%s\t\t%s\t%s\n", attachedAs(a), cli.Bytes(a.Size), a.Digest)
 		}
 	}
 	for _, l := range s.Skipped {
-		fmt.Fprintf(t, "%s\tskipped\t\t\t%s\n", l.Name, l.Reason)
+		cli.Fprintf(t, "%s\tskipped\t\t\t%s\n", l.Name, l.Reason)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%s, %s, %s saved by sharing, identity %s\n", cli.Bytes(s.Size), cli.Count(s.Blobs, "blob"), cli.Bytes(s.SavedSize), s.Digest)
+	err := cli.Fprintf(w, "\n%s, %s, %s saved by sharing, identity %s\n", cli.Bytes(s.Size), cli.Count(s.Blobs, "blob"), cli.Bytes(s.SavedSize), s.Digest)
 	if err == nil && s.Omitted > 0 {
-		_, err = fmt.Fprintf(w, "differential: %d layers (%s) must be on the node already\n", s.Omitted, cli.Bytes(s.OmitSize))
+		err = cli.Fprintf(w, "differential: %d layers (%s) must be on the node already\n", s.Omitted, cli.Bytes(s.OmitSize))
 	}
 	return err
 }
@@ -129,7 +128,7 @@ func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 	err = verify(ctx, &v, jobs, streams)
 	if rep.format != "json" {
 		if err == nil {
-			_, err = fmt.Fprintf(streams.Out, "%s is intact: %s, %s, identity %s\n", v.File, cli.Count(v.Blobs, "blob"), cli.Bytes(v.Size), v.Digest)
+			err = cli.Fprintf(streams.Out, "%s is intact: %s, %s, identity %s\n", v.File, cli.Count(v.Blobs, "blob"), cli.Bytes(v.Size), v.Digest)
 		}
 		return err
 	}
@@ -188,15 +187,15 @@ func runDiff(ctx context.Context, args []string, streams cli.Streams) error {
 func printDifference(w io.Writer, d *archive.Difference) error {
 	var b strings.Builder
 	for _, n := range d.Added {
-		fmt.Fprintf(&b, "+ %s  %s\n", n.Name, n.Digest)
+		cli.Fprintf(&b, "+ %s  %s\n", n.Name, n.Digest)
 	}
 	for _, n := range d.Removed {
-		fmt.Fprintf(&b, "- %s  %s\n", n.Name, n.Digest)
+		cli.Fprintf(&b, "- %s  %s\n", n.Name, n.Digest)
 	}
 	for _, c := range d.Changed {
-		fmt.Fprintf(&b, "~ %s  %s → %s\n", c.Name, c.Old, c.New)
+		cli.Fprintf(&b, "~ %s  %s → %s\n", c.Name, c.Old, c.New)
 	}
-	fmt.Fprintf(&b, "%d added, %d removed, %d changed, %d unchanged; %s in %s added, %s in %s removed\n",
+	cli.Fprintf(&b, "%d added, %d removed, %d changed, %d unchanged; %s in %s added, %s in %s removed\n",
 		len(d.Added), len(d.Removed), len(d.Changed), d.Same, cli.Bytes(d.NewSize), cli.Count(d.NewBlobs, "blob"), cli.Bytes(d.GoneSize), cli.Count(d.GoneBlobs, "blob"))
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -146,7 +146,7 @@ func (j *job) print(r *bundle.Result) error {
 		line := withDigest(img.Name, img.Target.Digest)
 		if j.request.Writer != nil {
 			j.display.Message("%s", line)
-		} else if _, err := fmt.Fprintln(j.streams.Out, line); err != nil {
+		} else if err := cli.Fprintf(j.streams.Out, "%s\n", line); err != nil {
 			return err
 		}
 	}

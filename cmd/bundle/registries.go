@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -207,7 +206,7 @@ func (r *registries) printLock(ctx context.Context, streams cli.Streams, result 
 		return err
 	}
 	for _, p := range pinned {
-		if _, err := fmt.Fprintln(streams.Out, withDigest(p.Name, p.Digest)); err != nil {
+		if err := cli.Fprintf(streams.Out, "%s\n", withDigest(p.Name, p.Digest)); err != nil {
 			return err
 		}
 	}

@@ -113,7 +113,7 @@ func rewriteFile(p pair, opts scan.RewriteOptions, streams cli.Streams) error {
 			done++
 			continue
 		}
-		fmt.Fprintf(streams.Err, "bundle: warning: %s:%d:%d: %s is unchanged: %s\n", e.File, e.Line, e.Column, e.Old, e.Skipped)
+		cli.Fprintf(streams.Err, "bundle: warning: %s:%d:%d: %s is unchanged: %s\n", e.File, e.Line, e.Column, e.Old, e.Skipped)
 	}
 	if p.to == "-" {
 		_, err := streams.Out.Write(out)
@@ -122,7 +122,7 @@ func rewriteFile(p pair, opts scan.RewriteOptions, streams cli.Streams) error {
 	if err := writeWhole(p.to, out); err != nil {
 		return fmt.Errorf("write %s: %w", p.to, err)
 	}
-	fmt.Fprintf(streams.Err, "bundle: %s: %d places changed\n", p.to, done)
+	cli.Fprintf(streams.Err, "bundle: %s: %d places changed\n", p.to, done)
 	return nil
 }
 

@@ -51,7 +51,7 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 	}
 	if format != "json" {
 		for _, w := range result.Warnings {
-			fmt.Fprintf(streams.Err, "bundle: warning: %s\n", warningLine(w))
+			cli.Fprintf(streams.Err, "bundle: warning: %s\n", warningLine(w))
 		}
 	}
 	if pin && err == nil {
@@ -83,7 +83,7 @@ func printNames(w io.Writer, r *scan.Result) error {
 
 func printWide(w io.Writer, r *scan.Result) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "IMAGE\tCLASS\tFORM\tPOLICY\tPLACE\tOBJECT\tFIELD")
+	cli.Fprintf(t, "IMAGE\tCLASS\tFORM\tPOLICY\tPLACE\tOBJECT\tFIELD\n")
 	for _, ref := range r.References {
 		policy := ref.PullPolicy
 		if policy == "" {
@@ -93,7 +93,7 @@ func printWide(w io.Writer, r *scan.Result) error {
 		if object == "" {
 			object = "-"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s:%d:%d\t%s\t%s\n", ref.Name, ref.Class, ref.Form, policy, ref.File, ref.Line, ref.Column, object, ref.Field)
+		cli.Fprintf(t, "%s\t%s\t%s\t%s\t%s:%d:%d\t%s\t%s\n", ref.Name, ref.Class, ref.Form, policy, ref.File, ref.Line, ref.Column, object, ref.Field)
 	}
 	return t.Flush()
 }

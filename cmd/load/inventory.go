@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"fmt"
 
 	"stowage/cmd/internal/cli"
 )
@@ -32,7 +31,7 @@ func runInventory(ctx context.Context, args []string, streams cli.Streams) error
 	}
 	out := bufio.NewWriter(streams.Out)
 	for _, d := range digests {
-		fmt.Fprintln(out, d)
+		cli.Fprintf(out, "%s\n", d)
 	}
 	return out.Flush()
 }

@@ -178,7 +178,7 @@ func (s *settings) print(w io.Writer, r *node.Report) error {
 		return cli.WriteJSON(w, r)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tSTATUS\tCRI\tPINNED\tIMAGE ID")
+	cli.Fprintf(t, "NAME\tSTATUS\tCRI\tPINNED\tIMAGE ID\n")
 	for _, img := range r.Images {
 		status := string(img.Status)
 		if img.Status == node.Moved {
@@ -188,7 +188,7 @@ func (s *settings) print(w io.Writer, r *node.Report) error {
 		if img.Pinned {
 			pinned = "yes"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", img.Name, status, img.CRI, pinned, short(img.Image.String()))
+		cli.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", img.Name, status, img.CRI, pinned, short(img.Image.String()))
 	}
 	return t.Flush()
 }

@@ -5,11 +5,12 @@
 package main
 
 import (
-	"fmt"
 	"os"
+
+	"stowage/cmd/internal/cli"
 )
 
 func main() {
-	fmt.Fprintln(os.Stderr, "load: error: containerd nodes run Linux; copy the bundle to one and run load there")
+	_ = cli.Fprintf(os.Stderr, "load: error: containerd nodes run Linux; copy the bundle to one and run load there\n")
 	os.Exit(7)
 }

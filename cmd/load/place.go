@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
@@ -51,7 +50,7 @@ func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	if s.format == "json" {
 		return cli.WriteJSON(streams.Out, p)
 	}
-	if _, err := fmt.Fprintln(streams.Out, p.Path); err != nil {
+	if err := cli.Fprintf(streams.Out, "%s\n", p.Path); err != nil {
 		return err
 	}
 	display.Message("%s, %s placed; the node imports it when it starts", cli.Count(len(p.Names), "image"), cli.Bytes(p.Size))

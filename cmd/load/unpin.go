@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"text/tabwriter"
 
@@ -53,13 +52,13 @@ func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 
 func printUnpinned(w io.Writer, r *node.UnpinReport) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tPINNED\tBY BUNDLE")
+	cli.Fprintf(t, "NAME\tPINNED\tBY BUNDLE\n")
 	for _, i := range r.Images {
 		pinned := "no"
 		if i.Kept != "" {
 			pinned = "yes, by " + string(i.Kept)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\n", i.Name, pinned, short(i.Bundle.String()))
+		cli.Fprintf(t, "%s\t%s\t%s\n", i.Name, pinned, short(i.Bundle.String()))
 	}
 	return t.Flush()
 }

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
@@ -82,7 +81,8 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 	return e
 }
 
-// Report prints err to w and returns the exit code. A nil error is code 0.
+// Report prints err to w, a line for each of [Lines], and returns the exit code. A nil error
+// is code 0.
 func Report(w io.Writer, program string, err error) int {
 	if err == nil {
 		return OK
@@ -96,15 +96,15 @@ func Report(w io.Writer, program string, err error) int {
 		}
 	}
 	printed := map[string]bool{} // several images may fail for the same refused login
-	for _, line := range strings.Split(err.Error(), "\n") {
+	for _, line := range Lines(err) {
 		if printed[line] {
 			continue
 		}
 		printed[line] = true
-		fmt.Fprintf(w, "%s: error: %s\n", program, line)
+		_ = Fprintf(w, "%s: error: %s\n", program, line) // there is no other place for it
 	}
 	if hint != "" {
-		fmt.Fprintf(w, "%s: hint: %s\n", program, hint)
+		_ = Fprintf(w, "%s: hint: %s\n", program, hint)
 	}
 	return code
 }

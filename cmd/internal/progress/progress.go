@@ -74,12 +74,12 @@ func (d *Display) Message(format string, args ...any) {
 	if d.mode == None {
 		return
 	}
-	d.print("message", "", fmt.Sprintf(format, args...))
+	d.print("message", "", format, args)
 }
 
 // Warning shows something that a person should look at. Every mode shows it.
 func (d *Display) Warning(format string, args ...any) {
-	d.print("warning", "warning: ", fmt.Sprintf(format, args...))
+	d.print("warning", "warning: ", format, args)
 }
 
 // Fail shows err in the JSON mode and returns it marked as reported, so that [cli.Report]
@@ -99,17 +99,19 @@ func (d *Display) Fail(err error) error {
 	return reported
 }
 
-func (d *Display) print(event, prefix, text string) {
+// print shows a line. The arguments may come from outside: JSON escapes them, and
+// [cli.Fprintf] for people.
+func (d *Display) print(event, prefix, format string, args []any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.mode == JSON {
-		d.emit(Event{Event: event, Message: text})
+		d.emit(Event{Event: event, Message: fmt.Sprintf(format, args...)})
 		return
 	}
 	if d.bar != nil {
 		_ = d.bar.Clear() // cosmetic: the bar is drawn again below the line
 	}
-	fmt.Fprintf(d.w, "%s: %s%s\n", d.program, prefix, text)
+	_, _ = io.WriteString(d.w, d.program+": "+prefix+cli.Sprintf(format, args...)+"\n")
 	if d.bar != nil {
 		_ = d.bar.RenderBlank()
 	}
@@ -189,7 +191,7 @@ func (d *Display) report() {
 					if d.total > 0 {
 						of = " of " + cli.Bytes(d.total)
 					}
-					fmt.Fprintf(d.w, "%s: %s %s%s\n", d.program, d.phase, cli.Bytes(d.done.Load()), of)
+					_ = cli.Fprintf(d.w, "%s: %s %s%s\n", d.program, d.phase, cli.Bytes(d.done.Load()), of)
 				}
 				d.mu.Unlock()
 			}
@@ -203,5 +205,5 @@ func (d *Display) emit(e Event) {
 	if err != nil {
 		return // strings and numbers always encode
 	}
-	fmt.Fprintf(d.w, "%s\n", b)
+	_, _ = d.w.Write(append(b, '\n'))
 }
