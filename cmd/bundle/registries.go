@@ -67,7 +67,7 @@ func (r *registries) read(stdin io.Reader, fromStdin bool) error {
 	if err := r.mergeConfigs(config); err != nil {
 		return err
 	}
-	r.pull.Mirrors, r.pull.Hosts, r.logins.Secrets = config.Mirrors, config.Hosts, config.Secrets
+	r.pull.Mirrors, r.pull.Hosts, r.logins.Nodes = config.Mirrors, config.Hosts, config.Secrets
 	if r.caFile != "" {
 		var err error
 		if r.pull.CA, err = os.ReadFile(r.caFile); err != nil {
@@ -143,7 +143,7 @@ func (r *registries) parseCreds(stdin io.Reader, fromStdin bool) error {
 func (r *registries) client(streams cli.Streams, display *progress.Display, result *scan.Result) (pull.Options, *account.Store, error) {
 	logins, opts := r.logins, r.pull
 	logins.Environment = account.System(streams.Err)
-	logins.Secrets = append(secrets(result), logins.Secrets...)
+	logins.Secrets = secrets(result, display)
 	store, err := account.Load(logins)
 	if err != nil {
 		return opts, nil, &cli.Error{Code: cli.Failed, Err: err}
@@ -163,8 +163,9 @@ func show(display *progress.Display, e pull.Event) {
 }
 
 // secrets returns the pull secrets of the manifests for the accounts, which prefer those that
-// a pod names.
-func secrets(result *scan.Result) []account.Secret {
+// a pod names. Of two that have one name and differ, as only one of them can exist in a
+// cluster, the first is used.
+func secrets(result *scan.Result, display *progress.Display) []account.Secret {
 	named := map[string]bool{}
 	for _, ref := range result.References {
 		for _, s := range ref.PullSecrets {
@@ -172,9 +173,18 @@ func secrets(result *scan.Result) []account.Secret {
 		}
 	}
 	var out []account.Secret
+	first := map[string]scan.Secret{}
 	for _, s := range result.Secrets {
+		name := s.Namespace + "/" + s.Name
+		if old, ok := first[name]; ok {
+			if old.Payload != s.Payload || old.Type != s.Type {
+				display.Warning("%s:%d:%d: another secret %s is at %s:%d:%d; only that one is used", s.File, s.Line, s.Column, name, old.File, old.Line, old.Column)
+			}
+			continue
+		}
+		first[name] = s
 		out = append(out, account.Secret{
-			Namespace: s.Namespace, Name: s.Name, Type: s.Type, Named: named[s.Namespace+"/"+s.Name],
+			Namespace: s.Namespace, Name: s.Name, Type: s.Type, Named: named[name],
 			Payload: s.Payload,
 		})
 	}

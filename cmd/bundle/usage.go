@@ -60,10 +60,10 @@ Registries and accounts:
       --referrers         include signatures, attestations and SBOMs
       --jobs N            concurrent requests (default 8)
 
-Accounts are taken from the flags above, from secrets of type dockerconfigjson or
-dockercfg in the manifests, from --registries, from DOCKER_AUTH_CONFIG,
-REGISTRY_AUTH_FILE, docker's config.json with its helpers, and podman's auth.json, in
-this order. A refused account is an error: bundle never falls back to anonymous access.
+Accounts are taken from the flags above, from secrets in the manifests that the image's
+pods name (type dockerconfigjson or dockercfg), from --registries, DOCKER_AUTH_CONFIG,
+REGISTRY_AUTH_FILE, docker's config.json with its helpers, podman's auth.json, and other
+secrets in the manifests, in this order. A refused account is an error: bundle never falls back to anonymous access.
 
 Messages:
       --progress MODE     auto, plain, json or none (default auto)

@@ -15,15 +15,17 @@
 // is returned once, at its first position:
 //
 //  1. logins given on the command line, then the file given there
-//  2. pull secrets of the scanned manifests: those the image's pods name (the
-//     pod first, then its ServiceAccount, as the caller lists them), then those
-//     that no pod names
-//  3. the environment variable DOCKER_AUTH_CONFIG (its JSON is read leniently)
-//  4. the file named by REGISTRY_AUTH_FILE
-//  5. $DOCKER_CONFIG/config.json, or ~/.docker/config.json where it is not set
-//  6. $XDG_RUNTIME_DIR/containers/auth.json, /run/containers/UID/auth.json,
+//  2. pull secrets of the scanned manifests that the image's pods name (the pod
+//     first, then its ServiceAccount, as the caller lists them)
+//  3. the accounts of a node's registry configuration
+//  4. the environment variable DOCKER_AUTH_CONFIG (its JSON is read leniently)
+//  5. the file named by REGISTRY_AUTH_FILE
+//  6. $DOCKER_CONFIG/config.json, or ~/.docker/config.json where it is not set
+//  7. $XDG_RUNTIME_DIR/containers/auth.json, /run/containers/UID/auth.json,
 //     $XDG_CONFIG_HOME (or ~/.config)/containers/auth.json
-//  7. ~/.dockercfg
+//  8. ~/.dockercfg
+//  9. pull secrets of the scanned manifests that no pod names: the manifests of
+//     others may contain some, so they never replace an account of the operator
 //
 // No account at all means anonymous. A source that exists but is empty does not
 // hide later ones.

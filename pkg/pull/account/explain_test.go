@@ -29,7 +29,6 @@ absent: --creds: not given
 absent: --authfile: not set
 absent: secret prod/gone: a pod names it, the manifests do not have it
 used: secret prod/own (reg.example): password
-no match: secret prod/empty: it has no entries
 no match: DOCKER_AUTH_CONFIG: none of its entries (1) is about reg.example
 absent: REGISTRY_AUTH_FILE: not set
 no match: ~/.docker/config.json, helper store: it has no account for reg.example
@@ -37,7 +36,8 @@ no match: ~/.docker/config.json (reg.example): the entry holds no password or to
 duplicate: /run/containers/1000/auth.json (reg.example/teamb): the same credential as in secret prod/own
 next: /run/containers/1000/auth.json (reg.example): password
 broken: ~/.config/containers/auth.json (reg.example): read ~/.config/containers/auth.json: line 1, column 33: entry reg.example: auth is not the base64 form of user:password
-absent: ~/.dockercfg: cannot be read: permission denied`)
+absent: ~/.dockercfg: cannot be read: permission denied
+no match: secret prod/empty: it has no entries`)
 	if diff := cmp.Diff(want, explain(t, s, "reg.example/teamb/app", "prod/own", "prod/gone")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

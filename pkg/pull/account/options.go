@@ -19,6 +19,9 @@ type Options struct {
 	AuthFile string
 	// Secrets are the pull secrets of the scanned manifests, in their order.
 	Secrets []Secret
+	// Nodes are the accounts of a node's registry configuration (--registries), matched as
+	// secrets are. They apply to all images.
+	Nodes []Secret
 }
 
 // Login is one --creds HOST=USER with its password.
@@ -47,7 +50,7 @@ type Secret struct {
 	Payload redact.Value
 	// Named says that a pod of the manifests names the secret, itself or through its
 	// ServiceAccount. Such a secret is used only for images for which it is passed to
-	// [Store.For]; the others are used for all images.
+	// [Store.For]; the others are used for all images, after every other source.
 	Named bool
 }
 

@@ -34,11 +34,10 @@ func fromSecret(given Secret) secret {
 	return s
 }
 
-// lookInSecrets searches the secrets that apply, all together as the kubelet does,
-// then those that no pod names.
-func (s *Store) lookInSecrets(ids []string, target scope) []finding {
+// lookInNamed searches the secrets that apply, all together as the kubelet does.
+func (s *Store) lookInNamed(ids []string, target scope) []finding {
 	var found []finding
-	var applying, unnamed []secret
+	var applying []secret
 	var seen []string
 	for _, id := range ids {
 		id := secretID(id)
@@ -56,15 +55,21 @@ func (s *Store) lookInSecrets(ids []string, target scope) []finding {
 			found = append(found, absent("secret "+printable(id), "a pod names it, the manifests do not have it"))
 		}
 	}
+	return append(found, lookTogether(applying, target)...)
+}
+
+// lookInUnnamed searches the secrets that no pod names. Anything that is applied to a
+// cluster may contain one, so they come last and their damage must not fail a pull.
+func (s *Store) lookInUnnamed(ids []string, target scope) []finding {
+	var unnamed []secret
 	for _, given := range s.secrets {
-		if !given.named && !slices.Contains(seen, given.id) {
+		if !given.named && !slices.ContainsFunc(ids, func(id string) bool { return secretID(id) == given.id }) {
 			unnamed = append(unnamed, given)
 		}
 	}
-	found = append(found, lookTogether(applying, target)...)
-	for _, f := range lookTogether(unnamed, target) {
-		f.err = nil // a secret that no pod names must not fail a pull
-		found = append(found, f)
+	found := lookTogether(unnamed, target)
+	for i := range found {
+		found[i].err = nil
 	}
 	return found
 }

@@ -8,9 +8,10 @@ import (
 
 // Store holds all accounts. It may be used from many goroutines.
 type Store struct {
-	before  []source // searched before the secrets
+	before  []source // searched before the secrets that the image's pods name
 	secrets []secret
-	after   []source
+	nodes   []secret // searched next
+	after   []source // searched before the secrets that no pod names
 	helpers helpers
 }
 
@@ -36,6 +37,9 @@ func Load(opts Options) (*Store, error) {
 	keep(&s.before)(env.read(namedPlace("--authfile", opts.AuthFile)))
 	for _, given := range opts.Secrets {
 		s.secrets = append(s.secrets, fromSecret(given))
+	}
+	for _, given := range opts.Nodes {
+		s.nodes = append(s.nodes, fromSecret(given))
 	}
 	keep(&s.after)(fromVariable(env))
 	for _, p := range places(env) {
@@ -91,10 +95,12 @@ func (s *Store) walk(ctx context.Context, repo string, secrets []string) []findi
 	for _, src := range s.before {
 		found = append(found, s.look(ctx, src, target)...)
 	}
-	found = append(found, s.lookInSecrets(secrets, target)...)
+	found = append(found, s.lookInNamed(secrets, target)...)
+	found = append(found, lookTogether(s.nodes, target)...)
 	for _, src := range s.after {
 		found = append(found, s.look(ctx, src, target)...)
 	}
+	found = append(found, s.lookInUnnamed(secrets, target)...)
 	judge(found)
 	return found
 }

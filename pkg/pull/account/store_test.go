@@ -43,6 +43,7 @@ func everywhere() (*world, Options) {
 			pullSecret("prod", "unnamed", "quay.io", "unnamed"),
 			pullSecret("prod", "pod", "quay.io", "pod"),
 		},
+		Nodes: []Secret{pullSecret("k3s", "registries.yaml", "quay.io", "k3s")},
 	}
 }
 
@@ -52,7 +53,7 @@ func TestOrderOfSources(t *testing.T) {
 		"creds --creds",
 		"authfile --authfile flag.json",
 		"pod secret prod/pod",
-		"unnamed secret prod/unnamed",
+		"k3s secret k3s/registries.yaml",
 		"variable DOCKER_AUTH_CONFIG",
 		"registryfile REGISTRY_AUTH_FILE /etc/registry-auth.json",
 		"docker ~/.docker/config.json",
@@ -60,20 +61,23 @@ func TestOrderOfSources(t *testing.T) {
 		"run /run/containers/1000/auth.json",
 		"config ~/.config/containers/auth.json",
 		"legacy ~/.dockercfg",
+		"unnamed secret prod/unnamed",
 	}
 	got := users(t, load(t, w, opts), "quay.io/team/app", "prod/pod")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
 	// Without the sources before it, each source is the first.
-	for len(want) > 0 {
+	for len(want) > 1 {
 		switch {
 		case len(opts.Logins) > 0:
 			opts.Logins = nil
 		case opts.AuthFile != "":
 			opts.AuthFile = ""
-		case len(opts.Secrets) > 0:
-			opts.Secrets = opts.Secrets[:len(opts.Secrets)-1]
+		case len(opts.Secrets) > 1:
+			opts.Secrets = opts.Secrets[:1]
+		case len(opts.Nodes) > 0:
+			opts.Nodes = nil
 		case w.vars["DOCKER_AUTH_CONFIG"] != "":
 			delete(w.vars, "DOCKER_AUTH_CONFIG")
 		case w.vars["REGISTRY_AUTH_FILE"] != "":
