@@ -46,8 +46,9 @@ type maker struct {
 	req  Request
 	opts Options
 
-	requested  int     // images of the request, each counted once
-	images     []Image // those that registries are asked for
+	requested  int               // images of the request, each counted once
+	images     []Image           // those that registries are asked for
+	tags       map[string]string // see the function tags
 	skipped    []archive.Skipped
 	incomplete bool // required images are skipped
 	upToDate   bool
@@ -75,6 +76,7 @@ func (m *maker) read() error {
 		return err
 	}
 	m.images, m.requested = images, len(images)+len(skipped)
+	m.tags = tags(images)
 	for _, s := range skipped {
 		m.skip(s.Name, s.Reason)
 	}

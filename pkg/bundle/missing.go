@@ -40,7 +40,7 @@ func (m *maker) without(plan *archive.Plan, cause error) (*archive.Plan, error) 
 // planned returns the images of a plan as they went into it. A flat plan no longer has them.
 func (m *maker) planned(plan *archive.Plan) ([]archive.Image, error) {
 	if m.req.Flat {
-		return named(m.resolved)
+		return m.named(m.resolved)
 	}
 	return slices.Clone(plan.Images()), nil
 }
@@ -87,7 +87,7 @@ func (m *maker) references(why map[string]error) ([]pull.Failure, map[string]boo
 	var failures []pull.Failure
 	all := map[string]bool{}
 	for _, img := range m.images {
-		names, err := archive.Names(img.Name)
+		names, err := m.names(img.Name)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -46,7 +46,7 @@ func (m *maker) plan(ctx context.Context) (*archive.Plan, error) {
 		return nil, err
 	}
 	m.resolved = resolved
-	images, err := named(resolved)
+	images, err := m.named(resolved)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (m *maker) plan(ctx context.Context) (*archive.Plan, error) {
 }
 
 // named returns each resolved image under the names by which a node looks it up.
-func named(resolved []pull.Resolved) ([]archive.Image, error) {
+func (m *maker) named(resolved []pull.Resolved) ([]archive.Image, error) {
 	var images []archive.Image
 	for _, r := range resolved {
 		referrers := slices.Clone(r.Referrers)
@@ -70,7 +70,7 @@ func named(resolved []pull.Resolved) ([]archive.Image, error) {
 				referrers[i].Annotations = map[string]string{archive.AnnotationTag: tag}
 			}
 		}
-		names, err := archive.Names(r.Name)
+		names, err := m.names(r.Name)
 		if err != nil {
 			return nil, err
 		}
