@@ -35,7 +35,7 @@ func decode(t *text, l limits) (roots []*yaml.Node, bad *badText) {
 		// one.
 		roots, bad = decodeYAML(t, l)
 		var wrong *errJSON
-		if bad != nil && bad.limit == "" && errors.As(err, &wrong) && looksJSON(t.raw[at:]) {
+		if bad != nil && bad.limit == "" && errors.As(err, &wrong) && looksJSON(t.raw[at:]) && bad.cause != errTemplate {
 			return nil, &badText{offset: wrong.offset, cause: err}
 		}
 		return roots, bad
@@ -59,6 +59,9 @@ func decodeYAML(t *text, l limits) (roots []*yaml.Node, bad *badText) {
 		case err == io.EOF:
 			return roots, nil
 		case err != nil:
+			if at := templateLine(t.raw); at >= 0 {
+				return roots, &badText{offset: at, cause: errTemplate}
+			}
 			return roots, yamlError(t, err)
 		}
 		if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
@@ -69,6 +72,24 @@ func decodeYAML(t *text, l limits) (roots []*yaml.Node, bad *badText) {
 			return roots, &badText{limit: LimitNodes, cause: errTooMany}
 		}
 	}
+}
+
+var errTemplate = errors.New(`an unrendered template: render it with "helm template" first`)
+
+// templateLine returns the offset of the first line that begins with an action of a Go
+// template, or -1.
+func templateLine(src []byte) int {
+	for at := 0; at < len(src); {
+		line := src[at:]
+		if i := bytes.IndexByte(line, '\n'); i >= 0 {
+			line = line[:i]
+		}
+		if bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("{{")) {
+			return at
+		}
+		at += len(line) + 1
+	}
+	return -1
 }
 
 // nodesAtMost returns an upper bound of the nodes in a YAML text, in one pass. The parser

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"encoding/json"
 	"errors"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -36,6 +37,9 @@ func parseJSON(src []byte, from, maxDepth, maxNodes int) (*yaml.Node, error) {
 	}
 	return n, nil
 }
+
+// isJSON reports whether a text is a JSON value.
+func isJSON(v string) bool { return json.Valid([]byte(v)) }
 
 type jsonParser struct {
 	src   []byte

@@ -11,6 +11,7 @@ const (
 	unclear                    // possibly an image: a warning, and an image when the user includes it
 	placeholder                // to be filled in first: a warning
 	invalid                    // not a reference where a pod spec needs one: a warning
+	notText                    // not even a text where a pod spec needs a reference: a warning
 	untagged                   // an image in several fields without tag and digest: a warning
 	malformed                  // fields that do not join to a reference: a warning
 	alwaysPull                 // not an image but the plugin AlwaysPullImages: a warning
@@ -120,7 +121,7 @@ func judgeReference(value string, form Form) candidate {
 	switch _, ok := parseName(v); {
 	case ok:
 		c.verdict = take
-	case v != "" || form != FormVolume:
+	default:
 		return whole(invalid, form, value)
 	}
 	return c

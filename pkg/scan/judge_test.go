@@ -76,8 +76,7 @@ func TestJudgeReference(t *testing.T) {
 			}
 		}
 	}
-	// An image volume without a reference is filled in by the cluster.
-	if c := judgeReference("", FormVolume); c.verdict != ignore {
+	if c := judgeReference("", FormVolume); c.verdict != invalid {
 		t.Errorf("empty volume: %v", c)
 	}
 	if c := judgeReference("A/b", FormVolume); c.verdict != invalid {

@@ -41,10 +41,13 @@ type recorder struct {
 	budget *budget
 	object object // the one being walked
 	out    *docResult
+
+	answers int // candidates so far, also those that the options drop
 }
 
 // add records what a rule answered about t, the text of a value.
 func (r *recorder) add(c candidate, t *text, s scope) {
+	r.answers++
 	if c.line > 0 {
 		s.path = &path{up: s.path, line: c.line}
 	}
@@ -56,8 +59,6 @@ func (r *recorder) add(c candidate, t *text, s scope) {
 		r.reference(c, t, s)
 	case c.verdict == unclear:
 		r.unclear(c, t, s)
-	case c.verdict == invalid && (!r.object.builtin || s.level > 0):
-		// In a custom resource the value may be a pattern.
 	default:
 		w := c.warning()
 		if c.verdict != alwaysPull {

@@ -39,7 +39,7 @@ func TestRecorder(t *testing.T) {
 		{"unclear and excluded", candidate{verdict: unclear, form: FormArg}, Options{Include: []string{"*"}, Exclude: []string{"*"}}, true, ""},
 		{"placeholder", candidate{verdict: placeholder, form: FormContainer}, Options{}, true, "required placeholder"},
 		{"invalid", candidate{verdict: invalid, form: FormContainer}, Options{}, true, "required invalid-reference"},
-		{"invalid in a custom resource", candidate{verdict: invalid, form: FormContainer}, Options{}, false, ""},
+		{"invalid in a custom resource", candidate{verdict: invalid, form: FormContainer}, Options{}, false, "indirect invalid-reference"},
 		{"untagged", candidate{verdict: untagged, form: FormGroup}, Options{}, true, "indirect unclear-reference"},
 		{"malformed", candidate{verdict: malformed, form: FormGroup}, Options{}, true, "indirect unclear-reference"},
 		{"admission plugin", candidate{verdict: alwaysPull, form: FormArg}, Options{}, true, " always-pull-images"},

@@ -68,11 +68,12 @@ type Object struct {
 	Name       string `json:"name,omitempty"`
 }
 
-// String returns kind/name, or kind/namespace/name: "DaemonSet/kube-system/calico-node".
+// String returns kind/name, or kind/namespace/name: "DaemonSet/kube-system/calico-node". It
+// is the kind alone for an object without a name.
 func (o Object) String() string {
 	switch {
-	case o.Kind == "":
-		return ""
+	case o.Kind == "" || o.Name == "":
+		return o.Kind
 	case o.Namespace == "":
 		return o.Kind + "/" + o.Name
 	default:

@@ -183,43 +183,6 @@ func (w *walker) entry(p pair, f fields, role Form, s scope) {
 	}
 }
 
-// image walks what stands under a key that promises an image. f are the fields beside it.
-func (w *walker) image(n *yaml.Node, form Form, f fields, s scope) {
-	if n = resolve(n); n == nil {
-		return
-	}
-	if n.Kind == yaml.MappingNode {
-		if v, off, is := templateAt(n, s.src); is && w.budget.visit(s.depth+1) {
-			w.add(candidate{verdict: placeholder, form: form, text: v, off: off, length: len(v)}, s.src, s)
-		} else {
-			w.node(n, s)
-		}
-		return
-	}
-	if !w.budget.visit(s.depth + 1) {
-		return
-	}
-	switch {
-	case n.Kind == yaml.SequenceNode:
-		s.depth++
-		for i, e := range n.Content {
-			w.image(e, form, f, s.element(i))
-		}
-	case !isText(n):
-		if form != FormField {
-			w.record(n, s, whole(invalid, form, n.Value))
-		}
-	case isUpperName(s.key):
-		w.variable(s.key, n, s)
-	case strings.ContainsAny(n.Value, "\n{[") && !isPlaceholder(n.Value):
-		w.scalar(n, s)
-	default:
-		c := judgeReference(n.Value, form)
-		c.policy = pullPolicy(f)
-		w.record(n, s, c)
-	}
-}
-
 // scalar walks a value under a key that promises nothing. A text may hold YAML or JSON.
 func (w *walker) scalar(n *yaml.Node, s scope) {
 	v := n.Value
@@ -259,7 +222,7 @@ func (w *walker) command(n *yaml.Node, s scope) {
 			line.flag = ""
 		case !isText(e):
 			line.flag = ""
-		case opensCollection(e.Value) && strings.ContainsAny(e.Value, " \t\n"):
+		case opensCollection(e.Value) && (strings.ContainsAny(e.Value, " \t\n") || isJSON(e.Value)):
 			w.embedded(e, at)
 		default:
 			if strings.Contains(e.Value, "\n") {

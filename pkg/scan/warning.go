@@ -86,7 +86,10 @@ func (c candidate) warning() Warning {
 		}
 	}
 	message := quote(c.text) + " is not an image reference"
-	if c.text == "" {
+	switch {
+	case c.verdict == notText:
+		message = "the image is a mapping or a list"
+	case c.text == "":
 		message = "the image is empty"
 	}
 	return Warning{
