@@ -38,7 +38,7 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 		fs.BoolVar(&s.load.NoPin, "no-pin", false, "")
 		fs.BoolVar(&s.load.DiscardLayers, "discard-layers", false, "")
 		fs.IntVar(&s.load.Jobs, "jobs", 0, "")
-		fs.AddVersion()
+		fs.AddVersion("containerd's extractor " + cli.RequirementVersion("github.com/containerd/containerd/v2"))
 	}
 	if err := fs.Parse(args); err != nil {
 		return nil, err

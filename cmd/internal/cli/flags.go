@@ -15,6 +15,7 @@ type Flags struct {
 	name    string
 	streams Streams
 	version *bool
+	details []string // printed after the version
 }
 
 // NewFlags returns an empty set of flags, which prints help to standard output when the
@@ -32,8 +33,10 @@ func NewFlags(name, help string, streams Streams) *Flags {
 	return f
 }
 
-// AddVersion adds --version.
-func (f *Flags) AddVersion() { f.version = f.Bool("version", false, "") }
+// AddVersion adds --version. It prints the program's version and then each of details.
+func (f *Flags) AddVersion(details ...string) {
+	f.version, f.details = f.Bool("version", false, ""), details
+}
 
 // Parse reads args. A mistake is a usage error. [pflag.ErrHelp] reports that Parse has
 // printed what the command line asked for, the help or the version.
@@ -45,6 +48,9 @@ func (f *Flags) Parse(args []string) error {
 		return Usagef("%w", err)
 	case f.version != nil && *f.version:
 		fmt.Fprintln(f.streams.Out, f.name, VersionString())
+		for _, d := range f.details {
+			fmt.Fprintln(f.streams.Out, d)
+		}
 		return pflag.ErrHelp
 	}
 	return nil

@@ -17,7 +17,7 @@ func TestProgram(t *testing.T) {
 	job := func(name string) Job {
 		return func(_ context.Context, args []string, streams Streams) error {
 			fs := NewFlags(name, "help of "+name+"\n", streams)
-			fs.AddVersion()
+			fs.AddVersion("detail")
 			mode := fs.String("mode", "a", "")
 			if err := fs.Parse(args); err != nil {
 				return err
@@ -34,7 +34,7 @@ func TestProgram(t *testing.T) {
 		{args: ""},
 		{args: "--help", out: "help of p\n"},
 		{args: "sub -h", out: "help of p sub\n"},
-		{args: "--version", out: "p " + VersionString() + "\n"},
+		{args: "--version", out: "p " + VersionString() + "\ndetail\n"},
 		{args: "sub --mode b"},
 		{args: "--mode d", code: Usage, err: "p: error: --mode \"d\": want a, b or c\n" + hint},
 		{args: "sub --no", code: Usage, err: "p: error: unknown flag: --no\n" + hint},

@@ -15,3 +15,15 @@ func VersionString() string {
 	}
 	return "unknown"
 }
+
+// RequirementVersion returns the version of the module at path that is linked in.
+func RequirementVersion(path string) string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == path {
+				return m.Version
+			}
+		}
+	}
+	return "unknown"
+}

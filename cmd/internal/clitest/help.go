@@ -56,8 +56,8 @@ func Program(t *testing.T, p *cli.Program) {
 		}
 	}
 	version, _ := runProgram(t, p, []string{"--version"})
-	if want := p.Name + " " + cli.VersionString() + "\n"; version != want {
-		t.Errorf("--version: got %q, want %q", version, want)
+	if want := p.Name + " " + cli.VersionString() + "\n"; !strings.HasPrefix(version, want) {
+		t.Errorf("--version: got %q, want %q first", version, want)
 	}
 }
 

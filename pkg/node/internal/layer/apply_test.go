@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
 
 	"stowage/pkg/archive"
@@ -66,6 +67,26 @@ func TestApply(t *testing.T) {
 				t.Errorf("%s: file b has %q, %v", name, b, err)
 			}
 		}
+	}
+}
+
+// TestExtractionLogsNothing unpacks a link with an extended attribute, which only files and
+// directories can have: containerd's archive package logs that.
+func TestExtractionLogsNothing(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the layer belongs to root")
+	}
+	var logged, layer bytes.Buffer
+	defer log.L.Logger.SetOutput(log.L.Logger.Out)
+	log.L.Logger.SetOutput(&logged)
+	w := tar.NewWriter(&layer)
+	must(t, w.WriteHeader(&tar.Header{Name: "a", Typeflag: tar.TypeSymlink, Linkname: "b", PAXRecords: map[string]string{"SCHILY.xattr.user.x": "y"}}))
+	must(t, w.Close())
+	dir := t.TempDir()
+	_, err := Apply(t.Context(), bytes.NewReader(layer.Bytes()), &Target{Dir: dir}, Options{Free: -1})
+	must(t, err)
+	if to, err := os.Readlink(filepath.Join(dir, "a")); to != "b" || logged.Len() > 0 {
+		t.Errorf("link to %q, %v, logged: %s", to, err, logged.String())
 	}
 }
 

@@ -7,7 +7,17 @@ import (
 	"path"
 
 	ctdarchive "github.com/containerd/containerd/v2/pkg/archive"
+	"github.com/containerd/log"
+	"github.com/sirupsen/logrus"
 )
+
+// quiet discards what containerd's archive package logs, such as an extended attribute that
+// the file system does not support: logrus would write it to standard error.
+var quiet = func() *log.Entry {
+	l := logrus.New()
+	l.SetOutput(io.Discard)
+	return logrus.NewEntry(l)
+}()
 
 // extract writes the tar stream into the directory, with containerd's archive package,
 // which keeps names and links inside it. check is called with the header of each entry
@@ -30,7 +40,7 @@ func (t *Target) extract(ctx context.Context, r io.Reader, check func(*tar.Heade
 	if len(t.Lower) > 0 {
 		opts = append(opts, ctdarchive.WithParents(t.Lower))
 	}
-	_, err := ctdarchive.Apply(ctx, t.Dir, r, opts...)
+	_, err := ctdarchive.Apply(log.WithLogger(ctx, quiet), t.Dir, r, opts...)
 	return err
 }
 
