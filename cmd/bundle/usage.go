@@ -67,7 +67,7 @@ secrets in the manifests, in this order. A refused account is an error: bundle n
 
 Messages:
       --progress MODE     auto, plain, json or none (default auto)
-      --version           print the version and exit
+  -v, --version           print the version and exit
   -h, --help              print this text
 
 A run that fails leaves OUT.partial beside OUT; the same command resumes from it.

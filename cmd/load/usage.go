@@ -27,7 +27,7 @@ Usage:
       --jobs N             concurrent layers (default: twice the cores, at most 4)
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
-      --version            print the version and exit
+  -v, --version            print the version and exit
   -h, --help               print this text
 
 load needs root. It neither reads nor sends what is there already. Names become visible

@@ -27,6 +27,7 @@ func TestProgram(t *testing.T) {
 	}
 	p := Program{Name: "p", Main: job("p"), Jobs: map[string]Job{"sub": job("p sub")}}
 	const hint = "p: hint: \"p --help\" lists all commands and flags\n"
+	const subHint = "p: hint: \"p sub --help\" lists all flags\n"
 	for _, tt := range []struct {
 		args, out, err string
 		code           int
@@ -37,7 +38,7 @@ func TestProgram(t *testing.T) {
 		{args: "--version", out: "p " + VersionString() + "\ndetail\n"},
 		{args: "sub --mode b"},
 		{args: "--mode d", code: Usage, err: "p: error: --mode \"d\": want a, b or c\n" + hint},
-		{args: "sub --no", code: Usage, err: "p: error: unknown flag: --no\n" + hint},
+		{args: "sub --no", code: Usage, err: "p: error: unknown flag: --no\n" + subHint},
 	} {
 		var out, stderr strings.Builder
 		code := p.Run(t.Context(), strings.Fields(tt.args), Streams{Out: &out, Err: &stderr})

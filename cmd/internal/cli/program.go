@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/pflag"
@@ -19,6 +21,10 @@ type Program struct {
 	Name string
 	Main Job            // when the first argument is not the name of a job
 	Jobs map[string]Job // by the first argument
+
+	// Guesses are words of other programs that people try as the name of a job, each with
+	// the command that does it: "images" with "bundle scan".
+	Guesses map[string]string
 
 	// Interrupted is the message of a run that a signal ended.
 	Interrupted string
@@ -34,23 +40,76 @@ func (p *Program) Exit() {
 
 // Run runs the job that args name and returns the exit code. It touches nothing global.
 func (p *Program) Run(ctx context.Context, args []string, streams Streams) int {
-	job := p.Main
-	if len(args) > 0 {
-		if named, ok := p.Jobs[args[0]]; ok {
-			job, args = named, args[1:]
-		}
+	name, args, err := p.dispatch(args)
+	if err == nil {
+		err = p.job(name)(ctx, args, streams)
 	}
-	err := job(ctx, args, streams)
 	var usage *Error
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
 		return OK // the help was printed
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		err = Interrupted(p.Interrupted)
-	case errors.As(err, &usage) && usage.Code == Usage && usage.Hint == "":
-		usage.Hint = fmt.Sprintf("\"%s --help\" lists all commands and flags", p.Name)
+	case errors.As(err, &usage) && usage.Code == Usage:
+		usage.Hint = p.withHelp(usage.Hint, name)
 	}
 	return Report(streams.Err, p.Name, err)
+}
+
+// job returns a job by its name, "" for the main job.
+func (p *Program) job(name string) Job {
+	if name == "" {
+		return p.Main
+	}
+	return p.Jobs[name]
+}
+
+// dispatch returns the job that args name and its arguments. The words help and version are
+// the flags of the same names.
+func (p *Program) dispatch(args []string) (name string, rest []string, err error) {
+	if len(args) == 0 {
+		return "", args, nil
+	}
+	first, rest := args[0], args[1:]
+	switch first {
+	case "help", "-help":
+		if len(rest) == 0 {
+			return "", []string{"--help"}, nil
+		}
+		if _, ok := p.Jobs[rest[0]]; ok {
+			return rest[0], []string{"--help"}, nil
+		}
+		if err := p.NotCommand(rest[:1], 0); err != nil {
+			return "", nil, err
+		}
+		return "", nil, Usagef("help: %q is not a command of %s", rest[0], p.Name)
+	case "version", "-version", "-V":
+		return "", []string{"--version"}, nil
+	}
+	if _, ok := p.Jobs[first]; ok {
+		return first, rest, nil
+	}
+	return "", args, p.NotCommand(args, 0)
+}
+
+// withHelp adds to the hint of a usage error where the flags of the job are explained.
+func (p *Program) withHelp(hint, job string) string {
+	help := strings.TrimSpace(p.Name+" "+job) + " --help"
+	switch {
+	case hint != "":
+		return fmt.Sprintf("%s; see \"%s\"", hint, help)
+	case job == "":
+		return fmt.Sprintf("\"%s\" lists all commands and flags", help)
+	}
+	return fmt.Sprintf("\"%s\" lists all flags", help)
+}
+
+// flags returns the flags of a job.
+func (p *Program) flags(name string) *pflag.FlagSet {
+	var flags *pflag.FlagSet
+	streams := Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard, OnHelp: func(fs *pflag.FlagSet) { flags = fs }}
+	_ = p.job(name)(context.Background(), []string{"--help"}, streams) // pflag.ErrHelp
+	return flags
 }
 
 // Interrupted returns the error of a run that a signal ended.
