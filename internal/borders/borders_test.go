@@ -30,7 +30,7 @@ var forTests = []string{
 }
 
 // tools are the small packages that programs and packages share.
-var tools = []string{"stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/redact"}
+var tools = []string{"stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/redact", "stowage/internal/usable"}
 
 // rules are the borders that CONTRIBUTING.md describes.
 var rules = []rule{
@@ -42,7 +42,7 @@ var rules = []rule{
 	},
 	{
 		pkg:    "stowage/pkg/pull",
-		own:    []string{"stowage/internal/iox", "stowage/internal/manifest"},
+		own:    []string{"stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
 		direct: []string{"archive/tar", "os"},
 		deep:   []string{containerd, "k8s.io/client-go"},
 	},
@@ -62,7 +62,7 @@ var rules = []rule{
 	},
 	{
 		pkg:    "stowage/pkg/bundle",
-		own:    []string{"stowage/pkg/pull", "stowage/pkg/archive", "stowage/pkg/archive/writer", "stowage/internal/iox", "stowage/internal/manifest"},
+		own:    []string{"stowage/pkg/pull", "stowage/pkg/archive", "stowage/pkg/archive/writer", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
 		direct: []string{"net/http", ggcr},
 		deep:   []string{containerd, "google.golang.org/grpc", "stowage/pkg/node", "stowage/cmd"},
 	},
@@ -74,7 +74,7 @@ var rules = []rule{
 	},
 	{
 		pkg:    "stowage/pkg/node",
-		own:    []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest"},
+		own:    []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
 		direct: []string{ggcr},
 		deep:   []string{"stowage/cmd"},
 	},
@@ -91,6 +91,12 @@ var rules = []rule{
 		pkg:  "stowage/pkg/node/imagedir",
 		own:  []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest"},
 		deep: []string{containerd, "google.golang.org/grpc", "k8s.io", "stowage/pkg/node", "net/http", ggcr},
+	},
+	{
+		pkg:    "stowage/internal/usable",
+		own:    []string{"stowage/internal/manifest"},
+		direct: []string{"os"},
+		deep:   []string{"net/http", containerd, ggcr},
 	},
 	{
 		pkg:    "stowage/internal/manifest",

@@ -28,8 +28,18 @@ func IsImageConfig(mediaType string) bool {
 	return mediaType == ocispec.MediaTypeImageConfig || mediaType == MediaTypeDockerConfig
 }
 
-// IsLayer reports whether mediaType is that of a file system layer, compressed or not.
+// IsLayer reports whether containerd takes mediaType for that of a layer of the root file
+// system, compressed or not (core/images/mediatypes.go).
 func IsLayer(mediaType string) bool {
-	return strings.HasPrefix(mediaType, "application/vnd.oci.image.layer.") ||
-		strings.HasPrefix(mediaType, "application/vnd.docker.image.rootfs.")
+	if strings.HasPrefix(mediaType, "application/vnd.oci.image.layer.") {
+		return true
+	}
+	base, _, _ := strings.Cut(mediaType, "+")
+	switch base {
+	case "application/vnd.docker.image.rootfs.diff.tar", "application/vnd.docker.image.rootfs.diff.tar.gzip",
+		"application/vnd.docker.image.rootfs.diff.tar.zstd", "application/vnd.docker.image.rootfs.foreign.diff.tar",
+		"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "application/vnd.erofs.layer.v1":
+		return true
+	}
+	return false
 }
