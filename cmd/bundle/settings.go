@@ -45,7 +45,7 @@ func parseBundle(args []string, streams cli.Streams) (*settings, error) {
 	fs.BoolVar(&s.request.Referrers, "referrers", false, "")
 	fs.BoolVar(&s.explain, "explain-auth", false, "")
 	fs.IntVar(&maxPulls, "max-pulls", -1, "")
-	fs.StringVar(&s.progress, "progress", progress.Auto, "")
+	progress.AddFlags(fs.FlagSet, &s.progress)
 	fs.AddVersion()
 	if err := fs.Parse(args); err != nil {
 		return nil, err

@@ -67,6 +67,7 @@ secrets in the manifests, in this order. A refused account is an error: bundle n
 
 Messages:
       --progress MODE     auto, plain, json or none (default auto)
+  -q, --quiet             errors and warnings only: --progress none
   -v, --version           print the version and exit
   -h, --help              print this text
 

@@ -13,47 +13,62 @@ import (
 // an existing file.
 func (p *Program) NotCommand(args []string, i int) error {
 	word := args[i]
-	command, ok := p.guess(word)
-	if !ok || exists(word) {
+	commands := p.guess(word)
+	if len(commands) == 0 || exists(word) {
 		return nil
 	}
-	program, job, _ := strings.Cut(command, " ")
-	switch {
-	case program != p.Name:
-		return Usagef("%q is not a command of %s", word, p.Name).WithHint("that is \"%s\"", command)
-	case p.Jobs[word] != nil:
-		return Usagef("%q is a command of %s and must be the first argument", word, p.Name).
-			WithHint("try \"%s\"", p.corrected(job, args, i))
-	}
-	return Usagef("%q is not a command of %s", word, p.Name).WithHint("did you mean \"%s\"?", p.corrected(job, args, i))
-}
-
-// corrected returns the command line of a job with args without args[i], as far as the job
-// has these flags.
-func (p *Program) corrected(job string, args []string, i int) string {
-	command := strings.TrimSpace(p.Name + " " + job)
 	rest := slices.Delete(slices.Clone(args), i, i+1)
-	if p.job(job) == nil { // help, version
-		return command
+	line, all := p.corrected(commands[0], rest)
+	unknown := Usagef("%q is not a command of %s", word, p.Name)
+	switch {
+	case p.Jobs[word] != nil:
+		return Usagef("%q is a command of %s and must be the first argument", word, p.Name).WithHint("try \"%s\"", line)
+	case !strings.HasPrefix(line, p.Name):
+		return unknown.WithHint("that is \"%s\"", line)
+	case !all && len(commands) > 1:
+		other, _ := p.corrected(commands[1], rest)
+		return unknown.WithHint("did you mean \"%s\" or \"%s\"?", line, other)
 	}
-	if _, err := words(p.flags(job), rest); err != nil {
-		return command
-	}
-	return strings.TrimSpace(command + " " + Quote(rest...))
+	return unknown.WithHint("did you mean \"%s\"?", line)
 }
 
-// guess returns the command that is probably meant by a word.
-func (p *Program) guess(word string) (command string, ok bool) {
+// corrected returns the line of a command with arguments, and whether the command takes all
+// of them. A file behind -o is left out when the output of the command is a format.
+func (p *Program) corrected(command string, args []string) (line string, all bool) {
+	program, name, _ := strings.Cut(command, " ")
+	if program != p.Name || p.job(name) == nil { // help, version
+		return command, false
+	}
+	f := p.flags(name)
+	if _, err := words(f, args); err != nil {
+		return command, false
+	}
+	all = true
+	if out := f.Lookup("output"); out != nil && out.DefValue != "" {
+		for i, arg := range args {
+			if (arg == "-o" || arg == "--output") && strings.ContainsAny(args[i+1], "./") {
+				args, all = slices.Concat(args[:i], args[i+2:]), false
+				break
+			}
+		}
+	}
+	return strings.TrimSpace(command + " " + Quote(args...)), all
+}
+
+// guess returns the commands that are probably meant by a word.
+func (p *Program) guess(word string) []string {
 	if word == "" || strings.ContainsAny(word, "-/:@.=") {
-		return "", false
+		return nil
 	}
 	word = strings.ToLower(word)
-	if command, ok = p.Guesses[word]; ok {
-		return command, true
+	if commands, ok := p.Guesses[word]; ok {
+		return commands
 	}
 	names := append(slices.Sorted(maps.Keys(p.Jobs)), "help", "version")
-	name, ok := closest(word, names)
-	return strings.TrimSpace(p.Name + " " + name), ok
+	if name, ok := closest(word, names); ok {
+		return []string{p.Name + " " + name}
+	}
+	return nil
 }
 
 func exists(path string) bool {

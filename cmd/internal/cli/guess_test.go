@@ -9,12 +9,12 @@ import (
 
 // guessing is a program whose jobs print their arguments.
 func guessing() *Program {
-	job := func(name string) Job {
+	job := func(name, output string) Job {
 		return func(_ context.Context, args []string, streams Streams) error {
 			fs := NewFlags(name, "help of "+name+"\n", streams)
 			fs.Guesses = map[string]string{"username": "--creds HOST=USER", "out": "-o", "gone": "--gone", "retries": "nothing: retries are automatic"}
 			fs.AddVersion()
-			fs.StringP("output", "o", "", "")
+			fs.StringP("output", "o", output, "")
 			fs.StringArrayP("filename", "f", nil, "")
 			fs.StringArray("creds", nil, "")
 			fs.Bool("dry-run", false, "")
@@ -28,8 +28,8 @@ func guessing() *Program {
 		}
 	}
 	return &Program{
-		Name: "p", Main: job("p"), Jobs: map[string]Job{"scan": job("p scan"), "inspect": job("p inspect")},
-		Guesses: map[string]string{"images": "p scan", "create": "p", "login": "docker login"},
+		Name: "p", Main: job("p", ""), Jobs: map[string]Job{"scan": job("p scan", "text"), "inspect": job("p inspect", "text")},
+		Guesses: map[string][]string{"images": {"p scan", "p"}, "create": {"p"}, "login": {"docker login"}},
 	}
 }
 
@@ -57,6 +57,8 @@ func TestGuesses(t *testing.T) {
 		{args: "inspct x.tar", err: `"inspct" is not a command of p`, hint: `did you mean "p inspect x.tar"?; see "p --help"`},
 		{args: "hlep", err: `"hlep" is not a command of p`, hint: `did you mean "p help"?; see "p --help"`},
 		{args: "images -f a", err: `"images" is not a command of p`, hint: `did you mean "p scan -f a"?; see "p --help"`},
+		{args: "images -f a -o text", err: `"images" is not a command of p`, hint: `did you mean "p scan -f a -o text"?; see "p --help"`},
+		{args: "images -f a -o x.tar", err: `"images" is not a command of p`, hint: `did you mean "p scan -f a" or "p -f a -o x.tar"?; see "p --help"`},
 		{args: "create -f a -o x.tar --dry-run", err: `"create" is not a command of p`, hint: `did you mean "p -f a -o x.tar --dry-run"?; see "p --help"`},
 		{args: "create -f a --nonsense canary", err: `"create" is not a command of p`, hint: `did you mean "p"?; see "p --help"`},
 		{args: "create --creds h=u:canary https://u:canary@h/p?canary", err: `"create" is not a command of p`,

@@ -23,8 +23,9 @@ type Program struct {
 	Jobs map[string]Job // by the first argument
 
 	// Guesses are words of other programs that people try as the name of a job, each with
-	// the command that does it: "images" with "bundle scan".
-	Guesses map[string]string
+	// the command that does it: "images" with "bundle scan". A second command is named too
+	// when the first does not take the arguments.
+	Guesses map[string][]string
 
 	// Interrupted is the message of a run that a signal ended.
 	Interrupted string

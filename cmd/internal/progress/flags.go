@@ -1,0 +1,19 @@
+package progress
+
+import (
+	"strconv"
+
+	"github.com/spf13/pflag"
+)
+
+// AddFlags adds --progress, which sets mode, and --quiet, which sets it to None.
+func AddFlags(fs *pflag.FlagSet, mode *string) {
+	fs.StringVar(mode, "progress", Auto, "")
+	fs.BoolFuncP("quiet", "q", "", func(value string) error {
+		quiet, err := strconv.ParseBool(value)
+		if quiet {
+			*mode = None
+		}
+		return err
+	})
+}
