@@ -36,6 +36,15 @@ func (l *loader) newGraph(p *plan) *graph {
 	for _, w := range p.unpacks {
 		g.addUnpack(w)
 	}
+	for _, w := range p.compare {
+		u := &unpack{unpackWork: w, loader: l}
+		t := &taskgraph.Task{Cost: w.Size, Light: w.Size <= lightWork, Run: u.compare}
+		if l.stream.has(w.Digest) {
+			t.After(g.blobs[w.Digest])
+		}
+		g.tasks, g.total = append(g.tasks, t), g.total+t.Cost
+		g.addLabel(u, t)
+	}
 	return g
 }
 
@@ -81,11 +90,21 @@ func (g *graph) addUnpack(w *unpackWork) {
 	g.commits[w] = commit
 	g.tasks, g.total = append(g.tasks, fill, commit), g.total+w.Size
 	g.unpacks = append(g.unpacks, u)
+	g.addLabel(u, commit)
+}
+
+// addLabel adds the task that labels the blob of a layer once seen has computed its diffID.
+func (g *graph) addLabel(u *unpack, seen *taskgraph.Task) {
+	if u.label {
+		t := &taskgraph.Task{Urgent: true, Light: true, Run: u.record}
+		t.After(seen, g.blobs[u.Digest])
+		g.tasks = append(g.tasks, t)
+	}
 }
 
 // blobWork returns the blobs to write or label. The layers of a stream come last, in its
-// order, and include those that are only unpacked: until then they can only be in the content
-// store.
+// order, and include those that are only unpacked or compared: until then they can only be in
+// the content store.
 func (l *loader) blobWork(p *plan) []*blobWork {
 	if l.stream == nil {
 		return p.blobs
@@ -95,7 +114,7 @@ func (l *loader) blobWork(p *plan) []*blobWork {
 	for _, w := range all {
 		listed[w.desc.Digest] = true
 	}
-	for _, u := range p.unpacks {
+	for _, u := range slices.Concat(p.unpacks, p.compare) {
 		if l.stream.has(u.Digest) && !listed[u.Digest] {
 			listed[u.Digest] = true
 			all = append(all, &blobWork{desc: u.Descriptor})

@@ -16,6 +16,7 @@ type inventory struct {
 	records map[string]images.Image
 	labels  map[digest.Digest]map[string]string // of each blob that is there
 	chains  map[digest.Digest]bool              // committed snapshots
+	origins map[digest.Digest]digest.Digest     // the blobs that loads unpacked into them
 	sent    map[digest.Digest]int64             // bytes of blobs that this load sent before
 }
 
@@ -32,6 +33,7 @@ func (n *Node) takeInventory(ctx context.Context, imgs []*image) (*inventory, er
 		records: map[string]images.Image{},
 		labels:  map[digest.Digest]map[string]string{},
 		chains:  map[digest.Digest]bool{},
+		origins: map[digest.Digest]digest.Digest{},
 	}
 	list, err := n.images.List(ctx)
 	if err != nil {
@@ -51,6 +53,7 @@ func (n *Node) takeInventory(ctx context.Context, imgs []*image) (*inventory, er
 	if err := n.snapshots.Walk(ctx, func(_ context.Context, info snapshots.Info) error {
 		if d := digest.Digest(info.Name); info.Kind == snapshots.KindCommitted && chains[d] {
 			inv.chains[d] = true
+			inv.origins[d] = digest.Digest(info.Labels[labelLayer])
 		}
 		return nil
 	}); err != nil {

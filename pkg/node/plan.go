@@ -21,6 +21,8 @@ const (
 	labelSnapshotRef  = "containerd.io/gc.ref.snapshot."
 	labelUncompressed = "containerd.io/uncompressed"
 	labelSource       = "containerd.io/distribution.source."
+	// labelLayer is a label of a snapshot: the digest of the blob that a load unpacked into it.
+	labelLayer = "dev.stowage.layer"
 )
 
 // maxLabel limits one label, key and value together (pkg/labels of containerd).
@@ -37,6 +39,7 @@ type planOptions struct {
 type plan struct {
 	blobs   []*blobWork     // to write or to label
 	unpacks []*unpackWork   // snapshots to create; parents before children
+	compare []*unpackWork   // layers to compare with their diffID; their snapshots exist
 	images  []*imagePlan    // one per image, in the bundle's order
 	unkept  []digest.Digest // layers to keep that neither side has, except unpacked
 }
@@ -48,11 +51,12 @@ type blobWork struct {
 	there  bool              // the node has the blob
 }
 
-// unpackWork is one snapshot to create.
+// unpackWork is one snapshot to create, or one layer to compare with its diffID.
 type unpackWork struct {
 	imageLayer
 	parent *unpackWork // nil when the parent exists already, or there is none
 	image  string      // a name of the image, for messages
+	label  bool        // the blob gets its diffID as a label once that was computed here
 }
 
 // imagePlan is what one image lacks.
@@ -148,6 +152,7 @@ func (p *planner) addImage(img *image) {
 		p.addBlob(ip, d, want)
 	}
 	p.addRecords(ip)
+	p.addCompare(ip)
 	p.plan.images = append(p.plan.images, ip)
 }
 
@@ -157,7 +162,7 @@ func (p *planner) addLayers(ip *imagePlan) []digest.Digest {
 	var kept []digest.Digest
 	for i, l := range ip.layers {
 		there, here := p.inv.has(l.Digest), p.inBundle(l.Digest)
-		keep := !p.opts.discard || ip.artifact
+		keep := p.keeps(ip)
 		if keep && !there && !here {
 			keep = false
 			if !slices.Contains(p.plan.unkept, l.Digest) {
@@ -165,11 +170,7 @@ func (p *planner) addLayers(ip *imagePlan) []digest.Digest {
 			}
 		}
 		if keep {
-			labels := map[string]string{}
-			if l.diffID != "" {
-				labels[labelUncompressed] = l.diffID.String()
-			}
-			p.addBlob(ip, l.Descriptor, labels)
+			p.addBlob(ip, l.Descriptor, map[string]string{})
 			kept = append(kept, l.Digest)
 		}
 		if p.inv.chains[l.chain] || p.inv.chains[ip.top()] {
@@ -186,6 +187,35 @@ func (p *planner) addLayers(ip *imagePlan) []digest.Digest {
 		p.addUnpack(ip, i)
 	}
 	return kept
+}
+
+// keeps reports whether the blobs of the image's layers are kept.
+func (p *planner) keeps(ip *imagePlan) bool { return !p.opts.discard || ip.artifact }
+
+// addCompare plans to read the layers of an image whose snapshots exist, unless this node
+// has seen already that the blob unpacks to the diffID. The config alone decides which
+// snapshots an image runs on, so a manifest could list any other layers.
+func (p *planner) addCompare(ip *imagePlan) {
+	if ip.artifact || !ip.lacks() {
+		return
+	}
+	for _, l := range ip.layers {
+		there, here := p.inv.has(l.Digest), p.inBundle(l.Digest)
+		label := (there || here && p.keeps(ip)) && p.inv.labels[l.Digest][labelUncompressed] == ""
+		if u := p.unpacks[l.chain]; u != nil && u.Digest == l.Digest {
+			u.label = u.label || label
+			continue
+		}
+		seen := p.inv.labels[l.Digest][labelUncompressed] == l.diffID.String() || p.inv.origins[l.chain] == l.Digest
+		same := func(u *unpackWork) bool { return u.Digest == l.Digest && u.diffID == l.diffID }
+		if seen && label {
+			p.addBlob(ip, l.Descriptor, map[string]string{labelUncompressed: l.diffID.String()})
+		}
+		if seen || !there && !here || slices.ContainsFunc(p.plan.compare, same) {
+			continue
+		}
+		p.plan.compare = append(p.plan.compare, &unpackWork{imageLayer: l, image: ip.names[0], label: label})
+	}
 }
 
 // addUnpack plans the snapshot of the i-th layer.

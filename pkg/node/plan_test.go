@@ -35,7 +35,7 @@ func twoLayers(names ...string) *image {
 
 // emptyInventory returns that of an empty node.
 func emptyInventory() *inventory {
-	return &inventory{records: map[string]images.Image{}, labels: map[digest.Digest]map[string]string{}, chains: map[digest.Digest]bool{}}
+	return &inventory{records: map[string]images.Image{}, labels: map[digest.Digest]map[string]string{}, chains: map[digest.Digest]bool{}, origins: map[digest.Digest]digest.Digest{}}
 }
 
 // carryOut returns the inventory after the plan.
@@ -52,6 +52,12 @@ func (inv *inventory) carryOut(p *plan) {
 	}
 	for _, u := range p.unpacks {
 		inv.chains[u.chain] = true
+		inv.origins[u.chain] = u.Digest
+	}
+	for _, u := range slices.Concat(p.unpacks, p.compare) {
+		if u.label {
+			inv.labels[u.Digest][labelUncompressed] = u.diffID.String()
+		}
 	}
 	for _, ip := range p.images {
 		for _, r := range ip.records {
@@ -72,6 +78,9 @@ func (p *plan) summary() []string {
 	}
 	for _, u := range p.unpacks {
 		lines = append(lines, fmt.Sprintf("unpack %s on planned=%t", names[u.Digest], u.parent != nil))
+	}
+	for _, u := range p.compare {
+		lines = append(lines, fmt.Sprintf("compare %s label=%t", names[u.Digest], u.label))
 	}
 	for _, ip := range p.images {
 		for _, r := range ip.records {
@@ -122,6 +131,18 @@ func TestPlan(t *testing.T) {
 		{"lower snapshot not listed", change(func(i *inventory) { delete(i.chains, dg("chain a")) }), planOptions{}, nil},
 		{"layer lost", change(func(i *inventory) { delete(i.labels, dg("b")) }), planOptions{}, []string{"blob b there=false"}},
 		{"layer lost, layers discarded", change(func(i *inventory) { delete(i.labels, dg("b")) }), planOptions{discard: true}, nil},
+		{"layer lost, snapshot of another blob", change(func(i *inventory) {
+			delete(i.labels, dg("b"))
+			i.origins[dg("chain b")] = dg("c")
+		}), planOptions{}, []string{"blob b there=false", "compare b label=true"}},
+		{"record lost, unpacked by another program", change(func(i *inventory) {
+			delete(i.records, name)
+			i.labels[dg("a")], i.origins = nil, nil
+		}), planOptions{}, append([]string{"compare a label=true"}, records[2:]...)},
+		{"record lost, layer with another diffID", change(func(i *inventory) {
+			delete(i.records, name)
+			i.labels[dg("a")], i.origins = map[string]string{labelUncompressed: "other"}, nil
+		}), planOptions{}, append([]string{"compare a label=false"}, records[2:]...)},
 		{"labels lost", change(func(i *inventory) { i.labels[dg("manifest")] = nil }), planOptions{}, []string{"blob manifest there=true"}},
 	}
 	for _, tt := range tests {

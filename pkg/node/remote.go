@@ -13,7 +13,7 @@ import (
 // service has no limit on the unpacked size, so the layer is read here first; one whose tar
 // has the wrong digest is not sent to the service.
 func (u *unpack) writeRemotely(ctx context.Context, mounts []mount.Mount) (digest.Digest, error) {
-	res, err := u.apply(ctx, nil)
+	res, err := u.apply(ctx, nil, nil)
 	if err != nil || res.DiffID != u.diffID {
 		return res.DiffID, err
 	}

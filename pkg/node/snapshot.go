@@ -45,22 +45,37 @@ func (u *unpack) fill(ctx context.Context) error {
 		return fmt.Errorf("unpack layer %s of %s: prepare a snapshot: %w", u.Digest, u.image, err)
 	}
 	if u.key == "" {
-		return nil
+		return u.compare(ctx)
 	}
 	got, err := u.write(ctx, mounts)
-	switch {
-	case err == nil && got == u.diffID:
-		return nil
-	case err == nil:
-		err = fmt.Errorf("its uncompressed digest is %s, the config says %s: %w", got, u.diffID, archive.ErrDamaged)
-	case errors.Is(err, layer.ErrNeedsParent):
+	if errors.Is(err, layer.ErrNeedsParent) {
 		u.discard(ctx)
 		u.rebase, u.again = false, true
 		return nil
+	}
+	if err = u.judge(ctx, got, err); err != nil {
+		u.discard(ctx)
+	}
+	return err
+}
+
+// compare reads the layer and compares its digest with the diffID. The snapshot exists, but
+// perhaps from another blob.
+func (u *unpack) compare(ctx context.Context) error {
+	res, err := u.apply(ctx, nil, u.count())
+	return u.judge(ctx, res.DiffID, err)
+}
+
+// judge returns the error of a layer that was read with the digest got, or with err.
+func (u *unpack) judge(ctx context.Context, got digest.Digest, err error) error {
+	switch {
+	case err == nil && got == u.diffID:
+		return nil
 	case ctx.Err() != nil:
 		err = ctx.Err()
+	case err == nil:
+		err = fmt.Errorf("its uncompressed digest is %s, the config says %s: %w", got, u.diffID, archive.ErrDamaged)
 	}
-	u.discard(ctx)
 	if ctx.Err() == nil {
 		if damage := u.loader.verifyBlob(u.Digest); damage != nil {
 			return fmt.Errorf("unpack layer of %s: %w", u.image, damage)
@@ -108,7 +123,7 @@ func (u *unpack) write(ctx context.Context, mounts []mount.Mount) (digest.Digest
 	if !ok {
 		return "", fmt.Errorf("the snapshotter's mount %+v cannot be written to from here", mounts)
 	}
-	res, err := u.apply(ctx, target)
+	res, err := u.apply(ctx, target, u.count())
 	if err == nil {
 		u.done(res.Size)
 	}
@@ -116,16 +131,13 @@ func (u *unpack) write(ctx context.Context, mounts []mount.Mount) (digest.Digest
 }
 
 // apply unpacks the blob into target, or with a nil target only reads it.
-func (u *unpack) apply(ctx context.Context, target *layer.Target) (layer.Result, error) {
+func (u *unpack) apply(ctx context.Context, target *layer.Target, onRead func(int64)) (layer.Result, error) {
 	blob, err := u.loader.open(ctx, u.Descriptor)
 	if err != nil {
 		return layer.Result{}, err
 	}
 	defer blob.Close()
-	o := layer.Options{Free: -1}
-	if target != nil {
-		o.OnRead = u.count()
-	}
+	o := layer.Options{Free: -1, OnRead: onRead}
 	root := u.loader.node.snapshotter.root
 	if u.loader.local { // elsewhere the free space is not visible
 		if disk, err := usage(root); err == nil {
@@ -200,7 +212,9 @@ func (u *unpack) commit(ctx context.Context) error {
 	if u.key == "" {
 		return nil
 	}
-	opts := []snapshots.Opt{snapshots.WithLabels(map[string]string{snapshots.LabelSnapshotRef: u.chain.String()})}
+	opts := []snapshots.Opt{snapshots.WithLabels(map[string]string{
+		snapshots.LabelSnapshotRef: u.chain.String(), labelLayer: u.Digest.String(),
+	})}
 	if u.rebase {
 		opts = append(opts, snapshots.WithParent(u.parentID.String()))
 	}
@@ -218,6 +232,11 @@ func (u *unpack) commit(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return fmt.Errorf("commit snapshot %s of %s: %w", u.chain, u.image, err)
+}
+
+// record labels the blob with the diffID, as containerd does after it has unpacked it.
+func (u *unpack) record(ctx context.Context) error {
+	return u.loader.relabel(ctx, &blobWork{desc: u.Descriptor, labels: map[string]string{labelUncompressed: u.diffID.String()}})
 }
 
 // discard removes the active snapshot, even if ctx has ended. If that fails, the end of the
