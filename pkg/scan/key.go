@@ -3,7 +3,7 @@ package scan
 import "strings"
 
 // imageKey reports whether a key promises an image reference: image, fooImage, foo_image,
-// foo-image, imageName, imageRef. [imageVariable] judges keys in capitals.
+// foo-image, imageName, imageRef, fooImagePullSpec. [imageVariable] judges keys in capitals.
 func imageKey(key string) bool {
 	if len(key) > 128 || !mentions(key) {
 		return false
@@ -17,7 +17,7 @@ func imageKey(key string) bool {
 		return false
 	}
 	switch k[i+len("image"):] {
-	case "", "name", "ref", "reference", "fullname", "uri", "url", "path":
+	case "", "name", "ref", "reference", "fullname", "uri", "url", "path", "pullspec":
 		return true
 	}
 	return false

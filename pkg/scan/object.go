@@ -11,8 +11,8 @@ import (
 // object is what is known of the object being walked.
 type object struct {
 	Object
-	builtin bool     // a kind of Kubernetes with a pod spec
-	paths   []string // of a custom resource: where its images are required
+	builtin bool       // a kind of Kubernetes with a pod spec
+	paths   [][]string // of a custom resource: where its images are required beyond the rule
 }
 
 // objectOf returns the object whose fields are f.
@@ -71,7 +71,7 @@ type kindKey struct{ group, kind string }
 
 // kindTable is data/kinds.yaml, by group and kind.
 type kindTable struct {
-	pulled  map[kindKey][]string
+	pulled  map[kindKey][][]string
 	ignored map[kindKey]bool
 }
 
@@ -80,9 +80,12 @@ var kinds = sync.OnceValue(func() kindTable {
 	if err := yaml.Unmarshal(kindsData, &file); err != nil {
 		panic("scan: data/kinds.yaml: " + err.Error())
 	}
-	t := kindTable{pulled: map[kindKey][]string{}, ignored: map[kindKey]bool{}}
+	t := kindTable{pulled: map[kindKey][][]string{}, ignored: map[kindKey]bool{}}
 	for _, r := range file.Pulled {
-		t.pulled[kindKey{r.Group, r.Kind}] = r.Paths
+		for _, p := range r.Paths {
+			key := kindKey{r.Group, r.Kind}
+			t.pulled[key] = append(t.pulled[key], strings.Split(p, "."))
+		}
 	}
 	for _, r := range file.Ignored {
 		t.ignored[kindKey{r.Group, r.Kind}] = true
@@ -112,22 +115,4 @@ func apiGroup(apiVersion string) string {
 		return ""
 	}
 	return group
-}
-
-// below reports whether a path is at or below a pattern, a path without indexes.
-func below(p *path, pattern string) bool {
-	var segments []string
-	for ; p != nil; p = p.up {
-		if p.key != "" {
-			segments = append(segments, p.key)
-		}
-	}
-	for i := len(segments) - 1; pattern != ""; i-- {
-		var want string
-		want, pattern, _ = strings.Cut(pattern, ".")
-		if i < 0 || segments[i] != want {
-			return false
-		}
-	}
-	return true
 }

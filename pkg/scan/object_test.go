@@ -49,19 +49,3 @@ func TestBuiltin(t *testing.T) {
 		}
 	}
 }
-
-// TestBelow compares paths with patterns.
-func TestBelow(t *testing.T) {
-	p := scope{}.at("spec").at("containers").element(0).at("image").path
-	for pattern, want := range map[string]bool{
-		"spec": true, "spec.containers": true, "spec.containers.image": true, "spec.containers.image.x": false, "containers": false, "spec.container": false,
-		"spec.containers.0.image": false, "": true,
-	} {
-		if below(p, pattern) != want {
-			t.Errorf("below(%s, %q) = %v", p, pattern, !want)
-		}
-	}
-	if below(nil, "spec") {
-		t.Error("the root is below spec")
-	}
-}

@@ -134,31 +134,6 @@ func (r *recorder) fail(t *text, off int, err error) {
 	r.out.errs = append(r.out.errs, &SyntaxError{File: r.file, Line: pos.Line, Column: pos.Column, Err: err})
 }
 
-// class reports whether a kubelet pulls what stands here as soon as the object is applied.
-func (r *recorder) class(form Form, s scope) Class {
-	if form == FormList {
-		return Required
-	}
-	if s.level > 0 {
-		return Indirect
-	}
-	switch form {
-	case FormContainer, FormInit, FormEphemeral, FormVolume:
-		if r.object.builtin && s.pod != nil {
-			return Required
-		}
-	case FormField:
-	default:
-		return Indirect
-	}
-	for _, p := range r.object.paths {
-		if below(s.path, p) {
-			return Required
-		}
-	}
-	return Indirect
-}
-
 // position returns the position of an offset that [text.place] returned.
 func (r *recorder) position(t *text, at int) Position {
 	line, column := t.position(at)

@@ -16,6 +16,7 @@ type scope struct {
 	level     int    // texts around it: 1 inside of a manifest in a ConfigMap
 	container string
 	pod       *pod
+	off       bool            // a field here or above keeps a controller from starting it
 	vars      map[string]bool // environment variables of the container
 }
 

@@ -91,6 +91,7 @@ func (w *walker) mapping(n *yaml.Node, s scope) {
 		s.container = f.text("name")
 		s.vars = variables(f.get("env"))
 	}
+	s.off = s.off || switchedOff(f)
 	if p := podOf(f, w.object.Namespace, w.budget); p != nil {
 		s.pod = p
 	}
