@@ -39,7 +39,7 @@ func (in *input) check() error {
 // result holds everything else.
 func (in *input) scan(ctx context.Context, streams cli.Streams) (*scan.Result, error) {
 	scanner := scan.New(in.scanOptions)
-	list, err := sources(in.sources, in.recursive, streams.In)
+	list, skipped, err := sources(in.sources, in.recursive, streams.In)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,9 @@ func (in *input) scan(ctx context.Context, streams cli.Streams) (*scan.Result, e
 			errs = append(errs, err)
 		}
 	}
-	return scanner.Result(), errors.Join(errs...)
+	result := scanner.Result()
+	result.Warnings = append(skipped, result.Warnings...)
+	return result, errors.Join(errs...)
 }
 
 func scanOne(ctx context.Context, scanner *scan.Scanner, src source) error {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/clitest"
 	"stowage/internal/registrytest"
 )
@@ -121,7 +122,7 @@ func (in *interruptions) round(signal syscall.Signal, after int64, want []byte) 
 	stderr, state := in.interrupt(out, signal, after)
 	in.registry.SetFaults(registrytest.NoFaults)
 	if signal != syscall.SIGKILL {
-		if state.ExitCode() != 1 || !strings.Contains(stderr, "bundle: error: interrupted\nbundle: hint: run the same command again to resume\n") {
+		if state.ExitCode() != cli.Signalled || !strings.Contains(stderr, "bundle: error: interrupted\nbundle: hint: run the same command again to resume\n") {
 			t.Errorf("%v, standard error:\n%s", state, stderr)
 		}
 	}

@@ -12,11 +12,12 @@ import (
 
 	"stowage/cmd/internal/cli"
 	"stowage/internal/fsutil"
+	"stowage/internal/iox"
 	"stowage/pkg/scan"
 )
 
 // runRewrite prepares manifests for a cluster without a registry.
-func runRewrite(_ context.Context, args []string, streams cli.Streams) error {
+func runRewrite(ctx context.Context, args []string, streams cli.Streams) error {
 	var from []string
 	var to, lock string
 	var recursive bool
@@ -44,13 +45,16 @@ func runRewrite(_ context.Context, args []string, streams cli.Streams) error {
 		}
 		opts.Digests = locked
 	}
-	pairs, err := rewritePairs(from[0], to, recursive)
+	pairs, skipped, err := rewritePairs(from[0], to, recursive)
 	if err != nil {
 		return err
 	}
+	for _, w := range skipped {
+		cli.Fprintf(streams.Err, "bundle: warning: %s\n", warningLine(w))
+	}
 	var errs []error
 	for _, p := range pairs {
-		if err := rewriteFile(p, opts, streams); err != nil {
+		if err := rewriteFile(ctx, p, opts, streams); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -63,42 +67,43 @@ func runRewrite(_ context.Context, args []string, streams cli.Streams) error {
 // pair is a file to read and one to write; "-" is a standard stream.
 type pair struct{ from, to string }
 
-// rewritePairs maps a directory's manifests to the same names below the output.
-func rewritePairs(from, to string, recursive bool) ([]pair, error) {
+// rewritePairs maps a directory's manifests to the same names below the output. The
+// warnings name the files that are not read.
+func rewritePairs(from, to string, recursive bool) ([]pair, []scan.Warning, error) {
 	if from == "-" {
-		return []pair{{from, to}}, nil
+		return []pair{{from, to}}, nil, nil
 	}
 	info, err := os.Stat(from)
 	if err != nil {
-		return nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
+		return nil, nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
 	}
 	if !info.IsDir() {
 		if out, err := os.Stat(to); to != "-" && err == nil && out.IsDir() {
-			return nil, cli.Usagef("-o %s: is a directory, but -f is a file", to)
+			return nil, nil, cli.Usagef("-o %s: is a directory, but -f is a file", to)
 		}
-		return []pair{{from, to}}, nil
+		return []pair{{from, to}}, nil, nil
 	}
 	if to == "-" {
-		return nil, cli.Usagef("-o -: -f is a directory, so -o must be one")
+		return nil, nil, cli.Usagef("-o -: -f is a directory, so -o must be one")
 	}
-	names, err := manifestFiles(from, recursive)
+	names, skipped, err := manifestFiles(from, recursive)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	pairs := make([]pair, len(names))
 	for i, name := range names {
 		rel, err := filepath.Rel(from, name)
 		if err != nil {
-			return nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
+			return nil, nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
 		}
 		pairs[i] = pair{name, filepath.Join(to, rel)}
 	}
-	return pairs, nil
+	return pairs, skipped, nil
 }
 
 // rewriteFile writes one result, completely or not at all.
-func rewriteFile(p pair, opts scan.RewriteOptions, streams cli.Streams) error {
-	src, err := readAll(p.from, streams.In)
+func rewriteFile(ctx context.Context, p pair, opts scan.RewriteOptions, streams cli.Streams) error {
+	src, err := readAll(ctx, p.from, streams.In)
 	if err != nil {
 		return fmt.Errorf("read manifests: %w", err)
 	}
@@ -126,11 +131,16 @@ func rewriteFile(p pair, opts scan.RewriteOptions, streams cli.Streams) error {
 	return nil
 }
 
-func readAll(name string, stdin io.Reader) ([]byte, error) {
+func readAll(ctx context.Context, name string, stdin io.Reader) ([]byte, error) {
 	if name == "-" {
-		return io.ReadAll(stdin)
+		return io.ReadAll(iox.Interruptible(ctx, stdin))
 	}
-	return os.ReadFile(name)
+	f, err := openFile(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read from
+	return io.ReadAll(f)
 }
 
 // writeWhole creates the directories of name and writes b to it, complete or not at all.

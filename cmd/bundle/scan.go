@@ -69,7 +69,11 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 }
 
 func warningLine(w scan.Warning) string {
-	s := fmt.Sprintf("%s:%d:%d: %s", w.File, w.Line, w.Column, w.Message)
+	place := w.File
+	if w.Line > 0 { // else it is about the whole file
+		place = fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column)
+	}
+	s := place + ": " + w.Message
 	if w.Advice != "" {
 		s += "; " + w.Advice
 	}

@@ -50,6 +50,47 @@ func WithContext(ctx context.Context, r io.Reader) io.Reader {
 	})
 }
 
+// Interruptible returns a reader of r whose Read returns the error of ctx once that ends,
+// also while r waits for bytes. The Read of r then stays behind in a goroutine. Where no
+// Read can wait, [WithContext] costs less.
+func Interruptible(ctx context.Context, r io.Reader) io.Reader {
+	return &interruptible{ctx: ctx, r: r, read: make(chan readResult, 1)}
+}
+
+type interruptible struct {
+	ctx  context.Context
+	r    io.Reader
+	buf  []byte // not the caller's, which may be in use again while r still writes to it
+	read chan readResult
+}
+
+type readResult struct {
+	n   int
+	err error
+}
+
+// Read implements [io.Reader].
+func (c *interruptible) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if c.buf == nil {
+		c.buf = make([]byte, BufferSize)
+	}
+	buf := c.buf[:min(len(p), len(c.buf))]
+	go func() {
+		n, err := c.r.Read(buf)
+		c.read <- readResult{n, err}
+	}()
+	select {
+	case got := <-c.read:
+		copy(p, buf[:got.n])
+		return got.n, got.err
+	case <-c.ctx.Done():
+		return 0, c.ctx.Err()
+	}
+}
+
 // Report returns a reader of r that calls f with the number of bytes of every Read.
 func Report(r io.Reader, f func(int64)) io.Reader {
 	return ReaderFunc(func(p []byte) (int, error) {

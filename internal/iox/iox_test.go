@@ -101,3 +101,22 @@ func TestBuffer(t *testing.T) {
 		t.Errorf("%d bytes", len(*b))
 	}
 }
+
+// TestInterruptible ends a Read that waits for bytes.
+func TestInterruptible(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	pr, pw := io.Pipe()
+	defer pw.Close()
+	r := Interruptible(ctx, pr)
+	go pw.Write([]byte("abc")) // the Read below takes it
+	buf := make([]byte, 8)
+	if n, err := r.Read(buf); err != nil || string(buf[:n]) != "abc" {
+		t.Errorf("Read returned %q, %v", buf[:n], err)
+	}
+	go cancel()
+	for range 2 {
+		if n, err := r.Read(buf); n != 0 || !errors.Is(err, context.Canceled) {
+			t.Errorf("after the context ended: %d, %v", n, err)
+		}
+	}
+}

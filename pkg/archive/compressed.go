@@ -252,7 +252,7 @@ func unpackStream(ctx context.Context, r io.Reader, lim limits) (*unpacked, erro
 		p.path, p.src, p.size = f.Name(), f, f.Size()
 	}
 	u := &unpacked{p: p}
-	u.src.r = &cancelReader{ctx: ctx, r: r, read: make(chan readResult, 1)}
+	u.src.r = iox.Interruptible(ctx, r)
 	src := bufio.NewReaderSize(&u.src, iox.BufferSize)
 	magic, _ := src.Peek(4) // a shorter stream is refused below
 	if u.src.err != nil {
@@ -273,38 +273,6 @@ func unpackStream(ctx context.Context, r io.Reader, lim limits) (*unpacked, erro
 		return nil, u.decodeError(err)
 	}
 	return u, nil
-}
-
-// cancelReader reads in a goroutine, so that a Read that blocks ends with ctx.
-type cancelReader struct {
-	ctx  context.Context
-	r    io.Reader
-	buf  []byte
-	read chan readResult
-}
-
-type readResult struct {
-	n   int
-	err error
-}
-
-// Read implements [io.Reader].
-func (c *cancelReader) Read(p []byte) (int, error) {
-	if c.buf == nil {
-		c.buf = make([]byte, iox.BufferSize)
-	}
-	buf := c.buf[:min(len(p), len(c.buf))]
-	go func() {
-		n, err := c.r.Read(buf)
-		c.read <- readResult{n, err}
-	}()
-	select {
-	case got := <-c.read:
-		copy(p, buf[:got.n])
-		return got.n, got.err
-	case <-c.ctx.Done():
-		return 0, c.ctx.Err()
-	}
 }
 
 // maxBlocks bounds the walk over a zstd file: it is enough for 512 GiB in blocks of

@@ -36,6 +36,8 @@ const (
 	CodeLocalRegistry Code = "local-registry"
 	// CodeWindows: the image is for Windows nodes.
 	CodeWindows Code = "windows-image"
+	// CodeSkippedFile: a file was not read, which the caller of the scanner decided.
+	CodeSkippedFile Code = "skipped-file"
 )
 
 // Warning is something a user should know before relying on the images found.

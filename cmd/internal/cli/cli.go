@@ -20,14 +20,15 @@ import (
 
 // Exit codes, documented in --help and README.md.
 const (
-	OK          = 0 // done
-	Failed      = 1 // network, disk, I/O
-	Usage       = 2 // the command line
-	Incomplete  = 3 // an image is not available, or not visible to the kubelet
-	RateLimited = 4 // everything fetched so far is kept; the same command resumes
-	Refused     = 5 // credentials refused
-	Damaged     = 6 // bundle damaged, over the limits, or not trusted
-	NoNode      = 7 // no usable containerd
+	OK          = 0   // done
+	Failed      = 1   // network, disk, I/O
+	Usage       = 2   // the command line
+	Incomplete  = 3   // an image is not available, or not visible to the kubelet
+	RateLimited = 4   // everything fetched so far is kept; the same command resumes
+	Refused     = 5   // credentials refused
+	Damaged     = 6   // bundle damaged, over the limits, or not trusted
+	NoNode      = 7   // no usable containerd
+	Signalled   = 130 // SIGINT or SIGTERM ended the run, as shells report it
 )
 
 // ExitCodes is the section of the help texts about exit codes.
@@ -40,6 +41,7 @@ const ExitCodes = `Exit codes:
   5  credentials refused
   6  bundle damaged, over the limits, or not trusted
   7  no usable containerd
+  130  interrupted: the same command resumes
 `
 
 // Streams are a command's three streams.

@@ -55,7 +55,7 @@ func TestInterrupted(t *testing.T) {
 	cancel()
 	var stderr strings.Builder
 	want := "p: error: stopped\np: hint: run the same command again to resume\n"
-	if code := p.Run(ctx, nil, Streams{Err: &stderr}); code != Failed || stderr.String() != want {
+	if code := p.Run(ctx, nil, Streams{Err: &stderr}); code != Signalled || stderr.String() != want {
 		t.Errorf("got %d, %q", code, stderr.String())
 	}
 }

@@ -115,5 +115,5 @@ func (p *Program) flags(name string) *pflag.FlagSet {
 
 // Interrupted returns the error of a run that a signal ended.
 func Interrupted(message string) *Error {
-	return Errorf(Failed, "%s", message).WithHint("run the same command again to resume")
+	return Errorf(Signalled, "%s", message).WithHint("run the same command again to resume")
 }
