@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/spf13/pflag"
@@ -60,7 +63,35 @@ func scanOne(ctx context.Context, scanner *scan.Scanner, src source) error {
 		return fmt.Errorf("read manifests: %w", err)
 	}
 	defer r.Close() // only read from
-	return scanner.Scan(src.name, r)
+	text := bufio.NewReader(r)
+	head, err := text.Peek(headSize)
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("read manifests: %s: %w", src.name, err)
+	}
+	if err := notText(src.name, head); err != nil {
+		return err
+	}
+	return scanner.Scan(src.name, text)
+}
+
+// headSize is how much of a file notText needs, bytes.
+const headSize = 512
+
+// notText returns an error for a file of a kind that people give to -f by mistake.
+func notText(name string, head []byte) error {
+	for _, kind := range []struct {
+		at          int
+		magic, what string
+	}{
+		{257, "ustar", "a tar file"}, {0, "\x1f\x8b", "compressed with gzip"}, {0, "\x28\xb5\x2f\xfd", "compressed with zstd"},
+		{0, "PK\x03\x04", "a zip file"}, {0, "\x7fELF", "a program"},
+	} {
+		if len(head) > kind.at && bytes.HasPrefix(head[kind.at:], []byte(kind.magic)) {
+			return cli.Errorf(cli.Failed, "%s is %s, not a manifest", name, kind.what).
+				WithHint("name YAML, JSON or a list of images with -f; \"bundle inspect FILE\" shows what is in a bundle")
+		}
+	}
+	return nil
 }
 
 // fromStdin reports whether manifests are read from standard input.
@@ -68,11 +99,12 @@ func (in *input) fromStdin() bool { return slices.Contains(in.sources, "-") }
 
 // inputError adds the hint to an error of the input.
 func inputError(err error) error {
+	e := &cli.Error{Code: cli.Failed, Err: err}
 	var known *cli.Error
 	if errors.As(err, &known) {
-		return known
+		e.Code, e.Hint = known.Code, known.Hint
+		return e
 	}
-	e := &cli.Error{Code: cli.Failed, Err: err}
 	var syntax *scan.SyntaxError
 	if errors.As(err, &syntax) {
 		e.Hint = "fix the file, or render it first if it is a template; nothing was pulled"

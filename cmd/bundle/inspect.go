@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"strings"
 	"text/tabwriter"
 
@@ -21,6 +23,7 @@ type report struct {
 func parseReport(name, help string, args []string, streams cli.Streams, jobs *int, want ...string) (*report, error) {
 	r := &report{}
 	fs := cli.NewFlags("bundle "+name, help, streams)
+	fs.Guesses = readGuesses
 	fs.StringVarP(&r.format, "output", "o", "text", "")
 	if jobs != nil {
 		fs.IntVar(jobs, "jobs", 0, "")
@@ -31,19 +34,37 @@ func parseReport(name, help string, args []string, streams cli.Streams, jobs *in
 	if err := cli.OneOf("output", r.format, "text", "json"); err != nil {
 		return nil, err
 	}
-	if r.files = fs.Args(); len(r.files) != len(want) {
-		return nil, cli.Usagef("bundle %s: want %s", name, strings.Join(want, " "))
+	if r.files = fs.Args(); len(r.files) == len(want) {
+		return r, nil
 	}
-	return r, nil
+	if len(want) > 1 || len(r.files) == 0 {
+		return nil, cli.Usagef("%s: want %s, got %d", name, strings.Join(want, " and "), len(r.files))
+	}
+	lines := make([]string, len(r.files))
+	for i, file := range r.files {
+		lines[i] = "bundle " + name + " " + cli.Quote(file)
+	}
+	return nil, cli.Usagef("%s: want one %s, got %d", name, want[0], len(r.files)).WithHint("try \"%s\"", strings.Join(lines, " && "))
 }
+
+// readGuesses are flags of other programs for the file, which has none here.
+var readGuesses = map[string]string{"f": "", "file": "", "filename": "", "i": "", "input": "", "json": "-o json", "format": "-o json"}
 
 // open opens a bundle whose layers are not needed. Its error has an exit code and a hint.
 func open(ctx context.Context, path string) (*archive.Reader, error) {
 	r, err := archive.Open(ctx, path, &archive.OpenOptions{Metadata: true})
 	if err != nil {
-		return nil, outcome(err)
+		return nil, openError(path, err)
 	}
 	return r, nil
+}
+
+// openError returns the error of opening a bundle.
+func openError(path string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return cli.Errorf(cli.Failed, "%s: no such file", path).WithHint("name a file that \"bundle -o\" wrote")
+	}
+	return outcome(err)
 }
 
 // runInspect shows what is in a bundle.
@@ -144,7 +165,7 @@ func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 func verify(ctx context.Context, v *verdict, jobs int, streams cli.Streams) error {
 	r, err := archive.Open(ctx, v.File, nil)
 	if err != nil {
-		return outcome(err)
+		return openError(v.File, err)
 	}
 	defer r.Close() // only read from
 	v.Digest, v.Blobs, v.Size = r.Digest().String(), len(r.Blobs()), r.Size()

@@ -61,7 +61,7 @@ func (s *shelf) bundle(t *testing.T, images ...string) string {
 	out := filepath.Join(home, "bundle.tar")
 	args := append(images, "-o", out, "--mirror", "docker.io="+s.registry.Host(), "--mirror", "registry.k8s.io="+s.registry.Host())
 	var stderr bytes.Buffer
-	if code := program.Run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &stderr, Err: &stderr}); code != 0 {
+	if code := program().Run(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &stderr, Err: &stderr}); code != 0 {
 		t.Fatalf("bundle %v: code %d\n%s", images, code, stderr.String())
 	}
 	return out

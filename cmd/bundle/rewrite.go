@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/distribution/reference"
 
@@ -22,6 +23,7 @@ func runRewrite(ctx context.Context, args []string, streams cli.Streams) error {
 	var to, lock string
 	var recursive bool
 	fs := cli.NewFlags("bundle rewrite", rewriteHelp, streams)
+	fs.Guesses = guesses
 	fs.StringArrayVarP(&from, "filename", "f", nil, "")
 	fs.BoolVarP(&recursive, "recursive", "R", false, "")
 	fs.StringVarP(&to, "output", "o", "", "")
@@ -29,13 +31,15 @@ func runRewrite(ctx context.Context, args []string, streams cli.Streams) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
+	from, err := expand(append(from, fs.Args()...))
 	switch {
+	case err != nil:
+		return err
 	case len(from) != 1:
-		return cli.Usagef("bundle rewrite: name one file or directory with -f")
+		return cli.Usagef("bundle rewrite: name one file or directory with -f, got %d", len(from))
 	case to == "":
-		return cli.Usagef("bundle rewrite: name the result with -o, or -o - for standard output")
-	case fs.NArg() > 0:
-		return cli.Usagef("bundle rewrite: %q: name files with -f and -o", fs.Arg(0))
+		return cli.Usagef("bundle rewrite: name the result with -o, or -o - for standard output").
+			WithHint("try \"bundle rewrite %s -o %s\"", cli.Quote(args...), cli.Quote(resultName(from[0])))
 	}
 	opts := scan.RewriteOptions{PullPolicy: true}
 	if lock != "" {
@@ -62,6 +66,15 @@ func runRewrite(ctx context.Context, args []string, streams cli.Streams) error {
 		return inputError(errors.Join(errs...))
 	}
 	return nil
+}
+
+// resultName returns a name for the result of rewriting from.
+func resultName(from string) string {
+	if from == "-" {
+		return "-"
+	}
+	ext := filepath.Ext(from)
+	return strings.TrimSuffix(from, ext) + "-gap" + ext
 }
 
 // pair is a file to read and one to write; "-" is a standard stream.
@@ -127,7 +140,7 @@ func rewriteFile(ctx context.Context, p pair, opts scan.RewriteOptions, streams 
 	if err := writeWhole(p.to, out); err != nil {
 		return fmt.Errorf("write %s: %w", p.to, err)
 	}
-	cli.Fprintf(streams.Err, "bundle: %s: %d places changed\n", p.to, done)
+	cli.Fprintf(streams.Err, "bundle: %s: %s\n", p.to, cli.Count(done, "change"))
 	return nil
 }
 

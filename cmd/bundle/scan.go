@@ -20,6 +20,7 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 	var format string
 	var pin bool
 	fs := cli.NewFlags("bundle scan", scanHelp, streams)
+	fs.Guesses = guesses
 	in.flags(fs.FlagSet)
 	reg.flags(fs.FlagSet)
 	fs.BoolVar(&pin, "pin", false, "")
@@ -37,10 +38,12 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 	switch {
 	case pin && format != "name":
 		return cli.Usagef("--pin prints a list of names; drop --output")
-	case len(in.sources) == 0:
+	case len(in.sources)+fs.NArg() == 0:
 		return cli.Usagef("nothing to scan: name manifests with -f")
-	case fs.NArg() > 0:
-		return cli.Usagef("bundle scan: %q: name files with -f", fs.Arg(0))
+	}
+	var err error
+	if in.sources, err = expand(append(in.sources, fs.Args()...)); err != nil {
+		return err
 	}
 	if err := reg.read(streams.In, in.fromStdin()); err != nil {
 		return err

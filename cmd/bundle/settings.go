@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -31,6 +32,7 @@ func parseBundle(args []string, streams cli.Streams) (*settings, error) {
 	var have []string
 	var maxPulls int
 	fs := cli.NewFlags("bundle", help, streams)
+	fs.Guesses = guesses
 	s.input.flags(fs.FlagSet)
 	s.registries.flags(fs.FlagSet)
 	fs.StringVarP(&s.request.Output, "output", "o", "", "")
@@ -50,19 +52,22 @@ func parseBundle(args []string, streams cli.Streams) (*settings, error) {
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	for _, name := range fs.Args() {
-		s.request.Images = append(s.request.Images, bundle.Image{Name: name, Required: true})
+	if err := s.words(args, fs.Words()); err != nil {
+		return nil, err
 	}
 	if fs.Changed("max-pulls") {
 		s.options.MaxPulls = &maxPulls
 	}
-	if err := s.check(); err != nil {
+	if err := s.check(args, streams); err != nil {
 		return nil, err
 	}
 	if s.request.Output == "-" {
 		s.request.Writer = streams.Out
 	}
 	var err error
+	if s.sources, err = expand(s.sources); err != nil {
+		return nil, err
+	}
 	if s.request.Platforms, s.request.All, err = parsePlatforms(platform); err != nil {
 		return nil, err
 	}
@@ -73,14 +78,22 @@ func parseBundle(args []string, streams cli.Streams) (*settings, error) {
 }
 
 // check refuses contradictions.
-func (s *settings) check() error {
+func (s *settings) check(args []string, streams cli.Streams) error {
+	output := s.request.Output
 	switch {
 	case len(s.sources)+len(s.request.Images) == 0:
 		return cli.Usagef("nothing to bundle: name manifests with -f, or images")
 	case s.options.KeepGoing && s.options.Strict:
 		return cli.Usagef("--keep-going and --strict contradict each other")
-	case s.request.Output == "" && !s.explain && !s.options.DryRun:
-		return cli.Usagef("no output: name the bundle with -o FILE, or -o - for standard output")
+	case output == "" && !s.explain && !s.options.DryRun:
+		return cli.Usagef("no output: name the bundle with -o FILE, or -o - for standard output").WithHint("%s", s.try(args))
+	case output == "-" && cli.Terminal(streams.Out):
+		return cli.Usagef("-o -: standard output is a terminal: name a file, or write to a pipe")
+	case slices.Contains([]string{"json", "yaml", "name", "wide", "text", "jsonpath"}, output):
+		return cli.Usagef("-o %s: the name of the bundle's file, not a format", output).
+			WithHint("\"bundle inspect -o json FILE\" describes a bundle, --progress json the run; write -o ./%s for a file of this name", output)
+	case slices.Contains(s.sources, output):
+		return cli.Usagef("-o %s: would replace a manifest", output)
 	case s.options.MaxPulls != nil && *s.options.MaxPulls < 0:
 		return cli.Usagef("--max-pulls %d: want 0 or more", *s.options.MaxPulls)
 	}

@@ -13,11 +13,12 @@ Usage:
   bundle verify FILE                    check every byte of a bundle
   bundle diff OLD NEW                   show what was added, removed and changed
 
-Each command has its own --help. Copy the file to each node and run "load FILE" there.
+"bundle help COMMAND" explains each command. Copy the file to each node and run "load FILE" there.
 
 Input:
   -f, --filename SRC      manifests: a file, a directory, an http(s) address, or - for
-                          standard input; YAML, JSON, or a plain list of images
+                          standard input; also a list a.yaml,b.yaml, a pattern 'm/*.yaml',
+                          and files behind it; YAML, JSON, or a plain list of images
   -R, --recursive         also read the directories below a directory
       --only required     ignore images that only arguments, environment variables,
                           ConfigMaps and custom resources name

@@ -17,7 +17,7 @@ type Flags struct {
 	*pflag.FlagSet
 
 	// Guesses are flags of other programs that people try, without dashes, each with what to
-	// write instead: "username" with "--creds HOST=USER".
+	// write instead: "username" with "--creds HOST=USER", or "" where no flag is needed.
 	Guesses map[string]string
 
 	name    string
@@ -55,7 +55,7 @@ func (f *Flags) Parse(args []string) error {
 	case errors.Is(err, pflag.ErrHelp):
 		return err
 	case errors.As(err, &unknown):
-		return Usagef("%w", err).WithHint("%s", f.meant(unknown))
+		return Usagef("%w", err).WithHint("%s", f.meant(unknown, args))
 	case err != nil:
 		return Usagef("%w", err)
 	case f.version != nil && *f.version:
@@ -99,7 +99,7 @@ func words(f *pflag.FlagSet, args []string) ([]int, error) {
 }
 
 // meant returns the hint for a flag that does not exist.
-func (f *Flags) meant(unknown *pflag.NotExistError) string {
+func (f *Flags) meant(unknown *pflag.NotExistError, args []string) string {
 	name := unknown.GetSpecifiedName()
 	if letters := unknown.GetSpecifiedShortnames(); len(letters) > 1 {
 		// A long flag behind one dash: -version.
@@ -107,7 +107,12 @@ func (f *Flags) meant(unknown *pflag.NotExistError) string {
 			return fmt.Sprintf("did you mean \"--%s\"?", long)
 		}
 	}
-	if instead, ok := f.Guesses[name]; ok && f.has(instead) {
+	instead, ok := f.Guesses[name]
+	switch {
+	case ok && instead == "":
+		flag := func(arg string) bool { return arg == "-"+name || arg == "--"+name }
+		return fmt.Sprintf("did you mean \"%s %s\"?", f.name, Quote(slices.DeleteFunc(slices.Clone(args), flag)...))
+	case ok && f.has(instead):
 		return fmt.Sprintf("did you mean \"%s\"?", instead)
 	}
 	var names []string
