@@ -249,13 +249,8 @@ func (g *graph) config(desc ocispec.Descriptor) (*ocispec.Platform, error) {
 		b.MediaType = desc.MediaType
 	}
 	var p *ocispec.Platform
-	if manifest.IsImageConfig(desc.MediaType) {
-		if err := json.Unmarshal(raw, &p); err != nil {
-			return nil, g.r.damaged(b, adviceCopy, fmt.Errorf("image config: %w", err))
-		}
-	}
-	if p != nil && p.OS == "" {
-		p = nil
+	if manifest.IsImageConfig(desc.MediaType) && (json.Unmarshal(raw, &p) != nil || p != nil && p.OS == "") {
+		p = nil // a config that cannot be decoded is a fault of its images, not of the file
 	}
 	g.configs[desc.Digest] = p
 	return p, nil

@@ -14,10 +14,11 @@ import (
 // CRI plugin once. When something is missing it returns the report with [ErrIncomplete].
 func (n *Node) Check(ctx context.Context, b *archive.Reader) (*Report, error) {
 	ctx = n.in(ctx)
-	imgs, err := selectImages(ctx, b, n.server.Platform)
+	s, err := selectImages(b, n.server.Platform)
 	if err != nil {
 		return nil, err
 	}
+	imgs := s.images
 	inv, err := n.takeInventory(ctx, imgs)
 	if err != nil {
 		return nil, err
@@ -45,6 +46,7 @@ func (n *Node) Check(ctx context.Context, b *archive.Reader) (*Report, error) {
 		return nil, err
 	}
 	n.warn(ctx, report, inv, nil)
+	report.addFailed(s.failed)
 	return report, report.err()
 }
 
@@ -57,6 +59,11 @@ func (inv *inventory) complete(img *image) bool {
 	}
 	if !inv.has(img.config.Digest) {
 		return false
+	}
+	for _, d := range img.blobs {
+		if !inv.has(d.Digest) {
+			return false
+		}
 	}
 	if inv.chains[img.top()] {
 		return true

@@ -24,6 +24,7 @@ import (
 type memory map[digest.Digest][]byte
 
 func (m memory) Images() []archive.Image                  { return nil }
+func (m memory) Skipped() []archive.Skipped               { return nil }
 func (m memory) Digest() digest.Digest                    { return dg("bundle") }
 func (m memory) Base() digest.Digest                      { return "" }
 func (m memory) Has(d digest.Digest) bool                 { return m[d] != nil }

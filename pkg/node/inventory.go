@@ -74,6 +74,9 @@ func wants(imgs []*image) (blobs, chains map[digest.Digest]bool) {
 			blobs[l.Digest] = true
 			chains[l.chain] = true
 		}
+		for _, d := range img.blobs {
+			blobs[d.Digest] = true
+		}
 	}
 	return blobs, chains
 }

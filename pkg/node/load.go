@@ -46,6 +46,9 @@ type LoadOptions struct {
 // left on the node; only what a killed process had written stays under its lease for 24
 // hours, and the next load resumes with it. An error after that is an [ErrVisible] as well.
 //
+// An image that containerd cannot use, by its manifests and config, is a failure of its names
+// only: the others are loaded, and the report has the reason.
+//
 // Errors: [ErrIncomplete], with a report if the load itself succeeded; [archive.ErrDamaged]
 // for a bundle whose bytes do not match their digests; [*DiskFullError];
 // [*UnavailableError] if containerd ends meanwhile; or an error of containerd.
@@ -92,10 +95,11 @@ func (n *Node) newLoader(b bundle, o LoadOptions) *loader {
 // load selects the images, compares them with the node and transfers what is missing.
 func (l *loader) load(ctx context.Context) (*Report, error) {
 	n, b := l.node, l.bundle
-	imgs, err := selectImages(ctx, b, n.server.Platform)
+	s, err := selectImages(b, n.server.Platform)
 	if err != nil {
 		return nil, err
 	}
+	imgs := s.images
 	p, inv, err := l.plan(ctx, imgs)
 	if err != nil {
 		return nil, n.asUnavailable(ctx, n.withBase(ctx, err, b))
@@ -117,6 +121,7 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	n.warn(ctx, report, inv, l)
+	report.addFailed(s.failed)
 	return report, report.err()
 }
 

@@ -127,16 +127,11 @@ func TestSharedLayersUnpackedOnce(t *testing.T) {
 	s := newShelf(t)
 	names := s.calico(0)
 	chains, blobs := map[digest.Digest]bool{}, map[digest.Digest]int64{}
-	for _, name := range names {
-		m := s.manifest(name)
-		for _, l := range m.Layers {
-			blobs[l.Digest] = l.Size
-		}
-		img := image{config: m.Config}
-		raw, err := s.Bundle(names...).Metadata(m.Config.Digest)
-		must(t, err)
-		must(t, img.addLayers(raw, m.Layers))
+	selected, err := selectImages(s.Bundle(names...), n.server.Platform)
+	must(t, err)
+	for _, img := range selected.images {
 		for _, l := range img.layers {
+			blobs[l.Digest] = l.Size
 			chains[l.chain] = true
 		}
 	}

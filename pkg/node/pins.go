@@ -51,11 +51,11 @@ func (n *Node) Unpin(ctx context.Context, b *archive.Reader) (*UnpinReport, erro
 	}
 	wanted := func(images.Image) bool { return true }
 	if b != nil {
-		imgs, err := selectImages(ctx, b, n.server.Platform)
+		s, err := selectImages(b, n.server.Platform)
 		if other := (*PlatformError)(nil); err != nil && !errors.As(err, &other) {
 			return nil, err // a bundle for another platform has no records here
 		}
-		own := recordNames(imgs)
+		own := recordNames(s.images)
 		wanted = func(i images.Image) bool { return own[i.Name] || i.Labels[LabelBundle] == b.Digest().String() }
 	}
 	report := &UnpinReport{Server: n.server}

@@ -162,7 +162,7 @@ func (p *planner) addLayers(ip *imagePlan) []digest.Digest {
 	var kept []digest.Digest
 	for i, l := range ip.layers {
 		there, here := p.inv.has(l.Digest), p.inBundle(l.Digest)
-		keep := p.keeps(ip)
+		keep := !p.opts.discard
 		if keep && !there && !here {
 			keep = false
 			if !slices.Contains(p.plan.unkept, l.Digest) {
@@ -180,28 +180,26 @@ func (p *planner) addLayers(ip *imagePlan) []digest.Digest {
 			p.addMissing(l.Digest)
 			continue
 		}
-		if ip.artifact {
-			continue
-		}
 		ip.rootfs = true
 		p.addUnpack(ip, i)
 	}
+	for _, d := range ip.blobs {
+		p.addBlob(ip, d, map[string]string{})
+		kept = append(kept, d.Digest)
+	}
 	return kept
 }
-
-// keeps reports whether the blobs of the image's layers are kept.
-func (p *planner) keeps(ip *imagePlan) bool { return !p.opts.discard || ip.artifact }
 
 // addCompare plans to read the layers of an image whose snapshots exist, unless this node
 // has seen already that the blob unpacks to the diffID. The config alone decides which
 // snapshots an image runs on, so a manifest could list any other layers.
 func (p *planner) addCompare(ip *imagePlan) {
-	if ip.artifact || !ip.lacks() {
+	if !ip.lacks() {
 		return
 	}
 	for _, l := range ip.layers {
 		there, here := p.inv.has(l.Digest), p.inBundle(l.Digest)
-		label := (there || here && p.keeps(ip)) && p.inv.labels[l.Digest][labelUncompressed] == ""
+		label := (there || here && !p.opts.discard) && p.inv.labels[l.Digest][labelUncompressed] == ""
 		if u := p.unpacks[l.chain]; u != nil && u.Digest == l.Digest {
 			u.label = u.label || label
 			continue

@@ -37,6 +37,8 @@ const (
 	Present Status = "present" // already there, with the right target
 	Moved   Status = "moved"   // already there, with another target (Was)
 	Missing Status = "missing" // not there, or not complete (only from a check)
+
+	NotUsable Status = "not usable" // containerd cannot use the image (Reason)
 )
 
 // CRIStatus is what the CRI plugin reports about a name.
@@ -75,7 +77,7 @@ const (
 type Report struct {
 	Bundle   digest.Digest `json:"bundle"`
 	Server   Server        `json:"server"`
-	Images   []ImageReport `json:"images"` // one per name, in the bundle's order
+	Images   []ImageReport `json:"images"` // one per name, in the bundle's order; those not usable last
 	Warnings []Warning     `json:"warnings,omitempty"`
 	// Released are the names of earlier bundles of the same images that this load has
 	// unpinned: the kubelet may remove them when it needs space.
@@ -97,6 +99,8 @@ type ImageReport struct {
 	Was    digest.Digest `json:"was,omitempty"` // the target before, when it moved
 	CRI    CRIStatus     `json:"cri"`
 	Pinned bool          `json:"pinned"` // as the CRI plugin shows it
+
+	Reason string `json:"reason,omitempty"` // why the image is not usable
 }
 
 // UpToDate reports whether everything was there before.
@@ -108,7 +112,7 @@ func (r *Report) UpToDate() bool {
 func (r *Report) Missing() []string {
 	var names []string
 	for _, i := range r.Images {
-		if i.Status == Missing || i.CRI == Unknown || i.CRI == Differs {
+		if i.Status == Missing || i.Status == NotUsable || i.CRI == Unknown || i.CRI == Differs {
 			names = append(names, i.Name)
 		}
 	}
@@ -121,7 +125,20 @@ func (r *Report) err() error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("the kubelet would not find %s: %w", strings.Join(missing, ", "), ErrIncomplete)
+	var reasons []string
+	for _, i := range r.Images {
+		if i.Status == NotUsable {
+			reasons = append(reasons, fmt.Sprintf("; %s is not usable: %s", i.Name, i.Reason))
+		}
+	}
+	return fmt.Errorf("the kubelet would not find %s%s: %w", strings.Join(missing, ", "), strings.Join(reasons, ""), ErrIncomplete)
+}
+
+// addFailed adds the names whose images the node cannot use.
+func (r *Report) addFailed(failed []failure) {
+	for _, f := range failed {
+		r.Images = append(r.Images, ImageReport{Name: f.name, Target: f.target, Status: NotUsable, CRI: NotAsked, Reason: f.err.Error()})
+	}
 }
 
 // newReport returns the report of a plan: what was there and what it will create.
@@ -143,6 +160,9 @@ func newReport(server Server, bundle digest.Digest, p *plan, inv *inventory) *Re
 			count(d.Digest, d.Size)
 		}
 		count(ip.config.Digest, ip.config.Size)
+		for _, d := range ip.blobs {
+			count(d.Digest, d.Size)
+		}
 		for _, l := range ip.layers {
 			count(l.Digest, l.Size)
 			if inv.chains[l.chain] && !chains[l.chain] {

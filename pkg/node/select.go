@@ -1,28 +1,25 @@
 package node
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
-	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"stowage/internal/manifest"
+	"stowage/internal/usable"
 	"stowage/pkg/archive"
 )
 
 // bundle is the part of [archive.Reader] that a load uses.
 type bundle interface {
 	Images() []archive.Image
+	Skipped() []archive.Skipped
 	Digest() digest.Digest
 	Base() digest.Digest
 	Has(digest.Digest) bool
@@ -36,8 +33,9 @@ type image struct {
 	target    ocispec.Descriptor   // of the names
 	manifests []ocispec.Descriptor // from the target down: indexes, then the manifest
 	config    ocispec.Descriptor
-	layers    []imageLayer // lowest first
-	artifact  bool         // has no root file system: stored, never unpacked
+	layers    []imageLayer         // of the root file system, lowest first
+	blobs     []ocispec.Descriptor // layers of other types: stored, never unpacked
+	artifact  bool                 // has no root file system
 }
 
 // imageLayer is one layer of an image.
@@ -48,146 +46,171 @@ type imageLayer struct {
 	parentID digest.Digest // chain ID of the layer below, empty for the lowest
 }
 
-// selectImages resolves every name of the bundle for one platform. It reads only the
-// bundle. Images are returned in the order of their first name; names with the same target
-// are one image. In a flat bundle, which has a name once per platform, it selects the one
-// that matches.
+// selection is what a node takes of a bundle.
+type selection struct {
+	images []*image
+	failed []failure
+}
+
+// failure is a name whose image the node cannot use.
+type failure struct {
+	name   string
+	target digest.Digest
+	err    error // a *usable.Error, or that the image is for other platforms
+}
+
+// selectImages resolves every name of the bundle for one platform, by the rule of package
+// usable. It reads only the bundle. Images are returned in the order of their first name;
+// names with the same target are one image. In a flat bundle, which has a name once per
+// platform, it selects the one that matches.
 //
-// All names without an image for the platform are returned in one [*PlatformError].
-func selectImages(ctx context.Context, b bundle, platform string) ([]*image, error) {
+// An image that containerd cannot use on this platform is a failure of its names only. If
+// none is for the platform, the error is a [*PlatformError].
+func selectImages(b bundle, platform string) (*selection, error) {
 	spec, err := platforms.Parse(platform)
 	if err != nil {
 		return nil, fmt.Errorf("platform of the node: %w", err)
 	}
-	match := platforms.Only(spec)
+	docs := newDocuments(b)
+	s := &selection{}
 	resolved := map[digest.Digest]*image{}
-	chosen := map[string]*image{}
-	var order []*image
-	var lacking []string
+	refused := map[digest.Digest]error{}
+	chosen := map[string]bool{}
 	for _, in := range b.Images() {
-		img, ok := resolved[in.Target.Digest]
-		if !ok {
-			if img, err = resolve(ctx, b, in.Target, match); err != nil && !errdefs.IsNotFound(err) {
+		target := in.Target.Digest
+		img, met := resolved[target]
+		if !met {
+			img, err = resolve(docs, in.Target, usable.On(spec))
+			if err != nil && !isFailure(err) {
 				return nil, fmt.Errorf("read %s: %w", in.Name, err)
 			}
-			resolved[in.Target.Digest] = img
+			resolved[target], refused[target] = img, err
 		}
 		switch {
 		case img == nil:
-			lacking = append(lacking, in.Name)
-		case chosen[in.Name] == nil:
+			s.failed = append(s.failed, failure{in.Name, target, refused[target]})
+		case !chosen[in.Name]:
 			if len(img.names) == 0 {
-				order = append(order, img)
+				s.images = append(s.images, img)
 			}
 			img.names = append(img.names, in.Name)
-			chosen[in.Name] = img
+			chosen[in.Name] = true
 		}
 	}
-	lacking = slices.DeleteFunc(lacking, func(name string) bool { return chosen[name] != nil })
-	if len(lacking) > 0 {
-		return nil, &PlatformError{platform, slices.Compact(lacking)}
-	}
-	return order, nil
+	return s, s.settle(chosen, platform)
 }
 
-// resolve finds the manifest that containerd will choose for the platform, with
-// containerd's own function: the CRI plugin must later choose the manifest that was
-// loaded, also from a sparse index. It returns errdefs.ErrNotFound when the bundle has
-// none for the platform.
-func resolve(ctx context.Context, b bundle, target ocispec.Descriptor, match platforms.MatchComparer) (*image, error) {
-	provider := &metadataProvider{bundle: b}
-	target = ocispec.Descriptor{MediaType: target.MediaType, Digest: target.Digest, Size: target.Size}
-	manifest, err := images.Manifest(ctx, provider, target, match)
-	if err != nil {
-		return nil, err
-	}
-	img := &image{target: target, config: manifest.Config}
-	for _, d := range provider.read {
-		if images.IsIndexType(d.MediaType) || images.IsManifestType(d.MediaType) {
-			img.manifests = append(img.manifests, d)
-		}
-	}
-	raw, err := b.Metadata(manifest.Config.Digest)
-	if err != nil {
-		return nil, err
-	}
-	if err := img.addLayers(raw, manifest.Layers); err != nil {
-		return nil, err
-	}
-	var p ocispec.Platform
-	if !img.artifact && json.Unmarshal(raw, &p) == nil && p.OS+p.Architecture != "" && !match.Match(p) {
-		return nil, fmt.Errorf("config %s is for %s: %w", manifest.Config.Digest, platforms.Format(p), errdefs.ErrNotFound)
-	}
-	return img, nil
+// isFailure reports whether err is about one image and not about the bundle.
+func isFailure(err error) bool {
+	_, bad := errors.AsType[*usable.Error](err)
+	return bad || isOtherPlatform(err)
 }
 
-// addLayers combines the layers of the manifest with the diffIDs of the config.
-func (img *image) addLayers(config []byte, layers []ocispec.Descriptor) error {
-	var parsed struct {
-		RootFS ocispec.RootFS `json:"rootfs"`
-	}
-	err := json.Unmarshal(config, &parsed)
-	if !images.IsConfigType(img.config.MediaType) && (err != nil || len(parsed.RootFS.DiffIDs) == 0) {
-		img.artifact = true
-		for _, d := range layers {
-			img.layers = append(img.layers, imageLayer{Descriptor: d})
+// isOtherPlatform reports whether an image, or the part of it that is in the bundle, is for
+// other platforms.
+func isOtherPlatform(err error) bool {
+	_, bad := errors.AsType[*usable.Error](err)
+	return !bad && (errors.Is(err, usable.ErrNoPlatform) || errors.Is(err, archive.ErrNotFound))
+}
+
+// settle reduces the failures to one for each name that has no image.
+func (s *selection) settle(chosen map[string]bool, platform string) error {
+	byName := map[string]failure{}
+	var names []string
+	other := true
+	for _, f := range s.failed {
+		old, met := byName[f.name]
+		switch {
+		case chosen[f.name]:
+			continue
+		case !met:
+			names = append(names, f.name)
+		case !isOtherPlatform(old.err):
+			continue
 		}
-		return nil
+		byName[f.name] = f
 	}
-	if err != nil {
-		return fmt.Errorf("config %s: %w: %w", img.config.Digest, err, archive.ErrDamaged)
+	s.failed = nil
+	for _, name := range names {
+		f := byName[name]
+		other = other && isOtherPlatform(f.err)
+		if isOtherPlatform(f.err) {
+			f.err = fmt.Errorf("the bundle has no manifest for %s of it", platform)
+		}
+		s.failed = append(s.failed, f)
 	}
-	if len(layers) != len(parsed.RootFS.DiffIDs) {
-		return fmt.Errorf("config %s lists %d layers, the manifest %d: %w",
-			img.config.Digest, len(parsed.RootFS.DiffIDs), len(layers), archive.ErrDamaged)
-	}
-	chains := identity.ChainIDs(slices.Clone(parsed.RootFS.DiffIDs))
-	for i, d := range layers {
-		if err := parsed.RootFS.DiffIDs[i].Validate(); err != nil {
-			return fmt.Errorf("config %s: diffID %q: %w: %w", img.config.Digest, parsed.RootFS.DiffIDs[i], err, archive.ErrDamaged)
-		}
-		if strings.HasSuffix(d.MediaType, "+encrypted") {
-			return fmt.Errorf("layer %s: encrypted layers cannot be unpacked", d.Digest)
-		}
-		l := imageLayer{Descriptor: d, diffID: parsed.RootFS.DiffIDs[i], chain: chains[i]}
-		if i > 0 {
-			l.parentID = chains[i-1]
-		}
-		img.layers = append(img.layers, l)
+	if len(s.images) == 0 && len(names) > 0 && other {
+		return &PlatformError{platform, names}
 	}
 	return nil
 }
 
+// resolve finds the manifest that containerd will choose for the platform: the CRI plugin
+// must later choose the manifest that was loaded, also from a sparse index.
+func resolve(docs *documents, target ocispec.Descriptor, on usable.Platform) (*image, error) {
+	target = ocispec.Descriptor{MediaType: target.MediaType, Digest: target.Digest, Size: target.Size}
+	found, err := usable.Select(docs, target, on)
+	if err != nil {
+		return nil, err
+	}
+	img := &image{target: target, manifests: found.Manifests, config: found.Manifest.Config, artifact: found.Artifact}
+	chains := identity.ChainIDs(slices.Clone(found.Config.DiffIDs))
+	for i, d := range found.Manifest.Layers {
+		at := slices.Index(found.Layers, i)
+		if at < 0 {
+			img.blobs = append(img.blobs, d)
+			continue
+		}
+		l := imageLayer{Descriptor: d, diffID: found.Config.DiffIDs[at], chain: chains[at]}
+		if at > 0 {
+			l.parentID = chains[at-1]
+		}
+		img.layers = append(img.layers, l)
+	}
+	return img, nil
+}
+
 // top returns the chain ID of the complete root file system, "" if the image has none.
 func (img *image) top() digest.Digest {
-	if img.artifact || len(img.layers) == 0 {
+	if len(img.layers) == 0 {
 		return ""
 	}
 	return img.layers[len(img.layers)-1].chain
 }
 
-// metadataProvider lets containerd's image functions read the metadata of a bundle, and
-// records what they read.
-type metadataProvider struct {
-	bundle bundle
-	read   []ocispec.Descriptor
+// documents are the manifests and configs of a bundle, each parsed once.
+type documents struct {
+	bundle    bundle
+	manifests map[digest.Digest]*manifest.Manifest
+	configs   map[digest.Digest]*usable.Config
 }
 
-// ReaderAt implements [content.Provider].
-func (p *metadataProvider) ReaderAt(_ context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
-	if !p.bundle.Has(desc.Digest) {
-		return nil, fmt.Errorf("blob %s: %w", desc.Digest, errdefs.ErrNotFound)
+func newDocuments(b bundle) *documents {
+	return &documents{b, map[digest.Digest]*manifest.Manifest{}, map[digest.Digest]*usable.Config{}}
+}
+
+// Manifest implements [usable.Documents].
+func (d *documents) Manifest(desc ocispec.Descriptor) (*manifest.Manifest, error) {
+	return parsed(d, d.manifests, desc.Digest, usable.ParseManifest)
+}
+
+// Config implements [usable.Documents].
+func (d *documents) Config(desc ocispec.Descriptor) (*usable.Config, error) {
+	return parsed(d, d.configs, desc.Digest, usable.ParseConfig)
+}
+
+// parsed returns the parsed metadata with the digest id, out of done if it is there.
+func parsed[T any](d *documents, done map[digest.Digest]*T, id digest.Digest, parse func([]byte, digest.Digest) (*T, error)) (*T, error) {
+	if v, ok := done[id]; ok {
+		return v, nil
 	}
-	raw, err := p.bundle.Metadata(desc.Digest)
+	raw, err := d.bundle.Metadata(id)
 	if err != nil {
 		return nil, err
 	}
-	p.read = append(p.read, desc)
-	return memoryBlob{bytes.NewReader(raw)}, nil
+	v, err := parse(raw, id)
+	if err == nil {
+		done[id] = v
+	}
+	return v, err
 }
-
-// memoryBlob is a blob in memory.
-type memoryBlob struct{ *bytes.Reader }
-
-// Close implements [content.ReaderAt].
-func (memoryBlob) Close() error { return nil }

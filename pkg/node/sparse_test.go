@@ -55,7 +55,7 @@ func TestSparseFileOver8GiB(t *testing.T) {
 	trees := map[string]any{}
 	for _, way := range []string{"import", "load"} {
 		machine, n := connect(t, dir)
-		imgs, err := selectImages(t.Context(), b, n.server.Platform)
+		s, err := selectImages(b, n.server.Platform)
 		must(t, err)
 		if way == "load" {
 			_, err = n.Load(t.Context(), b, LoadOptions{})
@@ -66,7 +66,7 @@ func TestSparseFileOver8GiB(t *testing.T) {
 		if got := largest(t, filepath.Join(machine.Root(), "io.containerd.snapshotter.v1.overlayfs")); got != size {
 			t.Errorf("%s: a file of %d bytes, want %d", way, got, int64(size))
 		}
-		trees[way] = n.tree(t, imgs[0].top())
+		trees[way] = n.tree(t, s.images[0].top())
 		must(t, machine.Stop()) // before the other one needs the space
 	}
 	if d := cmp.Diff(trees["import"], trees["load"]); d != "" {

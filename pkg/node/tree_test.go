@@ -32,9 +32,9 @@ func TestTreeEqualsImport(t *testing.T) {
 	if out, err := machine.Ctr("images", "import", path); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	imgs, err := selectImages(t.Context(), b, n.server.Platform)
+	selected, err := selectImages(b, n.server.Platform)
 	must(t, err)
-	top := imgs[0].top()
+	top := selected.images[0].top()
 	want := n.tree(t, top)
 	compare := func(t *testing.T, n *Node, r *Report, err error) {
 		t.Helper()
@@ -134,9 +134,9 @@ func TestManyLayersInAnyOrder(t *testing.T) {
 			way.set(n)
 			load(t, n, b, LoadOptions{Jobs: 3})
 			n.collect(t) // a snapshot that does not refer to its parent would lose it
-			imgs, err := selectImages(t.Context(), b, n.server.Platform)
+			selected, err := selectImages(b, n.server.Platform)
 			must(t, err)
-			for i, img := range imgs {
+			for i, img := range selected.images {
 				got := n.tree(t, img.top())
 				for _, l := range sets[i] {
 					if name := l.Files[0].Name; got[name] == "" {
