@@ -39,7 +39,7 @@ func TestDirectoryReadsItsOwnFiles(t *testing.T) {
 	must(syscall.Mkfifo(filepath.Join(repo, "pipe.yaml"), 0o600))
 
 	var stdout, stderr bytes.Buffer
-	code := program.Run(t.Context(), []string{"scan", "-f", repo}, cli.Streams{Out: &stdout, Err: &stderr})
+	code := program().Run(t.Context(), []string{"scan", "-f", repo}, cli.Streams{Out: &stdout, Err: &stderr})
 	if code != cli.OK || stdout.String() != "docker.io/acme/app:1\n" {
 		t.Errorf("exit %d, stdout %q", code, stdout.String())
 	}
@@ -77,7 +77,7 @@ func TestWaitingInputEndsWithContext(t *testing.T) {
 			ended := make(chan int)
 			var stderr bytes.Buffer
 			go func() {
-				ended <- program.Run(ctx, args, cli.Streams{In: silent, Out: io.Discard, Err: &stderr})
+				ended <- program().Run(ctx, args, cli.Streams{In: silent, Out: io.Discard, Err: &stderr})
 			}()
 			cancel()
 			if code := <-ended; code != cli.Signalled || !strings.HasPrefix(stderr.String(), "bundle: error: interrupted") {
