@@ -173,7 +173,7 @@ func verify(ctx context.Context, v *verdict, jobs int, streams cli.Streams) erro
 	if err != nil {
 		return err
 	}
-	display.Start("verify", r.Size())
+	display.Start(progress.Phase{Name: "verify", Total: r.Size()})
 	err = r.Verify(ctx, jobs, display.Add)
 	display.Finish()
 	if err != nil && ctx.Err() == nil {

@@ -29,45 +29,47 @@ func runBundle(ctx context.Context, args []string, streams cli.Streams) error {
 	if j.display, err = progress.New(streams.Err, "bundle", s.progress); err != nil {
 		return err
 	}
-	return j.display.Fail(j.run(ctx))
+	result, err := j.run(ctx)
+	return j.display.End(err, j.made(result), faults(err)...)
 }
 
-func (j *job) run(ctx context.Context) error {
+// run returns a result when it wrote a bundle or found it up to date.
+func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 	// Input that cannot be read ends the job before any request: a bundle of the rest would
 	// lack images.
 	found, err := j.scan(ctx, j.streams)
 	if err != nil {
-		return inputError(err)
+		return nil, inputError(err)
 	}
 	for _, w := range found.Warnings {
 		j.display.Warning("%s", warningLine(w))
 	}
 	j.request.Images = append(gather(found), j.request.Images...)
 	if len(j.request.Images) == 0 {
-		return cli.Errorf(cli.Failed, "no image found in %s", strings.Join(j.sources, ", ")).
+		return nil, cli.Errorf(cli.Failed, "no image found in %s", strings.Join(j.sources, ", ")).
 			WithHint("run \"bundle scan -f FILE --output wide\" to see what is found, or name images on the command line")
 	}
 	opts, store, err := j.client(j.streams, j.display, found)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if j.explain {
-		return j.explainAuth(ctx, store)
+		return nil, j.explainAuth(ctx, store)
 	}
 	j.options.Pull, j.options.Events = opts, j.show
 	result, err := bundle.Make(ctx, j.request, j.options)
 	if result != nil && result.Digest != "" {
 		if perr := j.print(result); perr != nil {
-			return errors.Join(perr, err)
+			return result, errors.Join(perr, err)
 		}
 	}
 	switch {
 	case err == nil:
-		return nil
+		return result, nil
 	case ctx.Err() != nil:
-		return cli.Interrupted(interrupted)
+		return result, cli.Interrupted(interrupted)
 	}
-	return outcome(err)
+	return result, outcome(err)
 }
 
 // show displays an event of the run.
@@ -82,12 +84,9 @@ func (j *job) show(e bundle.Event) {
 	case bundle.EventSkip:
 		j.display.Warning("%s is skipped: %s", e.Name, e.Reason)
 	case bundle.EventStart:
-		if e.Stage == bundle.Fetch && j.request.Writer == nil {
-			j.display.Message("fetching %s in %s", cli.Bytes(e.Bytes), cli.Count(e.Blobs, "blob"))
-		}
-		j.display.Start(string(e.Stage), e.Bytes)
+		j.start(e)
 	case bundle.EventBytes:
-		j.display.Add(e.N)
+		j.display.AddFrom(e.Host, e.N)
 	case bundle.EventFinish:
 		j.display.Finish()
 	case bundle.EventKept:
@@ -97,6 +96,22 @@ func (j *job) show(e bundle.Event) {
 		}
 		j.display.Message("%d of %s fetched and kept beside %s", e.Images, cli.Count(e.Of, "image"), j.request.Output)
 	}
+}
+
+// start displays the start of a stage. What an earlier run has fetched is done.
+func (j *job) start(e bundle.EventStart) {
+	phase := progress.Phase{Name: string(e.Stage), Total: e.Bytes, Done: e.Kept}
+	if e.Stage == bundle.Fetch {
+		phase.Patience = pull.DefaultStallTimeout
+	}
+	switch {
+	case e.Stage != bundle.Fetch || j.request.Writer != nil:
+	case e.Kept > 0:
+		j.display.Message("resuming: %s of %s are here", cli.Bytes(e.Kept), cli.Bytes(e.Bytes))
+	default:
+		j.display.Message("fetching %s in %s", cli.Bytes(e.Bytes), cli.Count(e.Blobs, "blob"))
+	}
+	j.display.Start(phase)
 }
 
 // estimateLines says what each registry and account is needed for and what its limit leaves.
@@ -131,17 +146,10 @@ func (j *job) platformNames() string {
 	return strings.Join(names, ", ")
 }
 
-// print prints the summary and then what is in the bundle, one name a line with its digest:
-// on standard output, or as messages when the bundle itself goes there.
+// print prints what is in the bundle, one name a line with its digest, on standard output, or
+// as messages when the bundle itself goes there. The summary comes last, where it stays on
+// the screen.
 func (j *job) print(r *bundle.Result) error {
-	switch {
-	case j.request.Writer != nil:
-		j.display.Message("wrote standard output: %s", summary(r))
-	case r.UpToDate:
-		j.display.Message("%s is up to date: %s", j.request.Output, summary(r))
-	default:
-		j.display.Message("wrote %s: %s", j.request.Output, summary(r))
-	}
 	for _, img := range r.Images {
 		line := withDigest(img.Name, img.Target.Digest)
 		if j.request.Writer != nil {
@@ -149,6 +157,14 @@ func (j *job) print(r *bundle.Result) error {
 		} else if err := cli.Fprintf(j.streams.Out, "%s\n", line); err != nil {
 			return err
 		}
+	}
+	switch {
+	case j.request.Writer != nil:
+		j.display.Message("wrote standard output: %s", summary(r))
+	case r.UpToDate:
+		j.display.Message("%s is up to date: %s", j.request.Output, summary(r))
+	default:
+		j.display.Message("wrote %s: %s", j.request.Output, summary(r))
 	}
 	return nil
 }

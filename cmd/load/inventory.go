@@ -6,7 +6,10 @@ import (
 	"bufio"
 	"context"
 
+	"github.com/opencontainers/go-digest"
+
 	"stowage/cmd/internal/cli"
+	"stowage/pkg/node"
 )
 
 // runInventory prints the digests that the node holds.
@@ -20,18 +23,23 @@ func runInventory(ctx context.Context, args []string, streams cli.Streams) error
 	if fs.NArg() > 0 {
 		return cli.Usagef("load inventory: takes no arguments, got %s", fs.Arg(0))
 	}
-	n, err := connect(ctx, s.node)
+	digests, err := s.blobs(ctx)
 	if err != nil {
-		return err
-	}
-	defer n.Close() // only read from
-	digests, err := n.Blobs(ctx)
-	if err != nil {
-		return outcome(err)
+		return ended(ctx, err)
 	}
 	out := bufio.NewWriter(streams.Out)
 	for _, d := range digests {
 		cli.Fprintf(out, "%s\n", d)
 	}
 	return out.Flush()
+}
+
+// blobs asks containerd for the digests of its blobs.
+func (s *settings) blobs(ctx context.Context) ([]digest.Digest, error) {
+	n, err := node.Connect(ctx, s.node)
+	if err != nil {
+		return nil, err
+	}
+	defer n.Close() // only read from
+	return n.Blobs(ctx)
 }

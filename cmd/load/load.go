@@ -71,11 +71,11 @@ func runLoad(ctx context.Context, args []string, streams cli.Streams) error {
 		return err
 	}
 	return s.run(ctx, streams, func(ctx context.Context, n *node.Node, b *source, d *progress.Display) (*node.Report, error) {
-		s.load.OnReceive = func() { d.Start("receive", -1) }
+		s.load.OnReceive = func() { d.Start(progress.Phase{Name: "receive", Total: -1, Source: "standard input"}) }
 		s.load.OnStart = func(total int64) {
 			if total > 0 {
 				d.Finish()
-				d.Start("load", total)
+				d.Start(progress.Phase{Name: "load", Total: total, Work: true})
 			}
 		}
 		s.load.OnBytes = d.Add
@@ -112,22 +112,24 @@ func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error 
 	if err != nil {
 		return err
 	}
+	report, err := s.do(ctx, streams, display, do)
+	return display.End(ended(ctx, err), loaded(report))
+}
+
+func (s *settings) do(ctx context.Context, streams cli.Streams, display *progress.Display, do work) (*node.Report, error) {
 	b, err := openSource(ctx, s.file, streams.In)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	if err != nil {
-		return outcome(err)
+		return nil, err
 	}
 	defer b.Close() // only read from
-	n, err := connect(ctx, s.node)
+	n, err := node.Connect(ctx, s.node)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer n.Close() // the work is done
 	report, err := do(ctx, n, b, display)
-	if report == nil { // with a report, the work was done before a signal arrived
-		return ended(ctx, err)
+	if report == nil {
+		return nil, err
 	}
 	for _, l := range b.skipped() {
 		display.Warning("%s is not in the bundle: %s", l.Name, l.Reason)
@@ -139,38 +141,50 @@ func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error 
 		display.Message("%s is no longer pinned: this bundle replaces %s", r.Name, short(r.Bundle.String()))
 	}
 	if perr := s.print(streams.Out, report); perr != nil {
-		return perr
+		return report, perr
 	}
-	if err != nil {
-		return outcome(err)
+	if err == nil {
+		display.Message("%s", summary(report))
+		return report, nil
 	}
-	display.Message("%s", summary(report))
-	return nil
+	return report, outcome(err) // the work was done before a signal arrived, if one did
 }
 
-// ended returns the error of a run without a report; after a signal it says whether images may
-// already be visible.
+// ended returns the error of a run with its exit code and hint. Whatever fails after a signal
+// fails because of it.
 func ended(ctx context.Context, err error) error {
+	if done := (*cli.Error)(nil); err == nil || errors.As(err, &done) {
+		return err
+	}
 	switch {
 	case ctx.Err() == nil:
 		return outcome(err)
 	case errors.Is(err, node.ErrVisible):
 		return cli.Interrupted("interrupted: some images may be visible already; those are complete")
 	}
-	return ctx.Err()
+	return cli.Interrupted(interrupted)
 }
 
-// connect finds containerd. A connection that a signal interrupts looks like a containerd
-// that does not run, so ctx is checked first.
-func connect(ctx context.Context, o node.Options) (*node.Node, error) {
-	n, err := node.Connect(ctx, o)
-	switch {
-	case err == nil:
-		return n, nil
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
+// loaded returns what the summary says, for the last event of the run.
+func loaded(r *node.Report) progress.Result {
+	if r == nil {
+		return progress.Result{}
 	}
-	return nil, outcome(err)
+	out := progress.Result{
+		Identity: r.Bundle.String(),
+		Images:   new(len(r.Images)),
+		Ready:    new(0),
+		Sent:     new(r.Ingested),
+		Present:  new(r.Skipped),
+		Changed:  new(!r.UpToDate()),
+	}
+	for _, img := range r.Images {
+		out.Names = append(out.Names, img.Name)
+		if img.CRI == node.Ready {
+			*out.Ready++
+		}
+	}
+	return out
 }
 
 func (s *settings) print(w io.Writer, r *node.Report) error {

@@ -15,7 +15,10 @@ var program = cli.Program{
 		"place":     runPlace,
 		"unpin":     runUnpin,
 	},
-	Interrupted: "interrupted: no image was made visible",
+	Interrupted: interrupted,
 }
+
+// interrupted is the message of a run that a signal ended before any image became visible.
+const interrupted = "interrupted: no image was made visible"
 
 func main() { program.Exit() }

@@ -34,16 +34,30 @@ func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	o.OnStart = func(total int64) { display.Start("place", total) }
+	p, err := place(ctx, fs.Arg(0), o, display)
+	if err == nil {
+		err = s.printPlaced(streams, p, display)
+	}
+	return display.End(ended(ctx, err), placed(p))
+}
+
+// place copies the bundle and shows the progress.
+func place(ctx context.Context, file string, o imagedir.Options, display *progress.Display) (*imagedir.Placement, error) {
+	defer display.Finish()
+	o.OnStart = func(total int64) { display.Start(progress.Phase{Name: "place", Total: total, Work: true}) }
 	o.OnBytes = display.Add
-	p, err := imagedir.Place(ctx, fs.Arg(0), o)
-	display.Finish()
-	if ctx.Err() != nil {
-		return ctx.Err()
+	return imagedir.Place(ctx, file, o)
+}
+
+// placed returns what the summary says, for the last event of the run.
+func placed(p *imagedir.Placement) progress.Result {
+	if p == nil {
+		return progress.Result{}
 	}
-	if err != nil {
-		return outcome(err)
-	}
+	return progress.Result{Output: p.Path, Identity: p.Bundle, Size: new(p.Size), Names: p.Names, Images: new(len(p.Names)), Changed: new(true)}
+}
+
+func (s *settings) printPlaced(streams cli.Streams, p *imagedir.Placement, display *progress.Display) error {
 	for _, w := range p.Warnings {
 		display.Warning("%s", w.Text)
 	}

@@ -32,11 +32,13 @@ func TestSignalWhileConnecting(t *testing.T) {
 		}
 		cancel()
 	}()
-	if _, err := connect(ctx, node.Options{Address: silent}); !errors.Is(err, context.Canceled) {
-		t.Errorf("signalled: %v, want the context's error", err)
+	_, err = node.Connect(ctx, node.Options{Address: silent})
+	if err = ended(ctx, err); err.Error() != interrupted {
+		t.Errorf("signalled: %v, want %q", err, interrupted)
 	}
 	var e *cli.Error
-	if _, err := connect(t.Context(), node.Options{Address: silent + "x"}); !errors.As(err, &e) || e.Code != cli.NoNode {
+	_, err = node.Connect(t.Context(), node.Options{Address: silent + "x"})
+	if err = ended(t.Context(), err); !errors.As(err, &e) || e.Code != cli.NoNode {
 		t.Errorf("not signalled: %v, want exit code %d", err, cli.NoNode)
 	}
 }

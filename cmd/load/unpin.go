@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/progress"
 	"stowage/pkg/archive"
 	"stowage/pkg/node"
 )
@@ -18,6 +19,7 @@ func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 	fs := cli.NewFlags("load unpin", unpinHelp, streams)
 	s.addNodeFlags(fs.FlagSet)
 	fs.StringVarP(&s.format, "output", "o", "text", "")
+	fs.StringVar(&s.progress, "progress", progress.Auto, "")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -27,27 +29,52 @@ func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 	if err := s.checkFormat(); err != nil {
 		return err
 	}
-	var b *archive.Reader
-	if fs.NArg() == 1 {
-		var err error
-		if b, err = archive.Open(ctx, fs.Arg(0), nil); err != nil {
-			return outcome(err)
-		}
-		defer b.Close() // only read from
-	}
-	n, err := connect(ctx, s.node)
+	display, err := progress.New(streams.Err, "load", s.progress)
 	if err != nil {
 		return err
 	}
-	defer n.Close() // the work is done
-	report, err := n.Unpin(ctx, b)
+	s.file = fs.Arg(0)
+	report, err := s.unpin(ctx)
+	if err == nil && s.format == "json" {
+		err = cli.WriteJSON(streams.Out, report)
+	} else if err == nil {
+		err = printUnpinned(streams.Out, report)
+	}
+	return display.End(ended(ctx, err), unpinned(report))
+}
+
+// unpin removes the pins of the bundle, or of all bundles without one.
+func (s *settings) unpin(ctx context.Context) (*node.UnpinReport, error) {
+	var b *archive.Reader
+	if s.file != "" {
+		var err error
+		if b, err = archive.Open(ctx, s.file, nil); err != nil {
+			return nil, err
+		}
+		defer b.Close() // only read from
+	}
+	n, err := node.Connect(ctx, s.node)
 	if err != nil {
-		return outcome(err)
+		return nil, err
 	}
-	if s.format == "json" {
-		return cli.WriteJSON(streams.Out, report)
+	defer n.Close() // the work is done
+	return n.Unpin(ctx, b)
+}
+
+// unpinned returns what the table says, for the last event of the run.
+func unpinned(r *node.UnpinReport) progress.Result {
+	if r == nil {
+		return progress.Result{}
 	}
-	return printUnpinned(streams.Out, report)
+	out := progress.Result{Images: new(0)}
+	for _, img := range r.Images {
+		if img.Kept == "" {
+			*out.Images++
+			out.Names = append(out.Names, img.Name)
+		}
+	}
+	out.Changed = new(*out.Images > 0)
+	return out
 }
 
 func printUnpinned(w io.Writer, r *node.UnpinReport) error {

@@ -92,6 +92,7 @@ Usage:
   -a, --address SOCKET     containerd's socket (default: as for load)
   -n, --namespace NAME     containerd's namespace (default k8s.io)
   -o, --output FORMAT      text or json (default text)
+      --progress MODE      auto, plain, json or none (default auto)
   -h, --help               print this text
 
 ` + cli.ExitCodes + `

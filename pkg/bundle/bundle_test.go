@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -203,7 +204,19 @@ func TestResume(t *testing.T) {
 	}
 	s.want("files", s.files(), []string{"out.tar.partial", "out.tar.partial.journal", "right.tar"})
 	heal()
-	r := s.make(req, Options{})
+	var start EventStart
+	var fetched atomic.Int64
+	r := s.make(req, Options{Events: func(e Event) {
+		switch e := e.(type) {
+		case EventStart:
+			start = e
+		case EventBytes:
+			fetched.Add(e.N)
+		}
+	}})
+	if start.Kept <= 0 || fetched.Load() <= 0 || start.Kept+fetched.Load() != start.Bytes {
+		t.Errorf("%d bytes kept and %d fetched of %d", start.Kept, fetched.Load(), start.Bytes)
+	}
 	s.want("result", []any{r.Digest, r.Stats.ManifestGET}, []any{want.Digest, int64(0)})
 	if !bytes.Equal(s.verify("out.tar"), s.verify("right.tar")) {
 		t.Error("the resumed bundle has other bytes")

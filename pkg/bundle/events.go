@@ -21,13 +21,18 @@ type EventSkip struct{ archive.Skipped }
 // EventStart reports the start of a stage.
 type EventStart struct {
 	Stage Stage
-	Bytes int64 // to fetch or to compress
+	Bytes int64 // to fetch or to compress, those of Kept included
+	Kept  int64 // bytes that an earlier run has fetched
 	Blobs int   // to fetch
 }
 
-// EventBytes reports bytes done since the last EventBytes of a stage. It comes from several
-// goroutines at once.
-type EventBytes struct{ N int64 }
+// EventBytes reports bytes done since the last EventBytes of a stage, a negative number for
+// bytes that are fetched again because they were wrong. With Kept they sum up to the Bytes of
+// the stage. It comes from several goroutines at once.
+type EventBytes struct {
+	N    int64
+	Host string // registry that sent them; empty when none did
+}
 
 // EventFinish reports the end of a stage, complete or not.
 type EventFinish struct{ Stage Stage }

@@ -22,7 +22,7 @@ func (m *maker) fill(ctx context.Context, plan *archive.Plan) error {
 	}
 	m.event(EventStart{Stage: Compress, Bytes: plan.Size()})
 	defer m.event(EventFinish{Compress})
-	return m.file.CommitAs(ctx, c, func(n int64) { m.event(EventBytes{n}) })
+	return m.file.CommitAs(ctx, c, func(n int64) { m.event(EventBytes{N: n}) })
 }
 
 // fetch fetches every blob of the plan into the output's partial file.
@@ -30,6 +30,7 @@ func (m *maker) fetch(ctx context.Context, plan *archive.Plan) error {
 	if err := m.file.Start(ctx, plan, nil); err != nil {
 		return err
 	}
+	kept := m.file.Resumed()
 	if err := m.reuse.fill(ctx, m.file); err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (m *maker) fetch(ctx context.Context, plan *archive.Plan) error {
 	for i, b := range missing {
 		blobs[i] = b.Descriptor
 	}
-	m.start(missing)
+	m.event(EventStart{Stage: Fetch, Bytes: kept + m.file.MissingBytes(), Kept: kept, Blobs: len(missing)})
 	defer m.event(EventFinish{Fetch})
 	return m.client.FetchAll(ctx, blobs, func(d ocispec.Descriptor) (pull.Sink, error) {
 		w, err := m.file.Blob(d.Digest)
@@ -50,15 +51,6 @@ func (m *maker) fetch(ctx context.Context, plan *archive.Plan) error {
 		}
 		return sink{w}, nil
 	})
-}
-
-// start reports that blobs are about to be fetched.
-func (m *maker) start(blobs []archive.Blob) {
-	e := EventStart{Stage: Fetch, Blobs: len(blobs)}
-	for _, b := range blobs {
-		e.Bytes += b.Size
-	}
-	m.event(e)
 }
 
 // stream writes the bundle to the request's writer: the same bytes, one blob after the
@@ -70,7 +62,11 @@ func (m *maker) stream(ctx context.Context, plan *archive.Plan) (err error) {
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
 	missing := out.Missing()
-	m.start(missing)
+	start := EventStart{Stage: Fetch, Blobs: len(missing)}
+	for _, b := range missing {
+		start.Bytes += b.Size
+	}
+	m.event(start)
 	defer m.event(EventFinish{Fetch})
 	for _, b := range missing {
 		if err := m.streamBlob(ctx, out, b); err != nil {
@@ -87,6 +83,7 @@ func (m *maker) streamBlob(ctx context.Context, out *writer.Stream, b archive.Bl
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	if done, err := m.reuse.copyTo(ctx, b, w); done {
+		m.event(EventBytes{N: b.Size})
 		return err
 	}
 	// Hidden behind a plain Sink, so that the blob comes in order over one connection: ranges

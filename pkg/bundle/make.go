@@ -105,7 +105,7 @@ func (m *maker) open(ctx context.Context) (err error) {
 	opts := m.opts.Pull
 	opts.Platforms, opts.All, opts.Referrers = m.req.Platforms, m.req.All, m.req.Referrers
 	opts.Metadata, opts.Before = m.digests, m.before
-	opts.OnBytes = func(n int64) { m.event(EventBytes{n}) }
+	opts.OnBytes = func(host string, n int64) { m.event(EventBytes{N: n, Host: host}) }
 	m.client, err = pull.New(opts)
 	return err
 }

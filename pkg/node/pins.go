@@ -58,7 +58,7 @@ func (n *Node) Unpin(ctx context.Context, b *archive.Reader) (*UnpinReport, erro
 		own := recordNames(s.images)
 		wanted = func(i images.Image) bool { return own[i.Name] || i.Labels[LabelBundle] == b.Digest().String() }
 	}
-	report := &UnpinReport{Server: n.server}
+	report := &UnpinReport{Server: n.server, Images: []UnpinnedName{}} // none is [] in JSON
 	sandbox := n.sandboxTarget(ctx, all)
 	for _, i := range all {
 		if i.Labels[LabelBundle] == "" || !wanted(i) {

@@ -62,7 +62,11 @@ func (d *download) run(ctx context.Context) error {
 		if err == nil || isLocal(err) {
 			return err
 		}
-		irrevocable := !errors.Is(err, errLength) && d.sink.Prefix() > 0 // a pipe, which takes no byte back
+		dropped := !errors.Is(err, errLength) // by Commit
+		if dropped || !d.doubted {
+			d.count(d.left() - d.blob.Size)
+		}
+		irrevocable := dropped && d.sink.Prefix() > 0 // a pipe, which takes no byte back
 		if d.doubted || irrevocable {
 			return &ContentError{Host: d.host(), Name: d.name, Err: err, final: irrevocable}
 		}
@@ -71,6 +75,9 @@ func (d *download) run(ctx context.Context) error {
 		d.setMissing([]segment{{0, d.blob.Size}})
 	}
 }
+
+// count reports bytes that were written to the sink, or dropped.
+func (d *download) count(n int64) { d.client.count(d.host(), n) }
 
 func (d *download) host() string { return d.session.key.host }
 
@@ -224,9 +231,7 @@ func (d *download) copy(body io.Reader, seg *segment) error {
 				return &LocalError{werr}
 			}
 			rest = d.written(seg, n)
-			if d.client.opts.OnBytes != nil {
-				d.client.opts.OnBytes(int64(n))
-			}
+			d.count(int64(n))
 		}
 		if err != nil && rest.left() > 0 {
 			if errors.Is(err, io.EOF) {

@@ -119,6 +119,7 @@ func (c *Client) fetch(ctx context.Context, blob ocispec.Descriptor, sink Sink, 
 		if _, err := sink.WriteAt(raw, 0); err != nil {
 			return err
 		}
+		c.count("", blob.Size)
 		return sink.Commit()
 	}
 	repositories := c.locations.of(blob.Digest)
@@ -145,6 +146,13 @@ func (c *Client) fetch(ctx context.Context, blob ocispec.Descriptor, sink Sink, 
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// count reports bytes of blobs.
+func (c *Client) count(host string, n int64) {
+	if c.opts.OnBytes != nil {
+		c.opts.OnBytes(host, n)
+	}
 }
 
 // isDecided reports whether err, after earlier errors of other sources, is the result of a

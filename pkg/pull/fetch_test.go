@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 	"stowage/internal/registrytest"
 )
 
+// TestFetchFromFaultyServers: whatever a server does, the bytes of the blob arrive, and the
+// numbers reported sum up to its size.
 func TestFetchFromFaultyServers(t *testing.T) {
 	const size = 300_000
 	blobs := registrytest.Filter{Kinds: []registrytest.Kind{registrytest.KindBlob}}
@@ -36,12 +39,20 @@ func TestFetchFromFaultyServers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, ref, layer, raw := content(t, registrytest.Options{Policy: registrytest.Policy{Redirect: true, Auth: registrytest.AuthBearer}}, size)
+			var counted atomic.Int64
 			c := newClient(t, func(o *Options) {
+				o.OnBytes = func(host string, n int64) {
+					counted.Add(n)
+					if host != h.Host() {
+						t.Errorf("bytes of %q, want %q", host, h.Host())
+					}
+				}
 				if f.Stall.Times > 0 { // otherwise a slow machine must not look like a stall
 					o.StallTimeout = 200 * time.Millisecond
 				}
 			})
 			resolve(t, c, ref)
+			counted.Store(0) // without the config's
 			f.Only = blobs
 			h.SetFaults(func(faults *registrytest.Faults) { *faults = f })
 			s := newSink(layer)
@@ -50,6 +61,9 @@ func TestFetchFromFaultyServers(t *testing.T) {
 			}
 			if !bytes.Equal(s.b, raw) {
 				t.Error("other bytes")
+			}
+			if n := counted.Load(); n != layer.Size {
+				t.Errorf("%d bytes reported, want %d", n, layer.Size)
 			}
 		})
 	}

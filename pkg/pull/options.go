@@ -14,10 +14,10 @@ import (
 // DefaultJobs is how many blobs or manifests are fetched at once.
 const DefaultJobs = 8
 
-const (
-	defaultAttempts     = 6
-	defaultStallTimeout = 60 * time.Second
-)
+// DefaultStallTimeout is how long a registry may send nothing before it is asked again.
+const DefaultStallTimeout = 60 * time.Second
+
+const defaultAttempts = 6
 
 // maxMetadata is the largest manifest, index or config accepted, in bytes. The
 // distribution specification asks registries to take 4 MiB.
@@ -72,7 +72,7 @@ type Options struct {
 
 	Jobs         int           // blobs or manifests fetched at once; 0: DefaultJobs
 	Attempts     int           // tries without any progress before giving up; 0: 6
-	StallTimeout time.Duration // without a byte before a new request; 0: 60 seconds
+	StallTimeout time.Duration // without a byte before a new request; 0: DefaultStallTimeout
 
 	// Wait is how long, in total for each registry and account, a client waits for a pull
 	// limit to be renewed instead of failing. An [Event] says until when.
@@ -81,8 +81,10 @@ type Options struct {
 	// Before is called once per Resolve, when every tag has been resolved and before the
 	// first counted request. An error ends the Resolve with that error.
 	Before func(Estimate) error
-	// OnBytes is called with the number of blob bytes of each read, from many goroutines.
-	OnBytes func(n int64)
+	// OnBytes is called with the number of blob bytes of each read, and with a negative number
+	// when bytes turn out to be wrong and are dropped, from many goroutines. host is the
+	// registry that sent them, empty for blobs that needed no request.
+	OnBytes func(host string, n int64)
 	// OnEvent is called for each event, from many goroutines.
 	OnEvent func(Event)
 }
@@ -96,7 +98,7 @@ func (o Options) withDefaults() Options {
 		o.Attempts = defaultAttempts
 	}
 	if o.StallTimeout <= 0 {
-		o.StallTimeout = defaultStallTimeout
+		o.StallTimeout = DefaultStallTimeout
 	}
 	if o.UserAgent == "" {
 		o.UserAgent = "stowage"

@@ -45,9 +45,20 @@ func (d *download) closeToThieves() {
 // startOver makes the whole blob missing, once the thieves have finished.
 func (d *download) startOver() {
 	d.closeToThieves()
+	d.count(d.left() - d.blob.Size)
 	d.workers.mu.Lock()
 	defer d.workers.mu.Unlock()
 	d.missing = []*segment{{0, d.blob.Size}}
+}
+
+// left returns how many bytes are missing while no segment is being fetched.
+func (d *download) left() (n int64) {
+	d.workers.mu.Lock()
+	defer d.workers.mu.Unlock()
+	for _, m := range d.missing {
+		n += m.left()
+	}
+	return n
 }
 
 // largest returns the segment most worth stealing from, nil for none. The caller holds the

@@ -3,15 +3,12 @@
 package progress
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/schollz/progressbar/v3"
 
 	"stowage/cmd/internal/cli"
 )
@@ -27,32 +24,41 @@ const (
 // Modes returns the values of --progress.
 func Modes() []string { return []string{Auto, Plain, JSON, None} }
 
-// interval between two reports of bytes when there is no bar.
-const interval = 5 * time.Second
+// The intervals of reports. A bar is drawn at every frame; lines for people become rare
+// after a minute, so that hours of waiting do not fill a log.
+const (
+	frame    = 200 * time.Millisecond
+	tick     = time.Second
+	interval = 5 * time.Second
+	seldom   = 30 * time.Second
+	often    = time.Minute // how long lines come at each interval
+)
 
-// Event is a line of the JSON mode. Fields may be added later; none is renamed.
-type Event struct {
-	Time    string `json:"time"`              // RFC 3339, UTC
-	Event   string `json:"event"`             // "message", "warning", "error", "start", "bytes", "done"
-	Phase   string `json:"phase,omitempty"`   // of the run, with start, bytes and done
-	Message string `json:"message,omitempty"` // for people, with message, warning and error
-	Hint    string `json:"hint,omitempty"`    // what to do next, with error
-	Code    int    `json:"code,omitempty"`    // exit code, with error
-	Done    int64  `json:"done,omitempty"`    // bytes
-	Total   int64  `json:"total,omitempty"`   // bytes
+// Phase is a part of a run that takes long.
+type Phase struct {
+	Name     string        // such as "fetch"
+	Total    int64         // bytes; negative when unknown
+	Done     int64         // bytes of the total that an earlier run has done
+	Work     bool          // the bytes measure work and are no file's: per cent are shown
+	Source   string        // which the bytes come from; [Display.AddFrom] may name another
+	Patience time.Duration // after which a silent source is given up; 0 when it never is
 }
 
-// Display shows messages and progress to a person or a program. It is safe for concurrent use.
+// Display shows messages and progress to a person or a program. It is safe for concurrent
+// use, but for Start and Finish, which one goroutine calls.
 type Display struct {
 	w       io.Writer
 	program string
 	mode    string
+	screen  *screen // of the auto mode
+
+	done   atomic.Int64
+	source atomic.Pointer[string]
 
 	mu    sync.Mutex
-	bar   *progressbar.ProgressBar
-	phase string
-	total int64
-	done  atomic.Int64
+	meter *meter    // of the phase; nil between phases
+	next  time.Time // when the next line is due
+	told  bool      // that bytes have stopped
 	stop  chan struct{}
 	ended sync.WaitGroup
 }
@@ -63,10 +69,13 @@ func New(w io.Writer, program, mode string) (*Display, error) {
 	if err := cli.OneOf("progress", mode, Modes()...); err != nil {
 		return nil, err
 	}
-	if mode == Auto && !cli.Terminal(w) {
-		mode = Plain
+	d := &Display{w: w, program: program, mode: mode}
+	if mode == Auto {
+		if d.screen = newScreen(w); d.screen == nil {
+			d.mode = Plain
+		}
 	}
-	return &Display{w: w, program: program, mode: mode}, nil
+	return d, nil
 }
 
 // Message shows something that is neither a result nor a fault.
@@ -82,77 +91,82 @@ func (d *Display) Warning(format string, args ...any) {
 	d.print("warning", "warning: ", format, args)
 }
 
-// Fail shows err in the JSON mode and returns it marked as reported, so that [cli.Report]
-// does not print it as text as well. In the other modes it returns err unchanged.
-func (d *Display) Fail(err error) error {
-	if err == nil || d.mode != JSON {
-		return err
-	}
-	reported := &cli.Error{Code: cli.Failed, Err: err, Reported: true}
-	var e *cli.Error
-	if errors.As(err, &e) {
-		reported.Code, reported.Hint = e.Code, e.Hint
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.emit(Event{Event: "error", Message: err.Error(), Hint: reported.Hint, Code: reported.Code})
-	return reported
-}
-
 // print shows a line. The arguments may come from outside: JSON escapes them, and
 // [cli.Fprintf] for people.
 func (d *Display) print(event, prefix, format string, args []any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.mode == JSON {
+	switch {
+	case d.mode == JSON:
 		d.emit(Event{Event: event, Message: fmt.Sprintf(format, args...)})
 		return
-	}
-	if d.bar != nil {
-		_ = d.bar.Clear() // cosmetic: the bar is drawn again below the line
+	case d.screen != nil:
+		d.screen.clear()
 	}
 	_, _ = io.WriteString(d.w, d.program+": "+prefix+cli.Sprintf(format, args...)+"\n")
-	if d.bar != nil {
-		_ = d.bar.RenderBlank()
+	if d.screen != nil && d.meter != nil {
+		d.draw(time.Now())
 	}
 }
 
-// Start begins a phase of total bytes, such as "pull". A negative total is unknown. Add counts
-// bytes, Finish ends the phase.
-func (d *Display) Start(phase string, total int64) {
+// End shows the end of a run. In the JSON mode it shows err and then the result as events
+// and returns err marked as reported, so that [cli.Report] does not print it as text as
+// well. In the other modes it returns err unchanged. It ends a phase that is still shown.
+func (d *Display) End(err error, r Result, faults ...Fault) error {
+	d.Finish()
+	if d.mode != JSON {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.phase, d.total = phase, max(total, 0)
-	d.done.Store(0)
+	if err == nil {
+		d.emitResult(cli.OK, r)
+		return nil
+	}
+	reported := &cli.Error{Code: cli.Failed, Err: err, Reported: true}
+	if e, ok := errors.AsType[*cli.Error](err); ok {
+		reported.Code, reported.Hint = e.Code, e.Hint
+	}
+	d.emit(Event{Event: "error", Message: err.Error(), Hint: reported.Hint, Code: &reported.Code, Errors: faults})
+	d.emitResult(reported.Code, r)
+	return reported
+}
+
+// Start begins a phase. Add counts bytes, Finish ends the phase.
+func (d *Display) Start(p Phase) {
+	if d.mode == None {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	d.done.Store(p.Done)
+	d.source.Store(&p.Source)
+	d.meter, d.next, d.told = newMeter(p, now), now.Add(interval), false
+	every := tick
 	switch d.mode {
 	case Auto:
-		d.bar = progressbar.NewOptions64(total,
-			progressbar.OptionSetWriter(d.w),
-			progressbar.OptionSetDescription(phase),
-			progressbar.OptionShowBytes(true),
-			progressbar.OptionShowCount(),
-			progressbar.OptionSetPredictTime(true),
-			progressbar.OptionFullWidth(),
-			progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish(),
-		)
+		every = frame
 	case JSON:
-		d.emit(Event{Event: "start", Phase: phase, Total: d.total})
-		d.report()
-	case Plain:
-		d.report()
+		d.emit(Event{Event: "start", Phase: p.Name, Done: p.Done, Total: max(p.Total, 0)})
 	}
+	stop := make(chan struct{})
+	d.stop = stop
+	d.ended.Go(func() { d.watch(stop, every) })
 }
 
-// Add counts n bytes.
-func (d *Display) Add(n int64) {
+// Add counts n bytes; a negative number takes back what has to be done again.
+func (d *Display) Add(n int64) { d.done.Add(n) }
+
+// AddFrom counts n bytes that source sent. The last one is named when nothing arrives.
+func (d *Display) AddFrom(source string, n int64) {
 	d.done.Add(n)
-	if d.mode == Auto && d.bar != nil {
-		_ = d.bar.Add64(n) // it fails only past the total
+	if last := d.source.Load(); source != "" && (last == nil || *last != source) {
+		d.source.Store(&source)
 	}
 }
 
-// Finish ends the phase.
+// Finish ends the phase, if there is one.
 func (d *Display) Finish() {
 	if d.stop != nil {
 		close(d.stop)
@@ -161,49 +175,63 @@ func (d *Display) Finish() {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.bar != nil {
-		_ = d.bar.Finish() // cosmetic
-		d.bar = nil
+	if d.meter == nil {
+		return
 	}
-	if d.mode == JSON && d.phase != "" {
-		d.emit(Event{Event: "done", Phase: d.phase, Done: d.done.Load(), Total: d.total})
+	if d.screen != nil {
+		d.screen.clear()
 	}
-	d.phase = ""
+	if d.mode == JSON {
+		d.emit(Event{Event: "done", Phase: d.meter.Name, Done: d.done.Load(), Total: max(d.meter.Total, 0)})
+	}
+	d.meter = nil
 }
 
-// report prints the progress of the phase at intervals, in the modes without a bar.
-func (d *Display) report() {
-	stop := make(chan struct{})
-	d.stop = stop
-	d.ended.Go(func() {
-		t := time.NewTicker(interval)
-		defer t.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-t.C:
-				d.mu.Lock()
-				if d.mode == JSON {
-					d.emit(Event{Event: "bytes", Phase: d.phase, Done: d.done.Load(), Total: d.total})
-				} else {
-					of := ""
-					if d.total > 0 {
-						of = " of " + cli.Bytes(d.total)
-					}
-					_ = cli.Fprintf(d.w, "%s: %s %s%s\n", d.program, d.phase, cli.Bytes(d.done.Load()), of)
-				}
-				d.mu.Unlock()
-			}
+// watch shows the phase until stop is closed. Time passes here and not in Add, so that a
+// source that sends nothing is noticed.
+func (d *Display) watch(stop chan struct{}, every time.Duration) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case now := <-t.C:
+			d.mu.Lock()
+			d.show(now)
+			d.mu.Unlock()
 		}
-	})
+	}
 }
 
-func (d *Display) emit(e Event) {
-	e.Time = time.Now().UTC().Format(time.RFC3339)
-	b, err := json.Marshal(e)
-	if err != nil {
-		return // strings and numbers always encode
+// show measures the phase and shows it where it is time to; d.mu is held.
+func (d *Display) show(now time.Time) {
+	m := d.meter
+	m.observe(now, d.done.Load())
+	m.source = *d.source.Load()
+	if d.screen != nil {
+		d.draw(now)
+		return
 	}
-	_, _ = d.w.Write(append(b, '\n'))
+	stalled := m.stalled(now) > 0
+	if now.Before(d.next) && (d.told || !stalled) {
+		d.told = d.told && stalled
+		return
+	}
+	d.told = stalled
+	wait := interval
+	if d.mode == Plain && now.Sub(m.start) >= often {
+		wait = seldom
+	}
+	d.next = now.Add(wait)
+	if d.mode == JSON {
+		d.emitBytes(now)
+		return
+	}
+	_ = cli.Fprintf(d.w, "%s: %s\n", d.program, m.text(now)) // there is no other place for it
+}
+
+// draw draws the phase on the screen; d.mu is held.
+func (d *Display) draw(now time.Time) {
+	d.screen.draw(d.meter.line(now, d.screen.width(), d.screen.theme))
 }

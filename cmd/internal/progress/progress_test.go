@@ -2,12 +2,18 @@ package progress
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"stowage/cmd/internal/cli"
 )
 
 // buffer is a writer for concurrent use.
@@ -37,12 +43,13 @@ func show(t *testing.T, mode string) string {
 		t.Fatal(err)
 	}
 	d.Message("resolving %d images", 3)
-	d.Start("fetch", 4000)
+	d.Start(Phase{Name: "fetch", Total: 4000})
+	time.Sleep(500 * time.Millisecond) // between the ticks
 	d.Add(1000)
-	time.Sleep(interval + time.Second)
+	time.Sleep(interval)
 	d.Add(1500)
 	d.Warning("%s is skipped", "tool")
-	time.Sleep(interval + time.Second)
+	time.Sleep(interval)
 	d.Finish()
 	d.Message("done")
 	return p.String()
@@ -51,8 +58,8 @@ func show(t *testing.T, mode string) string {
 func TestLines(t *testing.T) {
 	tests := map[string]string{
 		None: "prog: warning: tool is skipped\n",
-		Plain: "prog: resolving 3 images\nprog: fetch 1.0 kB of 4.0 kB\nprog: warning: tool is skipped\n" +
-			"prog: fetch 2.5 kB of 4.0 kB\nprog: done\n",
+		Plain: "prog: resolving 3 images\nprog: fetch 25 %: 1.0/4.0 kB, 200 B/s, 15 s left\nprog: warning: tool is skipped\n" +
+			"prog: fetch 62 %: 2.5/4.0 kB, 250 B/s, 6 s left\nprog: done\n",
 	}
 	tests[Auto] = tests[Plain] // a buffer is not a terminal
 	for mode, want := range tests {
@@ -66,29 +73,108 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// decode returns the events of the JSON mode.
+func decode(t *testing.T, text string) (events []Event) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		var e Event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
 func TestJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now().UTC()
 		at := func(d time.Duration) string { return start.Add(d).Format(time.RFC3339) }
-		last := at(2 * (interval + time.Second))
+		last := at(2*interval + time.Second/2)
 		want := []Event{
 			{Time: at(0), Event: "message", Message: "resolving 3 images"},
 			{Time: at(0), Event: "start", Phase: "fetch", Total: 4000},
 			{Time: at(interval), Event: "bytes", Phase: "fetch", Done: 1000, Total: 4000},
-			{Time: at(interval + time.Second), Event: "warning", Message: "tool is skipped"},
+			{Time: at(interval + time.Second/2), Event: "warning", Message: "tool is skipped"},
 			{Time: at(2 * interval), Event: "bytes", Phase: "fetch", Done: 2500, Total: 4000},
 			{Time: last, Event: "done", Phase: "fetch", Done: 2500, Total: 4000},
 			{Time: last, Event: "message", Message: "done"},
 		}
-		lines := strings.Split(strings.TrimSpace(show(t, JSON)), "\n")
-		if len(lines) != len(want) {
-			t.Fatalf("got %d lines, want %d:\n%s", len(lines), len(want), strings.Join(lines, "\n"))
+		if d := cmp.Diff(want, decode(t, show(t, JSON))); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
 		}
-		for i, line := range lines {
-			var got Event
-			if err := json.Unmarshal([]byte(line), &got); err != nil || got != want[i] {
-				t.Errorf("line %d: got %+v, %v, want %+v", i+1, got, err, want[i])
+	})
+}
+
+// TestEnd: in the JSON mode errors and the result are events, whatever the run's end.
+func TestEnd(t *testing.T) {
+	cause := &cli.Error{Code: cli.RateLimited, Err: errors.New("a: 429"), Hint: "wait"}
+	fault := Fault{Message: "a: 429", Image: "a", Host: "r.test", Status: 429, RetryAt: "2026-01-02T03:04:05Z"}
+	for _, tt := range []struct {
+		name string
+		mode string
+		err  error
+		want string
+	}{
+		{"done", JSON, nil, `{"event":"result","code":0,"identity":"sha256:1","images":3,"pulls":0}`},
+		{"failed", JSON, cause, `{"event":"error","message":"a: 429","hint":"wait","code":4,"errors":[{"message":"a: 429","image":"a","host":"r.test","status":429,"retryAt":"2026-01-02T03:04:05Z"}]}
+{"event":"result","code":4,"identity":"sha256:1","images":3,"pulls":0}`},
+		{"without a code", JSON, errors.New("broken"), `{"event":"error","message":"broken","code":1,"errors":[{"message":"a: 429","image":"a","host":"r.test","status":429,"retryAt":"2026-01-02T03:04:05Z"}]}
+{"event":"result","code":1,"identity":"sha256:1","images":3,"pulls":0}`},
+		{"for people", Plain, cause, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var p, report buffer
+			d, err := New(&p, "prog", tt.mode)
+			if err != nil {
+				t.Fatal(err)
 			}
+			err = d.End(tt.err, Result{Identity: "sha256:1", Images: new(3), Pulls: new(int64(0))}, fault)
+			got := regexp.MustCompile(`"time":"[^"]*",`).ReplaceAllString(strings.TrimSpace(p.String()), "")
+			if got != tt.want {
+				t.Errorf("got:\n%s\nwant:\n%s", got, tt.want)
+			}
+			code := cli.Report(&report, "prog", err)
+			if want := cli.Report(&buffer{}, "prog", tt.err); code != want || tt.mode == JSON && report.String() != "" {
+				t.Errorf("code %d, want %d; printed %q", code, want, report.String())
+			}
+		})
+	}
+}
+
+// TestStall: a source that sends nothing is named after ten seconds, once, and lines become
+// rare after a minute.
+func TestStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p buffer
+		d, err := New(&p, "prog", Plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Start(Phase{Name: "fetch", Total: 4000, Done: 1000, Patience: time.Minute})
+		time.Sleep(1500 * time.Millisecond)
+		d.AddFrom("r.test", 1000)
+		time.Sleep(30 * time.Second)
+		d.AddFrom("r.test", 1000)
+		time.Sleep(90 * time.Second)
+		d.Finish()
+		want := `prog: fetch 50 %: 2.0/4.0 kB, 200 B/s, 10 s left
+prog: fetch 50 %: 2.0/4.0 kB, 100 B/s, 20 s left
+prog: fetch 50 %: no data from r.test for 10 s (gives up after 60 s)
+prog: fetch 50 %: no data from r.test for 15 s (gives up after 60 s)
+prog: fetch 50 %: no data from r.test for 20 s (gives up after 60 s)
+prog: fetch 50 %: no data from r.test for 25 s (gives up after 60 s)
+prog: fetch 75 %: 3.0/4.0 kB, 100 B/s, 10 s left
+prog: fetch 75 %: 3.0/4.0 kB, 100 B/s, 10 s left
+prog: fetch 75 %: no data from r.test for 10 s (gives up after 60 s)
+prog: fetch 75 %: no data from r.test for 15 s (gives up after 60 s)
+prog: fetch 75 %: no data from r.test for 20 s (gives up after 60 s)
+prog: fetch 75 %: no data from r.test for 25 s (gives up after 60 s)
+prog: fetch 75 %: no data from r.test for 30 s (gives up after 60 s)
+prog: fetch 75 %: no data from r.test for 60 s (gives up after 60 s)
+`
+		if got := p.String(); got != want {
+			t.Errorf("got:\n%s\nwant:\n%s", got, want)
 		}
 	})
 }
@@ -115,7 +201,7 @@ func TestManyGoroutines(t *testing.T) {
 				t.Fatal(err)
 			}
 			const workers, rounds = 8, 50
-			d.Start("fetch", workers*rounds)
+			d.Start(Phase{Name: "fetch", Total: workers * rounds})
 			var g sync.WaitGroup
 			for w := range workers {
 				g.Go(func() {
@@ -148,7 +234,7 @@ func TestFinishWithoutStart(t *testing.T) {
 		}
 		d.Add(5)
 		d.Finish()
-		d.Start("a", 0)
+		d.Start(Phase{Name: "a"})
 		d.Finish()
 		d.Finish()
 		if mode == JSON && strings.Count(p.String(), `"event":"done"`) != 1 {

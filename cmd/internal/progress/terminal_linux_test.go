@@ -47,7 +47,7 @@ func TestBar(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Start("fetch", 4000)
+	d.Start(Phase{Name: "fetch", Total: 4000})
 	d.Add(1000)
 	d.Message("half way")
 	d.Add(3000)

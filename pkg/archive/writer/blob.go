@@ -104,6 +104,14 @@ func (p *partial) missing() []span {
 	return p.there.missing(p.hashed, p.blob.Size)
 }
 
+// lacks returns how many bytes are missing.
+func (p *partial) lacks() (n int64) {
+	for _, s := range p.missing() {
+		n += s.end - s.start
+	}
+	return n
+}
+
 // check returns an error when b must not be written at off now; p.mu is held.
 func (p *partial) check(b []byte, off int64) error {
 	switch {

@@ -44,6 +44,7 @@ type File struct {
 	file     *os.File
 	complete []bool // by position in the plan
 	partial  map[int]*partial
+	resumed  int64 // see Resumed
 	closed   bool
 }
 
@@ -203,6 +204,30 @@ func (f *File) Missing() []archive.Blob {
 		}
 	}
 	return out
+}
+
+// MissingBytes returns how many bytes of the blobs of Missing are not written yet.
+func (f *File) MissingBytes() (n int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, complete := range f.complete {
+		switch p := f.partial[i]; {
+		case complete:
+		case p != nil:
+			n += p.lacks()
+		default:
+			n += f.plan.Blobs()[i].Size
+		}
+	}
+	return n
+}
+
+// Resumed returns how many bytes of blobs [File.Start] found that an earlier run had written.
+// Manifests and what else [File.AddMetadata] stores are not among them.
+func (f *File) Resumed() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.resumed
 }
 
 // Blob opens a blob of the plan for writing, where an earlier run or writer stopped. A

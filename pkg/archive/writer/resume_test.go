@@ -129,8 +129,14 @@ func TestKilledInsideBlob(t *testing.T) {
 			if w, err = d.Blob(dg); err != nil {
 				t.Fatal(err)
 			}
-			if w.Prefix() != tc.want {
-				t.Errorf("prefix %d, want %d", w.Prefix(), tc.want)
+			missing := size - tc.want
+			for _, b := range d.Missing() {
+				if b.Digest != dg {
+					missing += b.Size
+				}
+			}
+			if w.Prefix() != tc.want || d.Resumed() != tc.want || d.MissingBytes() != missing {
+				t.Errorf("prefix %d, resumed %d, missing %d, want %d, and %d missing", w.Prefix(), d.Resumed(), d.MissingBytes(), tc.want, missing)
 			}
 			w.Close()
 			s.finish(t, d, path)

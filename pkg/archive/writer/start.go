@@ -256,7 +256,11 @@ func (s *start) resume(ctx context.Context) error {
 	for _, t := range tasks {
 		g.Go(func() error { return t.run(ctx, s.onBytes) })
 	}
-	return g.Wait()
+	err := g.Wait()
+	for _, t := range tasks {
+		f.resumed += t.blob.blob.Size - t.blob.lacks()
+	}
+	return err
 }
 
 // run hashes the recorded bytes of one blob: its start up to the last checkpoint that

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"stowage/cmd/internal/progress"
+	"stowage/pkg/bundle"
+	"stowage/pkg/pull"
+)
+
+// made returns what the summary says, for the last event of the run.
+func (j *job) made(r *bundle.Result) progress.Result {
+	if r == nil || r.Digest == "" {
+		return progress.Result{}
+	}
+	out := progress.Result{
+		Output:   j.request.Output,
+		Identity: r.Digest.String(),
+		Size:     new(r.Size),
+		Images:   new(r.Requested - len(r.Skipped)),
+		Skipped:  new(len(r.Skipped)),
+		Pulls:    new(r.Stats.ManifestGET),
+		Changed:  new(!r.UpToDate),
+	}
+	for _, img := range r.Images {
+		out.Names = append(out.Names, img.Name)
+	}
+	return out
+}
+
+// faults returns what is known of each error that was joined.
+func faults(err error) []progress.Fault {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case interface{ Unwrap() []error }:
+		var all []progress.Fault
+		for _, one := range e.Unwrap() {
+			all = append(all, faults(one)...)
+		}
+		return all
+	}
+	if inner := errors.Unwrap(err); inner != nil && len(faults(inner)) > 1 {
+		return faults(inner)
+	}
+	return []progress.Fault{fault(err)}
+}
+
+// fault returns what is known of an error.
+func fault(err error) progress.Fault {
+	f := progress.Fault{Message: err.Error()}
+	var (
+		auth     *pull.AuthError
+		missing  *pull.NotFoundError
+		rate     *pull.RateLimitError
+		content  *pull.ContentError
+		insecure *pull.InsecureError
+		platform *pull.NoPlatformError
+		old      *pull.UnsupportedError
+	)
+	switch {
+	case errors.As(err, &auth):
+		f.Image, f.Host, f.Status = auth.Name, auth.Host, auth.Status
+	case errors.As(err, &missing):
+		f.Image, f.Host, f.Status = missing.Name, missing.Host, missing.Status
+	case errors.As(err, &rate):
+		f.Image, f.Host, f.Status = rate.Name, rate.Host, 429
+		if !rate.Reset.IsZero() {
+			f.RetryAt = rate.Reset.UTC().Format(time.RFC3339)
+		}
+	case errors.As(err, &content):
+		f.Image, f.Host = content.Name, content.Host
+	case errors.As(err, &insecure):
+		f.Host = insecure.Host
+	case errors.As(err, &platform):
+		f.Image = platform.Name
+	case errors.As(err, &old):
+		f.Image = old.Name
+	}
+	return f
+}

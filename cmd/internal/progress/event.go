@@ -1,0 +1,69 @@
+package progress
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Event is a line of the JSON mode. Fields may be added later; none is renamed.
+type Event struct {
+	Time    string  `json:"time"`              // RFC 3339, UTC
+	Event   string  `json:"event"`             // "message", "warning", "error", "start", "bytes", "done", "result"
+	Phase   string  `json:"phase,omitempty"`   // of the run, with start, bytes and done
+	Message string  `json:"message,omitempty"` // for people, with message, warning and error
+	Hint    string  `json:"hint,omitempty"`    // what to do next, with error
+	Code    *int    `json:"code,omitempty"`    // exit code, with error and result
+	Errors  []Fault `json:"errors,omitempty"`  // with error, where more is known than the message
+	Done    int64   `json:"done,omitempty"`    // bytes
+	Total   int64   `json:"total,omitempty"`   // bytes
+	Stalled int64   `json:"stalled,omitempty"` // seconds without a byte, with bytes
+	*Result         // with result, the last event of a run
+}
+
+// Fault is what is known of one of the errors of a run.
+type Fault struct {
+	Message string `json:"message"`
+	Image   string `json:"image,omitempty"`   // or the blob asked for
+	Host    string `json:"host,omitempty"`    // registry concerned
+	Status  int    `json:"status,omitempty"`  // HTTP status
+	RetryAt string `json:"retryAt,omitempty"` // RFC 3339, UTC; when a limit resets
+}
+
+// Result is what the summary of a run says. A field that the run has no value for is left
+// out.
+type Result struct {
+	Output   string   `json:"output,omitempty"`   // file written or placed
+	Identity string   `json:"identity,omitempty"` // of the bundle
+	Size     *int64   `json:"size,omitempty"`     // of the bundle, bytes
+	Names    []string `json:"names,omitempty"`    // of the images that the run was about
+	Images   *int     `json:"images,omitempty"`   // how many that are
+	Ready    *int     `json:"ready,omitempty"`    // of these, those that the kubelet will find
+	Skipped  *int     `json:"skipped,omitempty"`  // images that are not in the bundle
+	Pulls    *int64   `json:"pulls,omitempty"`    // counted by the registries' limits
+	Sent     *int64   `json:"sent,omitempty"`     // bytes sent to the node
+	Present  *int64   `json:"present,omitempty"`  // bytes that the node had already
+	Changed  *bool    `json:"changed,omitempty"`  // whether the run changed a file or the node
+}
+
+// emitBytes emits the state of the phase; d.mu is held.
+func (d *Display) emitBytes(now time.Time) {
+	m := d.meter
+	d.emit(Event{
+		Event: "bytes", Phase: m.Name, Done: m.done, Total: max(m.Total, 0),
+		Stalled: int64(m.stalled(now) / time.Second),
+	})
+}
+
+func (d *Display) emitResult(code int, r Result) {
+	d.emit(Event{Event: "result", Code: &code, Result: &r})
+}
+
+// emit writes an event; d.mu is held.
+func (d *Display) emit(e Event) {
+	e.Time = time.Now().UTC().Format(time.RFC3339)
+	b, err := json.Marshal(e)
+	if err != nil {
+		return // strings and numbers always encode
+	}
+	_, _ = d.w.Write(append(b, '\n')) // there is no other place for it
+}
