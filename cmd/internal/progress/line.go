@@ -59,7 +59,7 @@ func (m *meter) stall(idle time.Duration) string {
 	}
 	what += " for " + duration(idle)
 	if m.Patience > 0 {
-		what += fmt.Sprintf(" (gives up after %s)", duration(m.Patience))
+		what += fmt.Sprintf(" (reconnects after %s)", duration(m.Patience))
 	}
 	return what
 }

@@ -41,7 +41,7 @@ type Phase struct {
 	Done     int64         // bytes of the total that an earlier run has done
 	Work     bool          // the bytes measure work and are no file's: per cent are shown
 	Source   string        // which the bytes come from; [Display.AddFrom] may name another
-	Patience time.Duration // after which a silent source is given up; 0 when it never is
+	Patience time.Duration // after which a silent source is asked again; 0 for never
 }
 
 // Display shows messages and progress to a person or a program. It is safe for concurrent

@@ -160,18 +160,18 @@ func TestStall(t *testing.T) {
 		d.Finish()
 		want := `prog: fetch 50 %: 2.0/4.0 kB, 200 B/s, 10 s left
 prog: fetch 50 %: 2.0/4.0 kB, 100 B/s, 20 s left
-prog: fetch 50 %: no data from r.test for 10 s (gives up after 60 s)
-prog: fetch 50 %: no data from r.test for 15 s (gives up after 60 s)
-prog: fetch 50 %: no data from r.test for 20 s (gives up after 60 s)
-prog: fetch 50 %: no data from r.test for 25 s (gives up after 60 s)
+prog: fetch 50 %: no data from r.test for 10 s (reconnects after 60 s)
+prog: fetch 50 %: no data from r.test for 15 s (reconnects after 60 s)
+prog: fetch 50 %: no data from r.test for 20 s (reconnects after 60 s)
+prog: fetch 50 %: no data from r.test for 25 s (reconnects after 60 s)
 prog: fetch 75 %: 3.0/4.0 kB, 100 B/s, 10 s left
 prog: fetch 75 %: 3.0/4.0 kB, 100 B/s, 10 s left
-prog: fetch 75 %: no data from r.test for 10 s (gives up after 60 s)
-prog: fetch 75 %: no data from r.test for 15 s (gives up after 60 s)
-prog: fetch 75 %: no data from r.test for 20 s (gives up after 60 s)
-prog: fetch 75 %: no data from r.test for 25 s (gives up after 60 s)
-prog: fetch 75 %: no data from r.test for 30 s (gives up after 60 s)
-prog: fetch 75 %: no data from r.test for 60 s (gives up after 60 s)
+prog: fetch 75 %: no data from r.test for 10 s (reconnects after 60 s)
+prog: fetch 75 %: no data from r.test for 15 s (reconnects after 60 s)
+prog: fetch 75 %: no data from r.test for 20 s (reconnects after 60 s)
+prog: fetch 75 %: no data from r.test for 25 s (reconnects after 60 s)
+prog: fetch 75 %: no data from r.test for 30 s (reconnects after 60 s)
+prog: fetch 75 %: no data from r.test for 60 s (reconnects after 60 s)
 `
 		if got := p.String(); got != want {
 			t.Errorf("got:\n%s\nwant:\n%s", got, want)

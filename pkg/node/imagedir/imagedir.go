@@ -45,7 +45,7 @@ type Options struct {
 	// of which exactly one must exist.
 	Dir string
 	// OnStart, if set, is called once with the number that OnBytes will count up to: the
-	// bytes to copy and those of the bundle's blobs, which are hashed.
+	// bytes to copy, to decompress, and to hash.
 	OnStart func(total int64)
 	// OnBytes, if set, may be called from several goroutines at once.
 	OnBytes func(int64)
@@ -109,7 +109,7 @@ func place(ctx context.Context, file string, o Options, known []directory) (*Pla
 	if err != nil {
 		return nil, err
 	}
-	b, err := archive.Open(ctx, file, nil)
+	b, err := archive.Open(ctx, file, &archive.OpenOptions{Metadata: true})
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,10 @@ func place(ctx context.Context, file string, o Options, known []directory) (*Pla
 	if p.Warnings, err = warnings(b, dir.distribution); err != nil {
 		return nil, err
 	}
-	p.Size, err = copyFile(ctx, file, p.Path, o, func(copied string) error { return verifyCopy(ctx, copied, b, o.OnBytes) })
+	if o.OnBytes == nil {
+		o.OnBytes = func(int64) {}
+	}
+	p.Size, err = copyFile(ctx, file, p.Path, b, o)
 	if err != nil {
 		return nil, fmt.Errorf("place %s: %w", p.Path, err)
 	}
@@ -243,7 +246,7 @@ func sparse(b *archive.Reader) (string, error) {
 
 // verifyCopy checks every digest in the copy, and that it is the bundle b.
 func verifyCopy(ctx context.Context, copied string, b *archive.Reader, onBytes func(int64)) error {
-	r, err := archive.Open(ctx, copied, nil)
+	r, err := archive.Open(ctx, copied, &archive.OpenOptions{OnBytes: onBytes})
 	if err != nil {
 		return err
 	}
@@ -254,8 +257,21 @@ func verifyCopy(ctx context.Context, copied string, b *archive.Reader, onBytes f
 	return r.Verify(ctx, 0, onBytes)
 }
 
-// copyFile copies a file to target; check sees the copy before it is renamed to target.
-func copyFile(ctx context.Context, file, target string, o Options, check func(string) error) (size int64, err error) {
+// work returns the number that OnBytes counts up to for a file of size bytes.
+func work(b *archive.Reader, size int64) int64 {
+	total := size
+	if b.Compression() != archive.Plain {
+		total += size // decompressed once more to be checked
+	}
+	for _, blob := range b.Blobs() {
+		total += blob.Size
+	}
+	return total
+}
+
+// copyFile copies the file of the bundle b to target. The copy is checked before it is
+// renamed to target.
+func copyFile(ctx context.Context, file, target string, b *archive.Reader, o Options) (size int64, err error) {
 	in, err := os.Open(file)
 	if err != nil {
 		return 0, err
@@ -266,41 +282,27 @@ func copyFile(ctx context.Context, file, target string, o Options, check func(st
 		return 0, err
 	}
 	if o.OnStart != nil {
-		o.OnStart(2 * info.Size())
+		o.OnStart(work(b, info.Size()))
 	}
 	dir := stagingDir(filepath.Dir(target))
+	if err := removeStale(dir, filepath.Dir(target)); err != nil {
+		return 0, err
+	}
 	if free, ok := fsutil.Free(dir); ok && info.Size() > free {
 		return 0, &archive.SpaceError{Path: dir, Need: info.Size(), Free: free}
 	}
-	report := o.OnBytes
-	if report == nil {
-		report = func(int64) {}
-	}
-	opts := fsutil.ReplaceOptions{Dir: dir, Pattern: ".stowage-*.partial", Check: check}
+	var lock *os.File
+	defer func() { lock.Close() }() // a nil file too
+	opts := fsutil.ReplaceOptions{Dir: dir, Pattern: stagingPattern, Check: func(copied string) error { return verifyCopy(ctx, copied, b, o.OnBytes) }}
 	err = fsutil.Replace(target, opts, func(out *os.File) error {
-		size, err = io.Copy(out, iox.WithContext(ctx, iox.Report(in, report)))
+		if lock, err = lockStaged(out.Name()); err != nil {
+			return err
+		}
+		size, err = io.Copy(out, iox.WithContext(ctx, iox.Report(in, o.OnBytes)))
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
 	return size, nil
-}
-
-// stagingDir returns where the copy is written: the parent of the image directory, because
-// k0s imports every file that appears in it (pkg/component/worker/ocibundle.go of k0s). If
-// the parent is another file system or not writable, it is the image directory itself; k3s
-// and RKE2 skip files with an extension they do not know.
-func stagingDir(dir string) string {
-	real, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return dir
-	}
-	parent := filepath.Dir(real)
-	p, errP := fsutil.Stat(parent)
-	d, errD := fsutil.Stat(real)
-	if errP != nil || errD != nil || p.Device != d.Device || fsutil.Writable(parent) != nil {
-		return dir
-	}
-	return parent
 }
