@@ -57,7 +57,7 @@ func TestInterruptedSaysWhatIsVisible(t *testing.T) {
 	}{
 		{"a signal before names are made", true, cut, cli.Signalled, "load: error: interrupted: no image was made visible"},
 		{"a signal afterwards", true, fmt.Errorf("%w (%w)", cut, node.ErrVisible), cli.Signalled, "load: error: interrupted: some images may be visible already"},
-		{"no signal", false, fmt.Errorf("%w (%w)", cut, node.ErrVisible), cli.Signalled, "load: error: cut short (images may be visible already)"},
+		{"no signal", false, fmt.Errorf("%w (%w)", cut, node.ErrVisible), cli.Failed, "load: error: cut short (images may be visible already)"},
 		{"containerd ended", false, &node.UnavailableError{Reason: node.Gone, Address: "/c.sock", Err: cut}, cli.NoNode,
 			"load: error: connect to containerd at /c.sock: it has ended: cut short\nload: hint: check its log"},
 	} {
