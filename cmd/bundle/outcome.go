@@ -12,6 +12,7 @@ import (
 	"github.com/distribution/reference"
 
 	"stowage/cmd/internal/cli"
+	"stowage/internal/fsutil"
 	"stowage/pkg/archive"
 	"stowage/pkg/bundle"
 	"stowage/pkg/pull"
@@ -89,6 +90,7 @@ func ofFile(err error) (code int, hint string, ok bool) {
 	var (
 		space   *archive.SpaceError
 		content *pull.ContentError
+		foreign *fsutil.NotOwnError
 	)
 	switch {
 	case errors.Is(err, archive.ErrDamaged):
@@ -99,6 +101,8 @@ func ofFile(err error) (code int, hint string, ok bool) {
 		return cli.Failed, "free some space, or choose another disk with -o; what was fetched is kept", true
 	case errors.As(err, &content):
 		return cli.Failed, "report it to the operator of that registry; none of these bytes were kept", true
+	case errors.As(err, &foreign):
+		return cli.Failed, "another user may have prepared it: remove it, or write the bundle to a directory of your own with -o", true
 	case errors.Is(err, fs.ErrPermission):
 		return cli.Failed, "choose a directory that you may write to with -o", true
 	}

@@ -137,7 +137,7 @@ func rewriteFile(ctx context.Context, p pair, opts scan.RewriteOptions, streams 
 		_, err := streams.Out.Write(out)
 		return err
 	}
-	if err := writeWhole(p.to, out); err != nil {
+	if err := writeWhole(p, out); err != nil {
 		return fmt.Errorf("write %s: %w", p.to, err)
 	}
 	cli.Fprintf(streams.Err, "bundle: %s: %s\n", p.to, cli.Count(done, "change"))
@@ -156,12 +156,21 @@ func readAll(ctx context.Context, name string, stdin io.Reader) ([]byte, error) 
 	return io.ReadAll(f)
 }
 
-// writeWhole creates the directories of name and writes b to it, complete or not at all.
-func writeWhole(name string, b []byte) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+// writeWhole creates the directories of the pair's output and writes b to it, complete or
+// not at all. A new file has the mode of the input, which may hold Secrets.
+func writeWhole(p pair, b []byte) error {
+	to, err := fsutil.ResolveOutput(p.to)
+	if err != nil {
 		return err
 	}
-	return fsutil.Replace(name, fsutil.ReplaceOptions{}, func(f *os.File) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	var opts fsutil.ReplaceOptions
+	if info, err := os.Stat(p.from); err == nil && info.Mode().IsRegular() {
+		opts.Mode = info.Mode()
+	}
+	return fsutil.Replace(to, opts, func(f *os.File) error {
 		_, err := f.Write(b)
 		return err
 	})

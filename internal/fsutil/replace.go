@@ -2,6 +2,7 @@ package fsutil
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -14,13 +15,17 @@ type ReplaceOptions struct {
 	// Pattern names the temporary file (see [os.CreateTemp]). Empty means a hidden name
 	// made of the target's.
 	Pattern string
+	// Mode is the mode of a file that does not replace another, less the umask. 0 means
+	// 0644.
+	Mode fs.FileMode
 	// Check, if not nil, sees the path of the complete, synced file before the rename.
 	Check func(path string) error
 }
 
 // Replace creates or replaces the file at path with what write writes. The file appears
-// at path complete and synced, with mode 0644, or not at all: after an error the file that
-// was there before is unchanged and the temporary one is removed.
+// at path complete and synced, or not at all: after an error the file that was there before
+// is unchanged and the temporary one is removed. A file that is replaced keeps its mode
+// ([KeepMode]), a new one has that of Mode.
 func Replace(path string, opts ReplaceOptions, write func(*os.File) error) (err error) {
 	dir := filepath.Dir(path)
 	if opts.Dir == "" {
@@ -42,7 +47,10 @@ func Replace(path string, opts ReplaceOptions, write func(*os.File) error) (err 
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	if opts.Mode == 0 {
+		opts.Mode = 0o644
+	}
+	if err := errors.Join(f.Chmod(opts.Mode.Perm()&^umask), KeepMode(f, path), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if opts.Check != nil {

@@ -46,7 +46,7 @@ func (f *File) CommitAs(ctx context.Context, c archive.Compression, onBytes func
 
 // compress writes the compressed file and syncs it.
 func (f *File) compress(ctx context.Context, c archive.Compression, path string, onBytes func(int64)) (err error) {
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	out, err := fsutil.OpenOwn(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) // Start removed what was there
 	if err != nil {
 		return err
 	}
@@ -76,5 +76,5 @@ func (f *File) compress(ctx context.Context, c archive.Compression, path string,
 	if err := enc.Close(); err != nil {
 		return err
 	}
-	return out.Sync()
+	return errors.Join(fsutil.KeepMode(out, f.path), out.Sync())
 }

@@ -75,16 +75,15 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// checkOutput reports early what would fail later. It resolves a symbolic link, so that
-// the rename replaces the file and not the link.
+// checkOutput reports early what would fail later. It resolves a symbolic link of this user,
+// so that the rename replaces the file and not the link.
 func checkOutput(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("no file name")
 	}
-	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		if path, err = filepath.EvalSymlinks(path); err != nil {
-			return "", err
-		}
+	path, err := fsutil.ResolveOutput(path)
+	if err != nil {
+		return "", err
 	}
 	switch info, err := os.Stat(path); {
 	case err == nil && info.IsDir():
@@ -113,7 +112,7 @@ func (f *File) openJournal(create bool) error {
 	}
 	name := f.path + journalSuffix
 	for {
-		file, err := os.OpenFile(name, flags, 0o644)
+		file, err := fsutil.OpenOwn(name, flags, 0o666)
 		if errors.Is(err, fs.ErrNotExist) && !create {
 			return nil
 		}
@@ -281,15 +280,15 @@ func (f *File) partialOf(i int) *partial {
 }
 
 // Commit finishes the bundle: all blobs must be complete ([ErrIncomplete] otherwise). It
-// syncs the file and renames it to its final name, replacing a file of that name. Then it
-// removes the journal and closes f.
+// syncs the file and renames it to its final name, replacing a file of that name, whose mode
+// it keeps. Then it removes the journal and closes f.
 func (f *File) Commit() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.checkComplete(); err != nil {
 		return err
 	}
-	if err := f.file.Sync(); err != nil {
+	if err := errors.Join(fsutil.KeepMode(f.file, f.path), f.file.Sync()); err != nil {
 		return fmt.Errorf("finish %s: %w", f.path, archive.NoSpace(err))
 	}
 	// Some systems cannot rename an open file.

@@ -97,7 +97,7 @@ func newRecords() *records {
 }
 
 // readJournal reads the journal in f and cuts off a torn end. A file that is not a journal
-// is emptied: it holds nothing usable.
+// is an error and is not changed.
 func readJournal(f *os.File) (*journal, *records, error) {
 	j := &journal{f: f, docs: map[digest.Digest]metadataPlace{}}
 	rs := newRecords()
@@ -107,7 +107,11 @@ func readJournal(f *os.File) (*journal, *records, error) {
 	}
 	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, info.Size()), iox.BufferSize)
 	magic := make([]byte, len(journalMagic))
-	if _, err := io.ReadFull(r, magic); err == nil && string(magic) == journalMagic {
+	n, err := io.ReadFull(r, magic)
+	if string(magic[:n]) != journalMagic[:n] {
+		return nil, nil, fmt.Errorf("%s is not a journal of an unfinished bundle; remove it, or write the bundle to another path", f.Name())
+	}
+	if err == nil {
 		j.end = int64(len(magic))
 		for {
 			kind, payload, err := readRecord(r)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -482,12 +483,39 @@ func TestMetadataSurvives(t *testing.T) {
 	}
 }
 
-// TestJournalOfAnotherKind: a file of that name that is not a journal is overwritten.
+// TestJournalOfAnotherKind: a file of that name that is not a journal is refused and stays
+// as it is. The torn start of a journal is one.
 func TestJournalOfAnotherKind(t *testing.T) {
 	s := small()
 	path := filepath.Join(t.TempDir(), "x.tar")
-	if err := os.WriteFile(path+journalSuffix, []byte("something else entirely"), 0o644); err != nil {
+	const other = "something else entirely"
+	if err := os.WriteFile(path+journalSuffix, []byte(other), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "is not a journal of an unfinished bundle") {
+		t.Errorf("Open returned %v", err)
+	}
+	if got, err := os.ReadFile(path + journalSuffix); err != nil || string(got) != other {
+		t.Errorf("the file was changed: %q, %v", got, err)
+	}
+	if err := os.WriteFile(path+journalSuffix, []byte(journalMagic[:5]), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s.finish(t, s.start(t, path), path)
+}
+
+// TestOutputKeepsMode: a bundle that replaces a private file is as private.
+func TestOutputKeepsMode(t *testing.T) {
+	s := small()
+	path := filepath.Join(t.TempDir(), "x.tar")
+	for _, mode := range []os.FileMode{0o600, 0o640} {
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		s.finish(t, s.start(t, path), path)
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != mode {
+			t.Errorf("mode %v, %v, want %v", info.Mode(), err, mode)
+		}
+	}
 }

@@ -64,7 +64,7 @@ func (s *start) run(ctx context.Context) error {
 	if err := s.openOld(); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(s.to.path+partialSuffix, os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := fsutil.OpenOwn(s.to.path+partialSuffix, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (s *start) openOld() error {
 		}
 	}
 	for age := range r.aside {
-		file, err := os.OpenFile(s.aside(age), os.O_RDWR, 0)
+		file, err := fsutil.OpenOwn(s.aside(age), os.O_RDWR, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			r.retire(age)
 			continue
