@@ -21,7 +21,7 @@ type job struct {
 
 // runBundle is the main job: manifests → images → one file.
 func runBundle(ctx context.Context, args []string, streams cli.Streams) error {
-	s, err := parseBundle(args, streams)
+	s, err := parseBundle(ctx, args, streams)
 	if err != nil {
 		return err
 	}
@@ -35,11 +35,17 @@ func runBundle(ctx context.Context, args []string, streams cli.Streams) error {
 
 // run returns a result when it wrote a bundle or found it up to date.
 func (j *job) run(ctx context.Context) (*bundle.Result, error) {
+	if err := j.checkFiles(); err != nil {
+		return nil, err
+	}
 	// Input that cannot be read ends the job before any request: a bundle of the rest would
 	// lack images.
 	found, err := j.scan(ctx, j.streams)
 	if err != nil {
 		return nil, inputError(err)
+	}
+	for _, w := range j.warnings {
+		j.display.Warning("%s", w)
 	}
 	for _, w := range found.Warnings {
 		j.display.Warning("%s", warningLine(w))

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -47,7 +47,7 @@ func (r *registries) flags(fs *pflag.FlagSet) {
 
 // read interprets the flags. With fromStdin, manifests come from standard input, so that a
 // password cannot.
-func (r *registries) read(stdin io.Reader, fromStdin bool) error {
+func (r *registries) read(ctx context.Context, streams cli.Streams, fromStdin bool) error {
 	switch {
 	case r.pull.Jobs < 1:
 		return cli.Usagef("--jobs %d: want 1 or more", r.pull.Jobs)
@@ -74,7 +74,7 @@ func (r *registries) read(stdin io.Reader, fromStdin bool) error {
 			return cli.Errorf(cli.Failed, "--ca-file: %w", err)
 		}
 	}
-	return r.parseCreds(stdin, fromStdin)
+	return r.parseCreds(ctx, streams, fromStdin)
 }
 
 // mergeConfigs adds the registry configuration of nodes to that of the flags, which comes
@@ -108,8 +108,8 @@ func (r *registries) mergeConfigs(config *hosts.Config) error {
 
 // parseCreds reads HOST=USER and each password, from a line of standard input or from a
 // file. Every process of the machine could see a password on the command line.
-func (r *registries) parseCreds(stdin io.Reader, fromStdin bool) error {
-	lines := bufio.NewReader(stdin)
+func (r *registries) parseCreds(ctx context.Context, streams cli.Streams, fromStdin bool) error {
+	passwords := cli.NewPasswords(streams)
 	for _, c := range r.creds {
 		host, user, ok := strings.Cut(c, "=")
 		user, file, fromFile := strings.Cut(user, ":@")
@@ -128,11 +128,14 @@ func (r *registries) parseCreds(stdin io.Reader, fromStdin bool) error {
 		case fromStdin:
 			return cli.Usagef("--creds %s: -f - reads standard input already; use HOST=USER:@FILE", host)
 		default:
-			line, err := lines.ReadString('\n')
-			if err != nil && line == "" {
+			var err error
+			password, err = passwords.Read(ctx, fmt.Sprintf("Password for %s at %s: ", user, host))
+			switch {
+			case errors.Is(err, io.EOF), err == nil && password == "":
 				return cli.Usagef("--creds %s: no password on standard input", host)
+			case err != nil:
+				return fmt.Errorf("--creds %s: read the password: %w", host, err)
 			}
-			password = line
 		}
 		r.logins.Logins = append(r.logins.Logins, account.Login{Registry: host, Username: user, Password: account.Redact(strings.TrimRight(password, "\r\n"))})
 	}

@@ -45,7 +45,7 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 	if in.sources, err = expand(append(in.sources, fs.Args()...)); err != nil {
 		return err
 	}
-	if err := reg.read(streams.In, in.fromStdin()); err != nil {
+	if err := reg.read(ctx, streams, in.fromStdin()); err != nil {
 		return err
 	}
 	result, err := in.scan(ctx, streams)

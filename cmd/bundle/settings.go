@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
@@ -23,10 +24,11 @@ type settings struct {
 	options  bundle.Options
 	explain  bool
 	progress string
+	warnings []string // about the command line
 }
 
 // parseBundle reads the command line of the main job.
-func parseBundle(args []string, streams cli.Streams) (*settings, error) {
+func parseBundle(ctx context.Context, args []string, streams cli.Streams) (*settings, error) {
 	s := &settings{}
 	var platform string
 	var have []string
@@ -71,10 +73,10 @@ func parseBundle(args []string, streams cli.Streams) (*settings, error) {
 	if s.request.Platforms, s.request.All, err = parsePlatforms(platform); err != nil {
 		return nil, err
 	}
-	if s.request.Have, err = readDigests(have); err != nil {
+	if s.request.Have, err = s.readDigests(have); err != nil {
 		return nil, err
 	}
-	return s, s.registries.read(streams.In, s.fromStdin())
+	return s, s.registries.read(ctx, streams, s.fromStdin())
 }
 
 // check refuses contradictions.
@@ -100,6 +102,18 @@ func (s *settings) check(args []string, streams cli.Streams) error {
 	return s.input.check()
 }
 
+// checkFiles reports a bundle to build on that does not exist.
+func (s *settings) checkFiles() error {
+	for flag, paths := range map[string][]string{"reuse": s.options.Reuse, "since": s.request.Since} {
+		for _, path := range paths {
+			if !exists(path) {
+				return cli.Errorf(cli.Failed, "--%s %s: no such file", flag, path)
+			}
+		}
+	}
+	return nil
+}
+
 // parsePlatforms reads the list of --platform.
 func parsePlatforms(list string) (platforms []ocispec.Platform, all bool, err error) {
 	if list == "all" {
@@ -115,21 +129,32 @@ func parsePlatforms(list string) (platforms []ocispec.Platform, all bool, err er
 	return platforms, false, nil
 }
 
-// readDigests reads the lists of --have.
-func readDigests(paths []string) ([]digest.Digest, error) {
-	var out []digest.Digest
-	for _, path := range paths {
+// readDigests reads the lists of --have and returns what all of them have: a bundle is for
+// every node.
+func (s *settings) readDigests(paths []string) ([]digest.Digest, error) {
+	var all []digest.Digest
+	for i, path := range paths {
+		have := map[digest.Digest]bool{}
+		var list []digest.Digest
 		err := cli.ReadList(path, func(text string) error {
 			d, err := digest.Parse(text)
 			if err != nil {
 				return fmt.Errorf("%q: %w", text, err)
 			}
-			out = append(out, d)
+			have[d] = true
+			list = append(list, d)
 			return nil
 		})
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, cli.Errorf(cli.Failed, "--have: %w", err)
+		case len(list) == 0:
+			s.warnings = append(s.warnings, fmt.Sprintf("--have %s: the list is empty, so the bundle omits no layer", path))
 		}
+		if i == 0 {
+			all = list
+		}
+		all = slices.DeleteFunc(all, func(d digest.Digest) bool { return !have[d] })
 	}
-	return out, nil
+	return all, nil
 }

@@ -49,7 +49,7 @@ func TestParseBundle(t *testing.T) {
 				args = append(args, "--platform", "linux/arm64")
 				tt.request.Platforms = arm
 			}
-			s, err := parseBundle(args, cli.Streams{In: strings.NewReader(""), Out: stdout, Err: stdout})
+			s, err := parseBundle(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: stdout, Err: stdout})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,7 +96,7 @@ func TestParseBundleRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {
 			var out strings.Builder
-			_, err := parseBundle(strings.Fields(tt.args), cli.Streams{In: strings.NewReader(""), Out: &out, Err: &out})
+			_, err := parseBundle(t.Context(), strings.Fields(tt.args), cli.Streams{In: strings.NewReader(""), Out: &out, Err: &out})
 			var e *cli.Error
 			if !errors.As(err, &e) || e.Code != tt.code || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want code %d and %q", err, tt.code, tt.want)

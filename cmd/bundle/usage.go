@@ -36,7 +36,8 @@ Output:
                           that is replaced is always reused
       --since FILE        make a differential bundle: omit the layers of an older bundle
                           that every node has loaded
-      --have LIST         the same for a list of digests
+      --have LIST         the same for a list of digests, as load inventory prints it; of
+                          the lists of several nodes, for what all of them have
       --flat              list the manifest of each platform directly, without the index,
                           for readers that need every platform of an index (kind, oras)
       --keep-going        write the bundle without the images that are not available; they
@@ -51,8 +52,9 @@ Registries and accounts:
       --resolve-at-origin resolve tags at REG itself, by a HEAD that costs no pull, and take
                           only bytes by digest from the mirror, which need not be trusted
       --authfile FILE     accounts in the format of docker's config.json, before all others
-      --creds HOST=USER   an account; its password is the next line of standard input, or
-                          the content of a file with --creds HOST=USER:@FILE
+      --creds HOST=USER   an account; bundle asks for its password on a terminal and reads
+                          it from the next line of standard input otherwise, or from a file
+                          with --creds HOST=USER:@FILE
       --explain-auth      print which account each image would be pulled with, and exit
       --insecure HOST     allow plain HTTP and unknown certificates for HOST
       --ca-file FILE      certificates (PEM) to trust besides those of the system

@@ -163,7 +163,7 @@ func TestSourcesOfBundle(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {
-			s, err := parseBundle(strings.Fields(tt.args), cli.Streams{In: strings.NewReader("")})
+			s, err := parseBundle(t.Context(), strings.Fields(tt.args), cli.Streams{In: strings.NewReader("")})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,43 +1,17 @@
 package progress
 
 import (
-	"fmt"
 	"io"
-	"os"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
-	"stowage/internal/need"
+	"stowage/cmd/internal/clitest"
 )
-
-// terminal returns a pseudo terminal: bytes written to tty are read from screen.
-func terminal(t *testing.T) (screen, tty *os.File) {
-	t.Helper()
-	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	need.Part(t, "a pseudo terminal", err)
-	t.Cleanup(func() { screen.Close() })
-	fd := int(screen.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	need.Part(t, "a pseudo terminal", err)
-	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
-		t.Fatal(err)
-	}
-	return screen, tty
-}
 
 // TestBar: on a terminal there is a bar; messages are printed above it on their own lines, and
 // the bar is removed at the end.
 func TestBar(t *testing.T) {
-	screen, tty := terminal(t)
+	screen, tty := clitest.Terminal(t)
 	shown := make(chan string, 1)
 	go func() {
 		b, _ := io.ReadAll(screen) // ends with an error when tty is closed
