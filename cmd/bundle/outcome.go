@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/distribution/reference"
 
@@ -73,6 +75,9 @@ func ofRegistry(err error) (code int, hint string, ok bool) {
 		auth     *pull.AuthError
 		rate     *pull.RateLimitError
 		insecure *pull.InsecureError
+		cert     *pull.CertificateError
+		proxy    *pull.ProxyError
+		page     *pull.PageError
 	)
 	switch {
 	case errors.As(err, &auth):
@@ -81,6 +86,12 @@ func ofRegistry(err error) (code int, hint string, ok bool) {
 		return cli.RateLimited, rateHint(rate), true
 	case errors.As(err, &insecure):
 		return cli.Failed, fmt.Sprintf("if plain HTTP is intended, allow it with --insecure %s", insecure.Host), true
+	case errors.As(err, &cert):
+		return cli.Failed, certificateHint(cert), true
+	case errors.As(err, &proxy):
+		return cli.Failed, fmt.Sprintf("the proxy is from HTTPS_PROXY or HTTP_PROXY: correct it, give its account as http://USER:PASSWORD@HOST, or connect without it with NO_PROXY=%s", hostname(proxy.Host)), true
+	case errors.As(err, &page):
+		return cli.Failed, "something between this machine and the registry may answer in its place, or it wants a login: check HTTPS_PROXY and NO_PROXY, and open its address in a browser", true
 	}
 	return 0, "", false
 }
@@ -149,7 +160,30 @@ func missingHint(e *pull.NotFoundError) string {
 	return "the registry has lost a part of the image: push it again, take it from an older bundle with --reuse, or skip it with --keep-going"
 }
 
+// certificateHint names the flags for a TLS connection that was refused.
+func certificateHint(e *pull.CertificateError) string {
+	var authority x509.UnknownAuthorityError
+	switch {
+	case e.Client:
+		return "give the client certificate with --hosts-dir (\"client\" in hosts.toml) or --registries (\"tls\" in registries.yaml)"
+	case errors.As(e.Err, &authority):
+		return fmt.Sprintf("give the certificate of its authority with --ca-file FILE (or \"ca\" in a hosts.toml of --hosts-dir), or accept any with --insecure %s", e.Host)
+	}
+	return fmt.Sprintf("correct the certificate or this machine's clock, or accept any certificate with --insecure %s", e.Host)
+}
+
+// hostname returns a host without its port.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return host
+}
+
 func authHint(e *pull.AuthError) string {
+	if e.Unsent != "" {
+		return fmt.Sprintf("nothing is known to be wrong with the account in %s: the registry or a proxy refused before it was asked for", e.Unsent)
+	}
 	if e.Source == "" {
 		return fmt.Sprintf("log in with \"docker login %s\", or add a pull secret for it with -f, and run the same command again", loginHost(e.Host))
 	}
@@ -157,6 +191,10 @@ func authHint(e *pull.AuthError) string {
 }
 
 func rateHint(e *pull.RateLimitError) string {
+	if !e.Reset.IsZero() && !e.Quota.Known {
+		hours := int(time.Until(e.Reset).Hours()) + 1
+		return fmt.Sprintf("everything fetched so far is kept: run the same command again at that time, or wait for it with --wait %dh", hours)
+	}
 	if e.Source == "" {
 		return fmt.Sprintf("anonymous pulls are limited per address: log in with \"docker login %s\"; everything fetched so far is kept, and the same command resumes", loginHost(e.Host))
 	}

@@ -3,9 +3,12 @@ package pull
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/singleflight"
+
+	"stowage/pkg/pull/internal/watch"
 )
 
 // Client pulls from registries. It may be used from many goroutines.
@@ -34,7 +37,9 @@ func New(opts Options) (*Client, error) {
 		attempts:  opts.Attempts,
 		sleep:     sleep,
 		events:    events{on: opts.OnEvent, reported: map[string]bool{}},
+		wait:      opts.Wait,
 		pacers:    map[string]*pacer{},
+		waits:     map[string]time.Time{},
 	}
 	if n.transport == nil {
 		var err error
@@ -42,6 +47,7 @@ func New(opts Options) (*Client, error) {
 			return nil, err
 		}
 	}
+	n.transport = &watch.Transport{Next: n.transport, Default: documentLimits}
 	c := &Client{
 		opts:      opts,
 		docs:      opts.Metadata,

@@ -8,14 +8,19 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/internal/iox"
+	"stowage/pkg/pull/internal/watch"
 )
 
-const maxRestarts = 2 // how often a blob is started over because ranges cannot be trusted
+const (
+	maxRestarts = 2 // how often a blob is started over because ranges cannot be trusted
+	// minProgress is how many bytes, or else a quarter of what is missing, a request must
+	// bring for the next one to follow at once: a server might send a blob byte by byte.
+	minProgress = 1 << 10
+)
 
 // download is one blob as it is fetched from one server.
 type download struct {
@@ -81,14 +86,15 @@ func (d *download) count(n int64) { d.client.count(d.host(), n) }
 
 func (d *download) host() string { return d.session.key.host }
 
-// fetchMissing fetches one segment after the other until none is left. Any progress resets
-// the count of tries.
+// fetchMissing fetches one segment after the other until none is left. Progress resets the
+// count of tries.
 func (d *download) fetchMissing(ctx context.Context) error {
 	for attempt := 0; ; {
 		seg := d.next()
 		if seg == nil {
 			return ctx.Err()
 		}
+		part := d.rest(seg)
 		n, err := d.request(ctx, seg, false)
 		d.finish(seg, false, false)
 		switch {
@@ -98,7 +104,7 @@ func (d *download) fetchMissing(ctx context.Context) error {
 			return ctx.Err()
 		case isLocal(err), !isTemporaryBody(err), errors.Is(err, errLength):
 			return err
-		case n > 0:
+		case (n >= minProgress || n > 0 && n >= part.left()/4) && !errors.Is(err, watch.ErrSlow):
 			attempt = 0
 			continue
 		}
@@ -109,7 +115,7 @@ func (d *download) fetchMissing(ctx context.Context) error {
 			d.startOver()
 		}
 		if attempt++; attempt >= d.client.opts.Attempts {
-			return fmt.Errorf("%s: registry %s: no bytes in %d tries: %w", d.name, d.host(), attempt, err)
+			return fmt.Errorf("%s: registry %s: no progress in %d tries: %w", d.name, d.host(), attempt, err)
 		}
 		wait := jitter(backoff(attempt-1, 0))
 		d.client.net.events.report(Event{Host: d.host(), Text: oneLine(fmt.Sprint(err)), Wait: wait})
@@ -143,10 +149,8 @@ func isTemporaryBody(err error) bool {
 // request asks once for what is missing of seg and writes it to the sink. It returns the
 // number of bytes written.
 func (d *download) request(ctx context.Context, seg *segment, thief bool) (int64, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	part := d.rest(seg)
-	header := http.Header{"Accept-Encoding": {"identity"}}
+	header := http.Header{}
 	ranged := part != (segment{0, d.blob.Size}) && !d.doubted
 	if ranged {
 		// Both ends: some servers refuse the open form. A blob that was wrong once is
@@ -154,21 +158,15 @@ func (d *download) request(ctx context.Context, seg *segment, thief bool) (int64
 		header.Set("Range", fmt.Sprintf("bytes=%d-%d", part.off, part.end-1))
 	}
 	d.client.net.blobs.Add(1)
-	resp, err := d.session.do(ctx, http.MethodGet, d.url, header)
+	resp, err := d.session.do(watch.With(ctx, blobLimits(d.client.opts.StallTimeout)), http.MethodGet, d.url, header)
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
-	stall := d.client.opts.StallTimeout
-	body := &watchedReader{r: resp.Body, after: stall, timer: time.AfterFunc(stall, func() { cancel(errStalled) })}
-	defer body.timer.Stop()
-	if err := d.position(resp, body, part.off, ranged, thief); err != nil {
+	if err := d.position(resp, resp.Body, part.off, ranged, thief); err != nil {
 		return 0, err
 	}
-	err = d.copy(body, seg)
-	if cause := context.Cause(ctx); errors.Is(cause, errStalled) && err != nil {
-		err = fmt.Errorf("%s: registry %s: %w", d.name, d.host(), cause)
-	}
+	err = d.copy(resp.Body, seg)
 	return d.rest(seg).off - part.off, err
 }
 
@@ -176,6 +174,9 @@ func (d *download) request(ctx context.Context, seg *segment, thief bool) (int64
 func (d *download) position(resp *http.Response, body io.Reader, off int64, ranged, thief bool) error {
 	switch {
 	case resp.StatusCode == http.StatusOK && resp.ContentLength >= 0 && resp.ContentLength != d.blob.Size:
+		if mt := contentType(resp.Header); strings.Contains(mt, "html") {
+			return fmt.Errorf("%w: a page (%s) of %d bytes, want %d", errLength, oneLine(mt), resp.ContentLength, d.blob.Size)
+		}
 		return fmt.Errorf("%w: %d bytes, want %d", errLength, resp.ContentLength, d.blob.Size)
 	case resp.StatusCode == http.StatusOK && thief && ranged:
 		return errRestart // skipping what others fetch is not worth it
@@ -240,21 +241,4 @@ func (d *download) copy(body io.Reader, seg *segment) error {
 			return fmt.Errorf("%s: registry %s: %w", d.name, d.host(), err)
 		}
 	}
-}
-
-// watchedReader resets a timer with every read, so that a server that sends nothing more
-// is noticed.
-type watchedReader struct {
-	r     io.Reader
-	timer *time.Timer
-	after time.Duration
-}
-
-// Read implements [io.Reader].
-func (w *watchedReader) Read(p []byte) (int, error) {
-	n, err := w.r.Read(p)
-	if n > 0 {
-		w.timer.Reset(w.after)
-	}
-	return n, err
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -27,22 +26,26 @@ var (
 	errRestart = errors.New("the server does not honour ranges")
 	// errLength is that a server sent, or announced, another number of bytes than the blob
 	// has, such as an error page with status 200.
-	errLength  = errors.New("wrong length")
-	errStalled = errors.New("the server stopped sending")
+	errLength = errors.New("wrong length")
 )
 
 // AuthError reports that a registry refused the account, or refused to serve without one.
 // The client did not try without credentials afterwards.
 type AuthError struct {
 	Host   string // registry that refused
+	By     string // its token server, "token server auth.docker.io", if that refused
 	Name   string // image or blob asked for; empty when the login itself was refused
-	Source string // where the account is from; empty for anonymous
+	Source string // where the account is from that was sent; empty when none was
+	Unsent string // where an account is from that was not sent
+	Why    string // why it was not sent; may be empty
 	Status int    // HTTP status, 401 or 403
 	Detail string // the registry's own words, one line; may be empty
 
 	session *session // that was refused; nil when the login itself was
 	head    bool     // the request was a HEAD
 }
+
+func (e *AuthError) known() {}
 
 // Alone reports whether the login is valid and only what Name says was refused to it: the
 // registry has served it another manifest when asked in the same way. It may become true
@@ -58,15 +61,23 @@ func (e *AuthError) Error() string {
 	if e.Name != "" {
 		fmt.Fprintf(&b, "%s: ", e.Name)
 	}
-	fmt.Fprintf(&b, "registry %s answered %d %s", e.Host, e.Status, http.StatusText(e.Status))
-	if e.Source == "" {
-		b.WriteString(", no credentials were found for it")
-	} else {
+	fmt.Fprintf(&b, "registry %s", e.Host)
+	if e.By != "" {
+		b.WriteString(": " + e.By)
+	}
+	fmt.Fprintf(&b, " answered %d %s", e.Status, http.StatusText(e.Status))
+	switch {
+	case e.Source != "":
 		fmt.Fprintf(&b, " to the credentials from %s", e.Source)
+	case e.Unsent != "":
+		fmt.Fprintf(&b, ", the credentials from %s were not sent", e.Unsent)
+		if e.Why != "" {
+			b.WriteString(": " + e.Why)
+		}
+	default:
+		b.WriteString(", no credentials were found for it")
 	}
-	if e.Detail != "" {
-		fmt.Fprintf(&b, " (%s)", e.Detail)
-	}
+	b.WriteString(inBrackets(e.Detail))
 	return b.String()
 }
 
@@ -99,17 +110,29 @@ type NotFoundError struct {
 	Status int           // HTTP status: 404, 410 or 451
 	Digest digest.Digest // asked for; empty for a tag
 	Blob   bool          // a layer or a config, not a manifest
+	Detail string        // the registry's own words, one line; may be empty
 }
 
 // Error returns a line with the name and the host.
 func (e *NotFoundError) Error() string {
+	said := inBrackets(e.Detail)
+	if _, plain := plainAbsence[strings.ToLower(strings.TrimSpace(e.Detail))]; plain {
+		said = ""
+	}
 	if e.Status == http.StatusGone || e.Status == http.StatusUnavailableForLegalReasons {
-		return fmt.Sprintf("%s: registry %s no longer serves it: %d %s", e.Name, e.Host, e.Status, http.StatusText(e.Status))
+		return fmt.Sprintf("%s: registry %s no longer serves it: %d %s%s", e.Name, e.Host, e.Status, http.StatusText(e.Status), said)
 	}
 	if e.Digest != "" && !e.Blob {
-		return fmt.Sprintf("%s: registry %s does not have %s, or no longer has it", e.Name, e.Host, e.Digest)
+		return fmt.Sprintf("%s: registry %s does not have %s, or no longer has it%s", e.Name, e.Host, e.Digest, said)
 	}
-	return fmt.Sprintf("%s: registry %s does not have it", e.Name, e.Host)
+	return fmt.Sprintf("%s: registry %s does not have it%s", e.Name, e.Host, said)
+}
+
+// plainAbsence are registries' words that add nothing to "does not have it".
+var plainAbsence = map[string]struct{}{
+	"manifest unknown": {}, "manifest unknown to registry": {}, "blob unknown": {}, "blob unknown to registry": {}, "not found": {},
+	"manifest_unknown": {}, "blob_unknown": {}, "name_unknown": {}, "unknown manifest": {}, "unknown blob": {}, "unknown name": {},
+	"repository name not known to registry": {}, "404 page not found": {}, "nothing here": {},
 }
 
 // NoPlatformError reports that an image exists, but not for the platforms asked for.
@@ -147,6 +170,7 @@ func (e *UnsupportedError) Error() string {
 // fetched there before Reset.
 type RateLimitError struct {
 	Host   string
+	By     string    // its token server, if that is limited
 	Name   string    // image whose request reached the limit
 	Source string    // of the account; empty when anonymous
 	Quota  Quota     // of the registry's last headers
@@ -161,7 +185,11 @@ type RateLimitError struct {
 
 // Error returns a line with the account, the limit and the time of its renewal.
 func (e *RateLimitError) Error() string {
-	s := fmt.Sprintf("registry %s answered 429 Too Many Requests", e.Host)
+	who := "registry " + e.Host
+	if e.By != "" {
+		who += ": " + e.By
+	}
+	s := who + " answered 429 Too Many Requests"
 	if e.Name != "" {
 		s = e.Name + ": " + s
 	}
@@ -174,22 +202,82 @@ func (e *RateLimitError) Error() string {
 		s += fmt.Sprintf(", limit of %d pulls in %s", e.Quota.Limit, e.Quota.Window)
 	}
 	if !e.Reset.IsZero() {
-		s += ", try again at " + e.Reset.UTC().Format(time.RFC3339)
+		s += ", try again at " + e.Reset.UTC().Format(resetLayout)
 	}
-	if e.Detail != "" {
-		s += " (" + e.Detail + ")"
-	}
-	return s
+	return s + inBrackets(e.Detail)
 }
+
+// resetLayout is the form of the times at which to try again.
+const resetLayout = time.RFC3339
+
+// setReset reads when to try again.
+func (e *RateLimitError) setReset(h http.Header) {
+	if e.after = retryAfter(h, now()); e.after > 0 {
+		e.Reset = now().Add(e.after)
+	}
+}
+
+func (e *RateLimitError) known() {}
 
 // InsecureError reports that a registry answers by plain HTTP only and that the options do
 // not allow it for that registry. No credentials were sent.
-type InsecureError struct{ Host string }
+type InsecureError struct {
+	Host string
+	Err  error // of the TLS handshake
+}
 
 // Error returns a line with the host.
 func (e *InsecureError) Error() string {
 	return fmt.Sprintf("registry %s: it answers without TLS", e.Host)
 }
+
+// Unwrap returns the error of the TLS handshake.
+func (e *InsecureError) Unwrap() error { return e.Err }
+
+func (e *InsecureError) known() {}
+
+// CertificateError reports that a TLS connection was refused: this side does not trust the
+// server's certificate, or the server wants one of the client.
+type CertificateError struct {
+	Host   string // that was connected to: a registry, its storage or token server
+	Client bool   // the server wants a certificate of the client, or another one
+	Err    error
+}
+
+// Error returns a line with the host and the reason.
+func (e *CertificateError) Error() string {
+	if e.Client {
+		return fmt.Sprintf("%s refuses the connection without a valid client certificate: %s", e.Host, oneLine(e.Err.Error()))
+	}
+	return fmt.Sprintf("the certificate of %s is not trusted: %s", e.Host, oneLine(e.Err.Error()))
+}
+
+// Unwrap returns the reason.
+func (e *CertificateError) Unwrap() error { return e.Err }
+
+func (e *CertificateError) known() {}
+
+// ProxyError reports that a proxy did not connect to a host, or could not be reached.
+type ProxyError struct {
+	Proxy  string // host and port, without the password; may be empty
+	Host   string // that was to be reached
+	Status int    // of the proxy's answer; 0 when there was none
+	Err    error  // without an answer
+}
+
+// Error returns a line with the proxy and its answer.
+func (e *ProxyError) Error() string {
+	who := strings.TrimSpace("proxy " + e.Proxy)
+	if e.Err != nil {
+		return fmt.Sprintf("%s for %s cannot be reached: %s", who, e.Host, oneLine(e.Err.Error()))
+	}
+	return fmt.Sprintf("%s refused the connection to %s: %d %s", who, e.Host, e.Status, http.StatusText(e.Status))
+}
+
+// Unwrap returns the error of the connection to the proxy.
+func (e *ProxyError) Unwrap() error { return e.Err }
+
+func (e *ProxyError) known() {}
 
 // ContentError reports that a registry sent bytes that do not match the digest. They were
 // discarded.
@@ -238,14 +326,14 @@ type lineError struct{ error }
 func (e *lineError) Error() string { return oneLine(e.error.Error()) }
 func (e *lineError) Unwrap() error { return e.error }
 
-// headError is an answer to HEAD without a digest. Its text says nothing about the reason:
-// the answer has no body.
-type headError struct {
+// answerError is an answer that another kind of request may avoid: a HEAD, or one of the
+// ways to ask for a token.
+type answerError struct {
 	error
 	status int
 }
 
-func (e *headError) Unwrap() error { return e.error }
+func (e *answerError) Unwrap() error { return e.error }
 
 func isLocal(err error) bool {
 	var local *LocalError
@@ -275,50 +363,6 @@ func isNotFound(err error) bool {
 	}
 	var missing *NotFoundError
 	return errors.As(err, &missing)
-}
-
-// statusError returns the typed error of an HTTP answer that is not the expected one.
-func statusError(resp *http.Response, s *session, name string) error {
-	err := classify(transport.CheckError(resp, http.StatusOK), s.key.host, s.account(), name)
-	if refused, ok := err.(*AuthError); ok {
-		refused.session, refused.head = s, resp.Request.Method == http.MethodHead
-	}
-	return err
-}
-
-// classify returns the typed error for an error of go-containerregistry's transport.
-func classify(err error, host, source, name string) error {
-	var te *transport.Error
-	if !errors.As(err, &te) {
-		return err
-	}
-	switch te.StatusCode {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return &AuthError{Host: host, Name: name, Source: source, Status: te.StatusCode, Detail: detail(te)}
-	case http.StatusNotFound, http.StatusGone, http.StatusUnavailableForLegalReasons:
-		return &NotFoundError{Host: host, Name: name, Status: te.StatusCode}
-	case http.StatusTooManyRequests:
-		return &RateLimitError{Host: host, Name: name, Source: source, Detail: detail(te)}
-	}
-	return fmt.Errorf("%s: registry %s answered %d %s%s", name, host, te.StatusCode, http.StatusText(te.StatusCode), inBrackets(detail(te)))
-}
-
-// detail returns the messages of the registry as a line that is safe to print.
-func detail(te *transport.Error) string {
-	var msgs []string
-	for _, d := range te.Errors {
-		if d.Message != "" {
-			msgs = append(msgs, d.Message)
-		}
-	}
-	return oneLine(strings.Join(msgs, "; "))
-}
-
-func inBrackets(s string) string {
-	if s == "" {
-		return ""
-	}
-	return " (" + s + ")"
 }
 
 // oneLine makes text from a server safe to print: without control characters and

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"github.com/distribution/reference"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -197,10 +196,9 @@ func (c *Client) fetchForeign(ctx context.Context, blob ocispec.Descriptor, sink
 		return fmt.Errorf("blob %s: address %q in its descriptor: only https is followed", blob.Digest, oneLine(address))
 	}
 	s := &session{
-		key:       sessionKey{login: login{host: u.Host}},
-		net:       c.net,
-		base:      &retrier{next: c.net.transport, net: c.net},
-		challenge: &transport.Challenge{},
+		key:  sessionKey{login: login{host: u.Host}},
+		net:  c.net,
+		base: &retrier{next: c.net.transport, net: c.net},
 	}
 	d := c.newDownload(s, blob, sink, team)
 	d.name, d.url = "blob "+blob.Digest.String(), u.String()

@@ -2,15 +2,12 @@ package pull
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // Bounds of how long a client waits for a pull limit whose end the registry did not state,
@@ -78,19 +75,13 @@ func (l *limits) round(s *session) int {
 // registry with that account: each would be refused, and refused requests have been
 // counted too.
 func (l *limits) reached(s *session, name string, resp *http.Response, round int) *RateLimitError {
-	now := time.Now()
 	l.noteQuota(s, resp.Header)
 	e := &RateLimitError{Host: s.key.host, Name: name, Source: s.account(), Quota: l.quota(s.key.login), session: s, round: round}
 	if resp.Request != nil {
 		e.url = resp.Request.URL.String()
 	}
-	if e.after = retryAfter(resp.Header, now); e.after > 0 {
-		e.Reset = now.Add(e.after)
-	}
-	var te *transport.Error
-	if errors.As(transport.CheckError(resp), &te) {
-		e.Detail = detail(te)
-	}
+	e.setReset(resp.Header)
+	e.Detail = words(resp)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if st := l.state(s.key.login); st.reached == nil && st.round == round {

@@ -245,7 +245,7 @@ func TestAbuseLimitOfMinutes(t *testing.T) {
 
 // TestAbuseLimitPersists checks that a limit that does not pass is a RateLimitError.
 func TestAbuseLimitPersists(t *testing.T) {
-	for _, kind := range []registrytest.Kind{registrytest.KindPing, registrytest.KindToken, registrytest.KindManifest, registrytest.KindBlob} {
+	for _, kind := range []registrytest.Kind{registrytest.KindToken, registrytest.KindManifest, registrytest.KindBlob} {
 		t.Run(string(kind), func(t *testing.T) {
 			h, ref, layer, _ := content(t, registrytest.Options{Policy: registrytest.Policy{Auth: registrytest.AuthBearer}}, 1000)
 			c := newClient(t, nil)

@@ -1,19 +1,24 @@
 package pull
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"stowage/pkg/pull/internal/watch"
 )
 
 // Host is how to connect to one registry or mirror, when TLS with the certificates that
@@ -57,6 +62,13 @@ func newTransport(opts *Options) (http.RoundTripper, error) {
 	t.DialContext = dialer(defaultDialTimeout)
 	t.ResponseHeaderTimeout = 60 * time.Second
 	t.MaxIdleConnsPerHost = 32
+	t.MaxResponseHeaderBytes = 256 << 10
+	t.OnProxyConnectResponse = func(_ context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
+		if resp.StatusCode != http.StatusOK {
+			return &ProxyError{Proxy: proxy.Host, Host: req.Host, Status: resp.StatusCode}
+		}
+		return nil
+	}
 	t.ReadBufferSize, t.WriteBufferSize = 64<<10, 4<<10
 	t.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow}
 	var err error
@@ -171,6 +183,7 @@ type network struct {
 	transport http.RoundTripper
 	userAgent string
 	attempts  int
+	wait      time.Duration                              // see Options
 	sleep     func(context.Context, time.Duration) error // tests replace it
 	events    events
 	heads     atomic.Int64
@@ -178,7 +191,164 @@ type network struct {
 	blobs     atomic.Int64
 
 	mu     sync.Mutex
-	pacers map[string]*pacer // by host
+	pacers map[string]*pacer    // by host
+	waits  map[string]time.Time // the first wait longer than maxStated, by host
+}
+
+// documentLimits bound the bodies of everything that is not a blob.
+var documentLimits = watch.Limits{
+	Stall: 15 * time.Second, Window: 15 * time.Second, Least: 1500, Total: time.Minute, Size: maxMetadata + 1,
+}
+
+// blobLimits returns the limits of a blob's body: 100 bytes a second are a broken link.
+func blobLimits(stall time.Duration) watch.Limits {
+	return watch.Limits{Stall: stall, Window: time.Minute, Least: 6000}
+}
+
+// ping asks for the root of the API. It finds out whether the host is spoken to by TLS, and
+// its answer may ask for a login. Where plain HTTP is allowed, TLS comes first all the
+// same: only a host that does not speak it is spoken to without.
+func (s *session) ping(ctx context.Context, plain bool) (*http.Response, error) {
+	ctx = withTries(ctx, probeTries)
+	if !plain {
+		return s.askRoot(ctx, "https", "")
+	}
+	resp, err := s.askRoot(context.WithValue(ctx, onceKey{}, true), "https", "")
+	if err == nil || ctx.Err() != nil {
+		return resp, err
+	}
+	sure := speaksPlain(err)
+	if sure || s.hangsUp(err) {
+		resp, perr := s.askRoot(context.WithValue(ctx, onceKey{}, !sure), "http", "")
+		switch {
+		case perr == nil && (sure || resp.StatusCode != http.StatusBadRequest):
+			s.plain = true
+			return resp, nil
+		case perr == nil:
+			drain(resp) // a server with TLS that hung up before
+		case sure:
+			return nil, perr
+		}
+	}
+	if !isTemporaryError(err) {
+		return nil, err
+	}
+	return s.askRoot(ctx, "https", "")
+}
+
+// askRoot asks for the root of the API once; a redirect is an answer as well.
+func (s *session) askRoot(ctx context.Context, scheme, header string) (*http.Response, error) {
+	root := scheme + "://" + s.key.host + cmp.Or(s.key.root, "/v2") + "/"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, root, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header["Accept-Encoding"] = identityEncoding
+	client := http.Client{
+		Transport:     rootTransport{s, header},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		err = requestError(err)
+		if speaksPlain(err) {
+			err = &InsecureError{Host: s.key.host, Err: err}
+		}
+		return nil, err
+	}
+	return resp, nil
+}
+
+// rootTransport sends requests of a session with a given Authorization.
+type rootTransport struct {
+	s      *session
+	header string
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t rootTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.s.send(req, t.header)
+}
+
+// onceKey marks a request that is not repeated when its connection breaks.
+type onceKey struct{}
+
+// speaksPlain reports whether a TLS handshake failed because the server speaks plain HTTP.
+func speaksPlain(err error) bool {
+	var header tls.RecordHeaderError
+	return errors.As(err, &header) || errors.Is(err, http.ErrSchemeMismatch)
+}
+
+// hangsUp reports whether a server may speak plain HTTP: it ended the connection in the TLS
+// handshake, or nothing listens at the port of HTTPS. A slow server does not.
+func (s *session) hangsUp(err error) bool {
+	if u, perr := url.Parse("//" + s.key.host); perr == nil && u.Port() == "" && isRefused(err) {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || brokenConnection(err)
+}
+
+// requestError returns the error of a failed request for messages: with its address, but
+// without the query, which may have a signature, and by its type where the user can act.
+func requestError(err error) error {
+	var (
+		known  interface{ known() }
+		sent   *url.Error
+		proxy  *net.OpError
+		method string
+	)
+	if errors.As(err, &known) {
+		return known.(error)
+	}
+	host, cause := "", err
+	if errors.As(err, &sent) {
+		cause = sent.Err
+		method = strings.ToUpper(sent.Op) + " "
+		if u, err := url.Parse(sent.URL); err == nil {
+			host = u.Host
+			method += u.Scheme + "://" + u.Host + u.Path + ": "
+		}
+	}
+	var verify *tls.CertificateVerificationError
+	switch {
+	case errors.As(cause, &verify):
+		return &CertificateError{Host: host, Err: verify.Err}
+	case wantsCertificate(cause):
+		return &CertificateError{Host: host, Client: true, Err: cause}
+	case errors.As(cause, &proxy) && proxy.Op == "proxyconnect":
+		return &ProxyError{Host: host, Err: proxy.Err}
+	case sent == nil:
+		return err
+	}
+	return &lineError{fmt.Errorf("%s%w", method, cause)}
+}
+
+// wantsCertificate reports whether a server ended a TLS connection because the client sent
+// no certificate, or a wrong one (RFC 8446 section 6.2).
+func wantsCertificate(err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" {
+		return false
+	}
+	const badCertificate, unknownCA, certificateRequired = 42, 48, 116
+	for _, alert := range []tls.AlertError{badCertificate, unknownCA, certificateRequired} {
+		if op.Err.Error() == alert.Error() { // crypto/tls does not export the type of these alerts
+			return true
+		}
+	}
+	return false
+}
+
+// proxyRefused returns the error for an answer with 407, which only a proxy sends.
+func proxyRefused(req *http.Request, status int) error {
+	e := &ProxyError{Status: status}
+	if req != nil {
+		e.Host = req.URL.Host
+		if u, err := http.ProxyFromEnvironment(req); err == nil && u != nil {
+			e.Proxy = u.Host
+		}
+	}
+	return e
 }
 
 // sleep waits for d or until ctx ends.

@@ -1,7 +1,6 @@
 package pull
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -12,7 +11,7 @@ type plainOnly struct{}
 
 func (plainOnly) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "http" {
-		return nil, errors.New("http: server gave HTTP response to HTTPS client")
+		return nil, http.ErrSchemeMismatch
 	}
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: req, Body: io.NopCloser(strings.NewReader("{}"))}, nil
 }

@@ -437,7 +437,7 @@ func TestPlainHTTPNeedsPermission(t *testing.T) {
 	s := &session{key: sessionKey{login: login{host: "10.0.0.1:5000"}}}
 	c := newClient(t, func(o *Options) { o.Transport = plainOnly{} })
 	s.net, s.base = c.net, c.net.transport
-	if err := s.start(t.Context(), Host{}, false, nil); !errors.As(err, &insecure) {
+	if err := s.start(t.Context(), Host{}, false); !errors.As(err, &insecure) {
 		t.Errorf("error %v, want an InsecureError", err)
 	}
 	c = newClient(t, func(o *Options) { o.Transport = plainOnly{}; o.Insecure = []string{"10.0.0.1:5000"} })

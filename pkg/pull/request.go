@@ -20,6 +20,10 @@ var accept = strings.Join([]string{
 	ocispec.MediaTypeImageManifest, string(types.DockerManifestSchema2),
 }, ", ")
 
+// identityEncoding asks for a body as it is: the transport would decompress any other one
+// without a bound, and digests are about what was stored.
+var identityEncoding = []string{"identity"}
+
 // do sends a request and follows redirects.
 func (s *session) do(ctx context.Context, method, url string, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
@@ -29,8 +33,13 @@ func (s *session) do(ctx context.Context, method, url string, header http.Header
 	for k, v := range header {
 		req.Header[k] = v
 	}
+	req.Header["Accept-Encoding"] = identityEncoding
 	client := http.Client{Transport: s, CheckRedirect: checkRedirect}
-	return client.Do(req)
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, requestError(err)
+	}
+	return resp, nil
 }
 
 // checkRedirect follows a registry to where it keeps its blobs, but never from TLS to
@@ -57,6 +66,9 @@ type conn struct {
 func (r conn) head(ctx context.Context, id, name string) (ocispec.Descriptor, error) {
 	r.net.heads.Add(1)
 	round := r.limits.round(r.session)
+	if r.host != dockerHubHost {
+		ctx = withTries(ctx, probeTries) // a GET follows
+	}
 	resp, err := r.do(ctx, http.MethodHead, r.url(r.scheme(), "manifests", id), http.Header{"Accept": {accept}})
 	if err != nil {
 		return ocispec.Descriptor{}, err
@@ -78,7 +90,7 @@ func (r conn) head(ctx context.Context, id, name string) (ocispec.Descriptor, er
 	default:
 		err = statusError(resp, r.session, name)
 	}
-	return ocispec.Descriptor{}, &headError{status: resp.StatusCode, error: err}
+	return ocispec.Descriptor{}, &answerError{status: resp.StatusCode, error: err}
 }
 
 // get fetches a manifest by tag or digest: the counted request. It returns the header of
@@ -88,24 +100,33 @@ func (r conn) get(ctx context.Context, id, name string) ([]byte, http.Header, er
 		return nil, nil, err
 	}
 	round := r.limits.round(r.session)
-	resp, err := r.do(ctx, http.MethodGet, r.url(r.scheme(), "manifests", id), http.Header{"Accept": {accept}})
+	resp, raw, err := r.net.document(ctx, maxMetadata, func() (*http.Response, error) {
+		resp, err := r.do(ctx, http.MethodGet, r.url(r.scheme(), "manifests", id), http.Header{"Accept": {accept}})
+		if err != nil {
+			return nil, err
+		}
+		r.limits.noteQuota(r.session, resp.Header)
+		switch resp.StatusCode {
+		case http.StatusOK:
+			r.net.gets.Add(1) // Docker Hub does not count requests that are refused or find nothing either
+			return resp, nil
+		case http.StatusTooManyRequests:
+			defer drain(resp)
+			return nil, r.limits.reached(r.session, name, resp, round)
+		}
+		return nil, statusError(resp, r.session, name)
+	})
+	if err != nil && resp != nil {
+		err = fmt.Errorf("%s: manifest from %s: %w", name, r.host, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	defer resp.Body.Close()
-	r.limits.noteQuota(r.session, resp.Header)
-	if resp.StatusCode == http.StatusTooManyRequests {
-		return nil, nil, r.limits.reached(r.session, name, resp, round)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, nil, statusError(resp, r.session, name)
+	if page := asPage(resp.Header, raw); page != nil {
+		page.Name, page.By, page.Want = name, r.party(resp), "manifest"
+		return nil, nil, page
 	}
 	r.gets.Store(true)
-	r.net.gets.Add(1) // Docker Hub does not count requests that are refused or find nothing either
-	raw, err := readLimited(resp.Body, maxMetadata)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: manifest from %s: %w", name, r.host, err)
-	}
 	return raw, resp.Header, nil
 }
 

@@ -227,7 +227,7 @@ func (t *target) resolveTag(ctx context.Context) error {
 func (t *target) headOrGet(ctx context.Context, r conn) (ocispec.Descriptor, error) {
 	tag := tagOf(t.named)
 	desc, err := r.head(ctx, tag, t.Name)
-	var refused *headError
+	var refused *answerError
 	if !errors.As(err, &refused) || refused.status == http.StatusUnauthorized || r.host == dockerHubHost {
 		return desc, err
 	}

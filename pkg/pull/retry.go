@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"stowage/pkg/pull/internal/watch"
 )
 
 const (
@@ -17,17 +19,31 @@ const (
 	maxDelay   = 30 * time.Second
 	// maxErrorBody is how much of an error answer is read, bytes.
 	maxErrorBody = 64 << 10
-	// headTries is how often a HEAD is sent that is answered with a temporary status: a GET
-	// follows it, and some servers answer every HEAD so.
-	headTries = 2
+	// probeTries is how often a request is sent that is answered with a temporary status
+	// when another one follows in any case: some servers answer every HEAD or ping so.
+	probeTries = 2
+	// maxStated is the longest wait of a Retry-After that is kept without --wait.
+	maxStated = time.Minute
+	// stalledTries is how often a document is asked for that stops or crawls.
+	stalledTries = 3
 )
 
+// now is the clock of Retry-After headers; tests replace it.
+var now = time.Now
+
+type triesKey struct{}
+
+// withTries returns a context whose requests are repeated less often after an answer with a
+// temporary status.
+func withTries(ctx context.Context, n int) context.Context {
+	return context.WithValue(ctx, triesKey{}, n)
+}
+
 // backoff returns how long to wait before try number attempt (from 0): it doubles from
-// half a second to half a minute. A Retry-After is honoured up to a minute; longer waits
-// are for the user to decide.
-func backoff(attempt int, retryAfter time.Duration) time.Duration {
-	if retryAfter > 0 {
-		return min(retryAfter, time.Minute)
+// half a second to half a minute. A wait that the server states replaces it.
+func backoff(attempt int, stated time.Duration) time.Duration {
+	if stated > 0 {
+		return stated
 	}
 	d := maxDelay
 	if attempt < 6 {
@@ -41,16 +57,25 @@ func jitter(d time.Duration) time.Duration {
 	return d + time.Duration(rand.Int64N(int64(d)/4+1))
 }
 
-// retryAfter reads the Retry-After header in the forms that servers send: seconds and a
-// date (RFC 9110 section 10.2.3), a Unix time (Docker Hub's own API, hub-feedback
-// 2459) and a Go duration (GitHub's registry). It returns 0 for none and for the past.
+// retryAfter reads how long to wait from the header Retry-After, or else from that of a
+// used-up rate limit, in the forms that servers send: seconds and a date (RFC 9110 section
+// 10.2.3), a Unix time (Docker Hub's own API, hub-feedback 2459), also in milliseconds, and
+// a Go duration (GitHub's registry). It returns 0 for none and for the past.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
+	for _, name := range []string{"X-Retry-After", "Ratelimit-Reset", "X-Ratelimit-Reset"} {
+		if v == "" {
+			v = strings.TrimSpace(h.Get(name))
+		}
+	}
 	if v == "" {
 		return 0
 	}
 	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
-		if n > 1e9 { // no server means 30 years: a Unix time
+		switch { // no server means 30 years: a Unix time
+		case n > 1e12:
+			return max(0, time.UnixMilli(n).Sub(now))
+		case n > 1e9:
 			return max(0, time.Unix(n, 0).Sub(now))
 		}
 		return time.Duration(max(0, n)) * time.Second
@@ -106,12 +131,15 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		wait, why := jitter(backoff(attempt, 0)), ""
 		if err != nil {
-			why = err.Error()
+			why = requestError(err).Error()
 		} else {
-			if after := retryAfter(resp.Header, time.Now()); after > 0 {
+			if after := retryAfter(resp.Header, now()); after > 0 {
+				if after > maxStated && !r.net.mayWait(req.URL.Host, after) {
+					return resp, nil
+				}
 				wait = backoff(attempt, after)
 			}
-			why = resp.Status
+			why = statusText(resp)
 			drain(resp)
 		}
 		r.net.events.report(Event{Host: req.URL.Host, Text: oneLine(why), Wait: wait})
@@ -133,22 +161,65 @@ func (r *retrier) again(req *http.Request, resp *http.Response, err error, pace 
 		return false, tries
 	}
 	if err != nil {
-		return isTemporaryError(err), tries
+		return isTemporaryError(err) && req.Context().Value(onceKey{}) == nil, tries
 	}
 	if resp.StatusCode != http.StatusTooManyRequests {
 		pace.accepted()
-		if req.Method == http.MethodHead && req.URL.Host != dockerHubHost {
-			tries = min(tries, headTries)
+		if n, ok := req.Context().Value(triesKey{}).(int); ok {
+			tries = min(tries, n)
 		}
 		return isTemporary(resp.StatusCode), tries
 	}
 	if pullLimit(resp) {
 		return false, tries
 	}
-	if pace.refused() {
+	if retryAfter(resp.Header, now()) <= maxStated && pace.refused() {
 		r.net.events.report(Event{Host: req.URL.Host, Text: "too many requests: slowing down to one a second"})
 	}
 	return true, max(tries, slowAttempts)
+}
+
+// mayWait reports whether Options.Wait allows to wait as long as a host states. All waits
+// for a host together, however many requests wait at the same time, end before Wait has
+// passed since the first of them.
+func (n *network) mayWait(host string, stated time.Duration) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	first, waited := n.waits[host]
+	if !waited {
+		first = now()
+	}
+	if now().Add(stated).After(first.Add(n.wait)) {
+		return false
+	}
+	n.waits[host] = first
+	return true
+}
+
+// document sends a request until its answer has been read: a connection that breaks inside
+// a body is as temporary as one that breaks before it. send returns an error for any answer
+// but the expected one. With an error of the body, the answer is returned too.
+func (n *network) document(ctx context.Context, limit int64, send func() (*http.Response, error)) (*http.Response, []byte, error) {
+	for attempt := 1; ; attempt++ {
+		resp, err := send()
+		if err != nil {
+			return nil, nil, err
+		}
+		raw, err := readLimited(resp.Body, limit)
+		resp.Body.Close()
+		tries := n.attempts
+		if watch.Ended(err) {
+			tries = min(tries, stalledTries)
+		}
+		if err == nil || errors.Is(err, errTooLarge) || ctx.Err() != nil || attempt >= tries {
+			return resp, raw, err
+		}
+		wait := jitter(backoff(attempt-1, 0))
+		n.events.report(Event{Host: resp.Request.URL.Host, Text: oneLine(err.Error()), Wait: wait})
+		if err := n.sleep(ctx, wait); err != nil {
+			return nil, nil, err
+		}
+	}
 }
 
 // isTemporaryError reports whether a failed request may succeed the next time: the
@@ -160,12 +231,28 @@ func isTemporaryError(err error) bool {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return true
 	}
+	if proxy := (*ProxyError)(nil); errors.As(err, &proxy) {
+		return isTemporary(proxy.Status)
+	}
+	if stream := (streamError{}); errors.As(err, &stream) {
+		return true
+	}
 	var timeout interface{ Timeout() bool }
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return true
 	}
 	return brokenConnection(err)
 }
+
+// streamError is an HTTP/2 stream that the server reset. The error of net/http fills in any
+// struct that has its fields.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (e streamError) Error() string { return "stream reset" }
 
 // pullLimit reports whether a 429 is about a used-up pull limit, which lasts for hours,
 // and not about the rate of requests, which passes at once: Docker Hub sends its rate

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -10,17 +11,21 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"stowage/pkg/pull/account"
+	"stowage/pkg/pull/internal/challenge"
 )
 
 // scopesPerToken bounds the token request: every repository adds some 40 bytes to its
 // URL, and servers commonly stop at 8 KiB.
 const scopesPerToken = 100
+
+// maxTrials bounds how often a name and password that were never accepted are sent: servers
+// lock accounts after some wrong passwords.
+const maxTrials = 3
 
 // sessionKey distinguishes sessions: one ping and one token serve all repositories of a
 // registry with one account.
@@ -42,18 +47,20 @@ type sessions struct {
 	insecure map[string]bool // by host as dialled
 	hosts    map[string]Host // by host as dialled
 
-	mu     sync.Mutex
-	open   map[sessionKey]*session
-	scopes map[sessionKey][]string // of announced repositories, for one token per account
+	mu         sync.Mutex
+	open       map[sessionKey]*session
+	scopes     map[sessionKey][]string // of announced repositories, for one token per account
+	identities map[login]*identity
 }
 
 func newSessions(n *network, insecure []string, hosts map[string]Host) *sessions {
 	p := &sessions{
-		net:      n,
-		insecure: map[string]bool{},
-		hosts:    map[string]Host{},
-		open:     map[sessionKey]*session{},
-		scopes:   map[sessionKey][]string{},
+		net:        n,
+		insecure:   map[string]bool{},
+		hosts:      map[string]Host{},
+		open:       map[sessionKey]*session{},
+		scopes:     map[sessionKey][]string{},
+		identities: map[login]*identity{},
 	}
 	for _, h := range insecure {
 		p.insecure[dialled(h)] = true
@@ -63,6 +70,9 @@ func newSessions(n *network, insecure []string, hosts map[string]Host) *sessions
 	}
 	return p
 }
+
+// allowsPlain reports whether the options allow plain HTTP to a host by its name.
+func (p *sessions) allowsPlain(host string) bool { return p.insecure[host] || p.hosts[host].Plain }
 
 // announce adds the repository of an endpoint to those that the first token of a session
 // covers.
@@ -87,20 +97,24 @@ func (p *sessions) announce(e endpoint, acct *account.Account) sessionKey {
 	}
 }
 
+// announced returns the scopes of a session's repositories.
+func (p *sessions) announced(key sessionKey) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.scopes[key])
+}
+
 // get returns the session for an endpoint and account, and opens it at its first use.
 func (p *sessions) get(ctx context.Context, e endpoint, acct *account.Account) (*session, error) {
 	key := p.announce(e, acct)
 	p.mu.Lock()
 	s := p.open[key]
 	if s == nil {
-		s = &session{key: key, acct: acct, net: p.net, base: p.net.transport}
+		s = &session{key: key, acct: acct, net: p.net, base: p.net.transport, all: p}
 		p.open[key] = s
 	}
-	scopes := slices.Clone(p.scopes[key])
 	p.mu.Unlock()
-	host := p.hosts[key.host]
-	insecure := p.insecure[key.host] || host.Plain || loopback(key.host)
-	s.once.Do(func() { s.err = s.start(ctx, host, insecure, scopes) })
+	s.once.Do(func() { s.err = s.start(ctx, p.hosts[key.host], p.allowsPlain(key.host) || loopback(key.host)) })
 	if s.err == nil {
 		return s, nil
 	}
@@ -122,16 +136,20 @@ type session struct {
 	acct *account.Account // nil: anonymous
 	net  *network
 	base http.RoundTripper
+	all  *sessions // nil: a host that no image names, where nothing answers a challenge
 
-	once      sync.Once
-	err       error
-	registry  name.Registry
-	challenge *transport.Challenge
-	auth      authn.Authenticator
+	once  sync.Once
+	err   error
+	plain bool // spoken to without TLS
 
-	mu     sync.Mutex // held during a token request, so that one serves all who wait
-	scopes []string
-	token  string
+	mu      sync.Mutex // held during a token request, so that one serves all who wait
+	header  string     // Authorization of requests to the host; "" until a challenge
+	scopes  []string
+	byPost  bool   // the token server takes a password only by POST
+	unsent  string // why the account was not sent
+	trials  int    // of a name and password, until one is accepted
+	trial   sync.Mutex
+	trusted atomic.Bool // name and password were accepted
 	// refused is the answer to a login that failed. It is not tried again: Docker Hub locks
 	// accounts after some wrong passwords, hub-feedback 2201.
 	refused error
@@ -149,186 +167,198 @@ func (s *session) account() string {
 }
 
 func (s *session) scheme() string {
-	if s.challenge != nil && s.challenge.Insecure {
+	if s.plain {
 		return "http"
 	}
 	return "https"
 }
 
-// start pings the registry and, where the registry asks for it, fetches the first token.
-// insecure allows plain HTTP.
-func (s *session) start(ctx context.Context, host Host, insecure bool, scopes []string) error {
-	var opts []name.Option
-	if insecure {
-		opts = append(opts, name.Insecure)
+// identity returns the refresh token that the sessions of the account share.
+func (s *session) identity(token string) *identity {
+	if s.all == nil {
+		return &identity{token: token}
 	}
-	reg, err := name.NewRegistry(s.key.host, opts...)
-	if err != nil {
-		return fmt.Errorf("registry %s: %w", s.key.host, err)
+	s.all.mu.Lock()
+	defer s.all.mu.Unlock()
+	id := s.all.identities[s.key.login]
+	if id == nil {
+		id = &identity{token: token}
+		s.all.identities[s.key.login] = id
 	}
-	s.registry, s.auth = reg, authn.Anonymous
-	if s.acct != nil {
-		s.auth = s.acct.Auth
-	}
-	s.base = &retrier{next: s.base, net: s.net, header: hostHeader{host: s.key.host, values: host.Header, plain: insecure}}
-	if s.challenge, err = transport.Ping(ctx, reg, pingPath{next: s.base, root: s.key.root}); err != nil {
-		return s.loginError("ping", err)
-	}
-	if s.challenge.Insecure && !insecure {
-		return &InsecureError{Host: s.key.host}
-	}
-	if s.challenge.Scheme != "" && !s.bearer() && !strings.EqualFold(s.challenge.Scheme, "basic") {
-		return fmt.Errorf("registry %s: login scheme %q is not supported", s.key.host, oneLine(s.challenge.Scheme))
-	}
-	if s.bearer() {
-		s.scopes = scopes
-		return s.renew(ctx, "")
-	}
-	if s.challenge.Scheme != "" && s.acct != nil {
-		return s.checkPassword(ctx)
-	}
-	return nil
+	return id
 }
 
-func (s *session) bearer() bool { return strings.EqualFold(s.challenge.Scheme, "bearer") }
-
-// loginError returns the typed error of a failed ping or token request.
-func (s *session) loginError(step string, err error) error {
-	typed := classify(err, s.key.host, s.account(), "")
-	var limit *RateLimitError
-	if isAuth(typed) || errors.As(typed, &limit) {
-		return typed
-	}
-	return fmt.Errorf("registry %s: %s: %w", s.key.host, step, &lineError{err})
-}
-
-// renew fetches a new token, unless another caller has replaced the old one.
-func (s *session) renew(ctx context.Context, old string) error {
+// keptBack returns the source of an account that was not sent, and why.
+func (s *session) keptBack() (source, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refused != nil {
-		return s.refused
+	return s.account(), s.unsent
+}
+
+// start pings the registry and, where its answer asks for a login, logs in before many
+// requests need it at a time. The ping is a probe: servers that have only what is below
+// repositories answer it with 404, 403 or 405. plain allows plain HTTP.
+func (s *session) start(ctx context.Context, host Host, plain bool) error {
+	if s.key.host == "" {
+		return errors.New("the name of the image has no registry")
 	}
-	if s.token != old {
+	s.base = &retrier{next: s.base, net: s.net, header: hostHeader{host: s.key.host, values: host.Header, plain: plain}}
+	resp, err := s.ping(ctx, plain)
+	if err != nil {
+		return s.named(err)
+	}
+	defer drain(resp)
+	if resp.StatusCode != http.StatusUnauthorized {
 		return nil
 	}
-	cfg, err := authn.Authorization(ctx, s.auth)
-	if err != nil {
-		return fmt.Errorf("registry %s: account from %s: %w", s.key.host, s.account(), err)
-	}
-	if cfg.RegistryToken != "" {
-		if s.token == cfg.RegistryToken {
-			return &AuthError{Host: s.key.host, Source: s.account(), Status: http.StatusUnauthorized}
-		}
-		s.token = cfg.RegistryToken
-		return nil
-	}
-	tok, err := transport.Exchange(ctx, s.registry, s.auth, s.base, s.scopes, s.challenge)
-	if err != nil {
-		err = s.loginError("log in", err)
-		if isAuth(err) {
-			s.refused = err
-		}
+	header, err := s.answer(ctx, resp, "")
+	if err != nil || !strings.HasPrefix(header, "Basic ") {
 		return err
 	}
-	s.token = tok.Token
-	if tok.AccessToken != "" { // some registries send only this one
-		s.token = tok.AccessToken
+	// A wrong password is sent only once, and a later 401 for an image is about that image.
+	again, err := s.askRoot(ctx, s.scheme(), header)
+	if err != nil {
+		return s.named(err)
+	}
+	defer drain(again)
+	if again.StatusCode == http.StatusUnauthorized {
+		s.refused = statusError(again, s, "")
+		return s.refused
 	}
 	return nil
+}
+
+// named adds the registry to an error that does not name it.
+func (s *session) named(err error) error {
+	if strings.Contains(err.Error(), s.key.host) {
+		return err
+	}
+	return fmt.Errorf("registry %s: %w", s.key.host, err)
 }
 
 // RoundTrip sends a request, with credentials when it goes to the session's own host and
-// scheme: a redirect to another host carries none. An expired token is renewed once.
+// scheme: a redirect to another host carries none. A challenge is answered once, wherever
+// it occurs: a token may have expired, and many registries ask for a login only below some
+// repositories.
 func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Host != s.key.host || req.URL.Scheme != s.scheme() || s.challenge.Scheme == "" {
+	if req.URL.Host != s.key.host || req.URL.Scheme != s.scheme() {
 		return s.base.RoundTrip(req)
 	}
-	if !s.bearer() {
-		return s.basic(req)
-	}
 	s.mu.Lock()
-	token := s.token
+	used := s.header
 	s.mu.Unlock()
-	resp, err := s.base.RoundTrip(withBearer(req, token))
+	resp, err := s.send(req, used)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	drain(resp)
-	if err := s.renew(req.Context(), token); err != nil {
+	next, err := s.answer(req.Context(), resp, used)
+	if err != nil {
+		drain(resp)
 		return nil, err
 	}
+	if next == used {
+		return resp, nil
+	}
+	drain(resp)
+	return s.send(req, next)
+}
+
+// answer returns the Authorization with which to repeat a request that got 401. It returns
+// used, the one that the request had, when there is no better one.
+func (s *session) answer(ctx context.Context, resp *http.Response, used string) (string, error) {
 	s.mu.Lock()
-	token = s.token
-	s.mu.Unlock()
-	return s.base.RoundTrip(withBearer(req, token))
-}
-
-// checkPassword sends user name and password once before many requests carry them at a
-// time: a wrong password is sent only once, and a later 401 for an image is about that
-// image.
-func (s *session) checkPassword(ctx context.Context) error {
-	root := s.key.root
-	if root == "" {
-		root = "/v2"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.scheme()+"://"+s.key.host+root+"/", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := s.basic(req)
-	if err != nil {
-		return s.loginError("log in", err)
-	}
-	defer drain(resp)
-	if resp.StatusCode == http.StatusUnauthorized {
-		return s.loginError("log in", transport.CheckError(resp))
-	}
-	return nil
-}
-
-// basic sends a request with user name and password.
-func (s *session) basic(req *http.Request) (*http.Response, error) {
-	cfg, err := authn.Authorization(req.Context(), s.auth)
-	if err != nil {
-		return nil, fmt.Errorf("registry %s: account from %s: %w", s.key.host, s.account(), err)
-	}
-	out := req.Clone(req.Context())
+	defer s.mu.Unlock()
 	switch {
-	case cfg.RegistryToken != "":
-		out = withBearer(req, cfg.RegistryToken)
-	case cfg.Username != "" || cfg.Password != "":
-		out.SetBasicAuth(cfg.Username, cfg.Password)
-	case cfg.Auth != "":
-		out.Header.Set("Authorization", "Basic "+cfg.Auth)
+	case s.refused != nil:
+		return "", s.refused
+	case s.header != used || s.all == nil:
+		return s.header, nil // another caller has logged in meanwhile
 	}
-	return s.base.RoundTrip(out)
+	offered := challenge.Parse(resp.Header)
+	cfg := &authn.AuthConfig{}
+	if s.acct != nil {
+		var err error
+		if cfg, err = s.acct.Auth.Authorization(); err != nil {
+			return "", fmt.Errorf("registry %s: account from %s: %w", s.key.host, s.account(), err)
+		}
+	}
+	header, err := s.choose(ctx, offered, cfg)
+	switch {
+	case err != nil && isAuth(err):
+		s.refused = err
+		return "", err
+	case err != nil:
+		return "", err
+	case header == "":
+		return used, nil
+	}
+	s.header = header
+	return header, nil
 }
 
-func withBearer(req *http.Request, token string) *http.Request {
-	out := req.Clone(req.Context())
-	out.Header.Set("Authorization", "Bearer "+token)
-	return out
+// choose returns the Authorization for the best of the challenges, "" when none can be
+// answered. The caller holds s.mu.
+func (s *session) choose(ctx context.Context, offered []challenge.Challenge, cfg *authn.AuthConfig) (string, error) {
+	bearer, byToken := challenge.Find(offered, "bearer")
+	_, byPassword := challenge.Find(offered, "basic")
+	byPassword = byPassword && cfg.Username+cfg.Password != ""
+	switch {
+	case len(offered) == 0:
+		s.unsent = "the registry does not say how to log in"
+		return "", nil
+	case cfg.RegistryToken != "":
+		return "Bearer " + cfg.RegistryToken, nil
+	case byToken:
+		token, err := s.token(ctx, bearer, cfg)
+		if wrong := (*realmError)(nil); errors.As(err, &wrong) && byPassword {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+		return "Bearer " + token, nil
+	case !byPassword:
+		s.unsent = fmt.Sprintf("the registry asks for a login by %q", shorten(offered[0].Scheme))
+		return "", nil
+	}
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(cfg.Username+":"+cfg.Password)), nil
 }
+
+// send sends a request with a value of Authorization, "" for none. Until a name and
+// password are accepted, one request at a time carries them.
+func (s *session) send(req *http.Request, header string) (*http.Response, error) {
+	if header == "" {
+		return s.base.RoundTrip(req)
+	}
+	out := req.Clone(req.Context())
+	out.Header.Set("Authorization", header)
+	if !strings.HasPrefix(header, "Basic ") || s.trusted.Load() {
+		return s.base.RoundTrip(out)
+	}
+	s.trial.Lock()
+	defer s.trial.Unlock()
+	if s.trials >= maxTrials && !s.trusted.Load() {
+		return nil, &AuthError{Host: s.key.host, Source: s.account(), Status: http.StatusUnauthorized}
+	}
+	resp, err := s.base.RoundTrip(out)
+	switch {
+	case err != nil:
+	case resp.StatusCode == http.StatusUnauthorized:
+		s.trials++
+	default:
+		s.trusted.Store(true)
+	}
+	return resp, err
+}
+
+// drainTime bounds how long the rest of an answer is read for the connection's sake.
+const drainTime = time.Second
 
 // drain reads the rest of an answer so that its connection can be used again, at most what
 // an error answer holds.
 func drain(resp *http.Response) {
+	t := time.AfterFunc(drainTime, func() { resp.Body.Close() })
 	_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBody) // only the connection's reuse depends on it
+	t.Stop()
 	resp.Body.Close()
-}
-
-// pingPath sends a ping to the path where a mirror has its API.
-type pingPath struct {
-	next http.RoundTripper
-	root string
-}
-
-// RoundTrip implements [http.RoundTripper].
-func (p pingPath) RoundTrip(req *http.Request) (*http.Response, error) {
-	if p.root != "" && req.URL.Path == "/v2/" {
-		req = req.Clone(req.Context())
-		req.URL.Path = p.root + "/"
-	}
-	return p.next.RoundTrip(req)
 }
