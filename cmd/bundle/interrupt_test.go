@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -122,7 +123,8 @@ func (in *interruptions) round(signal syscall.Signal, after int64, want []byte) 
 	stderr, state := in.interrupt(out, signal, after)
 	in.registry.SetFaults(registrytest.NoFaults)
 	if signal != syscall.SIGKILL {
-		if state.ExitCode() != cli.Signalled || !strings.Contains(stderr, "bundle: error: interrupted\nbundle: hint: run the same command again to resume\n") {
+		kept := regexp.MustCompile(`(?m)^bundle: error: interrupted: [0-9.]+ MB of [0-9.]+ MB are kept in .*out\.tar\.partial$`)
+		if state.ExitCode() != cli.Signalled || !kept.MatchString(stderr) || !strings.Contains(stderr, "bundle: hint: run the same command again to resume\n") {
 			t.Errorf("%v, standard error:\n%s", state, stderr)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
@@ -17,6 +18,9 @@ type job struct {
 	*settings
 	streams cli.Streams
 	display *progress.Display
+
+	fetching atomic.Int64 // bytes of all blobs of the bundle; 0 before they are known
+	fetched  atomic.Int64 // of these, by this run or an earlier one, and then those compressed
 }
 
 // runBundle is the main job: manifests → images → one file.
@@ -73,9 +77,19 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 	case err == nil:
 		return result, nil
 	case ctx.Err() != nil:
-		return result, cli.Interrupted(interrupted)
+		return result, j.interrupted()
 	}
 	return result, outcome(err)
+}
+
+// interrupted returns the error of a run that a signal ended. It says what the next run
+// resumes with.
+func (j *job) interrupted() error {
+	total := j.fetching.Load()
+	if total == 0 || j.request.Writer != nil {
+		return cli.Interrupted(interrupted)
+	}
+	return cli.Interrupted(cli.Sprintf("%s: %s of %s are kept in %s.partial", interrupted, cli.Bytes(min(j.fetched.Load(), total)), cli.Bytes(total), j.request.Output))
 }
 
 // show displays an event of the run.
@@ -92,6 +106,7 @@ func (j *job) show(e bundle.Event) {
 	case bundle.EventStart:
 		j.start(e)
 	case bundle.EventBytes:
+		j.fetched.Add(e.N)
 		j.display.AddFrom(e.Host, e.N)
 	case bundle.EventFinish:
 		j.display.Finish()
@@ -109,6 +124,8 @@ func (j *job) start(e bundle.EventStart) {
 	phase := progress.Phase{Name: string(e.Stage), Total: e.Bytes, Done: e.Kept}
 	if e.Stage == bundle.Fetch {
 		phase.Patience = pull.DefaultStallTimeout
+		j.fetching.Store(e.Bytes)
+		j.fetched.Store(e.Kept)
 	}
 	switch {
 	case e.Stage != bundle.Fetch || j.request.Writer != nil:
