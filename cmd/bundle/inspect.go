@@ -106,7 +106,11 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 		}
 	}
 	for _, l := range s.Skipped {
-		cli.Fprintf(t, "%s\tskipped\t\t\t%s\n", l.Name, l.Reason)
+		what := "skipped"
+		if l.Platforms != "" {
+			what = "no " + l.Platforms
+		}
+		cli.Fprintf(t, "%s\t%s\t\t\t%s\n", l.Name, what, l.Reason)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -102,7 +102,11 @@ func (j *job) show(e bundle.Event) {
 			j.display.Message("%s", line)
 		}
 	case bundle.EventSkip:
-		j.display.Warning("%s is skipped: %s", e.Name, e.Reason)
+		what := "is skipped"
+		if e.Platforms != "" {
+			what = "is skipped for " + e.Platforms
+		}
+		j.display.Warning("%s %s: %s", e.Name, what, e.Reason)
 	case bundle.EventStart:
 		j.start(e)
 	case bundle.EventBytes:
@@ -194,9 +198,12 @@ func (j *job) print(r *bundle.Result) error {
 
 // summary is the last line that a person reads.
 func summary(r *bundle.Result) string {
-	s := fmt.Sprintf("%s, %s, %s, %s used", cli.Count(r.Requested-len(r.Skipped), "image"), cli.Bytes(r.Size), r.Digest, cli.Count(int(r.Stats.ManifestGET), "pull"))
-	if len(r.Skipped) > 0 {
-		s += fmt.Sprintf("; %s skipped, see above", cli.Count(len(r.Skipped), "image"))
+	s := fmt.Sprintf("%s, %s, %s, %s used", cli.Count(r.Requested-r.Missing, "image"), cli.Bytes(r.Size), r.Digest, cli.Count(int(r.Stats.ManifestGET), "pull"))
+	if r.Missing > 0 {
+		s += fmt.Sprintf("; %s skipped, see above", cli.Count(r.Missing, "image"))
+	}
+	if n := len(r.Skipped) - r.Missing; n > 0 {
+		s += fmt.Sprintf("; %s without a platform, see above", cli.Count(n, "image"))
 	}
 	return s
 }

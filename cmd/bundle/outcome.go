@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/distribution/reference"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"stowage/cmd/internal/cli"
 	"stowage/internal/fsutil"
@@ -100,7 +101,6 @@ func ofRegistry(err error) (code int, hint string, ok bool) {
 func ofFile(err error) (code int, hint string, ok bool) {
 	var (
 		space   *archive.SpaceError
-		content *pull.ContentError
 		foreign *fsutil.NotOwnError
 	)
 	switch {
@@ -110,8 +110,6 @@ func ofFile(err error) (code int, hint string, ok bool) {
 		return cli.Failed, "a compressed bundle is decompressed there; choose another directory with TMPDIR", true
 	case errors.As(err, &space), errors.Is(err, syscall.ENOSPC):
 		return cli.Failed, "free some space, or choose another disk with -o; what was fetched is kept", true
-	case errors.As(err, &content):
-		return cli.Failed, "report it to the operator of that registry; none of these bytes were kept", true
 	case errors.As(err, &foreign):
 		return cli.Failed, "another user may have prepared it: remove it, or write the bundle to a directory of your own with -o", true
 	case errors.Is(err, fs.ErrPermission):
@@ -125,19 +123,42 @@ func ofMissing(err error) (code int, hint string, ok bool) {
 	var (
 		missing  *pull.NotFoundError
 		platform *pull.NoPlatformError
-		old      *pull.UnsupportedError
+		unusable *pull.UnsupportedError
+		content  *pull.ContentError
+		panicked *pull.PanicError
 	)
 	switch {
 	case !bundle.IsMissing(err):
 		return 0, "", false
+	case errors.As(err, &panicked):
+		hint = "this is a bug in bundle: please report it with the error above"
 	case errors.As(err, &platform):
 		hint = "choose a platform that the image has with --platform"
-	case errors.As(err, &old):
+	case errors.As(err, &unusable) && unusable.MediaType == schema1:
 		hint = "push the image again with a current docker, podman or crane: containerd 2 cannot run Docker's schema 1 either"
+	case errors.As(err, &unusable):
+		hint = "push the image again: no node can run it as it is"
+	case errors.As(err, &content):
+		hint = "report it to the operator of that registry; none of these bytes were kept"
 	case errors.As(err, &missing):
 		hint = missingHint(missing)
 	}
-	return cli.Incomplete, hint, true
+	return cli.Incomplete, hint + without(bundle.Failed(err)), true
+}
+
+// schema1 is the media type of the manifests that containerd no longer runs.
+const schema1 = string(types.DockerManifestSchema1)
+
+// without says how to make the bundle without some images.
+func without(names []string) string {
+	const few = 3
+	if len(names) == 0 {
+		return ""
+	}
+	if len(names) > few {
+		return "; write the rest with --keep-going"
+	}
+	return "; leave it out with --exclude " + strings.Join(names, " --exclude ") + ", or write the rest with --keep-going"
 }
 
 // flatHint names the manifest of the index that is probably meant.
@@ -153,11 +174,11 @@ func flatHint(e *bundle.FlatDigestError) string {
 func missingHint(e *pull.NotFoundError) string {
 	switch locked := strings.HasSuffix(e.Name, "@"+e.Digest.String()); {
 	case e.Digest == "":
-		return "check the name and the tag, or exclude the image with --exclude"
+		return "check the name and the tag"
 	case locked && !e.Blob:
 		return "the registry no longer has this digest: make a new lock file with \"bundle scan --pin\", or take the image from an older bundle with --reuse"
 	}
-	return "the registry has lost a part of the image: push it again, take it from an older bundle with --reuse, or skip it with --keep-going"
+	return "the registry has lost a part of the image: push it again, or take it from an older bundle with --reuse"
 }
 
 // certificateHint names the flags for a TLS connection that was refused.

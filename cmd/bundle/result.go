@@ -18,7 +18,7 @@ func (j *job) made(r *bundle.Result) progress.Result {
 		Output:   j.request.Output,
 		Identity: r.Digest.String(),
 		Size:     new(r.Size),
-		Images:   new(r.Requested - len(r.Skipped)),
+		Images:   new(r.Requested - r.Missing),
 		Skipped:  new(len(r.Skipped)),
 		Pulls:    new(r.Stats.ManifestGET),
 		Changed:  new(!r.UpToDate),

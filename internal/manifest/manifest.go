@@ -193,10 +193,20 @@ func (m *Manifest) setManifest(w *wireManifest, lim Limits) (err error) {
 	}
 	m.Config = w.Config.descriptor(lim)
 	if w.Layers != nil {
-		m.Layers, err = w.Layers.descriptors(lim)
+		if m.Layers, err = w.Layers.descriptors(lim); err != nil {
+			return err
+		}
 	}
-	return err
+	for _, b := range append(m.Layers[:len(m.Layers):len(m.Layers)], m.Config) {
+		if b.Size == 0 && b.Digest != emptyDigest {
+			return descriptorErrorf("blob %s cannot have 0 bytes", b.Digest)
+		}
+	}
+	return nil
 }
+
+// emptyDigest is the only digest of a blob with 0 bytes.
+var emptyDigest = digest.FromBytes(nil)
 
 // Runnable reports whether m is an image and not an artifact (a chart, a signature, an
 // attestation): it has an image config, and file system layers only.

@@ -72,7 +72,7 @@ func marshalSkipped(list []Skipped) (string, error) {
 	}
 	sorted := slices.Clone(list)
 	slices.SortFunc(sorted, func(a, b Skipped) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Reason, b.Reason))
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Reason, b.Reason), strings.Compare(a.Platforms, b.Platforms))
 	})
 	raw, err := json.Marshal(slices.Compact(sorted))
 	return string(raw), err

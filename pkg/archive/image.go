@@ -1,6 +1,9 @@
 package archive
 
 import (
+	"slices"
+	"strings"
+
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -31,10 +34,21 @@ type Blob struct {
 	Manifest           bool  // it is a manifest or an index
 }
 
-// Skipped is a name that was requested and that could not be included in the bundle.
+// Skipped is a name that was requested and that could not be included in the bundle, or not
+// for every platform.
 type Skipped struct {
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
+
+	// Platforms lists the platforms that the image in the bundle lacks, as
+	// "linux/arm64,linux/s390x". It is empty when the image is not in the bundle.
+	Platforms string `json:"platforms,omitempty"`
+}
+
+// On reports whether a node of a platform lacks the image. Without a known platform it
+// reports whether every node does.
+func (s *Skipped) On(platform string) bool {
+	return s.Platforms == "" || slices.Contains(strings.Split(s.Platforms, ","), platform)
 }
 
 // formatPlatform returns "linux/arm64/v8", with the version where Windows needs it.

@@ -40,7 +40,7 @@ func TestOpenMetadata(t *testing.T) {
 	}{
 		{"whole", s, PlanOptions{}},
 		{"flat", mixed(), PlanOptions{Flat: true}},
-		{"differential", s, PlanOptions{Omit: omit, Base: digest.FromString("base"), Skipped: []Skipped{{"a.test/gone:1", "not found"}}}},
+		{"differential", s, PlanOptions{Omit: omit, Base: digest.FromString("base"), Skipped: []Skipped{{Name: "a.test/gone:1", Reason: "not found"}}}},
 		{"without any layer", s, PlanOptions{Omit: func(digest.Digest) bool { return true }}},
 	} {
 		for _, c := range []Compression{Gzip, Zstd, Plain} {

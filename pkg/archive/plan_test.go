@@ -158,7 +158,7 @@ func TestPlanCoversPlatforms(t *testing.T) {
 
 func TestPlanIndex(t *testing.T) {
 	s := small()
-	p := s.plan(t, PlanOptions{Skipped: []Skipped{{"b", "not found"}, {"a", "not found"}, {"b", "not found"}}})
+	p := s.plan(t, PlanOptions{Skipped: []Skipped{{Name: "b", Reason: "not found"}, {Name: "a", Reason: "not found"}, {Name: "b", Reason: "not found"}}})
 	var idx ocispec.Index
 	if err := json.Unmarshal(p.Index(), &idx); err != nil {
 		t.Fatal(err)

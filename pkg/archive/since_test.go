@@ -166,7 +166,7 @@ func TestSkippedAnnotation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([]Skipped{{"a.test/gone:1", "not found"}}, r.Skipped()); diff != "" {
+			if diff := cmp.Diff([]Skipped{{Name: "a.test/gone:1", Reason: "not found"}}, r.Skipped()); diff != "" {
 				t.Errorf("skipped (-want +got):\n%s", diff)
 			}
 		})
@@ -220,12 +220,12 @@ func TestCompare(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	s := small()
-	r := open(t, s.bundle(t, PlanOptions{Skipped: []Skipped{{"a.test/a:1", "not found"}}}))
+	r := open(t, s.bundle(t, PlanOptions{Skipped: []Skipped{{Name: "a.test/a:1", Reason: "not found"}}}))
 	sum, err := r.Inspect()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]Skipped{{"a.test/a:1", "not found"}}, r.Skipped()); diff != "" {
+	if diff := cmp.Diff([]Skipped{{Name: "a.test/a:1", Reason: "not found"}}, r.Skipped()); diff != "" {
 		t.Errorf("skipped (-want +got):\n%s", diff)
 	}
 	if sum.Size != r.Size() || sum.Digest != r.Digest() || sum.Blobs != len(r.Blobs()) || len(sum.Skipped) != 1 {

@@ -3,6 +3,7 @@ package bundle
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 
@@ -13,15 +14,20 @@ import (
 // An IncompleteError reports images that are not available.
 type IncompleteError struct {
 	Images  int               // in the request
-	Skipped []archive.Skipped // those that are not available
+	Skipped []archive.Skipped // those that are not available, or not for all platforms
 	Written bool              // a bundle was written without them; see [Options].KeepGoing
 }
 
 func (e *IncompleteError) Error() string {
-	switch {
+	whole := wholly(e.Skipped)
+	switch partial := len(e.Skipped) - whole; {
+	case e.Written && whole == 0 && partial > 0:
+		return fmt.Sprintf("the bundle is incomplete: %d of %s without a platform", partial, images(e.Images))
+	case e.Written && partial > 0:
+		return fmt.Sprintf("the bundle is incomplete: %d of %s skipped, %d without a platform", whole, images(e.Images), partial)
 	case e.Written:
-		return fmt.Sprintf("the bundle is incomplete: %d of %s skipped", len(e.Skipped), images(e.Images))
-	case len(e.Skipped) == e.Images:
+		return fmt.Sprintf("the bundle is incomplete: %d of %s skipped", whole, images(e.Images))
+	case whole == e.Images:
 		return fmt.Sprintf("no image is available of %d", e.Images)
 	}
 	return fmt.Sprintf("%d of %s not available", len(e.Skipped), images(e.Images))
@@ -65,6 +71,11 @@ func (e *OutputError) Error() string {
 	return fmt.Sprintf("the output would replace %s, which it builds on", e.Path)
 }
 
+// A partialError reports platforms that an image does not have, beside others that it has.
+type partialError struct{ *pull.NoPlatformError }
+
+func (e *partialError) Unwrap() error { return e.NoPlatformError }
+
 // A neededError names the image that needs a blob which no registry has.
 type neededError struct {
 	image string
@@ -74,17 +85,53 @@ type neededError struct {
 func (e *neededError) Error() string { return fmt.Sprintf("%s needs %v", e.image, e.err) }
 func (e *neededError) Unwrap() error { return e.err }
 
-// IsMissing reports whether every fault in err is an image that is not available: a
-// [pull.NotFoundError], [pull.NoPlatformError] or [pull.UnsupportedError]. It returns false
-// when a registry refused or could not be reached.
+// IsMissing reports whether every fault in err is an image that is not available or not
+// usable: a [pull.NotFoundError], [pull.NoPlatformError], [pull.UnsupportedError],
+// [pull.ContentError] or [pull.PanicError]. It returns false when a registry refused or
+// could not be reached.
 func IsMissing(err error) bool { return every(err, isMissing) }
 
 func isMissing(err error) bool {
 	switch err.(type) {
-	case *pull.NotFoundError, *pull.NoPlatformError, *pull.UnsupportedError:
+	case *pull.NotFoundError, *pull.NoPlatformError, *pull.UnsupportedError, *pull.ContentError, *pull.PanicError:
 		return true
 	}
 	return false
+}
+
+// An ImageError is the fault of one image of the request that ends the run.
+type ImageError struct {
+	Name string // as in [Request.Select]
+	Err  error
+}
+
+func (e *ImageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ImageError) Unwrap() error { return e.Err }
+
+// Failed returns the names of the images with an [ImageError] in err, each once.
+func Failed(err error) []string {
+	var names []string
+	for _, e := range parts(err) {
+		if one := (*ImageError)(nil); errors.As(e, &one) && !slices.Contains(names, one.Name) {
+			names = append(names, one.Name)
+		}
+	}
+	return names
+}
+
+// parts returns the errors that err joins, or err itself.
+func parts(err error) []error {
+	many, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range many.Unwrap() {
+		out = append(out, parts(e)...)
+	}
+	return out
 }
 
 // isHidden is IsMissing for registries that refuse what they do not have, where the same
@@ -113,6 +160,17 @@ func every(err error, is func(error) bool) bool {
 	}
 	one := errors.Unwrap(err)
 	return one != nil && every(one, is)
+}
+
+// wholly counts the images that are skipped for every platform.
+func wholly(skipped []archive.Skipped) int {
+	n := 0
+	for _, s := range skipped {
+		if s.Platforms == "" {
+			n++
+		}
+	}
+	return n
 }
 
 // causes joins the errors of failures.

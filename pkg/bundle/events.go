@@ -15,7 +15,7 @@ type EventResolve struct{ Images int }
 // EventEstimate reports what the run will cost, before its first counted request.
 type EventEstimate struct{ pull.Estimate }
 
-// EventSkip reports an image that will not be in the bundle.
+// EventSkip reports an image that will not be in the bundle, or not for all platforms.
 type EventSkip struct{ archive.Skipped }
 
 // EventStart reports the start of a stage.

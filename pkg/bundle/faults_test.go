@@ -11,7 +11,8 @@ import (
 	"stowage/pkg/pull"
 )
 
-// TestWrongBytes: wrong bytes are the registry's fault, to a file and to a stream.
+// TestWrongBytes: wrong bytes are the registry's fault and that of the image, to a file and to
+// a stream.
 func TestWrongBytes(t *testing.T) {
 	for _, name := range []string{"file", "stream"} {
 		t.Run(name, func(t *testing.T) {
@@ -26,7 +27,7 @@ func TestWrongBytes(t *testing.T) {
 			}
 			_, err := Make(t.Context(), req, Options{})
 			var content *pull.ContentError
-			if !errors.As(err, &content) || content.Host != s.Host() || IsMissing(err) {
+			if !errors.As(err, &content) || content.Host != s.Host() || !IsMissing(err) {
 				t.Errorf("got %v, want a ContentError of %s", err, s.Host())
 			}
 		})

@@ -78,7 +78,7 @@ func (m *maker) read() error {
 	m.images, m.requested = images, len(images)+len(skipped)
 	m.tags = tags(images)
 	for _, s := range skipped {
-		m.skip(s.Name, s.Reason)
+		m.skip(s)
 	}
 	if m.opts.Strict && len(m.skipped) > 0 {
 		return &IncompleteError{Images: m.requested, Skipped: m.skipped}
@@ -144,17 +144,19 @@ func (m *maker) write(ctx context.Context, plan *archive.Plan) (*archive.Plan, e
 }
 
 func (m *maker) result(plan *archive.Plan) *Result {
-	r := &Result{Requested: m.requested, Skipped: slices.Clone(m.skipped), UpToDate: m.upToDate, Stats: m.client.Stats()}
+	r := &Result{Requested: m.requested, Skipped: slices.Clone(m.skipped), Missing: wholly(m.skipped), UpToDate: m.upToDate, Stats: m.client.Stats()}
 	if plan != nil {
 		r.Images, r.Digest, r.Size = plan.Images(), plan.Digest(), plan.Size()
 	}
 	return r
 }
 
-// skip records an image that will not be in the bundle: an event, the result and the bundle
-// name it.
-func (m *maker) skip(name, reason string) {
-	s := archive.Skipped{Name: name, Reason: reason}
+// skip records an image that will not be in the bundle, or not for all platforms: an event,
+// the result and the bundle name it.
+func (m *maker) skip(s archive.Skipped) {
+	if s.Platforms == "" { // a layer of the platforms that it has may be lost as well
+		m.skipped = slices.DeleteFunc(m.skipped, func(old archive.Skipped) bool { return old.Name == s.Name })
+	}
 	m.skipped = append(m.skipped, s)
 	m.event(EventSkip{s})
 }

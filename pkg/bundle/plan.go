@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -46,6 +47,11 @@ func (m *maker) plan(ctx context.Context) (*archive.Plan, error) {
 		return nil, err
 	}
 	m.resolved = resolved
+	for _, r := range resolved {
+		if r.Missing != nil {
+			failures = append(failures, pull.Failure{Name: r.Name, Err: &partialError{r.Missing}})
+		}
+	}
 	images, err := m.named(resolved)
 	if err != nil {
 		return nil, err
@@ -107,24 +113,28 @@ func (m *maker) judge(failures []pull.Failure) error {
 	for _, f := range failures {
 		switch {
 		case !required[f.Name] && !m.opts.Strict && IsMissing(f.Err):
-			m.skip(f.Name, f.Err.Error())
+			m.skip(skipped(f))
 		case m.opts.KeepGoing && isHidden(f.Err):
-			m.skip(f.Name, skipReason(f.Err))
+			m.skip(skipped(f))
 			m.incomplete = true
 		default:
-			errs = append(errs, f.Err)
+			errs = append(errs, &ImageError{Name: f.Name, Err: f.Err})
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// skipReason returns why an image is skipped. The bare answer of a registry that refuses
-// would make people look for a fault of their account.
-func skipReason(err error) string {
-	if IsMissing(err) {
-		return err.Error()
+// skipped returns the record of an image that is skipped. The bare answer of a registry
+// that refuses would make people look for a fault of their account.
+func skipped(f pull.Failure) archive.Skipped {
+	s := archive.Skipped{Name: f.Name, Reason: f.Err.Error()}
+	if !IsMissing(f.Err) {
+		s.Reason = "not found, or this account may not pull it: " + s.Reason
 	}
-	return "not found, or this account may not pull it: " + err.Error()
+	if partial := (*partialError)(nil); errors.As(f.Err, &partial) {
+		s.Platforms = strings.Join(partial.Want, ",")
+	}
+	return s
 }
 
 // lay plans the bundle of images.

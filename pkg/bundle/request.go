@@ -151,7 +151,8 @@ type Result struct {
 	Digest    digest.Digest     // identity of the bundle
 	Size      int64             // of the tarball, bytes
 	Requested int               // images of the request, each counted once
-	Skipped   []archive.Skipped // of these, those that the bundle does not hold
+	Skipped   []archive.Skipped // of these, those that the bundle does not hold, or not for all platforms
+	Missing   int               // of Skipped, those that the bundle does not hold
 	UpToDate  bool              // the output was the same bundle already and was not touched
 	Stats     pull.Stats        // requests made
 }

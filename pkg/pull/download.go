@@ -50,7 +50,10 @@ func (c *Client) newDownload(s *session, blob ocispec.Descriptor, sink Sink, tea
 // of it is fetched again, once, in one stream.
 func (d *download) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	defer func() { // also after a panic, so that no thief goes on
+		cancel()
+		d.closeToThieves()
+	}()
 	d.ctx = ctx
 	d.setMissing(missing(d.sink, d.blob.Size))
 	for {
@@ -126,16 +129,19 @@ func (d *download) fetchMissing(ctx context.Context) error {
 }
 
 // fetchStolen fetches seg for another worker. It reports no error: the rest of the segment
-// is missing again, and the worker that has the blob meets the fault if it persists.
+// is missing again, and the worker that has the blob meets the fault if it persists, also a
+// panic.
 func (d *download) fetchStolen(seg *segment) {
+	var panicked error
 	failed := false
+	defer func() { d.finish(seg, true, failed || panicked != nil) }()
+	defer catch(d.name, &panicked)
 	for d.ctx.Err() == nil {
 		n, err := d.request(d.ctx, seg, true)
 		if failed = err != nil && n == 0; failed || err == nil {
 			break
 		}
 	}
-	d.finish(seg, true, failed)
 }
 
 // isTemporaryBody reports whether another request for the rest may succeed.

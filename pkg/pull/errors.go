@@ -148,20 +148,20 @@ func (e *NoPlatformError) Error() string {
 }
 
 // UnsupportedError reports that a name leads to something that containerd cannot run, such
-// as a manifest of Docker's schema 1.
+// as a manifest of Docker's schema 1, or that is damaged at the registry.
 type UnsupportedError struct {
 	Name      string
 	MediaType string
-	Err       error // what is wrong with a manifest of a supported type, or nil
+	Err       error // what is wrong with a manifest or config of a supported type, or nil
 }
 
-// Unwrap returns the fault of the manifest, if it is known.
+// Unwrap returns the fault, if it is known.
 func (e *UnsupportedError) Unwrap() error { return e.Err }
 
 // Error returns a line with the media type or the fault.
 func (e *UnsupportedError) Error() string {
 	if e.Err != nil {
-		return fmt.Sprintf("%s: manifest is not usable: %s", e.Name, oneLine(e.Err.Error()))
+		return fmt.Sprintf("%s: the image is not usable: %s", e.Name, oneLine(e.Err.Error()))
 	}
 	return fmt.Sprintf("%s: manifest of type %q is not supported", e.Name, e.MediaType)
 }

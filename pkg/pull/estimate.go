@@ -44,9 +44,12 @@ func (c *Client) estimate(targets []*target) Estimate {
 		if t.err != nil {
 			continue
 		}
-		v.Images++
 		v.unknown = false
-		n := v.pulls(t.desc, 0)
+		n := 0
+		if t.err = attempt(t.Name, func() { n = v.pulls(t.desc, 0) }); t.err != nil {
+			continue
+		}
+		v.Images++
 		if !v.unknown {
 			v.Held++
 		}

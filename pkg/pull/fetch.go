@@ -74,11 +74,7 @@ func (c *Client) FetchAll(ctx context.Context, blobs []ocispec.Descriptor, open 
 			for n := started.Add(1); n <= int64(len(order)); n = started.Add(1) {
 				i := order[n-1]
 				if ctx.Err() == nil {
-					if sink, err := open(blobs[i]); err != nil {
-						errs[i] = err
-					} else {
-						errs[i] = errors.Join(c.fetch(ctx, blobs[i], sink, team), sink.Close())
-					}
+					errs[i] = c.fetchOne(ctx, blobs[i], open, team)
 				}
 				team.add(-1)
 			}
@@ -100,6 +96,17 @@ func (c *Client) FetchAll(ctx context.Context, blobs []ocispec.Descriptor, open 
 		return &failed
 	}
 	return nil
+}
+
+// fetchOne fetches one of several blobs.
+func (c *Client) fetchOne(ctx context.Context, blob ocispec.Descriptor, open func(ocispec.Descriptor) (Sink, error), team *workers) (err error) {
+	defer catch("blob "+blob.Digest.String(), &err)
+	sink, err := open(blob)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sink.Close()) }()
+	return c.fetch(ctx, blob, sink, team)
 }
 
 // Fetch fetches one blob of a manifest that this client has resolved into sink, from where

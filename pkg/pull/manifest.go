@@ -2,7 +2,6 @@ package pull
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -31,10 +30,9 @@ func parseWithin(lim manifest.Limits, name string, raw []byte, desc ocispec.Desc
 		return nil, &UnsupportedError{Name: name, MediaType: string(types.DockerManifestSchema1)}
 	case errors.As(err, &other):
 		return nil, &UnsupportedError{Name: name, MediaType: oneLine(other.MediaType)}
-	case errors.As(err, &bad), errors.Is(err, manifest.ErrBoth):
+	case errors.As(err, &bad), errors.Is(err, manifest.ErrBoth), desc.MediaType == "",
+		manifest.IsIndex(desc.MediaType), manifest.IsManifest(desc.MediaType):
 		return nil, &UnsupportedError{Name: name, MediaType: oneLine(desc.MediaType), Err: err}
-	case errors.Is(err, manifest.ErrForm), !manifest.IsIndex(desc.MediaType) && !manifest.IsManifest(desc.MediaType):
-		return nil, &UnsupportedError{Name: name, MediaType: oneLine(desc.MediaType)}
 	}
-	return nil, fmt.Errorf("%s: manifest %s: %w", name, desc.Digest, err)
+	return nil, &UnsupportedError{Name: name, MediaType: oneLine(desc.MediaType)} // such as an HTML page
 }

@@ -21,7 +21,7 @@ func TestParseManifest(t *testing.T) {
 		raw, desc   string
 		want        string // media type
 		unsupported string // media type of an UnsupportedError
-		err         string
+		err         string // a part of its cause
 	}{
 		"states its type":            {`{"schemaVersion":2,"mediaType":"` + dockIndex + `","manifests":[]}`, ociIndex, dockIndex, "", ""},
 		"index by descriptor":        {`{"schemaVersion":2,"manifests":[]}`, dockIndex, dockIndex, "", ""},
@@ -32,7 +32,7 @@ func TestParseManifest(t *testing.T) {
 		"artifact manifest":          {`{"mediaType":"` + artifact + `","blobs":[]}`, "", "", artifact, ""},
 		"some other JSON":            {`{}`, "application/json", "", "application/json", ""},
 		"HTML":                       {`<html>`, "text/html", "", "text/html", ""},
-		"not JSON":                   {`{`, ociIndex, "", "", "parse manifest"},
+		"not JSON":                   {`{`, ociIndex, "", ociIndex, "parse manifest"},
 		"index and manifest at once": {`{"schemaVersion":2,"manifests":[],` + config + `}`, ociIndex, "", ociIndex, ""},
 		"empty object, no type":      {`{}`, "", "", "-", ""},
 		"HTML, no type":              {`<html>`, "", "", "-", ""},
@@ -45,12 +45,8 @@ func TestParseManifest(t *testing.T) {
 			var unsupported *UnsupportedError
 			switch {
 			case c.unsupported != "":
-				if !errors.As(err, &unsupported) || unsupported.MediaType != strings.Trim(c.unsupported, "-") {
-					t.Errorf("error %v, want an UnsupportedError for %s", err, c.unsupported)
-				}
-			case c.err != "":
-				if err == nil || errors.As(err, &unsupported) || !strings.Contains(err.Error(), c.err) {
-					t.Errorf("error %v, want one with %q", err, c.err)
+				if !errors.As(err, &unsupported) || unsupported.MediaType != strings.Trim(c.unsupported, "-") || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("error %v, want an UnsupportedError for %s with %q", err, c.unsupported, c.err)
 				}
 			case err != nil || m.MediaType != c.want:
 				t.Errorf("%+v, %v, want %s", m, err, c.want)

@@ -22,6 +22,9 @@ type Resolved struct {
 	// Present is every index and manifest chosen, Target first, parents before children.
 	// With Options.Referrers it includes the attestations listed in an index.
 	Present []ocispec.Descriptor
+	// Missing reports the wanted platforms that the image does not have, beside others that
+	// are in Present; nil for none.
+	Missing *NoPlatformError
 	// Referrers are manifests about those in Present: signatures, attestations, SBOMs, in
 	// the order of their digests. One that does not state its subject has the name that led
 	// to it ("repo:sha256-<hex>.sig") in its annotation
@@ -156,6 +159,7 @@ func (c *Client) parallel(ctx context.Context, targets []*target, step func(*tar
 			continue
 		}
 		g.Go(func() error {
+			defer catch(t.Name, &t.err)
 			t.err = step(t, ctx)
 			return nil
 		})
@@ -168,7 +172,9 @@ func (c *Client) parallel(ctx context.Context, targets []*target, step func(*tar
 func (c *Client) resolveTags(ctx context.Context, targets []*target) error {
 	for _, t := range targets {
 		if t.err == nil {
-			t.err = t.announce(ctx)
+			if err := attempt(t.Name, func() { t.err = t.announce(ctx) }); err != nil {
+				t.err = err
+			}
 		}
 	}
 	if ctx.Err() != nil {
@@ -209,15 +215,19 @@ func (t *target) announce(ctx context.Context) error {
 func (t *target) resolveTag(ctx context.Context) error {
 	if d, ok := t.named.(reference.Digested); ok {
 		t.desc = ocispec.Descriptor{Digest: d.Digest()}
-		return nil
-	}
-	return t.client.waitOutLimit(ctx, t.client.routes.resolvers(t.named), t.Secrets, func(r conn) error {
+	} else if err := t.client.waitOutLimit(ctx, t.client.routes.resolvers(t.named), t.Secrets, func(r conn) error {
 		desc, err := t.headOrGet(ctx, r)
 		if err == nil {
 			t.desc = desc
 		}
 		return err
-	})
+	}); err != nil {
+		return err
+	}
+	if err := manifest.CheckDigest(t.desc.Digest); err != nil {
+		return &UnsupportedError{Name: t.Name, MediaType: oneLine(t.desc.MediaType), Err: err}
+	}
+	return nil
 }
 
 // headOrGet asks for the tag by HEAD. Some servers refuse every HEAD, or redirect it to
@@ -269,9 +279,6 @@ func (t *target) manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte,
 	if isEmbedded(desc) {
 		_, err := c.docs.AddMetadata(desc.Data)
 		return desc.Data, err
-	}
-	if err := desc.Digest.Validate(); err != nil {
-		return nil, fmt.Errorf("%s: digest %q: %w", t.Name, oneLine(desc.Digest.String()), err)
 	}
 	requested := false
 	v, err, _ := c.flight.Do(desc.Digest.String(), func() (any, error) {

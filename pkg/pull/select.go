@@ -36,19 +36,23 @@ func (t *target) selectManifests(ctx context.Context) error {
 	if t.artifacts > 0 && !runnable {
 		missing = nil // a chart or another artifact, which has no platform
 	}
-	if len(missing) > 0 || !runnable && t.artifacts == 0 {
-		want := missing
-		if len(want) == 0 {
-			want = t.client.opts.Platforms
-		}
-		return &NoPlatformError{Name: t.Name, Want: formatAll(want), Have: t.platforms(t.desc, 0)}
+	if !runnable && t.artifacts == 0 {
+		return t.noPlatform(t.client.opts.Platforms)
 	}
 	t.resolved = Resolved{Name: t.Name, Target: present[0], Present: present}
+	if len(missing) > 0 {
+		t.resolved.Missing = t.noPlatform(missing)
+	}
 	t.resolved.Target.Platform = nil
 	if t.client.opts.Referrers {
 		return t.addReferrers(ctx)
 	}
 	return nil
+}
+
+// noPlatform returns the error about wanted platforms that the image does not have.
+func (t *target) noPlatform(want []ocispec.Platform) *NoPlatformError {
+	return &NoPlatformError{Name: t.Name, Want: formatAll(want), Have: t.platforms(t.desc, 0)}
 }
 
 // walk returns desc and the manifests chosen below it, and the wanted platforms that were
@@ -70,7 +74,7 @@ func (t *target) walk(ctx context.Context, desc ocispec.Descriptor, want []ocisp
 	}
 	plain := ocispec.Descriptor{MediaType: m.MediaType, Digest: desc.Digest, Size: int64(len(raw)), Platform: desc.Platform}
 	if !m.Index {
-		return t.selectManifest(ctx, plain, m, want)
+		return t.selectManifest(ctx, plain, m, want, depth == 0)
 	}
 	if depth == maxDepth {
 		return nil, nil, fmt.Errorf("%s: indexes within indexes, more than %d deep", t.Name, maxDepth)
@@ -106,8 +110,8 @@ func (t *target) walk(ctx context.Context, desc ocispec.Descriptor, want []ocisp
 // selectManifest returns a manifest and the wanted platforms that it does not serve. When
 // no index states its platform, the config is read: otherwise a wrong platform would show
 // only on the node. A manifest that is not an image, such as a chart, has no platform and
-// is taken.
-func (t *target) selectManifest(ctx context.Context, desc ocispec.Descriptor, m *manifest.Manifest, want []ocispec.Platform) ([]ocispec.Descriptor, []ocispec.Platform, error) {
+// is taken. top reports whether the name leads to the manifest without an index.
+func (t *target) selectManifest(ctx context.Context, desc ocispec.Descriptor, m *manifest.Manifest, want []ocispec.Platform, top bool) ([]ocispec.Descriptor, []ocispec.Platform, error) {
 	t.addLocations(m)
 	switch {
 	case desc.Platform != nil:
@@ -120,7 +124,7 @@ func (t *target) selectManifest(ctx context.Context, desc ocispec.Descriptor, m 
 	if err != nil {
 		return nil, nil, err
 	}
-	still := unserved(p, want)
+	still := unserved(p, want, top)
 	if len(still) == len(want) && !t.client.opts.All {
 		return nil, want, nil
 	}
@@ -143,7 +147,7 @@ func (t *target) configPlatform(ctx context.Context, config ocispec.Descriptor) 
 	}
 	var p ocispec.Platform
 	if err := json.Unmarshal(raw, &p); err != nil {
-		return p, fmt.Errorf("%s: config %s: %w", t.Name, config.Digest, err)
+		return p, &UnsupportedError{Name: t.Name, MediaType: config.MediaType, Err: fmt.Errorf("config %s: %w", config.Digest, err)}
 	}
 	return p, nil
 }
@@ -257,11 +261,20 @@ func serving(index []ocispec.Descriptor, p ocispec.Platform) []int {
 	return found
 }
 
-// unserved returns the wanted platforms that an image for p does not serve.
-func unserved(p ocispec.Platform, want []ocispec.Platform) []ocispec.Platform {
+// unserved returns the wanted platforms that an image does not serve whose config states
+// p. As in containerd, an image without an operating system is for that of the node, and
+// one that no index lists (top) and that has no architecture is for that of the node.
+func unserved(p ocispec.Platform, want []ocispec.Platform, top bool) []ocispec.Platform {
 	var out []ocispec.Platform
 	for _, w := range want {
-		if !serves(platforms.Only(w), w, p) {
+		have := p
+		if have.OS == "" {
+			have.OS = w.OS
+		}
+		if have.Architecture == "" && top {
+			have.Architecture, have.Variant = w.Architecture, w.Variant
+		}
+		if !serves(platforms.Only(w), w, have) {
 			out = append(out, w)
 		}
 	}
