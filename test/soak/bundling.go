@@ -190,7 +190,7 @@ func (r *round) accident(hurt string, h *hurting) (change func(*command), codes 
 		return nil, []int{1}, r.out.leave(int64(r.d.Float64() * float64(r.want.size)))
 	}
 	signal := map[string]syscall.Signal{"SIGKILL": syscall.SIGKILL, "SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT}[hurt]
-	codes = []int{1, -1} // SIGTERM and SIGINT kill it only during its start, see sane
+	codes = []int{interrupted, -1} // SIGTERM and SIGINT kill it only during its start, see sane
 	if signal == syscall.SIGKILL {
 		codes = []int{-1}
 	}

@@ -33,8 +33,10 @@ var loadFaults = []loadFault{
 		}
 		return nil
 	}},
-	{"SIGTERM", func(ctx context.Context, t *trial) error { return t.signalled(ctx, syscall.SIGTERM, 1, 0, -1) }},
-	{"SIGINT", func(ctx context.Context, t *trial) error { return t.signalled(ctx, syscall.SIGINT, 1, 0, -1) }},
+	{"SIGTERM", func(ctx context.Context, t *trial) error {
+		return t.signalled(ctx, syscall.SIGTERM, interrupted, 0, -1)
+	}},
+	{"SIGINT", func(ctx context.Context, t *trial) error { return t.signalled(ctx, syscall.SIGINT, interrupted, 0, -1) }},
 	{"killed inside a stream", killedStream},
 	{"cut stream", cutStream},
 	{"cut file", cutFile},

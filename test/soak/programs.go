@@ -26,6 +26,9 @@ const commandLimit = 60 * time.Second
 // startup is the time within which a process may not handle signals yet.
 const startup = 150 * time.Millisecond
 
+// interrupted is the exit code after SIGTERM or SIGINT.
+const interrupted = 130
+
 // command is one run of bundle or load.
 type command struct {
 	program string // path
@@ -145,7 +148,7 @@ func (r *ran) sane() error {
 	if r.hung {
 		return fmt.Errorf("%s did not exit within %v:\n%s", r.line, commandLimit, r.stderr)
 	}
-	if r.code < -1 || r.code > 7 || r.code == 2 {
+	if r.code < -1 || r.code > 7 && r.code != interrupted || r.code == 2 {
 		return fmt.Errorf("%s exited with the undocumented code %d", r.line, r.code)
 	}
 	// Before main handles signals, they kill a process as usual.
