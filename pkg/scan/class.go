@@ -9,7 +9,7 @@ import (
 
 // class reports whether a kubelet pulls what stands here as soon as the object is applied.
 func (r *recorder) class(form Form, s scope) Class {
-	if form == FormList || s.level == 0 && r.pulled(form, s) {
+	if form == FormList || s.level == 0 && r.pulled(form, s) || s.level == 1 && s.annotated && form.inPod() && !s.off {
 		return Required
 	}
 	return Indirect
@@ -26,7 +26,7 @@ func (r *recorder) pulled(form Form, s scope) bool {
 	}
 	keys := s.path.keys()
 	for _, pattern := range o.paths {
-		if below(keys, pattern) && (form.inPod() || form == FormField || form == FormGroup || len(pattern) == len(keys)) {
+		if below(keys, pattern) && (form.inPod() || form == FormField || form == FormGroup || len(pattern) == len(keys) || keys[len(keys)-1] == "storageUri") {
 			return true
 		}
 	}

@@ -39,7 +39,7 @@
 // # Schemas, status and documentation
 //
 // Skipped are CustomResourceDefinitions, status, managedFields, annotations (other than
-// those of a pod template), labels, keys named description or example, comments, the
+// those of a pod or a pod template), labels, keys named description or example, comments, the
 // targets of builds (output, destination), and the values of Secrets. A
 // CustomResourceDefinition in plain block style is recognised by its top-level lines and
 // never parsed, because such documents make up nine tenths of many manifests; a syntax

@@ -8,7 +8,8 @@ import (
 // mentionsImage reports whether a text can name an image, without parsing it. Dashboards,
 // rules, certificates and most scripts cannot.
 func mentionsImage(v string) bool {
-	if strings.Contains(v, "mage") || strings.Contains(v, "MAGE") || strings.Contains(v, "containers") || strings.Contains(v, "@sha256:") {
+	if strings.Contains(v, "mage") || strings.Contains(v, "MAGE") || strings.Contains(v, "containers") || strings.Contains(v, "epository") ||
+		strings.Contains(v, "@sha256:") {
 		return true
 	}
 	for i := 0; i < len(v); {
@@ -36,14 +37,80 @@ func judgeText(raw []byte) []candidate {
 		return judgeInnerList(list)
 	}
 	var found []candidate
+	var open section
 	v := string(raw)
 	for start, number := 0, 1; start < len(v); number++ {
 		end := until(v, start, "\n")
-		if c := judgeLine(v[start:end]); c.verdict != ignore {
-			c.off, c.line = c.off+start, number
-			found = append(found, c)
+		line := v[start:end]
+		before := len(found)
+		if found = append(found, judgeArray(line)...); len(found) == before {
+			if c := judgeLine(line); c.verdict != ignore {
+				found = append(found, c)
+			} else if c, ok := open.line(line, start, number); ok {
+				found = append(found, c)
+				before++ // it has its place
+			}
+		}
+		for ; before < len(found); before++ {
+			found[before].off, found[before].line = found[before].off+start, number
 		}
 		start = end + 1
+	}
+	return found
+}
+
+// section joins the lines NAME_repository and NAME_tag of one section of a text.
+type section struct {
+	repositories map[string]candidate // by the name before the underscore
+	tags         map[string]string
+}
+
+// line reads a line at an offset of the text and returns the reference that it completes.
+func (s *section) line(line string, start, number int) (c candidate, ok bool) {
+	if strings.HasPrefix(strings.TrimSpace(line), "[") {
+		*s = section{}
+		return c, false
+	}
+	key, value, is := strings.Cut(line, "=")
+	if !is || strings.HasPrefix(strings.TrimSpace(key), "#") {
+		return c, false
+	}
+	key = squash(strings.TrimSpace(key))
+	value = strings.Trim(value, " \t\r\"'")
+	if s.tags == nil {
+		s.repositories, s.tags = map[string]candidate{}, map[string]string{}
+	}
+	name, is := strings.CutSuffix(key, "repository")
+	if is {
+		s.repositories[name] = candidate{form: FormGroup, text: value, off: start + strings.LastIndex(line, value), line: number}
+	} else if name, is = strings.CutSuffix(key, "tag"); is {
+		s.tags[name] = value
+	}
+	c, known := s.repositories[name]
+	if !is || !known || s.tags[name] == "" || !strings.Contains(name, "image") && !strings.Contains(name, "container") && !hasHost(c.text) {
+		return c, false
+	}
+	c.length, c.text, c.verdict = len(c.text), c.text+":"+s.tags[name], take
+	n, valid := parseName(c.text)
+	return c, valid && strings.Contains(c.text, "/") && n.digest == ""
+}
+
+// judgeArray judges a line that assigns a list to a name that promises images:
+// images.worker=["a:1", "b:2"].
+func judgeArray(line string) []candidate {
+	open := strings.IndexByte(line, '[')
+	if open < 1 {
+		return nil
+	}
+	key := strings.Trim(line[:open], "\"' \t=:")
+	if !imagesKey(key) || strings.ContainsAny(key, " #") {
+		return nil
+	}
+	var found []candidate
+	for off, word := range words(line[open+1:], "[]\"', \t\r") {
+		if judgeVariable("images", word) == take {
+			found = append(found, candidate{verdict: take, form: FormText, text: word, off: open + 1 + off, length: len(word)})
+		}
 	}
 	return found
 }
@@ -87,9 +154,10 @@ func judgeLine(line string) candidate {
 	keyEnd := until(line, from, ":= \t")
 	valueAt := skip(line, keyEnd, ":= \t")
 	key := strings.TrimRight(line[from:keyEnd], quotes)
-	if strings.ContainsAny(line[keyEnd:valueAt], ":=") && imageKey(key) {
+	assigns := strings.ContainsAny(line[keyEnd:valueAt], ":=") || valueAt > keyEnd && strings.HasSuffix(key, ".image")
+	if assigns && imageKey(key) {
 		if v := templateValue(line[valueAt:]); isPlaceholder(v) {
-			return text(placeholder, valueAt+strings.Index(line[valueAt:], v), v)
+			return text(placeholder, valueAt+strings.Index(line[valueAt:], v), v).literal()
 		}
 		a := skip(line, valueAt, quotes)
 		v := line[a:until(line, a, quotes+";")]

@@ -6,14 +6,19 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// envKeys are the keys of an environment variable.
-var envKeys = map[string]bool{"name": true, "value": true}
-
-// envVariable returns the name and the value of {name: FOO_IMAGE, value: REF}, wherever
-// such a pair stands. ok is false when the name promises no image.
-func envVariable(f fields) (name string, value *yaml.Node, ok bool) {
-	name, value = f.text("name"), f.get("value")
-	return name, value, imageVariable(name) && !strings.ContainsAny(name, "/: ") && isText(value)
+// envVariable returns the name of {name: FOO_IMAGE, value: REF}, wherever such a pair
+// stands, and the field with its value or, in parameters, its default. ok is false when the
+// name promises no image.
+func envVariable(f fields) (name string, value pair, ok bool) {
+	if name = f.text("name"); !imageVariable(name) || strings.ContainsAny(name, "/: ") || targetKey(name) {
+		return "", pair{}, false
+	}
+	for _, key := range [...]string{"value", "default"} {
+		if value = field(f, key); isText(value.value) {
+			return name, value, true
+		}
+	}
+	return "", pair{}, false
 }
 
 // judgeVariableText judges the value of a variable whose name suggests images: one

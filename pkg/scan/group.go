@@ -21,11 +21,14 @@ var repositoryKeys = [...]string{
 }
 
 // groups returns the references in several fields ({registry, repository, tag, digest} and
-// its relatives) of a mapping under the key above, and the keys they use. It returns only
-// groups that cannot mean anything else.
-func groups(f fields, above string) (found []group, used map[string]bool) {
-	if g, ok := plainGroup(f, above); ok {
-		found, used = append(found, g), g.use(used)
+// its relatives) of the mapping at s, and the keys they use. It returns only groups that
+// cannot mean anything else.
+func groups(f fields, s scope) (found []group, used map[string]bool) {
+	for _, of := range [...]func(fields, scope) (group, bool){plainGroup, packageGroup} {
+		if g, ok := of(f, s); ok {
+			found, used = append(found, g), g.use(used)
+			break
+		}
 	}
 	for _, e := range f {
 		if len(e.key) <= len("repository") || !strings.HasSuffix(squash(e.key), "repository") || used[e.key] {
@@ -51,19 +54,25 @@ func (g *group) use(used map[string]bool) map[string]bool {
 	return used
 }
 
-// judge judges the reference that the fields make.
-func (g *group) judge(f fields) candidate {
+// judge judges the reference that the fields make at s.
+func (g *group) judge(f fields, s scope) candidate {
 	ref, filled := g.join(f)
+	bare := !strings.Contains(ref, "/")
+	if s.base.registry != "" && s.base.fits(ref) {
+		ref, bare = s.base.registry+"/"+ref, false
+	}
 	c := candidate{form: FormGroup, text: ref, length: len(g.repository.value.Value), policy: pullPolicy(f)}
 	_, ok := parseName(ref)
 	switch {
 	case isPlaceholder(ref):
 		c.verdict, c.length = placeholder, len(ref)
-	case !filled && ok && strings.Contains(ref, "/"):
+	case !filled && ok && !bare:
 		c.verdict = untagged
 	case !filled:
-	case !ok:
+	case !ok, bare && isHost(g.repository.value.Value):
 		c.verdict = malformed
+	case bare && !s.listed && squash(s.key) != "image" && g.tag.key != "newTag":
+		c.verdict = unclear // perhaps a part of a name
 	default:
 		c.verdict = take
 	}
@@ -87,9 +96,14 @@ func prefixedGroup(repository pair, f fields) (group, bool) {
 			g.registry = e
 		case "tag":
 			g.tag = e
+		case "version":
+			g.version = e
 		case "digest":
 			g.digest = e
 		}
+	}
+	if isText(repository.value) && hasHost(repository.value.Value) && g.tag.value == nil {
+		g.tag = g.version
 	}
 	if !isText(repository.value) || !written(g.tag) && !written(g.digest) {
 		return group{}, false
@@ -102,35 +116,84 @@ func prefixedGroup(repository pair, f fields) (group, bool) {
 	return g, ok && n.tag == "" && n.digest == ""
 }
 
+// packageGroup returns the group of a package of a control plane and its version:
+// {package: registry/repository, version: v1.2.3}. A version may be a range, of which the
+// control plane chooses one.
+func packageGroup(f fields, _ scope) (group, bool) {
+	g := group{tag: field(f, "version")}
+	if !written(g.tag) {
+		return group{}, false
+	}
+	if !isVersion(g.tag.value.Value) {
+		g.tag = pair{}
+	}
+	for _, key := range [...]string{"package", "provider", "function", "configuration"} {
+		g.repository = field(f, key)
+		if isText(g.repository.value) && hasHost(g.repository.value.Value) {
+			n, ok := parseName(g.repository.value.Value)
+			return g, ok && n.tag == "" && n.digest == ""
+		}
+	}
+	return group{}, false
+}
+
+// field returns the field under a key, with its key.
+func field(f fields, key string) pair { return pair{key: key, value: f.get(key)} }
+
+// isVersion reports whether a text is one version and not a range: v1.2.3, 1.27.
+func isVersion(v string) bool {
+	v = strings.TrimPrefix(v, "v")
+	return len(v) > 1 && '0' <= v[0] && v[0] <= '9' && strings.Contains(v, ".") &&
+		!strings.ContainsAny(v, " *<>=~^|,") && !strings.HasSuffix(v, ".x")
+}
+
 // plainGroup returns the group that unprefixed keys make. Git uses words like repository
 // and tag too, so something must show that an image is meant: the key above, a registry, a
 // pull policy, or a repository that begins with a host.
-func plainGroup(f fields, above string) (group, bool) {
+func plainGroup(f fields, s scope) (group, bool) {
 	var g group
 	for _, e := range f {
 		if e.value.Kind == yaml.ScalarNode && len(e.key) <= len("imageRepository")+2 {
 			g.assign(e)
 		}
 	}
-	imageAbove := strings.Contains(above, "mage") && strings.HasSuffix(strings.TrimSuffix(squash(above), "s"), "image")
-	if g.tag.value == nil && g.digest.value == nil && !imageAbove {
+	imageAbove := s.images || strings.Contains(s.key, "mage") && strings.HasSuffix(strings.TrimSuffix(squash(s.key), "s"), "image")
+	if g.tag.value == nil && g.digest.value == nil && g.version.value == nil && !imageAbove {
 		return group{}, false
 	}
+	g.split()
 	for i, key := range repositoryKeys {
 		if c := g.candidates[i]; isText(c.value) && c.value.Value != "" {
 			g.repository = c
-			return g, g.means(key, f, imageAbove)
+			return g, g.means(key, f, s, imageAbove)
 		}
 	}
 	return group{}, false
+}
+
+// split takes {repository: registry/path, image: name} for what it is: the repository is
+// that of the registry, and the image a part of the name.
+func (g *group) split() {
+	for _, at := range [...]int{0, 2} { // repository, repo
+		above := g.candidates[at]
+		for _, part := range [...]int{3, 4} { // image, imageName
+			name := g.candidates[part]
+			if g.registry.value == nil && isText(above.value) && isText(name.value) && name.value.Value != "" &&
+				(hasHost(above.value.Value) || isHost(above.value.Value)) && !strings.ContainsAny(name.value.Value, "/:@") {
+				g.registry, g.candidates[at] = above, pair{}
+			}
+		}
+	}
 }
 
 // assign stores a field of the mapping under what its key stands for.
 func (g *group) assign(e pair) {
 	k := squash(e.key)
 	switch k {
-	case "registry", "imageregistry":
-		g.registry = e
+	case "registry", "imageregistry", "defaultregistry":
+		if k == "registry" || !written(g.registry) {
+			g.registry = e
+		}
 	case "tag", "imagetag", "newtag", "imageversion":
 		g.tag = e
 	case "digest", "sha", "imagedigest":
@@ -148,13 +211,13 @@ func (g *group) assign(e pair) {
 
 // means reports whether the repository, found under key k, is that of an image in several
 // fields.
-func (g *group) means(k string, f fields, imageAbove bool) bool {
+func (g *group) means(k string, f fields, s scope, imageAbove bool) bool {
 	repo := g.repository.value.Value
 	split := g.tag.value != nil || g.digest.value != nil
-	if !split && g.version.value != nil && imageAbove && k == "name" && hasHost(repo) {
+	if !split && written(g.version) && g.versioned(k, f, s, imageAbove) {
 		g.tag, split = g.version, true
 	}
-	meant := false
+	meant, tagged := false, false
 	switch k {
 	case "repository", "imagerepository", "repo":
 		meant = (split || imageAbove) && (imageAbove || k == "imagerepository" || g.registry.value != nil || hasHost(repo) ||
@@ -164,13 +227,35 @@ func (g *group) means(k string, f fields, imageAbove bool) bool {
 	case "newname":
 		meant = split
 	case "name":
-		meant = split && imageAbove && (strings.Contains(repo, "/") || g.registry.value != nil || g.tag.key == "newTag")
+		tagged = imageAbove && !split && written(g.registry) && !hasHost(repo)
+		meant = tagged || split && imageAbove && (strings.Contains(repo, "/") || g.registry.value != nil || g.tag.key == "newTag" ||
+			squash(s.key) == "image" || s.base.registry != "")
 	}
 	if !meant {
 		return false
 	}
 	n, ok := parseName(repo)
-	return ok && n.tag == "" && n.digest == "" || !ok && isPlaceholder(repo)
+	return ok && (tagged || n.tag == "" && n.digest == "") || !ok && isPlaceholder(repo)
+}
+
+// versioned reports whether the version beside the repository, found under key k, is its
+// tag: that of a name with a registry, in a mapping that describes an image, or of a
+// repository in a custom resource. Charts and sources have repositories with versions too.
+func (g *group) versioned(k string, f fields, s scope, imageAbove bool) bool {
+	repo := g.repository.value.Value
+	switch {
+	case !hasHost(repo) && !written(g.registry) && (!s.images || s.base.registry == ""):
+		return false
+	case k == "name":
+		return imageAbove
+	case k == "image" || k == "imagename":
+		return s.images || written(g.registry)
+	case k == "repository" || k == "repo" || k == "imagerepository":
+		host, _, _ := strings.Cut(repo, "/")
+		return imageAbove || s.custom && f.get("chart") == nil && !strings.Contains(squash(s.key), "chart") &&
+			!strings.HasPrefix(host, "git") && host != "bitbucket.org"
+	}
+	return false
 }
 
 // written reports whether a field has a value.
@@ -186,7 +271,11 @@ func (g *group) join(f fields) (ref string, filled bool) {
 		ref = strings.TrimSuffix(g.registry.value.Value, "/") + "/" + ref
 	}
 	if written(g.tag) {
-		ref += ":" + g.tag.value.Value
+		sep := ":"
+		if isChecksum(g.tag.value.Value) {
+			sep = "@"
+		}
+		ref += sep + tagOf(g.tag.value.Value)
 		filled = true
 	}
 	use := f.get("useDigest")
@@ -194,5 +283,11 @@ func (g *group) join(f fields) (ref string, filled bool) {
 		ref += "@" + g.digest.value.Value
 		filled = true
 	}
+	if !filled && squash(g.repository.key) == "name" && written(g.registry) {
+		filled = true // a complete name, apart from its registry
+	}
 	return ref, filled
 }
+
+// tagOf returns the tag of a version: a tag has no plus sign.
+func tagOf(version string) string { return strings.ReplaceAll(version, "+", "-") }

@@ -76,10 +76,11 @@ func TestGroups(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := fieldsOf(t, tc.src)
-			found, used := groups(f, tc.above)
+			at := scope{key: tc.above}
+			found, used := groups(f, at)
 			var got []string
 			for _, g := range found {
-				c := g.judge(f)
+				c := g.judge(f, at)
 				got = append(got, strings.Replace(c.String(), "@0 ", " ", 1))
 				if c.form != FormGroup || c.off != 0 {
 					t.Errorf("form and offset of %+v", c)

@@ -16,7 +16,7 @@ func (w *walker) image(n *yaml.Node, form Form, f fields, s scope) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		if v, off, is := templateAt(n, s.src); is {
-			w.add(candidate{verdict: placeholder, form: form, text: v, off: off, length: len(v)}, s.src, s)
+			w.add(w.rendered(candidate{verdict: placeholder, form: form, text: v, off: off, length: len(v)}, s), s.src, s)
 		} else {
 			w.node(n, s)
 		}
@@ -39,12 +39,15 @@ func (w *walker) imageText(n *yaml.Node, form Form, f fields, s scope) {
 	case form.inPod():
 		c := whole(invalid, form, n.Value)
 		if isText(n) {
-			c = judgeReference(n.Value, form)
+			c = w.rendered(judgeReference(n.Value, form), s)
 		}
 		if c.verdict == invalid && (!w.object.builtin || s.level > 0) {
 			c = w.lenient(c)
 		}
 		c.policy = pullPolicy(f)
+		if s.shaped {
+			c = w.complete(c, len(n.Value), s)
+		}
 		w.record(n, s, c)
 	case !isText(n):
 	case isUpperName(s.key):
@@ -52,10 +55,22 @@ func (w *walker) imageText(n *yaml.Node, form Form, f fields, s scope) {
 	case strings.ContainsAny(n.Value, "\n{[") && !isPlaceholder(n.Value):
 		w.scalar(n, s)
 	default:
-		c := judgeReference(n.Value, form)
+		c := w.rendered(judgeReference(n.Value, form), s)
 		c.policy = pullPolicy(f)
+		if form == FormField {
+			c = w.complete(c, len(n.Value), s)
+		}
 		w.record(n, s, c)
 	}
+}
+
+// rendered returns the default of a template in a text, which a controller renders. At the
+// top of an input, a template should have been rendered before.
+func (w *walker) rendered(c candidate, s scope) candidate {
+	if c.verdict == placeholder && s.level > 0 {
+		return c.literal()
+	}
+	return c
 }
 
 // lenient judges again what is not a reference where a pod spec needs one, but in a custom

@@ -62,6 +62,8 @@ func judgeVariable(name, v string) verdict {
 	switch {
 	case n.digest != "":
 		return take
+	case !strings.Contains(v, "/") && namesStream(name):
+		return ignore
 	case n.tag != "":
 		if !strings.Contains(v, "/") && len(n.tag) > 3 && isDigits(n.tag) {
 			return unclear // a host and a port
@@ -73,11 +75,19 @@ func judgeVariable(name, v string) verdict {
 	return ignore
 }
 
+// namesStream reports whether a variable names an image stream of OpenShift:
+// BUILDER_IMAGE_NAME. Its value without a slash is a tag of a stream.
+func namesStream(name string) bool {
+	return strings.HasSuffix(name, "_IMAGE_NAME") || strings.HasSuffix(name, "_IMAGE_STREAM")
+}
+
 // judgeURL judges a value with a scheme. docker://REF names an image. oci://REF may also
 // name a chart, manifests or a model; only its consumer knows.
 func judgeURL(v string) verdict {
-	if strings.HasPrefix(v, dockerScheme) && strong(v[len(dockerScheme):]) {
-		return take
+	for _, scheme := range [...]string{dockerScheme, nativeScheme} {
+		if strings.HasPrefix(v, scheme) && strong(v[len(scheme):]) {
+			return take
+		}
 	}
 	if rest, is := strings.CutPrefix(v, ociScheme); is && strong(rest) {
 		return unclear
@@ -89,7 +99,18 @@ func judgeURL(v string) verdict {
 const (
 	dockerScheme = "docker://"
 	ociScheme    = "oci://"
+	nativeScheme = "oci+native://" // a model as an image volume
 )
+
+// withoutScheme returns a reference without the scheme before it.
+func withoutScheme(text string) string {
+	for _, scheme := range [...]string{dockerScheme, ociScheme, nativeScheme} {
+		if rest, is := strings.CutPrefix(text, scheme); is {
+			return rest
+		}
+	}
+	return text
+}
 
 // isChecksum reports whether a value is a bare digest, which parses as a name with a tag.
 func isChecksum(v string) bool {
@@ -127,6 +148,33 @@ func judgeReference(value string, form Form) candidate {
 	return c
 }
 
+// literal returns the reference that a template has in quotes, as its default, or the
+// placeholder itself.
+func (c candidate) literal() candidate {
+	open := strings.Index(c.text, "{{")
+	if open < 0 {
+		open = strings.Index(c.text, "[[")
+	}
+	for i := max(open, 0); open >= 0 && i < len(c.text); {
+		quote := c.text[i]
+		i++
+		if quote != '"' && quote != '\'' && quote != '`' {
+			continue
+		}
+		end := strings.IndexByte(c.text[i:], quote)
+		if end < 0 {
+			break
+		}
+		text := c.text[i : i+end]
+		if n, ok := parseName(text); ok && (n.tag != "" || n.digest != "") && judgeField(text) == take {
+			c.verdict, c.text, c.off, c.length = take, text, c.off+i, len(text)
+			return c
+		}
+		i += end + 1
+	}
+	return c
+}
+
 // judgeScalar judges a value under any other key: only a complete reference is an image.
 func judgeScalar(v string) candidate {
 	switch {
@@ -156,11 +204,33 @@ func isPlaceholder(v string) bool {
 		return true
 	case strings.HasPrefix(v, "__"), strings.Contains(v, "/__"), strings.Contains(v, ":__"):
 		return true
-	case hasVariable(v), isWords(v):
+	case hasVariable(v), isWords(v), hasBrackets(v):
 		return true
 	}
 	tag := v[strings.LastIndexAny(v, ":/")+1:]
-	return strings.Contains(v, ":") && isFillIn(tag) || isFillIn(v)
+	return strings.Contains(v, ":") && (isFillIn(tag) || hasFillIn(tag)) || isFillIn(v) || strings.Contains(v, "/") && isFillIn(v[:strings.IndexByte(v, '/')])
+}
+
+// hasBrackets reports whether a word in brackets or between two signs stands for a part of
+// a value: {VERSION}, [REGISTRY], @TAG@, %TAG%, #{Build.Id}#, [[ .Image ]].
+func hasBrackets(v string) bool {
+	if strings.Contains(v, "[[ ") || strings.Contains(v, "#{") {
+		return true
+	}
+	for i := range len(v) {
+		end := strings.IndexByte("}]@%", v[i])
+		if end < 0 {
+			continue
+		}
+		open := strings.LastIndexByte(v[:i], "{[@%"[end])
+		if open < 0 || open+2 >= i {
+			continue
+		}
+		if word := v[open+1 : i]; isUpperName(word) && !isDigits(word) || v[i] == '}' && isLetters([]byte(word)) {
+			return true
+		}
+	}
+	return false
 }
 
 // hasVariable reports whether a value contains $X, ${X} or $(X).
@@ -197,10 +267,29 @@ func isFillIn(word string) bool {
 			return false
 		}
 	}
-	for _, w := range [...]string{"VERSION", "TAG", "IMAGE", "REPLACE", "PLACEHOLDER", "CHANGE", "YOUR", "TBD"} {
-		if strings.Contains(word, w) {
+	for _, part := range words(word, "_-") {
+		switch part {
+		case "VERSION", "TAG", "IMAGE", "IMAGETAG", "IMAGENAME", "REPLACE", "REPLACEME", "PLACEHOLDER", "CHANGE", "CHANGEME", "YOUR", "TBD", "TODO", "FIXME":
 			return true
 		}
+		if len(part) > 2 && strings.Trim(part, "X") == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// hasFillIn reports whether a part of a tag asks to be replaced: v1-IMAGE_TAG.
+func hasFillIn(tag string) bool {
+	for i := 0; i < len(tag); {
+		end := i
+		for end < len(tag) && (tag[end] == '_' || 'A' <= tag[end] && tag[end] <= 'Z') {
+			end++
+		}
+		if end-i > 3 && isFillIn(tag[i:end]) {
+			return true
+		}
+		i = end + 1
 	}
 	return false
 }

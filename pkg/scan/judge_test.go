@@ -5,9 +5,12 @@ import "testing"
 func TestPlaceholder(t *testing.T) {
 	yes := []string{"auto", "ko://x/y", "{{ .Values.image }}", "a/{{x}}:1", "{% x %}", "%{REGISTRY}%a/b:1", "<your-image>", "a/b:<tag>",
 		"@@IMAGE@@", "%s/a:1", "__IMAGE__", "a/__NAME__:1", "$IMAGE", "${A}/b:1", "$(A)/b:1", "$_x", "FILLED BY THE OPERATOR",
-		"mcr.example.net/x:VERSION", "a/b:IMAGE_TAG", "REPLACE_ME", "IMAGE_PLACEHOLDER", "a:TBD"}
+		"mcr.example.net/x:VERSION", "a/b:IMAGE_TAG", "REPLACE_ME", "IMAGE_PLACEHOLDER", "a:TBD",
+		"a:KUBE_PROXY_VERSION-hostprocess", "a:#{Build.Id}#", "a:@VERSION@", "a:%TAG%", "YOUR_REGISTRY/app:1", "a:TODO", "a:v1-IMAGE_TAG", "a:XXX", "[[ .Image ]]",
+		"a:{VERSION}", "{registry}/a:1", "[REGISTRY]/a:1"}
 	no := []string{"", "busybox", "demo/app:1", "demo/app:RELEASE.2022-02-01T18-00-14Z", "demo/app:STABLE", "a__b/c:1", "demo/app:v1__2",
-		"cost$", "5$", "quay.io/a/b:1", `{"a": {"b": 1}}`, "automatic", "demo/tag:1", "a b"}
+		"cost$", "5$", "quay.io/a/b:1", `{"a": {"b": 1}}`, "automatic", "demo/tag:1", "a b", "a:v1-STAGING",
+		"a:CHANGELOG", "[fe80::1]:5000/a:1", "[::1]/a:1", "a:1.0-SNAPSHOT", "a@b", "100%"}
 	for _, s := range yes {
 		if !isPlaceholder(s) {
 			t.Errorf("isPlaceholder(%q) = false", s)

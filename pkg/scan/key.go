@@ -1,6 +1,10 @@
 package scan
 
-import "strings"
+import (
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
 
 // imageKey reports whether a key promises an image reference: image, fooImage, foo_image,
 // foo-image, imageName, imageRef, fooImagePullSpec. [imageVariable] judges keys in capitals.
@@ -13,6 +17,11 @@ func imageKey(key string) bool {
 	}
 	k := squash(lastSegment(key))
 	i := strings.LastIndex(k, "image")
+	if dot := strings.LastIndexByte(key, '.'); i < 0 && dot > 0 { // container.image.ref
+		if above := squash(lastSegment(key[:dot])); strings.HasSuffix(above, "image") {
+			k, i = "image"+k, 0
+		}
+	}
 	if i < 0 || targetKey(key) {
 		return false
 	}
@@ -31,6 +40,9 @@ func imagesKey(key string) bool {
 	}
 	if isUpperName(key) {
 		return imageVariable(key)
+	}
+	if dot := strings.IndexByte(key, '.'); dot > 0 && strings.HasSuffix(squash(key[:dot]), "images") { // images.worker
+		return !settingKey(key) && !targetKey(key)
 	}
 	k := squash(lastSegment(key))
 	return strings.HasSuffix(k, "images") && !targetKey(key)
@@ -161,11 +173,51 @@ func targetFlag(flag string) bool {
 	return len(f) < len(flag) && (targetKey(f) || f == "cache-repo" || f == "cache-to")
 }
 
+// copiedKey reports whether an annotation holds a copy of an object, an example or metadata
+// of a build, and nothing that a controller reads.
+func copiedKey(key string) bool {
+	return strings.HasSuffix(key, "/last-applied-configuration") || key == "alm-examples" || strings.HasPrefix(key, "kbld.") ||
+		strings.Contains(key, "build")
+}
+
+// speaks reports whether a field is about images: its key has "image" in it, and its value
+// is or has a text. Pull policies and secrets are settings.
+func speaks(p pair) bool {
+	if !mentions(p.key) {
+		return false
+	}
+	k := squash(p.key)
+	return !strings.Contains(k, "pullpolicy") && !strings.Contains(k, "pullsecret") && hasText(p.value, 1000)
+}
+
+// hasText reports whether a text that is not empty is among the first nodes of a value.
+func hasText(n *yaml.Node, nodes int) bool {
+	queue := []*yaml.Node{n}
+	for ; len(queue) > 0 && nodes > 0; nodes-- {
+		n, queue = resolve(queue[0]), queue[1:]
+		switch {
+		case n == nil:
+		case n.Kind == yaml.ScalarNode:
+			if isText(n) && n.Value != "" {
+				return true
+			}
+		case n.Kind == yaml.MappingNode:
+			for i := 1; i < len(n.Content); i += 2 {
+				queue = append(queue, n.Content[i])
+			}
+		default:
+			queue = append(queue, n.Content...)
+		}
+	}
+	return false
+}
+
 // skippedKey reports whether a key holds documentation or a selector, which never name
 // images.
 func skippedKey(key string) bool {
 	switch key {
-	case "managedFields", "openAPIV3Schema", "description", "example", "examples", "binaryData", "labels", "matchLabels":
+	case "imageScans", // repositories that a controller watches
+		"managedFields", "openAPIV3Schema", "description", "example", "examples", "binaryData", "labels", "matchLabels":
 		return true
 	}
 	return false

@@ -32,6 +32,9 @@ func parseName(text string) (n name, ok bool) {
 		return name{}, false
 	}
 	n.domain, n.path = reference.Domain(named), reference.Path(named)
+	if n.domain == "" { // a host with an underscore, which the package leaves in the path
+		n.domain, n.path, _ = strings.Cut(n.path, "/")
+	}
 	if n.domain != strings.ToLower(n.domain) && !strings.ContainsAny(n.domain, ".:") {
 		return name{}, false // "Demo/app" parses with a registry named Demo, but is a typing error
 	}
@@ -75,7 +78,7 @@ func strong(text string) bool {
 	}
 	if at := strings.IndexByte(text, '@'); at >= 0 {
 		hex, is := strings.CutPrefix(text[at+1:], "sha256:")
-		if !is || at == 0 || len(hex) != 64 {
+		if !is || at == 0 || len(hex) != 64 || isBareVersion(text[:at]) {
 			return false
 		}
 		_, ok := parseName(text)
@@ -91,6 +94,16 @@ func strong(text string) bool {
 	}
 	_, ok := parseName(text)
 	return ok
+}
+
+// isBareVersion reports whether a text without a slash is a version and not a name:
+// v1.2.3, 1.27. A digest does not make it a name.
+func isBareVersion(text string) bool {
+	if strings.Contains(text, "/") {
+		return false
+	}
+	v := strings.TrimPrefix(text, "v")
+	return v == "" || '0' <= v[0] && v[0] <= '9' || strings.IndexByte("._-:", v[0]) >= 0
 }
 
 // isTaintEffect reports whether tag is one of the three words that make

@@ -91,3 +91,21 @@ func TestIsFile(t *testing.T) {
 		}
 	}
 }
+
+// TestUnderscoreHost splits a name as containerd does: what has a dot before the first slash
+// is the registry, also when the reference package does not allow it.
+func TestUnderscoreHost(t *testing.T) {
+	n, ok := parseName("my_registry.test/acme/app:1")
+	if !ok || n.domain != "my_registry.test" || n.path != "acme/app" || n.full != "my_registry.test/acme/app:1" {
+		t.Errorf("%+v, %v", n, ok)
+	}
+}
+
+// TestDigestOfVersion: a digest does not make a version a name.
+func TestDigestOfVersion(t *testing.T) {
+	for name, want := range map[string]bool{"v1.2.3": false, "1.27": false, "v1": false, "demo": true, "version": true, "demo/v1": true, "v": false} {
+		if got := strong(name + "@sha256:" + hex64); got != want {
+			t.Errorf("strong(%s@sha256:...) = %v", name, got)
+		}
+	}
+}

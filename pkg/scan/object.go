@@ -13,6 +13,10 @@ type object struct {
 	Object
 	builtin bool       // a kind of Kubernetes with a pod spec
 	paths   [][]string // of a custom resource: where its images are required beyond the rule
+	read    [][]string // of a policy: where it names images that are pulled; nil: everywhere
+	skip    [][]string // where it names images that are not pulled
+
+	versioned bool // its version is the tag of its images
 }
 
 // objectOf returns the object whose fields are f.
@@ -29,7 +33,12 @@ func objectOf(f fields, b *budget) object {
 		o.Name = text("generateName")
 	}
 	o.builtin = builtin(o.APIVersion, o.Kind)
-	o.paths = kinds().pulled[kindKey{apiGroup(o.APIVersion), o.Kind}]
+	key := kindKey{apiGroup(o.APIVersion), o.Kind}
+	o.paths = kinds().pulled[key]
+	o.versioned = kinds().versioned[key]
+	if row, is := kinds().partly[key]; is {
+		o.read, o.skip = splitPaths(row.Read), splitPaths(row.Skip)
+	}
 	return o
 }
 
@@ -41,8 +50,11 @@ func ignoredKind(f fields) bool {
 		return false
 	}
 	group := apiGroup(f.text("apiVersion"))
-	return kinds().ignored[kindKey{group, kind}] || kind == "Secret" && group == ""
+	return kinds().ignored[kindKey{group, kind}] || kinds().ignored[kindKey{group, ""}] || kind == "Secret" && group == ""
 }
+
+// modelServer reports whether the object is one of KServe, which pulls models as images.
+func (o *object) modelServer() bool { return apiGroup(o.APIVersion) == "serving.kserve.io" }
 
 // accountSecret is a pull secret of a service account, both as namespace/name.
 type accountSecret struct{ account, secret string }
@@ -62,36 +74,71 @@ var kindsData []byte
 
 // kindRow is a row of data/kinds.yaml.
 type kindRow struct {
-	Group string
-	Kind  string
-	Paths []string
+	Group      string
+	Kind       string
+	Paths      []string
+	Read, Skip []string
 }
 
 type kindKey struct{ group, kind string }
 
-// kindTable is data/kinds.yaml, by group and kind.
+// kindTable is data/kinds.yaml, by group and kind. An empty kind stands for all kinds of a
+// group.
 type kindTable struct {
-	pulled  map[kindKey][][]string
-	ignored map[kindKey]bool
+	pulled    map[kindKey][][]string
+	ignored   map[kindKey]bool
+	partly    map[kindKey]kindRow
+	versioned map[kindKey]bool
 }
 
 var kinds = sync.OnceValue(func() kindTable {
-	var file struct{ Pulled, Ignored []kindRow }
+	var file struct{ Pulled, Ignored, Partly, Versioned []kindRow }
 	if err := yaml.Unmarshal(kindsData, &file); err != nil {
 		panic("scan: data/kinds.yaml: " + err.Error())
 	}
-	t := kindTable{pulled: map[kindKey][][]string{}, ignored: map[kindKey]bool{}}
+	t := kindTable{map[kindKey][][]string{}, map[kindKey]bool{}, map[kindKey]kindRow{}, map[kindKey]bool{}}
 	for _, r := range file.Pulled {
-		for _, p := range r.Paths {
-			key := kindKey{r.Group, r.Kind}
-			t.pulled[key] = append(t.pulled[key], strings.Split(p, "."))
-		}
+		t.pulled[kindKey{r.Group, r.Kind}] = splitPaths(r.Paths)
 	}
 	for _, r := range file.Ignored {
 		t.ignored[kindKey{r.Group, r.Kind}] = true
 	}
+	for _, r := range file.Partly {
+		t.partly[kindKey{r.Group, r.Kind}] = r
+	}
+	for _, r := range file.Versioned {
+		t.versioned[kindKey{r.Group, r.Kind}] = true
+	}
 	return t
 })
+
+// splitPaths returns the keys of paths.
+func splitPaths(paths []string) [][]string {
+	var out [][]string
+	for _, p := range paths {
+		out = append(out, strings.Split(p, "."))
+	}
+	return out
+}
+
+// skips reports whether the object names images at s that are never pulled.
+func (r *recorder) skips(s scope) bool {
+	if r.object.read == nil && r.object.skip == nil {
+		return false
+	}
+	keys := s.path.keys()
+	for _, p := range r.object.skip {
+		if below(keys, p) {
+			return true
+		}
+	}
+	for _, p := range r.object.read {
+		if below(keys, p) || below(p, keys) {
+			return false
+		}
+	}
+	return r.object.read != nil
+}
 
 // builtin reports whether a kind of Kubernetes itself holds a pod spec. A document without
 // apiVersion is judged by its kind alone.

@@ -53,8 +53,8 @@ func (r *recorder) add(c candidate, t *text, s scope) {
 	}
 	switch {
 	case c.verdict == take:
-		if rest, is := strings.CutPrefix(c.text, dockerScheme); is {
-			c.off, c.length, c.text = c.off+len(dockerScheme), len(rest), rest
+		if rest := withoutScheme(c.text); len(rest) < len(c.text) {
+			c.off, c.length, c.text = c.off+len(c.text)-len(rest), len(rest), rest
 		}
 		r.reference(c, t, s)
 	case c.verdict == unclear:
@@ -102,7 +102,7 @@ func (r *recorder) reference(c candidate, t *text, s scope) {
 // it, else as a warning.
 func (r *recorder) unclear(c candidate, t *text, s scope) {
 	written := c.text
-	c.text = strings.TrimPrefix(strings.TrimPrefix(written, dockerScheme), ociScheme)
+	c.text = withoutScheme(written)
 	n, ok := parseName(c.text)
 	if !ok || r.opts.excluded(n.full, written) {
 		return

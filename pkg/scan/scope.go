@@ -18,6 +18,12 @@ type scope struct {
 	pod       *pod
 	off       bool            // a field here or above keeps a controller from starting it
 	vars      map[string]bool // environment variables of the container
+	base      base            // what mappings above say for the images here
+	images    bool            // below a key that names images
+	listed    bool            // in a container of a list
+	shaped    bool            // in a container that only its fields show
+	annotated bool            // in the annotations of a pod
+	custom    bool            // in a custom resource, in no text
 }
 
 // at returns the scope of a mapping's value.
@@ -43,6 +49,7 @@ func (s scope) top() scope {
 // embedded returns the scope of what t, the value of a scalar here, holds.
 func (s scope) embedded(t *text) scope {
 	s.level++
+	s.base, s.custom = base{}, false
 	s.path = &path{up: s.path, inner: true}
 	s.key, s.item, s.src = "", "", t
 	return s

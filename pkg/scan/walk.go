@@ -13,7 +13,16 @@ const maxLevel = 2
 
 // walker walks the nodes of one document. Rules answer what stands in a node, the recorder
 // keeps it. Each scalar is judged once, by the first rule that applies to its place.
-type walker struct{ recorder }
+type walker struct {
+	recorder
+	spoken spoken
+}
+
+// spoken is the first place of an object whose key speaks of images.
+type spoken struct {
+	value *yaml.Node
+	at    scope
+}
 
 // root walks the root of a document: an object, a list of objects, or anything else.
 func (w *walker) root(n *yaml.Node, s scope) {
@@ -42,7 +51,7 @@ func (w *walker) root(n *yaml.Node, s scope) {
 	}
 	w.out.documents++
 	w.object = objectOf(f, w.budget)
-	s.path = nil
+	s.path, s.custom = nil, strings.Contains(apiGroup(w.object.APIVersion), ".")
 	switch {
 	case kind == "Secret" && apiGroup(w.object.APIVersion) == "":
 		w.secret(f, s)
@@ -50,11 +59,25 @@ func (w *walker) root(n *yaml.Node, s scope) {
 	case kind == "ServiceAccount" && apiGroup(w.object.APIVersion) == "":
 		w.out.accounts = append(w.out.accounts, accountSecrets(w.object, f, w.budget)...)
 	default:
-		before := len(w.out.images)
-		w.node(n, s)
-		if warning, is := operandsOfResource(w.object.Object, len(w.out.images) > before); is {
-			w.warn(warning, s.src, s.src.start(n), 0, s)
-		}
+		w.resource(n, s)
+	}
+}
+
+// resource walks an object and says when it names images that were not found.
+func (w *walker) resource(n *yaml.Node, s scope) {
+	before, answers := len(w.out.images), w.answers
+	w.spoken = spoken{}
+	w.node(n, s)
+	warning, is := operandsOfResource(w.object.Object, len(w.out.images) > before)
+	switch {
+	case is:
+		w.warn(warning, s.src, s.src.start(n), 0, s)
+	case w.answers == answers && w.spoken.value != nil:
+		w.warn(Warning{
+			Code: CodeUnclear, Class: w.class(FormField, w.spoken.at),
+			Message: "this resource speaks of images under " + quote(w.spoken.at.key) + " and none was found in it",
+			Advice:  "add the images it uses by hand",
+		}, s.src, s.src.start(w.spoken.value), 0, w.spoken.at)
 	}
 }
 
@@ -86,7 +109,9 @@ func (w *walker) mapping(n *yaml.Node, s scope) {
 	if repeated {
 		w.repeated(n, s)
 	}
-	role := containerRole(f, s.item)
+	role, shaped := containerRole(f, s)
+	s.listed, s.shaped = role != "" && !shaped, shaped
+	s.base = s.base.below(f)
 	if role != "" {
 		s.container = f.text("name")
 		s.vars = variables(f.get("env"))
@@ -113,22 +138,54 @@ func (w *walker) mapping(n *yaml.Node, s scope) {
 // together applies the rules that judge several fields as one and returns the keys they
 // used.
 func (w *walker) together(f fields, s scope) map[string]bool {
-	found, used := groups(f, s.key)
+	if s.listed && w.object.builtin && s.level == 0 {
+		return nil // a kubelet knows no such fields
+	}
+	found, used := groups(f, s)
 	for i := range found {
 		g, at := &found[i], s
 		if g.prefixed {
 			at = s.at(g.repository.key)
 		}
-		w.record(g.repository.value, at, g.judge(f))
+		w.record(g.repository.value, at, g.judge(f, s))
 	}
 	if used != nil {
 		return used
 	}
-	if name, value, is := envVariable(f); is {
-		w.variable(name, value, s.at("value"))
-		return envKeys
+	if name, p, is := envVariable(f); is {
+		switch at := s.at(p.key); {
+		case w.object.Kind != "Template" || s.item != "parameters" || hasHost(p.value.Value):
+			w.variable(name, p.value, at)
+		case strings.Contains(p.value.Value, "/"): // perhaps an image stream
+			w.record(p.value, at, whole(unclear, FormEnv, p.value.Value))
+		}
+		return map[string]bool{"name": true, p.key: true}
+	}
+	if value := f.get("value"); value != nil && w.patch(f.text("path"), f.text("op"), value, s.at("value")) {
+		return map[string]bool{"path": true, "value": true}
 	}
 	return nil
+}
+
+// patch walks the value of a JSON patch (RFC 6902) and reports whether it sets an image or
+// a container.
+func (w *walker) patch(path, op string, value *yaml.Node, s scope) bool {
+	container := strings.Contains(path, "/containers/") || strings.Contains(path, "/initContainers/")
+	parent, last := path[:max(strings.LastIndexByte(path, '/'), 0)], path[strings.LastIndexByte(path, '/')+1:]
+	switch {
+	case parent == "" || op == "remove" || op == "test":
+		return false
+	case last == "image" && container:
+		w.image(value, FormContainer, nil, s)
+	case imageKey(last):
+		w.image(value, FormField, nil, s)
+	case strings.HasSuffix(parent, "ontainers"):
+		s.item = parent[strings.LastIndexByte(parent, '/')+1:]
+		w.node(value, s)
+	default:
+		return false
+	}
+	return true
 }
 
 // repeated warns of keys that are written twice: most often, a marker between two documents
@@ -162,9 +219,14 @@ func (w *walker) operands(before int, f fields, s scope) {
 func (w *walker) entry(p pair, f fields, role Form, s scope) {
 	at := s.at(p.key)
 	switch {
-	case skippedKey(p.key), targetKey(p.key):
-	case p.key == "status" && s.path == nil && s.level == 0 && w.object.Kind != "":
-	case strings.HasPrefix(p.key, "_") && (s.key == "data" || s.level > 0):
+	case skippedKey(p.key), targetKey(p.key), excludedKey(p.key), w.skips(at),
+		p.key == "status" && s.path == nil && s.level == 0 && w.object.Kind != "",
+		strings.HasPrefix(p.key, "_") && (s.key == "data" || s.level > 0):
+		return
+	case w.spoken.value == nil && w.object.APIVersion != "" && s.level == 0 && speaks(p):
+		w.spoken = spoken{p.value, at}
+	}
+	switch {
 	case p.key == "annotations" && s.key == "metadata":
 		w.annotations(p.value, at)
 	case (p.key == "tag" || p.key == "tags") && !hasMappings(p.value):
@@ -177,8 +239,16 @@ func (w *walker) entry(p pair, f fields, role Form, s scope) {
 		w.image(p.value, FormRelated, f, at)
 	case p.key == "reference" && s.item == "" && imageKey(s.key):
 		w.image(p.value, FormVolume, f, at)
-	case imageKey(p.key), imagesKey(p.key) && !hasMappings(p.value):
+	case imageKey(p.key):
 		w.image(p.value, FormField, f, at)
+	case p.key == "name" && imagesKey(s.item) && namesImage(f):
+		w.image(p.value, FormField, f, at)
+	case imagesKey(p.key):
+		if at.images = true; hasMappings(p.value) {
+			w.images(p.value, s.key, at)
+		} else {
+			w.image(p.value, FormField, f, at)
+		}
 	default:
 		w.node(p.value, at)
 	}
@@ -188,17 +258,25 @@ func (w *walker) entry(p pair, f fields, role Form, s scope) {
 func (w *walker) scalar(n *yaml.Node, s scope) {
 	v := n.Value
 	switch {
-	case len(v) < 5 || !isText(n):
+	case !isText(n):
+	case s.images && len(v) < maxText && !strings.ContainsAny(v, "\n{["):
+		w.record(n, s, judgeLeaf(s.key, v, s.path != nil && s.path.up != nil && imagesKey(s.path.up.key)))
+	case len(v) < 5:
 	case strings.IndexByte(v, '\n') >= 0, v[0] == '{', v[0] == '[':
 		w.embedded(n, s)
 	default:
-		w.record(n, s, judgeScalar(v))
+		c := judgeScalar(v)
+		if c.verdict == unclear && w.object.modelServer() {
+			c.verdict = take // no chart or manifests, but a model
+		}
+		w.record(n, s, c)
 	}
 }
 
 // variable walks the value of a variable whose name suggests images.
 func (w *walker) variable(name string, n *yaml.Node, s scope) {
 	if isStructure(n.Value) {
+		s.images = true
 		w.embedded(n, s)
 		return
 	}
@@ -259,12 +337,17 @@ func (w *walker) annotations(n *yaml.Node, s scope) {
 	}
 	meta := s.path.up // .metadata
 	inTemplate := meta.up == nil && w.object.Kind == "Pod" || meta.up != nil && meta.up.key == "template"
+	s.annotated = s.level == 0 && (inTemplate || apiGroup(w.object.APIVersion) == "kubevirt.io")
 	f, _ := w.budget.fields(n, s.depth)
 	for _, p := range f {
-		if !isText(p.value) || !imageKey(p.key) || judgeField(p.value.Value) != take {
-			continue
-		}
-		switch at := s.at(p.key); {
+		at := s.at(p.key)
+		switch {
+		case !isText(p.value):
+		case s.annotated && opensCollection(p.value.Value):
+			if !copiedKey(p.key) && isJSON(p.value.Value) {
+				w.embedded(p.value, at)
+			}
+		case !imageKey(p.key) || judgeField(p.value.Value) != take:
 		case inTemplate:
 			w.record(p.value, at, whole(take, FormAnnotation, p.value.Value))
 		case strings.Contains(p.key, "/"):
@@ -276,11 +359,14 @@ func (w *walker) annotations(n *yaml.Node, s scope) {
 // embedded walks a text value: as YAML or JSON with the same rules when it is a mapping or
 // a list, else as a script or line by line (templates, properties).
 func (w *walker) embedded(n *yaml.Node, s scope) {
-	if s.level >= maxLevel || !mentionsImage(n.Value) {
+	if s.level >= maxLevel || !s.images && !mentionsImage(n.Value) {
 		return
 	}
 	t := s.src.inner(n)
 	s = s.embedded(t)
+	if s.annotated {
+		s.key = "containers" // the elements of a list
+	}
 	roots, bad := decode(t, w.budget.limits)
 	var found []candidate
 	switch {
@@ -334,31 +420,33 @@ func templateAt(n *yaml.Node, t *text) (v string, off int, is bool) {
 
 // containerRole returns the form of a mapping that describes a container, or "". Such a
 // mapping stands in a list of containers, or, in the resources of workflow engines, has
-// fields beside its image that only a container has.
-func containerRole(f fields, item string) Form {
-	switch item {
+// fields beside its image that only a container has. shaped is set when nothing but these
+// fields shows the container.
+func containerRole(f fields, s scope) (role Form, shaped bool) {
+	switch s.item {
 	case "containers":
-		return FormContainer
+		return FormContainer, false
 	case "initContainers":
-		return FormInit
+		return FormInit, false
 	case "ephemeralContainers":
-		return FormEphemeral
+		return FormEphemeral, false
 	}
 	if f.get("image") == nil {
-		return ""
+		return "", false
 	}
-	if item == "steps" || item == "sidecars" {
-		return FormContainer
+	shaped = s.item == "" && s.key != "script" && !strings.HasSuffix(s.key, "ontainer")
+	if s.item == "steps" || s.item == "sidecars" {
+		return FormContainer, false
 	}
 	for _, key := range [...]string{"command", "args", "env", "volumeMounts", "envFrom"} {
 		if n := f.get(key); n != nil && n.Kind == yaml.SequenceNode {
-			return FormContainer
+			return FormContainer, shaped
 		}
 	}
 	if f.text("script") != "" || f.text("source") != "" || f.text("workingDir") != "" {
-		return FormContainer
+		return FormContainer, shaped
 	}
-	return ""
+	return "", false
 }
 
 // hasCollection reports whether one of the roots is a mapping or a sequence.
