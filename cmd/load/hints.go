@@ -24,6 +24,7 @@ func outcome(err error) *cli.Error {
 		file        *archive.SpaceError
 		directory   *imagedir.DirectoryError
 		inflated    *node.InflatedError
+		moved       *node.MovedError
 	)
 	e := &cli.Error{Code: cli.Failed, Err: err}
 	switch {
@@ -35,6 +36,8 @@ func outcome(err error) *cli.Error {
 		e.Code, e.Hint = cli.Damaged, "no image of it became visible on the node; the layer is damaged or was made to fill disks: report it to the author of the image"
 	case errors.Is(err, archive.ErrDamaged):
 		e.Code, e.Hint = cli.Damaged, "no image of it became visible on the node; check the file with \"bundle verify\", then copy or make it again"
+	case errors.As(err, &moved):
+		e.Code, e.Hint = cli.Damaged, "nothing was written; compare the digests with those you expect, and load without --no-move to accept them"
 	case errors.As(err, &platform):
 		e.Code, e.Hint = cli.NoNode, fmt.Sprintf("make the bundle with --platform %s", platform.Platform)
 	case errors.As(err, &missing):

@@ -36,6 +36,7 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 	if loading {
 		fs.StringVar(&s.node.Snapshotter, "snapshotter", "", "")
 		fs.BoolVar(&s.load.NoPin, "no-pin", false, "")
+		fs.BoolVar(&s.load.NoMove, "no-move", false, "")
 		fs.BoolVar(&s.load.DiscardLayers, "discard-layers", false, "")
 		fs.IntVar(&s.load.Jobs, "jobs", 0, "")
 		fs.AddVersion("containerd's extractor " + cli.RequirementVersion("github.com/containerd/containerd/v2"))
@@ -136,9 +137,6 @@ func (s *settings) do(ctx context.Context, streams cli.Streams, display *progres
 	}
 	for _, w := range report.Warnings {
 		display.Warning("%s", w.Text)
-	}
-	for _, r := range report.Released {
-		display.Message("%s is no longer pinned: this bundle replaces %s", r.Name, short(r.Bundle.String()))
 	}
 	if perr := s.print(streams.Out, report); perr != nil {
 		return report, perr

@@ -21,6 +21,8 @@ Usage:
   -n, --namespace NAME     containerd's namespace (default k8s.io, the kubelet's)
       --snapshotter NAME   snapshotter to unpack with (default: the one of the node's CRI)
       --no-pin             let the kubelet's garbage collection remove the images
+      --no-move            refuse a bundle in which a name is another image than on this
+                           node (exit code 6), before anything is written
       --discard-layers     do not keep the compressed layers: saves disk and time, but this
                            node cannot export or push the images, pass them on to other
                            nodes, or use them with another snapshotter

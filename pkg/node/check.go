@@ -45,7 +45,7 @@ func (n *Node) Check(ctx context.Context, b *archive.Reader) (*Report, error) {
 	if err := n.verify(ctx, imgs, report, verifyOptions{}); err != nil {
 		return nil, err
 	}
-	n.warn(ctx, report, inv, nil)
+	n.warn(ctx, report, imgs, inv, nil)
 	report.addFailed(s.failed)
 	return report, report.err()
 }

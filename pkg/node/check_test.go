@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -209,23 +210,31 @@ func TestOmittedBlobReadFromNode(t *testing.T) {
 }
 
 func TestArtifactStored(t *testing.T) {
-	_, n := connect(t)
 	s := newShelf(t)
 	a, err := s.Registry.AddArtifact("acme/rules", "v1", registrytest.Artifact{Type: "application/x-rules", Blobs: [][]byte{[]byte("allow all")}})
 	name := s.Keep(a, err)
 	b := s.Bundle(name)
-	r := load(t, n, b, LoadOptions{DiscardLayers: true})
-	if i := r.Images[0]; i.Status != Loaded || i.CRI != NotAsked {
-		t.Errorf("report: %+v", i)
-	}
-	n.collect(t)
-	for _, blob := range b.Blobs() {
-		if _, err := n.content.Info(n.namespaced(t), blob.Digest); err != nil {
-			t.Error(err)
-		}
-	}
-	if r := load(t, n, b, LoadOptions{}); !r.UpToDate() {
-		t.Errorf("second load: %+v", r)
+	for _, v := range append([]string{""}, olderVersions(t)...) {
+		t.Run("containerd "+v, func(t *testing.T) {
+			_, n := connect(t, nodetest.Options{Version: v})
+			r := load(t, n, b, LoadOptions{DiscardLayers: true})
+			i := r.Images[0]
+			if i.Status != Loaded || i.CRI != Ready || i.Pinned != keepsPins(n.server.Version) {
+				t.Errorf("report: %+v", i)
+			}
+			if !slices.ContainsFunc(r.Warnings, func(w Warning) bool { return w.Kind == WarnNoFiles && strings.Contains(w.Text, name) }) {
+				t.Errorf("warnings: %v", r.Warnings)
+			}
+			n.collect(t)
+			for _, blob := range b.Blobs() {
+				if _, err := n.content.Info(n.namespaced(t), blob.Digest); err != nil {
+					t.Error(err)
+				}
+			}
+			if r := load(t, n, b, LoadOptions{}); !r.UpToDate() {
+				t.Errorf("second load: %+v", r)
+			}
+		})
 	}
 }
 

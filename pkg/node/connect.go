@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -110,7 +111,12 @@ func probe(ctx context.Context, address string) (*daemon, Attempt) {
 	if reason, err := dial(ctx, address); err != nil {
 		return nil, Attempt{address, reason, err}
 	}
-	c, err := client.New(address)
+	// gRPC takes the first part of a relative path for a host.
+	path, err := filepath.Abs(address)
+	if err != nil {
+		return nil, Attempt{address, NotContainerd, err}
+	}
+	c, err := client.New(path)
 	if err != nil {
 		return nil, Attempt{address, NotContainerd, err}
 	}

@@ -97,6 +97,10 @@ default_runtime_name = "gone"
 	link := filepath.Join(dir, "link.sock")
 	must(t, os.Symlink(one.Address(), link))
 	none := filepath.Join(dir, "none.sock")
+	cwd, err := os.Getwd()
+	must(t, err)
+	relative, err := filepath.Rel(cwd, one.Address())
+	must(t, err)
 
 	tests := []struct {
 		name    string
@@ -107,6 +111,7 @@ default_runtime_name = "gone"
 	}{
 		{"first of all", []string{one.Address(), none}, one.Address(), "", ""},
 		{"behind one without CRI", []string{none, docker.Address(), one.Address()}, one.Address(), "", ""},
+		{"a relative path", []string{relative}, relative, "", ""},
 		{"a link to the same", []string{link, one.Address()}, link, "", ""},
 		{"two", []string{one.Address(), none, two.Address()}, "", Ambiguous, ""},
 		{"none", []string{none, none}, "", NotRunning, ""},
@@ -132,7 +137,7 @@ default_runtime_name = "gone"
 			}
 		})
 	}
-	_, err := Connect(t.Context(), Options{Address: failed.Address()})
+	_, err = Connect(t.Context(), Options{Address: failed.Address()})
 	var got *UnavailableError
 	if !errors.As(err, &got) || got.Reason != CRIFailed || !strings.Contains(err.Error(), "gone") {
 		t.Errorf("CRI failed, by address: %v", err)

@@ -86,7 +86,7 @@ func TestSandboxImageOfDaemon(t *testing.T) {
 			if v, _ := parseVersion(n.server.Version); v[0] < 2 {
 				t.Skip("before containerd 2 the CRI plugin reports it")
 			}
-			if got := n.sandboxImage(t.Context()); got != tt.want {
+			if got, _ := n.sandboxImage(t.Context()); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 			if got := wantedSandbox(t, machine); got != tt.want {

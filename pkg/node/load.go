@@ -22,6 +22,9 @@ type LoadOptions struct {
 	// DiscardLayers keeps only the unpacked layers: that needs less disk and time, but the
 	// images cannot be exported, pushed or used with another snapshotter.
 	DiscardLayers bool
+	// NoMove refuses a bundle that would change what a name on the node means, with a
+	// [*MovedError] and before anything is written.
+	NoMove bool
 	// Jobs is how many layers are processed at once, not counting small ones. 0 means twice
 	// the number of cores, at most 4.
 	Jobs int
@@ -50,7 +53,7 @@ type LoadOptions struct {
 // only: the others are loaded, and the report has the reason.
 //
 // Errors: [ErrIncomplete], with a report if the load itself succeeded; [archive.ErrDamaged]
-// for a bundle whose bytes do not match their digests; [*DiskFullError];
+// for a bundle whose bytes do not match their digests; [*MovedError]; [*DiskFullError];
 // [*UnavailableError] if containerd ends meanwhile; or an error of containerd.
 func (n *Node) Load(ctx context.Context, b *archive.Reader, o LoadOptions) (*Report, error) {
 	ctx = n.in(ctx)
@@ -75,6 +78,7 @@ type loader struct {
 	rebase  bool                    // and the layers of one image in parallel
 	visible bool                    // image records exist, or are being written
 	unkept  int                     // see plan
+	users   map[string][]string     // of the images that names have led to, by moved name
 
 	ingested, unpacked atomic.Int64
 	layers             atomic.Int64
@@ -104,7 +108,7 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, n.asUnavailable(ctx, n.withBase(ctx, err, b))
 	}
-	l.unkept = len(p.unkept)
+	l.unkept, l.users = len(p.unkept), n.users(ctx, p.moves())
 	report := l.newReport(p, inv)
 	if p.empty() {
 		err = l.confirm(ctx, imgs, report)
@@ -120,7 +124,7 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.warn(ctx, report, inv, l)
+	n.warn(ctx, report, imgs, inv, l)
 	report.addFailed(s.failed)
 	return report, report.err()
 }
@@ -136,6 +140,11 @@ func (l *loader) plan(ctx context.Context, imgs []*image) (*plan, *inventory, er
 		discard:     l.opts.DiscardLayers,
 		labels:      recordLabels(l.bundle.Digest(), !l.opts.NoPin),
 	})
+	if err == nil && l.opts.NoMove {
+		if moves := p.moves(); len(moves) > 0 {
+			err = &MovedError{moves}
+		}
+	}
 	return p, inv, err
 }
 

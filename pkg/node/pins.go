@@ -98,7 +98,7 @@ func (n *Node) sandboxTarget(ctx context.Context, all []images.Image) digest.Dig
 	if n.criRuntime == nil {
 		return ""
 	}
-	name := n.sandboxImage(ctx)
+	name, _ := n.sandboxImage(ctx)
 	for _, i := range all {
 		if i.Name == name {
 			return i.Target.Digest
@@ -153,32 +153,50 @@ func (n *Node) release(ctx context.Context, b bundle, imgs []*image, inv *invent
 }
 
 // replacedRecords returns the pinned records of earlier bundles that a bundle with the
-// record names own replaces, sorted by name: those of the bundle it was made against (base),
-// and those of bundles whose repositories are all among its own. A bundle with other
-// repositories serves something else as well and keeps its pins. It is a pure function.
+// record names own replaces, sorted by name. It replaces the bundle it was made against (base),
+// and those whose repositories are all among its own; a bundle with other repositories
+// serves something else as well. Of a base, too, it takes only the records of its own
+// repositories: a bundle states its base itself. It is a pure function.
 func replacedRecords(all []images.Image, bundle, base digest.Digest, own map[string]bool) []images.Image {
 	repos := map[string]bool{}
 	for name := range own {
 		repos[repository(name)] = true
 	}
-	rest := map[string][]images.Image{} // by earlier bundle: records this one does not have
-	other := map[string]bool{}          // earlier bundles with other repositories as well
+	type earlier struct {
+		names, ids []images.Image         // of the own repositories
+		kept       map[digest.Digest]bool // targets of other repositories
+	}
+	bundles := map[string]*earlier{}
 	for _, i := range all {
 		by := i.Labels[LabelBundle]
 		if by == "" || by == bundle.String() || i.Labels[labelPinned] != pinned {
 			continue
 		}
-		if repo := repository(i.Name); repo != "" && !repos[repo] {
-			other[by] = true
+		e := bundles[by]
+		if e == nil {
+			e = &earlier{kept: map[digest.Digest]bool{}}
+			bundles[by] = e
 		}
-		if !own[i.Name] {
-			rest[by] = append(rest[by], i)
+		switch repo := repository(i.Name); {
+		case repo != "" && !repos[repo]:
+			e.kept[i.Target.Digest] = true
+		case own[i.Name]:
+		case repo == "":
+			e.ids = append(e.ids, i)
+		default:
+			e.names = append(e.names, i)
 		}
 	}
 	var out []images.Image
-	for by, records := range rest {
-		if !other[by] || by == base.String() {
-			out = append(out, records...)
+	for by, e := range bundles {
+		if len(e.kept) > 0 && by != base.String() {
+			continue
+		}
+		out = append(out, e.names...)
+		for _, id := range e.ids {
+			if !e.kept[id.Target.Digest] && len(e.names) > 0 {
+				out = append(out, id)
+			}
 		}
 	}
 	slices.SortFunc(out, func(a, b images.Image) int { return strings.Compare(a.Name, b.Name) })

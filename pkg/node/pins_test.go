@@ -164,7 +164,10 @@ func TestReplacedRecords(t *testing.T) {
 		{"the same name", []images.Image{rec("docker.io/a/a:v2", x)}, "", nil},
 		{"something else too", []images.Image{rec("docker.io/a/a:v1", x), rec("docker.io/a/b:v1", x)}, "", nil},
 		{"something else too, but it is the base", []images.Image{rec("docker.io/a/a:v1", x), rec("docker.io/a/b:v1", x)}, x,
-			[]string{"docker.io/a/a:v1", "docker.io/a/b:v1"}},
+			[]string{"docker.io/a/a:v1"}},
+		{"nothing but something else, though it is the base", []images.Image{rec(id, x), rec("docker.io/a/b:v1", x)}, x, nil},
+		{"an id that something else needs", []images.Image{rec(id, x), rec("docker.io/a/a:v1", x), rec("docker.io/a/b:v1", x)}, x,
+			[]string{"docker.io/a/a:v1"}},
 		{"of another program", []images.Image{{Name: "docker.io/a/a:v1", Labels: map[string]string{labelPinned: pinned}}}, "", nil},
 		{"not pinned", []images.Image{{Name: "docker.io/a/a:v1", Labels: map[string]string{LabelBundle: "x"}}}, "", nil},
 	} {

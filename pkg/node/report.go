@@ -49,7 +49,7 @@ const (
 	Ready    CRIStatus = "ready"         // known, with the image ID of the bundle
 	Unknown  CRIStatus = "unknown"       // not known
 	Differs  CRIStatus = "another image" // known, with another image ID
-	NotAsked CRIStatus = "not asked"     // no CRI plugin, or an artifact, which no pod can run
+	NotAsked CRIStatus = "not asked"     // no CRI plugin, or the image is not usable
 )
 
 // Warning is something the user should know although the operation succeeded.
@@ -71,6 +71,9 @@ const (
 	WarnNoBlob     Kind = "no-blob"  // the node has layers only unpacked, and the bundle omits them
 	WarnAdvisory   Kind = "defect"   // this version of containerd has a known vulnerability
 	WarnDisk       Kind = "disk"     // the kubelet will soon remove images
+	WarnMoved      Kind = "moved"    // a name on the node now leads to another image
+	WarnReleased   Kind = "released" // names of earlier bundles have lost their pins
+	WarnNoFiles    Kind = "no-files" // an artifact, which has no files for a pod
 )
 
 // Report is the result of [Node.Load], [Node.LoadStream] or [Node.Check].

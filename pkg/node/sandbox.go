@@ -10,15 +10,16 @@ import (
 // sandboxImage returns the name of the image that the CRI plugin starts every pod
 // sandbox from. The CRI plugin reports it until containerd 1.7; after that it is read
 // from the daemon's configuration files, and failing that it is the default of this
-// version. It is empty when it is not known.
-func (n *Node) sandboxImage(ctx context.Context) string {
+// version, which its distribution may have changed: then sure is false. The name is empty
+// when it is not known.
+func (n *Node) sandboxImage(ctx context.Context) (name string, sure bool) {
 	if c, err := readCRIConfig(ctx, n.criRuntime); err == nil && c.SandboxImage != "" {
-		return c.SandboxImage
+		return c.SandboxImage, true
 	}
 	if name := sandboxOf(daemonConfigs(n.server.Address)...); name != "" {
-		return name
+		return name, true
 	}
-	return defaultSandbox(n.server.Version)
+	return defaultSandbox(n.server.Version), false
 }
 
 // sandboxDefaults are the sandbox images that versions of containerd are built

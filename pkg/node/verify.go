@@ -50,9 +50,6 @@ func (n *Node) verify(ctx context.Context, imgs []*image, r *Report, o verifyOpt
 	for i := range r.Images {
 		out := &r.Images[i]
 		img := byName[out.Name]
-		if img.artifact {
-			continue
-		}
 		eg.Go(func() error {
 			refs := []string{out.Name}
 			if d := byDigest(out.Name, img.target.Digest); d != out.Name {

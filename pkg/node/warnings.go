@@ -14,7 +14,7 @@ import (
 const gcThreshold = 85
 
 // warn adds to the report what succeeded but may surprise later. l is nil for a check.
-func (n *Node) warn(ctx context.Context, r *Report, inv *inventory, l *loader) {
+func (n *Node) warn(ctx context.Context, r *Report, imgs []*image, inv *inventory, l *loader) {
 	switch n.server.CRI {
 	case CRIAbsent:
 		r.warn(WarnUnverified, "this containerd runs without its CRI plugin; whether a kubelet finds the images was not verified")
@@ -23,7 +23,10 @@ func (n *Node) warn(ctx context.Context, r *Report, inv *inventory, l *loader) {
 	}
 	if l != nil {
 		l.warn(r)
+		r.warnMoved(l.users)
 	}
+	r.warnReleased()
+	r.warnArtifacts(imgs)
 	pins := n.criImages != nil && l != nil && !l.opts.NoPin
 	for _, a := range advisories {
 		if a.affects(n.server.Version) && (a.kind != WarnNoPin || pins) {
@@ -39,10 +42,34 @@ func (n *Node) warn(ctx context.Context, r *Report, inv *inventory, l *loader) {
 	if lost := unpinned(r); pins && keepsPins(n.server.Version) && len(lost) > 0 {
 		r.warn(WarnUnpinned, "the CRI plugin does not show these images as pinned: %s", strings.Join(lost, ", "))
 	}
-	sandbox := n.sandboxImage(ctx)
+	sandbox, _ := n.sandboxImage(ctx)
 	_, there := inv.records[sandbox]
 	if !there && sandbox != "" && !slices.ContainsFunc(r.Images, func(i ImageReport) bool { return i.Name == sandbox }) {
 		r.warn(WarnNoSandbox, "the sandbox image, %[1]s, is neither on the node nor in the bundle; without it no pod starts: give \"bundle\" the argument %[1]s as well", sandbox)
+	}
+}
+
+// warnReleased adds that names of earlier bundles have lost their pins.
+func (r *Report) warnReleased() {
+	var names []string
+	for _, u := range r.Released {
+		names = append(names, u.Name)
+	}
+	if len(names) > 0 {
+		r.warn(WarnReleased, "no longer pinned, as this bundle replaces the one that pinned them: %s", strings.Join(names, ", "))
+	}
+}
+
+// warnArtifacts adds which names have no files for a pod.
+func (r *Report) warnArtifacts(imgs []*image) {
+	var names []string
+	for _, img := range imgs {
+		if img.artifact {
+			names = append(names, img.names...)
+		}
+	}
+	if len(names) > 0 {
+		r.warn(WarnNoFiles, "no root file system, so no container can run it, and as an image volume it is empty or cannot be mounted: %s", strings.Join(names, ", "))
 	}
 }
 
