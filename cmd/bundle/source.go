@@ -3,26 +3,18 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"stowage/cmd/internal/cli"
 	"stowage/internal/iox"
+	"stowage/internal/redact"
 	"stowage/pkg/scan"
-)
-
-// Limits on a manifest that comes from the network.
-const (
-	urlTimeout = 2 * time.Minute
-	urlLimit   = 64 << 20 // bytes
 )
 
 // source is one place of manifests.
@@ -54,7 +46,7 @@ func sources(args []string, recursive bool, stdin io.Reader) ([]source, []scan.W
 			if err != nil {
 				return nil, nil, cli.Usagef("-f: invalid address: %w", errors.Unwrap(err)) // without the address, which may contain a password
 			}
-			out = append(out, source{name: u.Redacted(), open: func(ctx context.Context) (io.ReadCloser, error) { return get(ctx, u) }})
+			out = append(out, source{name: redact.Addresses(arg), open: func(ctx context.Context) (io.ReadCloser, error) { return get(ctx, u) }})
 		default:
 			files, passed, err := fileSources(arg, recursive)
 			if err != nil {
@@ -180,39 +172,4 @@ func unreadable(path, root string, d fs.DirEntry) string {
 		return "not a regular file"
 	}
 	return ""
-}
-
-// get fetches a manifest from an address.
-func get(ctx context.Context, u *url.URL) (io.ReadCloser, error) {
-	ctx, cancel := context.WithTimeout(ctx, urlTimeout)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	req.Header.Set("User-Agent", "stowage/"+cli.VersionString())
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		cancel()
-		return nil, err // net/http removes the password from the address in its error
-	}
-	tooLarge := fmt.Errorf("larger than the limit of %d MiB for a manifest from the network", urlLimit>>20)
-	body := &response{iox.Limit(resp.Body, urlLimit, tooLarge), resp.Body, cancel}
-	if resp.StatusCode != http.StatusOK {
-		body.Close()
-		return nil, fmt.Errorf("get %s: %s", u.Redacted(), resp.Status)
-	}
-	return body, nil
-}
-
-// response is a body with a limit, whose Close ends the request.
-type response struct {
-	io.Reader
-	body   io.Closer
-	cancel context.CancelFunc
-}
-
-func (r *response) Close() error {
-	defer r.cancel()
-	return r.body.Close()
 }

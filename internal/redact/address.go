@@ -1,6 +1,9 @@
 package redact
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // address matches an address with a scheme: up to the account, the account, the host and the
 // path, the query.
@@ -18,8 +21,17 @@ func Addresses(text string) string {
 		}
 		out += part[3]
 		if part[4] != "" {
-			out += "?" + Text
+			// A colon or comma at its end is that of the sentence.
+			out += "?" + Text + part[4][len(strings.TrimRight(part[4], ":,")):]
 		}
 		return out
 	})
 }
+
+// Error returns an error with the text of err as [Addresses] returns it, which wraps err.
+func Error(err error) error { return &cleanError{err} }
+
+type cleanError struct{ error }
+
+func (e *cleanError) Error() string { return Addresses(e.error.Error()) }
+func (e *cleanError) Unwrap() error { return e.error }

@@ -1,6 +1,8 @@
 package redact
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -28,5 +30,13 @@ func TestAddresses(t *testing.T) {
 		if again := Addresses(got); again != got {
 			t.Errorf("%s: the second time %s", got, again)
 		}
+	}
+}
+
+func TestError(t *testing.T) {
+	cause := errors.New("EOF")
+	err := Error(fmt.Errorf("get https://u:canary@h/p?canary: %w", cause))
+	if !errors.Is(err, cause) || err.Error() != "get https://[redacted]@h/p?[redacted]: EOF" {
+		t.Errorf("got %v", err)
 	}
 }
