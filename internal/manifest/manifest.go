@@ -19,7 +19,6 @@ package manifest
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -45,6 +44,9 @@ type Limits struct {
 	Size        int64 // of the manifest and of its config, in bytes; MaxSize
 	Blob        int64 // of any other descriptor, in bytes; MaxBlob
 	Descriptors int   // in one list; MaxDescriptors
+
+	// URLs keeps the addresses of descriptors, the first few of each.
+	URLs bool
 
 	// Data keeps the content embedded in descriptors (image-spec v1.1, "Embedded Content").
 	// It is not verified.
@@ -79,6 +81,10 @@ type Manifest struct {
 	Layers       []ocispec.Descriptor // of a manifest
 	ArtifactType string
 	Subject      digest.Digest // the manifest this one is about, unchecked, or ""
+
+	// Undecodable says why the types of image-spec, with which containerd decodes manifests,
+	// cannot hold it, although its descriptors are valid. With Limits.Strict Parse returns it.
+	Undecodable error
 }
 
 // ErrSchema1 is in the error about a manifest of Docker's schema 1, which containerd 2
@@ -109,26 +115,57 @@ func (e *MediaTypeError) Error() string {
 
 // wireManifest is the union of both forms.
 type wireManifest struct {
-	SchemaVersion int             `json:"schemaVersion"`
-	MediaType     string          `json:"mediaType"`
-	ArtifactType  string          `json:"artifactType"`
-	Config        *Entry          `json:"config"`
-	Layers        *List           `json:"layers"`
-	Manifests     *List           `json:"manifests"`
-	Subject       *Entry          `json:"subject"`
-	FSLayers      json.RawMessage `json:"fsLayers"`
-	Annotations   stringMap       `json:"annotations"`
+	schemaVersion int64
+	mediaType     string
+	artifactType  string
+	config        *Entry
+	layers        []Entry // nil if there is no list
+	manifests     []Entry // nil if there is no list
+	subject       *Entry
+	schema1       bool
+	malformed     bool // annotations that containerd cannot decode
 }
 
-// stringMap notes whether a JSON value is an object of strings, or null. It keeps no part
-// of the value.
-type stringMap struct{ malformed bool }
+var manifestKeys = []string{"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations", "fsLayers"}
 
-// UnmarshalJSON implements [json.Unmarshaler].
-func (m *stringMap) UnmarshalJSON(raw []byte) error {
-	var a EntryAnnotations
-	m.malformed = m.malformed || a.UnmarshalJSON(raw) != nil || a.malformed // a key may occur twice
-	return nil
+// manifest reads an image manifest or an image index.
+func (d *decoder) manifest() (w wireManifest, err error) {
+	if d.peek() != '{' {
+		return w, errors.New("not an object")
+	}
+	entry := func() (*Entry, error) {
+		if d.null() {
+			return nil, nil
+		}
+		e, err := d.entry()
+		return &e, err
+	}
+	err = d.object("manifest", manifestKeys, func(key string) (err error) {
+		switch key {
+		case "schemaVersion":
+			w.schemaVersion, err = d.number(key)
+		case "mediaType":
+			w.mediaType, err = d.mediaType(key)
+		case "artifactType":
+			w.artifactType, err = d.mediaType(key)
+		case "config":
+			w.config, err = entry()
+		case "subject":
+			w.subject, err = entry()
+		case "layers":
+			w.layers, err = d.entries(key, d.lim.Descriptors)
+		case "manifests":
+			w.manifests, err = d.entries(key, d.lim.Descriptors)
+		case "fsLayers":
+			w.schema1 = true
+		case "annotations":
+			var ok bool
+			ok, err = d.annotations(key, nil, nil)
+			w.malformed = !ok
+		}
+		return err
+	})
+	return w, err
 }
 
 // Parse decodes and checks an image manifest or an image index. It keeps no part of raw.
@@ -136,34 +173,42 @@ func (m *stringMap) UnmarshalJSON(raw []byte) error {
 // [*DescriptorError], or one that only its text describes.
 func Parse(raw []byte, lim Limits) (*Manifest, error) {
 	lim = lim.withDefaults()
-	if int64(len(raw)) > lim.Size {
-		return nil, fmt.Errorf("%d bytes, the limit is %d", len(raw), lim.Size)
-	}
-	var w wireManifest
-	if err := json.Unmarshal(raw, &w); err != nil {
+	d, err := newDecoder(raw, lim)
+	if err != nil {
 		return nil, fmt.Errorf("parse manifest: %w", err)
 	}
-	m := &Manifest{MediaType: intern(w.MediaType), Stated: w.MediaType != "", ArtifactType: w.ArtifactType}
-	if w.Subject != nil {
-		m.Subject = w.Subject.Digest
+	w, err := d.manifest()
+	if err != nil {
+		return nil, fmt.Errorf("parse manifest: %w", err)
+	}
+	m := &Manifest{MediaType: w.mediaType, Stated: w.mediaType != "", ArtifactType: w.artifactType}
+	if w.subject != nil {
+		m.Subject = w.subject.Digest
 	}
 	switch {
-	case w.SchemaVersion == 1 || w.FSLayers != nil:
+	case w.schemaVersion == 1 || w.schema1:
 		return nil, ErrSchema1
-	case w.MediaType != "" && !IsIndex(w.MediaType) && !IsManifest(w.MediaType):
-		return nil, &MediaTypeError{Index: w.Manifests != nil, MediaType: m.MediaType}
-	case w.SchemaVersion != 2 && !(lim.AnySchema && w.SchemaVersion == 0):
-		return nil, fmt.Errorf("schema version %d, want 2", w.SchemaVersion)
-	case w.Manifests != nil && (w.Config != nil || w.Layers != nil):
+	case w.mediaType != "" && !IsIndex(w.mediaType) && !IsManifest(w.mediaType):
+		return nil, &MediaTypeError{Index: w.manifests != nil, MediaType: m.MediaType}
+	case w.schemaVersion != 2 && !(lim.AnySchema && w.schemaVersion == 0):
+		return nil, fmt.Errorf("schema version %d, want 2", w.schemaVersion)
+	case w.manifests != nil && (w.config != nil || w.layers != nil):
 		return nil, ErrBoth
-	case lim.Strict && w.Annotations.malformed:
-		return nil, descriptorErrorf("annotations are not strings")
-	case w.Manifests != nil:
-		return m, m.setIndex(&w, lim)
-	case w.Config != nil:
-		return m, m.setManifest(&w, lim)
+	case w.malformed:
+		m.Undecodable = descriptorErrorf("annotations are not strings")
 	}
-	return nil, ErrForm
+	switch {
+	case w.manifests != nil:
+		err = m.setIndex(&w, lim)
+	case w.config != nil:
+		err = m.setManifest(&w, lim)
+	default:
+		err = ErrForm
+	}
+	if err == nil && lim.Strict {
+		err = m.Undecodable
+	}
+	return m, err
 }
 
 func (m *Manifest) setIndex(w *wireManifest, lim Limits) (err error) {
@@ -174,7 +219,7 @@ func (m *Manifest) setIndex(w *wireManifest, lim Limits) (err error) {
 	if !IsIndex(m.MediaType) {
 		return &MediaTypeError{Index: true, MediaType: m.MediaType}
 	}
-	m.Children, err = w.Manifests.descriptors(lim)
+	m.Children, err = m.descriptors(w.manifests, lim)
 	return err
 }
 
@@ -185,15 +230,15 @@ func (m *Manifest) setManifest(w *wireManifest, lim Limits) (err error) {
 	if !IsManifest(m.MediaType) {
 		return &MediaTypeError{MediaType: m.MediaType}
 	}
-	if err := w.Config.check(lim); err != nil {
+	if err := m.check(w.config, lim); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
-	if w.Config.Size > lim.Size {
-		return descriptorErrorf("config %s has %d bytes, the limit is %d", w.Config.Digest, w.Config.Size, lim.Size)
+	if w.config.Size > lim.Size {
+		return descriptorErrorf("config %s has %d bytes, the limit is %d", w.config.Digest, w.config.Size, lim.Size)
 	}
-	m.Config = w.Config.descriptor(lim)
-	if w.Layers != nil {
-		if m.Layers, err = w.Layers.descriptors(lim); err != nil {
+	m.Config = w.config.descriptor(lim)
+	if w.layers != nil {
+		if m.Layers, err = m.descriptors(w.layers, lim); err != nil {
 			return err
 		}
 	}

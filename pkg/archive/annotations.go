@@ -36,13 +36,7 @@ const (
 )
 
 // bundleAnnotations are the annotations of index.json that are specific to bundles.
-type bundleAnnotations struct {
-	Contents digest.Digest `json:"dev.stowage.bundle.contents"`
-	Base     digest.Digest `json:"dev.stowage.bundle.base"`
-	Omitted  string        `json:"dev.stowage.bundle.omitted"`
-	Skipped  string        `json:"dev.stowage.bundle.skipped"`
-	LeftOut  string        `json:"dev.stowage.bundle.left-out"` // Skipped, in bundles made before it was renamed
-}
+var bundleAnnotations = []string{annotationContents, annotationBase, annotationOmitted, annotationSkipped, annotationLeftOut}
 
 // unsealed is in index.json in place of the digest of the contents while that is computed.
 const unsealed = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
@@ -107,31 +101,51 @@ func (p *planner) annotations(plan *Plan) (map[string]string, error) {
 var errContents = errors.New("entries were lost, added, altered or moved since the bundle was made")
 
 // readAnnotations checks the annotations of index.json.
-func (r *Reader) readAnnotations(m *bundleAnnotations, layout, docker []byte) error {
-	if m.Contents != "" {
+func (r *Reader) readAnnotations(m map[string]string, layout, docker []byte) error {
+	if sum := m[annotationContents]; sum != "" {
 		r.native = true
-		if bytes.Count(r.index, []byte(m.Contents)) != 1 {
+		if bytes.Count(r.index, []byte(sum)) != 1 {
 			return errors.New("the digest of the contents is not in its place")
 		}
-		index := bytes.Replace(r.index, []byte(m.Contents), []byte(unsealed), 1)
-		if !r.dir && contents(layout, index, docker, r.blobs) != m.Contents {
+		index := bytes.Replace(r.index, []byte(sum), []byte(unsealed), 1)
+		if !r.dir && string(contents(layout, index, docker, r.blobs)) != sum {
 			return errContents
 		}
 	}
-	if r.base = m.Base; r.base != "" {
+	if r.base = digest.Digest(m[annotationBase]); r.base != "" {
 		if err := manifest.CheckDigest(r.base); err != nil {
 			return fmt.Errorf("base: %w", err)
 		}
 	}
-	if m.Skipped != "" && m.LeftOut != "" {
+	if m[annotationSkipped] != "" && m[annotationLeftOut] != "" {
 		return fmt.Errorf("both %s and %s are set", annotationSkipped, annotationLeftOut)
 	}
-	if list := cmp.Or(m.Skipped, m.LeftOut); list != "" {
-		if err := json.Unmarshal([]byte(list), &r.skipped); err != nil {
+	if err := r.parseSkipped(cmp.Or(m[annotationSkipped], m[annotationLeftOut])); err != nil {
+		return err
+	}
+	return r.parseOmitted(m[annotationOmitted])
+}
+
+// parseSkipped reads the value of [annotationSkipped].
+func (r *Reader) parseSkipped(text string) error {
+	if text == "" {
+		return nil
+	}
+	dec := json.NewDecoder(strings.NewReader(text))
+	if tok, err := dec.Token(); err != nil || tok != json.Delim('[') {
+		return errors.New("skipped names are not a list")
+	}
+	for dec.More() {
+		var s Skipped
+		if err := dec.Decode(&s); err != nil {
 			return fmt.Errorf("skipped names: %w", err)
 		}
+		if err := r.budget.hold(costChild + int64(len(s.Name)+len(s.Reason)+len(s.Platforms))); err != nil {
+			return err
+		}
+		r.skipped = append(r.skipped, s)
 	}
-	return r.parseOmitted(m.Omitted)
+	return nil
 }
 
 // parseOmitted reads "sha256:… size" lines.
@@ -140,6 +154,9 @@ func (r *Reader) parseOmitted(text string) error {
 		return nil
 	}
 	seen := map[digest.Digest]bool{}
+	if err := r.budget.hold(int64(strings.Count(text, "\n")+1) * costBlob); err != nil {
+		return err
+	}
 	for line := range strings.SplitSeq(text, "\n") {
 		name, num, _ := strings.Cut(line, " ")
 		d := ocispec.Descriptor{Digest: digest.Digest(name)}

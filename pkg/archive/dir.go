@@ -39,8 +39,9 @@ func openDir(path string, lim limits) (*Reader, error) {
 		return nil, fmt.Errorf("open layout: %w", err)
 	}
 	l := &layoutDir{root: root}
-	r := &Reader{file: path, src: l, closer: l, lim: lim, dir: true}
-	t, err := l.entries(lim)
+	r := makeReader(path, l, newBudget(lim))
+	r.closer, r.dir = l, true
+	t, err := l.entries(r.budget)
 	if err == nil {
 		r.size, r.blobs, r.at = l.end+endBlocks, t.blobs, t.at
 		err = r.check(t)
@@ -53,8 +54,8 @@ func openDir(path string, lim limits) (*Reader, error) {
 }
 
 // entries lists the files of the layout by the rules for a tarball.
-func (l *layoutDir) entries(lim limits) (*tarball, error) {
-	w := newEntryWalk(lim)
+func (l *layoutDir) entries(b *budget) (*tarball, error) {
+	w := newEntryWalk(b)
 	for _, name := range []string{entryLayout, entryIndex, entryDocker} {
 		info, err := l.root.Stat(name)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -64,7 +65,7 @@ func (l *layoutDir) entries(lim limits) (*tarball, error) {
 			return nil, err
 		}
 	}
-	names, err := l.blobNames(lim)
+	names, err := l.blobNames(b.lim)
 	if err != nil {
 		return nil, err
 	}

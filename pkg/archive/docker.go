@@ -3,16 +3,20 @@ package archive
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/manifest"
 )
 
 // dockerFile turns a tarball of docker into an OCI layout.
@@ -23,14 +27,17 @@ type dockerFile struct {
 	src    *extended
 	blobs  tarball
 	hashed map[int64]hashedFile // by offset
+	docs   *documents
+	made   map[digest.Digest]ocispec.Descriptor // manifests, by config and layers
 	index  ocispec.Index
 }
 
-func newDockerFile(src *extended, lim limits) *dockerFile {
+func newDockerFile(src *extended, b *budget) *dockerFile {
 	d := &dockerFile{hashed: map[int64]hashedFile{}, files: map[string]extent{}, links: map[string]string{}, src: src}
-	d.entryWalk = newEntryWalk(lim)
+	d.docs, d.made = newDocuments(b), map[digest.Digest]ocispec.Descriptor{}
+	d.entryWalk = newEntryWalk(b)
 	d.entryWalk.src, d.size = io.NewSectionReader(src.r, 0, src.size), 1<<62
-	d.blobs = newEntryWalk(lim).out
+	d.blobs = newEntryWalk(b).out
 	d.index = ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
 	return d
 }
@@ -38,7 +45,7 @@ func newDockerFile(src *extended, lim limits) *dockerFile {
 // readDocker opens a plain tarball that has docker's manifest.json and no OCI layout. See
 // [OpenOptions].Docker.
 func readDocker(src io.ReaderAt, size int64, file string, lim limits) (*Reader, error) {
-	d := newDockerFile(&extended{r: src, size: size}, lim)
+	d := newDockerFile(&extended{r: src, size: size}, newBudget(lim))
 	d.size = size
 	if err := d.list(); err != nil {
 		return nil, err
@@ -58,17 +65,11 @@ func (d *dockerFile) reader(file string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	var images []dockerEntry
-	if err := json.Unmarshal(raw, &images); err != nil {
-		return nil, d.wrong(entryDocker, err)
-	}
-	for i := range images {
-		if err := d.image(&images[i]); err != nil {
+	if err := manifest.ParseDocker(raw, lim.manifest(), d.image); err != nil {
+		if errors.Is(err, ErrDamaged) || errors.Is(err, ErrMetadataOnly) {
 			return nil, err
 		}
-		if n := len(d.index.Manifests); n > lim.names {
-			return nil, d.wrong(entryDocker, fmt.Errorf("more than %d names, the limit", lim.names))
-		}
+		return nil, d.wrong(entryDocker, err)
 	}
 	if len(d.index.Manifests) == 0 {
 		return nil, d.wrong(entryDocker, errors.New("no image has a tag"))
@@ -77,7 +78,8 @@ func (d *dockerFile) reader(file string) (*Reader, error) {
 	if err := errors.Join(d.addFile(entryLayout, layout), d.addFile(entryIndex, d.index)); err != nil {
 		return nil, err
 	}
-	r := &Reader{file: file, src: d.src, size: d.src.size + int64(len(d.src.tail)), lim: lim}
+	r := makeReader(file, d.src, d.budget)
+	r.docs, r.size = d.docs, max(d.src.size, d.src.end)
 	r.blobs, r.at = d.blobs.blobs, d.blobs.at
 	return r, r.check(&d.blobs)
 }
@@ -112,7 +114,10 @@ func (d *dockerFile) add(h *tar.Header, data int64) error {
 		return d.damaged("", adviceLimit, fmt.Errorf("more than %d entries", d.lim.entries))
 	}
 	name := path.Clean(h.Name)
+	err := d.hold(costName + int64(len(h.Name)+len(h.Linkname)))
 	switch {
+	case err != nil:
+		return d.damaged(printable(name), adviceLimit, err)
 	case sparse(h):
 		return d.damaged(printable(name), adviceOther, errSparse)
 	case h.Typeflag == tar.TypeReg:
@@ -157,7 +162,14 @@ func (d *dockerFile) find(name string) (extent, error) {
 }
 
 func (d *dockerFile) wrong(entry string, err error) error {
-	return &DamagedError{Entry: printable(entry), Offset: d.files[path.Clean(entry)].off, Err: err, Advice: adviceOther}
+	if _, ok := errors.AsType[*DamagedError](err); ok {
+		return err
+	}
+	advice := adviceOther
+	if isBudget(err) {
+		advice = adviceLimit
+	}
+	return &DamagedError{Entry: printable(entry), Offset: d.files[path.Clean(entry)].off, Err: err, Advice: advice}
 }
 
 // small reads an entry that is a manifest or config.
@@ -172,6 +184,9 @@ func (d *dockerFile) small(name string) ([]byte, error) {
 	if at.off >= layersFrom {
 		return nil, fmt.Errorf("%s: %w", printable(name), ErrMetadataOnly)
 	}
+	if err := d.spend(at.size); err != nil {
+		return nil, d.wrong(name, err)
+	}
 	raw := make([]byte, at.size)
 	if n, err := d.src.ReadAt(raw, at.off); n < len(raw) {
 		return nil, err
@@ -179,44 +194,33 @@ func (d *dockerFile) small(name string) ([]byte, error) {
 	return raw, nil
 }
 
-// image makes a manifest for one image of manifest.json.
-func (d *dockerFile) image(e *dockerEntry) error {
-	if len(e.RepoTags) == 0 {
+// image makes a manifest for one image of manifest.json. Images that differ in their tags
+// only share it.
+func (d *dockerFile) image(e *manifest.DockerImage) error {
+	if len(e.Tags) == 0 {
 		return nil
 	}
-	raw, err := d.small(e.Config)
+	dg, err := d.config(e.Config)
 	if err != nil {
 		return err
 	}
-	var config ocispec.Image
-	if err := json.Unmarshal(raw, &config); err != nil {
-		return d.wrong(e.Config, err)
-	}
-	diffs := config.RootFS.DiffIDs
-	if len(diffs) != len(e.Layers) || len(diffs) > d.lim.descriptors {
-		return d.wrong(e.Config, fmt.Errorf("%d diffIDs for %d layers", len(diffs), len(e.Layers)))
-	}
-	at, err := d.find(e.Config)
-	if err != nil {
-		return err
-	}
-	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
-	m.Config = d.blob(ocispec.MediaTypeImageConfig, digest.FromBytes(raw), at)
-	for i, name := range e.Layers {
-		l, err := d.layer(name, diffs[i])
-		if err != nil {
+	key := digest.FromString(string(dg) + "\x00" + strings.Join(e.Layers, "\x00"))
+	made, ok := d.made[key]
+	if !ok {
+		if made, err = d.make(e, dg); err != nil {
 			return err
 		}
-		m.Layers = append(m.Layers, l)
+		d.made[key] = made
 	}
-	made, err := d.addMade(ocispec.MediaTypeImageManifest, m)
-	if err != nil {
-		return err
-	}
-	made.Platform = &config.Platform
-	for _, tag := range e.RepoTags {
+	for _, tag := range e.Tags {
+		if len(d.index.Manifests) >= d.lim.names {
+			return d.wrong(entryDocker, fmt.Errorf("more than %d names, the limit", d.lim.names))
+		}
 		names, err := Names(tag)
 		if err != nil {
+			return d.wrong(entryDocker, err)
+		}
+		if err := d.hold(costImage + int64(len(names[0]))); err != nil {
 			return d.wrong(entryDocker, err)
 		}
 		named := made
@@ -224,6 +228,63 @@ func (d *dockerFile) image(e *dockerEntry) error {
 		d.index.Manifests = append(d.index.Manifests, named)
 	}
 	return nil
+}
+
+// config reads and parses a config, once for each file, and returns its digest.
+func (d *dockerFile) config(name string) (digest.Digest, error) {
+	at, err := d.find(name)
+	if err != nil {
+		return "", err
+	}
+	if h, ok := d.hashed[at.off]; ok && d.docs.configs[h.digest] != nil {
+		return h.digest, nil
+	}
+	raw, err := d.small(name)
+	if err != nil {
+		return "", err
+	}
+	dg := digest.FromBytes(raw)
+	c, err := d.docs.addConfig(dg, raw)
+	if err == nil {
+		err = c.err
+	}
+	if err == nil {
+		d.hashed[at.off] = hashedFile{digest: dg}
+		err = d.blob(dg, at)
+	}
+	if err != nil {
+		return "", d.wrong(name, err)
+	}
+	return dg, nil
+}
+
+// make makes the manifest of an image.
+func (d *dockerFile) make(e *manifest.DockerImage, dg digest.Digest) (ocispec.Descriptor, error) {
+	config := d.docs.configs[dg]
+	if len(config.diffIDs) != len(e.Layers) {
+		return ocispec.Descriptor{}, d.wrong(e.Config, fmt.Errorf("%d diffIDs for %d layers", len(config.diffIDs), len(e.Layers)))
+	}
+	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
+	m.Config = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: dg, Size: d.blobs.blobs[d.blobs.at[dg]].Size}
+	for i, name := range e.Layers {
+		l, err := d.layer(name, digest.NewDigestFromBytes(digest.SHA256, config.diffIDs[i][:]))
+		if err != nil {
+			return ocispec.Descriptor{}, err
+		}
+		m.Layers = append(m.Layers, l)
+	}
+	raw, err := json.Marshal(m)
+	if err == nil {
+		err = d.hold(int64(len(raw)))
+	}
+	if err != nil {
+		return ocispec.Descriptor{}, d.wrong(entryDocker, err)
+	}
+	made := ocispec.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(raw), Size: int64(len(raw)), Platform: &ocispec.Platform{}}
+	if config.platform != nil {
+		made.Platform = config.platform
+	}
+	return made, d.blob(made.Digest, d.src.append(raw))
 }
 
 // layer hashes a layer. A plain one must match the config; a compressed one is compared
@@ -247,28 +308,22 @@ func (d *dockerFile) layer(name string, diff digest.Digest) (ocispec.Descriptor,
 	if h.packed == Plain && h.digest != diff {
 		return ocispec.Descriptor{}, d.wrong(name, &DigestError{Want: diff, Got: h.digest, Size: at.size})
 	}
-	return d.blob(h.mediaType(), h.digest, at), nil
+	return ocispec.Descriptor{MediaType: h.mediaType(), Digest: h.digest, Size: at.size}, d.blob(h.digest, at)
 }
 
 // blob adds an entry under its digest.
-func (d *dockerFile) blob(mediaType string, dg digest.Digest, at extent) ocispec.Descriptor {
-	desc := ocispec.Descriptor{MediaType: mediaType, Digest: dg, Size: at.size}
-	if _, ok := d.blobs.at[dg]; !ok {
-		d.blobs.at[dg] = int32(len(d.blobs.blobs))
-		b := Blob{Offset: at.off}
-		b.Digest, b.Size = dg, at.size
-		d.blobs.blobs = append(d.blobs.blobs, b)
+func (d *dockerFile) blob(dg digest.Digest, at extent) error {
+	if _, ok := d.blobs.at[dg]; ok {
+		return nil
 	}
-	return desc
-}
-
-// addMade adds a manifest that the file does not have.
-func (d *dockerFile) addMade(mediaType string, v any) (ocispec.Descriptor, error) {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return ocispec.Descriptor{}, err
+	if err := d.hold(costBlob); err != nil {
+		return d.wrong(entryDocker, err)
 	}
-	return d.blob(mediaType, digest.FromBytes(raw), d.src.append(raw)), nil
+	d.blobs.at[dg] = int32(len(d.blobs.blobs))
+	b := Blob{Offset: at.off}
+	b.Digest, b.Size = dg, at.size
+	d.blobs.blobs = append(d.blobs.blobs, b)
+	return nil
 }
 
 // addFile adds an entry of the layout.
@@ -318,23 +373,39 @@ func inside(name string) bool {
 	return name != ".." && !strings.HasPrefix(name, "../") && !strings.HasPrefix(name, "/")
 }
 
-// extended is a file with bytes appended to it in memory.
+// extended is a file with entries appended to it in memory.
 type extended struct {
-	r    io.ReaderAt
-	size int64
-	tail []byte
+	r     io.ReaderAt
+	size  int64
+	end   int64 // of the entries
+	added []addedEntry
+}
+
+// addedEntry is an entry that the file does not have.
+type addedEntry struct {
+	off  int64
+	data []byte
 }
 
 func (x *extended) append(raw []byte) extent {
-	at := extent{x.size + int64(len(x.tail)), int64(len(raw))}
-	x.tail = append(x.tail, raw...)
+	x.end = max(x.end, x.size)
+	at := extent{x.end, int64(len(raw))}
+	x.added = append(x.added, addedEntry{at.off, raw})
+	x.end += at.size
 	return at
 }
 
-// ReadAt implements [io.ReaderAt]. No entry lies on both sides of the end of the file.
+// ReadAt implements [io.ReaderAt] within one entry, which is all that a Reader reads at once.
 func (x *extended) ReadAt(p []byte, off int64) (int, error) {
 	if off < x.size {
 		return x.r.ReadAt(p, off)
 	}
-	return bytes.NewReader(x.tail).ReadAt(p, off-x.size)
+	i, found := slices.BinarySearchFunc(x.added, off, func(e addedEntry, off int64) int { return cmp.Compare(e.off, off) })
+	if !found {
+		i--
+	}
+	if i < 0 {
+		return 0, io.EOF
+	}
+	return bytes.NewReader(x.added[i].data).ReadAt(p, off-x.added[i].off)
 }

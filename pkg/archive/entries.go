@@ -35,10 +35,10 @@ type tarball struct {
 type entryWalk struct {
 	src  *io.SectionReader
 	size int64
-	lim  limits
-	out  tarball
-	end  int64 // of the last entry, padding included
-	n    int
+	*budget
+	out tarball
+	end int64 // of the last entry, padding included
+	n   int
 }
 
 // readEntries lists the entries of a tarball. The form is strict: regular files and
@@ -46,8 +46,8 @@ type entryWalk struct {
 // at the end and nothing but zeros after them. Beyond the layout only docker save's
 // manifest.json and repositories may be there, and the empty directory "ingest" that oras
 // leaves.
-func readEntries(r io.ReaderAt, size int64, lim limits) (*tarball, error) {
-	w := newEntryWalk(lim)
+func readEntries(r io.ReaderAt, size int64, b *budget) (*tarball, error) {
+	w := newEntryWalk(b)
 	w.src, w.size = io.NewSectionReader(r, 0, size), size
 	if err := w.checkPlain(); err != nil {
 		return nil, err
@@ -72,8 +72,8 @@ func readEntries(r io.ReaderAt, size int64, lim limits) (*tarball, error) {
 	return &w.out, w.tail()
 }
 
-func newEntryWalk(lim limits) entryWalk {
-	return entryWalk{lim: lim, out: tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}}
+func newEntryWalk(b *budget) entryWalk {
+	return entryWalk{budget: b, out: tarball{files: map[string]extent{}, at: map[digest.Digest]int32{}}}
 }
 
 func (w *entryWalk) damaged(entry, advice string, err error) error {
@@ -116,10 +116,13 @@ func (w *entryWalk) add(h *tar.Header, data int64) error {
 		return w.damaged(printable(h.Name), adviceOther, err)
 	}
 	if h.Size > w.size-data {
-		return w.damaged(name, adviceCopy, fmt.Errorf("cut after %d of %d bytes: %w", w.size-data, h.Size, io.ErrUnexpectedEOF))
+		return w.damaged(printable(name), adviceCopy, fmt.Errorf("cut after %d of %d bytes: %w", w.size-data, h.Size, io.ErrUnexpectedEOF))
 	}
 	if err := w.addFile(name, extent{data, h.Size}); err != nil {
-		return w.damaged(name, adviceOther, err)
+		if isBudget(err) {
+			return w.damaged(printable(name), adviceLimit, err)
+		}
+		return w.damaged(printable(name), adviceOther, err)
 	}
 	w.end = data + padded(h.Size)
 	return nil
@@ -180,6 +183,9 @@ func (w *entryWalk) addFile(name string, at extent) error {
 		}
 		if _, ok := w.out.at[d]; ok {
 			return errors.New("appears twice")
+		}
+		if err := w.hold(costBlob); err != nil {
+			return err
 		}
 		w.out.at[d] = int32(len(w.out.blobs))
 		b := Blob{Offset: at.off}

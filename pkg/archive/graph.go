@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -15,13 +14,15 @@ import (
 type graph struct {
 	r       *Reader
 	trees   map[digest.Digest]*tree
-	configs map[digest.Digest]*ocispec.Platform
 	omitted map[digest.Digest]int // index in r.omitted
 	used    map[digest.Digest]bool
-	names   map[string][]int // name to images
-	links   int              // in images
-	held    int              // in trees
+	names   map[string]platformSet
+	links   int // in images
+	nested  int // in trees, below indexes
 }
+
+// platformSet is a set of platforms, by formatPlatform; "" stands for any.
+type platformSet map[string]bool
 
 // tree is a manifest and those below it that are in the bundle, parents first.
 type tree struct {
@@ -35,10 +36,9 @@ func newGraph(r *Reader) *graph {
 	g := &graph{
 		r:       r,
 		trees:   map[digest.Digest]*tree{},
-		configs: map[digest.Digest]*ocispec.Platform{},
 		omitted: map[digest.Digest]int{},
 		used:    map[digest.Digest]bool{},
-		names:   map[string][]int{},
+		names:   map[string]platformSet{},
 	}
 	for i, d := range r.omitted {
 		g.omitted[d.Digest] = i
@@ -47,7 +47,7 @@ func newGraph(r *Reader) *graph {
 }
 
 // follow checks all descriptors of index.json and sets the images of the reader.
-func (g *graph) follow(list manifest.List) error {
+func (g *graph) follow(list []manifest.Entry) error {
 	var unnamed []ocispec.Descriptor
 	for i := range list {
 		w := &list[i]
@@ -96,11 +96,12 @@ func (g *graph) image(name string, desc ocispec.Descriptor, t *tree) error {
 	if dgst != "" && dgst != desc.Digest {
 		return fmt.Errorf("name %s leads to %s", name, desc.Digest)
 	}
-	for _, i := range g.names[name] {
-		other := g.r.images[i].Target.Platform
-		if other == nil || desc.Platform == nil || formatPlatform(other) == formatPlatform(desc.Platform) {
-			return fmt.Errorf("name %s appears twice", name)
-		}
+	key, known := "", g.names[name]
+	if desc.Platform != nil {
+		key = formatPlatform(desc.Platform)
+	}
+	if known[key] || known[""] || key == "" && len(known) > 0 {
+		return fmt.Errorf("name %s appears twice", name)
 	}
 	if t.leaves == 0 {
 		return fmt.Errorf("name %s: none of the manifests of index %s is present", name, desc.Digest)
@@ -108,9 +109,17 @@ func (g *graph) image(name string, desc ocispec.Descriptor, t *tree) error {
 	if err := g.link(len(t.present)); err != nil {
 		return err
 	}
+	if err := g.r.budget.hold(costImage); err != nil {
+		return err
+	}
 	target := plain(t.present[0])
-	target.Platform = desc.Platform
-	g.names[name] = append(g.names[name], len(g.r.images))
+	if target.Platform, err = g.r.docs.platform(desc.Platform); err != nil {
+		return err
+	}
+	if known == nil {
+		g.names[name] = platformSet{}
+	}
+	g.names[name][key] = true
 	g.r.images = append(g.r.images, Image{Name: name, Target: target, Present: t.present})
 	return nil
 }
@@ -130,24 +139,23 @@ func (g *graph) tree(desc ocispec.Descriptor, depth int) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := g.r.Metadata(desc.Digest)
+	doc, err := g.r.document(b)
 	if err != nil {
 		return nil, err
 	}
-	doc, err := manifest.Parse(raw, g.r.lim.manifest())
-	if err == nil {
-		err = doc.CheckMediaType(desc.MediaType)
+	if doc.stated && desc.MediaType != "" && doc.mediaType != desc.MediaType {
+		return nil, g.r.damaged(b, adviceCopy, fmt.Errorf("manifest says it is %q, its descriptor %q", doc.mediaType, desc.MediaType))
 	}
-	if err != nil {
-		return nil, g.r.damaged(b, adviceCopy, err)
+	if desc.Platform, err = g.r.docs.platform(desc.Platform); err != nil {
+		return nil, err
 	}
 	desc.URLs, desc.Annotations = nil, nil
-	if doc.Stated || desc.MediaType == "" {
-		desc.MediaType = doc.MediaType
+	if doc.stated || desc.MediaType == "" {
+		desc.MediaType = doc.mediaType
 	}
 	b.Manifest, b.MediaType = true, desc.MediaType
-	t := &tree{height: 1, subject: doc.Subject}
-	if doc.Index {
+	t := &tree{height: 1, subject: doc.subject}
+	if doc.index {
 		err = g.index(t, desc, doc, depth)
 	} else {
 		err = g.manifest(t, desc, doc)
@@ -178,14 +186,16 @@ func (g *graph) entry(desc ocispec.Descriptor) (*Blob, error) {
 }
 
 // index reads the children that are present.
-func (g *graph) index(t *tree, desc ocispec.Descriptor, doc *manifest.Manifest, depth int) error {
+func (g *graph) index(t *tree, desc ocispec.Descriptor, doc *document, depth int) error {
 	t.present = append(t.present, desc)
 	met := map[digest.Digest]bool{}
-	for _, c := range doc.Children {
-		if !g.r.Has(c.Digest) {
+	listed := map[child]bool{}
+	for _, c := range doc.list {
+		if listed[c] || !g.r.Has(c.digest) {
 			continue
 		}
-		child, err := g.tree(c, depth+1)
+		listed[c] = true
+		child, err := g.tree(c.descriptor(), depth+1)
 		if err != nil {
 			return err
 		}
@@ -195,13 +205,16 @@ func (g *graph) index(t *tree, desc ocispec.Descriptor, doc *manifest.Manifest, 
 				continue
 			}
 			met[p.Digest] = true
-			if i == 0 && c.Platform != nil {
-				p.Platform = c.Platform
+			if i == 0 && c.platform != nil {
+				p.Platform = c.platform
 			}
-			t.present = append(t.present, p)
-			if g.held++; g.held > g.r.lim.link {
+			if g.nested++; g.nested > g.r.lim.link {
 				return fmt.Errorf("more than %d manifests below indexes", g.r.lim.link)
 			}
+			if err := g.r.budget.hold(costPresent); err != nil {
+				return err
+			}
+			t.present = append(t.present, p)
 		}
 		t.leaves += child.leaves
 	}
@@ -209,72 +222,73 @@ func (g *graph) index(t *tree, desc ocispec.Descriptor, doc *manifest.Manifest, 
 }
 
 // manifest checks that a manifest has its config and layers.
-func (g *graph) manifest(t *tree, desc ocispec.Descriptor, doc *manifest.Manifest) error {
-	platform, err := g.config(doc.Config)
+func (g *graph) manifest(t *tree, desc ocispec.Descriptor, doc *document) error {
+	platform, err := g.config(&doc.config)
 	if err != nil {
 		return fmt.Errorf("config of manifest %s: %w", desc.Digest, err)
 	}
 	switch {
-	case !manifest.IsImageConfig(doc.Config.MediaType) && doc.ArtifactType != "":
-		desc.ArtifactType = doc.ArtifactType
-	case !manifest.IsImageConfig(doc.Config.MediaType):
-		desc.ArtifactType = doc.Config.MediaType
-	case desc.Platform == nil && doc.Runnable():
+	case !manifest.IsImageConfig(doc.config.mediaType) && doc.artifactType != "":
+		desc.ArtifactType = doc.artifactType
+	case !manifest.IsImageConfig(doc.config.mediaType):
+		desc.ArtifactType = doc.config.mediaType
+	case desc.Platform == nil && doc.runnable:
 		desc.Platform = platform
 	}
-	for _, l := range doc.Layers {
-		if err := g.layer(l); err != nil {
+	for i := range doc.list {
+		if err := g.layer(&doc.list[i]); err != nil {
 			return fmt.Errorf("layer of manifest %s: %w", desc.Digest, err)
 		}
+	}
+	if err := g.r.budget.hold(costPresent); err != nil {
+		return err
 	}
 	t.present, t.leaves = append(t.present, desc), 1
 	return nil
 }
 
-// config checks a config, once for all manifests that share it, and returns the platform
-// that an image's config states, or nil.
-func (g *graph) config(desc ocispec.Descriptor) (*ocispec.Platform, error) {
-	b, err := g.entry(desc)
+// config checks a config and returns the platform that an image's config states, or nil.
+func (g *graph) config(c *child) (*ocispec.Platform, error) {
+	b, err := g.entry(c.descriptor())
 	if err != nil {
 		return nil, err
 	}
-	if p, ok := g.configs[desc.Digest]; ok {
-		return p, nil
-	}
-	raw, err := g.r.Metadata(desc.Digest)
+	known, err := g.r.config(b)
 	if err != nil {
 		return nil, err
 	}
 	if !b.Manifest {
-		b.MediaType = desc.MediaType
+		b.MediaType = c.mediaType
 	}
-	var p *ocispec.Platform
-	if manifest.IsImageConfig(desc.MediaType) && (json.Unmarshal(raw, &p) != nil || p != nil && p.OS == "") {
-		p = nil // a config that cannot be decoded is a fault of its images, not of the file
+	if _, twice := errors.AsType[*manifest.RepeatedKeyError](known.err); twice {
+		return nil, g.r.damaged(b, adviceCopy, fmt.Errorf("image config: %w", known.err))
 	}
-	g.configs[desc.Digest] = p
-	return p, nil
+	// A config that cannot be decoded is a fault of its images, not of the file.
+	if known.platform == nil || known.platform.OS == "" || !manifest.IsImageConfig(c.mediaType) {
+		return nil, nil
+	}
+	return known.platform, nil
 }
 
 // layer finds a layer in the tarball or among those omitted.
-func (g *graph) layer(l ocispec.Descriptor) error {
-	if i, ok := g.omitted[l.Digest]; ok && !g.r.Has(l.Digest) {
+func (g *graph) layer(l *child) error {
+	if i, ok := g.omitted[l.digest]; ok && !g.r.Has(l.digest) {
 		o := &g.r.omitted[i]
-		if o.Size != l.Size {
-			return fmt.Errorf("omitted blob %s has %d bytes, its descriptor says %d", l.Digest, o.Size, l.Size)
+		if o.Size != l.size {
+			return fmt.Errorf("omitted blob %s has %d bytes, its descriptor says %d", l.digest, o.Size, l.size)
 		}
 		if o.MediaType == "" {
-			o.MediaType = l.MediaType
+			o.MediaType = l.mediaType
 		}
-		g.used[l.Digest] = true
+		g.used[l.digest] = true
 		return nil
 	}
-	b, err := g.entry(l)
+	b, err := g.entry(l.descriptor())
 	if err != nil {
 		return err
 	}
 	if b.MediaType == "" {
-		b.MediaType, b.URLs = l.MediaType, l.URLs
+		b.MediaType = l.mediaType
 	}
 	return nil
 }

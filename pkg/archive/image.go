@@ -29,7 +29,7 @@ type Image struct {
 
 // A Blob is one content-addressed entry of a bundle.
 type Blob struct {
-	ocispec.Descriptor       // media type and URLs as at its first use
+	ocispec.Descriptor       // media type as at its first use; in a plan, URLs as well
 	Offset             int64 // of its first byte in the tarball
 	Manifest           bool  // it is a manifest or an index
 }

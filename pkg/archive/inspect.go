@@ -3,8 +3,6 @@ package archive
 import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"stowage/internal/manifest"
 )
 
 // A Summary describes a bundle. Sizes are those of blobs as stored, in bytes, without the
@@ -62,10 +60,10 @@ type LayerSummary struct {
 	Omitted   bool          `json:"omitted,omitempty"` // named but not stored
 }
 
-// Inspect reads the manifests again and returns a summary. Its size grows with the layers
-// of all manifests.
+// Inspect returns a summary. Its size grows with the layers of all manifests, and one that
+// takes more memory than the metadata of a bundle may is an [ErrDamaged].
 func (r *Reader) Inspect() (*Summary, error) {
-	s := &inspection{r: r, uses: map[digest.Digest]int{}}
+	s := &inspection{r: r, budget: newBudget(r.lim), uses: map[digest.Digest]int{}}
 	s.out = Summary{
 		Digest: r.id, Base: r.base, Size: r.size, Blobs: len(r.blobs),
 		Omitted: len(r.omitted), Skipped: r.skipped, Unnamed: len(r.unnamed), Images: []ImageSummary{},
@@ -94,10 +92,11 @@ func (r *Reader) Inspect() (*Summary, error) {
 
 // inspection is the work of Inspect.
 type inspection struct {
-	r    *Reader
-	out  Summary
-	uses map[digest.Digest]int // images that use a blob
-	sets []map[digest.Digest]int64
+	r      *Reader
+	budget *budget
+	out    Summary
+	uses   map[digest.Digest]int // images that use a blob
+	sets   []map[digest.Digest]int64
 }
 
 // image adds the summary of one target.
@@ -139,30 +138,27 @@ func (s *inspection) image(img *Image) error {
 
 // manifest returns the summary of one manifest and adds its blobs to set; nil for an index.
 func (s *inspection) manifest(desc *ocispec.Descriptor, set map[digest.Digest]int64) (*ManifestSummary, error) {
-	raw, err := s.r.Metadata(desc.Digest)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := manifest.Parse(raw, s.r.lim.manifest())
-	if err != nil {
-		return nil, err
-	}
+	doc := s.r.docs.manifests[desc.Digest]
 	set[desc.Digest] = desc.Size
-	if doc.Index {
+	if doc.index {
 		return nil, nil
 	}
+	if err := s.budget.hold(costDocument + costChild*int64(len(doc.list))); err != nil {
+		return nil, s.r.damaged(&s.r.blobs[s.r.at[desc.Digest]], adviceLimit, err)
+	}
 	m := &ManifestSummary{
-		ArtifactType: desc.ArtifactType, Digest: desc.Digest, Config: doc.Config.Digest,
-		Size: desc.Size + doc.Config.Size, Layers: make([]LayerSummary, len(doc.Layers)),
+		ArtifactType: desc.ArtifactType, Digest: desc.Digest, Config: doc.config.digest,
+		Size: desc.Size + doc.config.size, Layers: make([]LayerSummary, len(doc.list)),
 	}
 	if desc.Platform != nil {
 		m.Platform = formatPlatform(desc.Platform)
 	}
-	set[doc.Config.Digest] = doc.Config.Size
-	for i, l := range doc.Layers {
-		set[l.Digest] = l.Size
-		m.Size += l.Size
-		m.Layers[i] = LayerSummary{Digest: l.Digest, MediaType: l.MediaType, Size: l.Size, Omitted: !s.r.Has(l.Digest)}
+	set[doc.config.digest] = doc.config.size
+	for i := range doc.list {
+		l := &doc.list[i]
+		set[l.digest] = l.size
+		m.Size += l.size
+		m.Layers[i] = LayerSummary{Digest: l.digest, MediaType: l.mediaType, Size: l.size, Omitted: !s.r.Has(l.digest)}
 	}
 	return m, nil
 }

@@ -11,6 +11,14 @@ const (
 	// bundles of many thousand names.
 	MaxMetadata = manifest.MaxSize
 
+	// maxRead bounds the metadata of a tarball together. As much of a compressed file or a
+	// stream may be in a temporary file.
+	maxRead = 256 << 20
+
+	// maxHeld bounds the memory for what is held of the metadata, by the Reader and by those
+	// who count it with [Reader.Hold].
+	maxHeld = 64 << 20
+
 	// MaxEntries bounds the headers of the tarball, directories included.
 	MaxEntries = 1 << 17
 
@@ -38,20 +46,16 @@ const (
 	// maxWindow bounds the memory for decompressing a zstd file; "zstd -d" has the same
 	// bound. The size of the output is bounded by the free space, see [Open].
 	maxWindow = 128 << 20
-
-	// maxKept bounds the manifests, configs and other small entries of another program's
-	// stream together.
-	maxKept = 128 << 20
 )
 
 // limits are the bounds in force. Tests lower them.
 type limits struct {
-	metadata, blob, tail                     int64
+	metadata, read, held, blob, tail         int64
 	entries, names, descriptors, depth, link int
 }
 
 var defaultLimits = limits{
-	metadata: MaxMetadata, blob: MaxBlob, tail: maxTail,
+	metadata: MaxMetadata, read: maxRead, held: maxHeld, blob: MaxBlob, tail: maxTail,
 	entries: MaxEntries, names: MaxNames, descriptors: MaxDescriptors, depth: MaxDepth, link: MaxLinks,
 }
 

@@ -2,14 +2,12 @@ package archive
 
 import (
 	"archive/tar"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/internal/manifest"
 )
@@ -22,9 +20,10 @@ var errOrder = fmt.Errorf("its layers are not in the order of its manifests: %w"
 type metadataWalk struct {
 	entryWalk
 	*tarStream                     // its temporary file has the content of each entry at its offset
+	reader      *Reader            // of the metadata, so far without its list of entries
 	known       map[digestKey]bool // blobs that are metadata: true for manifests, false for configs
 	due         map[digestKey]bool // those that must still come: what index.json lists, and configs
-	annotations bundleAnnotations  // of index.json
+	annotations map[string]string  // of index.json
 	unlisted    digest.Digest      // the last index that nothing lists
 	layer       *tar.Header        // the first; nil when there is none
 }
@@ -36,7 +35,8 @@ func keyOf(d digest.Digest) digestKey { return digestKey(manifest.RawDigest(d)) 
 
 func newMetadataWalk(u *unpacked, tmp *tempFile) *metadataWalk {
 	w := &metadataWalk{tarStream: newTarStream(u, tmp), known: map[digestKey]bool{}, due: map[digestKey]bool{}}
-	w.entryWalk = newEntryWalk(u.p.lim)
+	w.reader = makeReader(u.p.path, tmp.f, newBudget(u.p.lim))
+	w.entryWalk = newEntryWalk(w.reader.budget)
 	w.size = 1 << 62
 	return w
 }
@@ -53,7 +53,8 @@ func (w *metadataWalk) read() (*Reader, error) {
 	if err := w.addLayers(); err != nil {
 		return nil, err
 	}
-	r := &Reader{file: w.in.p.path, src: w.tmp.f, size: w.end + endBlocks, lim: w.lim, metadata: end}
+	r := w.reader
+	r.size, r.metadata = w.end+endBlocks, end
 	r.blobs, r.at = w.out.blobs, w.out.at
 	err := r.check(&w.out)
 	if errors.Is(err, errContents) {
@@ -110,6 +111,9 @@ func (w *metadataWalk) readEntry(h *tar.Header) error {
 	if h.Size > w.lim.metadata {
 		return w.damaged(printable(h.Name), adviceLimit, fmt.Errorf("%d bytes of metadata, the limit is %d", h.Size, w.lim.metadata))
 	}
+	if err := w.spend(h.Size); err != nil {
+		return w.damaged(printable(h.Name), adviceLimit, err)
+	}
 	e := w.entry(h)
 	raw, err := w.keep(e, nil, off)
 	switch {
@@ -125,11 +129,11 @@ func (w *metadataWalk) readEntry(h *tar.Header) error {
 
 // readIndex reads the list of index.json. [Reader.check] checks it later.
 func (w *metadataWalk) readIndex(raw []byte) error {
-	var x wireIndex
-	if err := json.Unmarshal(raw, &x); err != nil {
+	x, err := w.reader.docs.parseIndex(raw)
+	if err != nil {
 		return w.damaged(entryIndex, adviceCopy, err)
 	}
-	if w.annotations = x.Annotations; w.annotations.Contents == "" {
+	if w.annotations = x.Annotations; w.annotations[annotationContents] == "" {
 		return ErrNoMetadata
 	}
 	for i := range x.Manifests {
@@ -142,25 +146,32 @@ func (w *metadataWalk) readIndex(raw []byte) error {
 	return nil
 }
 
-// readBlob reads the children of an index, or the config of a manifest.
+// readBlob reads a config, the children of an index, or the config of a manifest.
 func (w *metadataWalk) readBlob(d digest.Digest, raw []byte) error {
 	if !w.known[keyOf(d)] && d != w.unlisted {
+		if _, err := w.reader.docs.addConfig(d, raw); err != nil {
+			return w.damaged(blobEntry(d), adviceLimit, err)
+		}
 		return nil
 	}
-	m, err := manifest.Parse(raw, w.lim.manifest())
-	if d == w.unlisted && (err != nil || !m.Index) {
+	m, err := w.reader.docs.add(d, raw)
+	if d == w.unlisted && !isBudget(err) && (err != nil || !m.index) {
 		return errOrder
 	}
 	if err != nil {
-		return w.damaged(blobEntry(d), adviceCopy, err)
+		return w.damaged(blobEntry(d), advice(err), err)
 	}
-	for i := range m.Children {
-		w.known[keyOf(m.Children[i].Digest)] = true
+	if err := w.hold(costKnown * int64(len(m.list)+1)); err != nil {
+		return w.damaged(blobEntry(d), adviceLimit, err)
 	}
-	if !m.Index {
-		key := keyOf(m.Config.Digest)
+	if m.index {
+		for i := range m.list {
+			w.known[keyOf(m.list[i].digest)] = true
+		}
+	} else {
+		key := keyOf(m.config.digest)
 		w.known[key] = w.known[key] || false // known from now on, as a manifest if it is one
-		if _, ok := w.out.at[m.Config.Digest]; !ok {
+		if _, ok := w.out.at[m.config.digest]; !ok {
 			w.due[key] = true
 		}
 	}
@@ -173,9 +184,9 @@ func (w *metadataWalk) readBlob(d digest.Digest, raw []byte) error {
 // addLayers appends the layers that the manifests name to the list of entries, in the
 // order of a plan: by first use. The digest of the contents shows whether that is right.
 func (w *metadataWalk) addLayers() error {
-	omitted := Reader{at: w.out.at}
-	if err := omitted.parseOmitted(w.annotations.Omitted); err != nil {
-		return w.damaged(entryIndex, adviceCopy, err)
+	omitted := Reader{at: w.out.at, budget: newBudget(w.lim)} // counted by Reader.check
+	if err := omitted.parseOmitted(w.annotations[annotationOmitted]); err != nil {
+		return w.damaged(entryIndex, advice(err), err)
 	}
 	skip := map[digest.Digest]bool{}
 	for i := range omitted.omitted {
@@ -187,16 +198,13 @@ func (w *metadataWalk) addLayers() error {
 		if !w.known[keyOf(b.Digest)] {
 			continue
 		}
-		raw := make([]byte, b.Size)
-		if _, err := w.tmp.f.ReadAt(raw, b.Offset); err != nil {
-			return fmt.Errorf("temporary file: %w", err)
-		}
-		m, err := manifest.Parse(raw, w.lim.manifest())
+		m, err := w.reader.document(&b)
 		if err != nil {
-			return w.damaged(blobEntry(b.Digest), adviceCopy, err)
+			return err
 		}
-		for _, l := range m.Layers {
-			if _, ok := w.out.at[l.Digest]; ok || skip[l.Digest] {
+		for i := range m.list {
+			l := &m.list[i]
+			if _, ok := w.out.at[l.digest]; m.index || ok || skip[l.digest] {
 				continue
 			}
 			if err := w.addLayer(l); err != nil {
@@ -208,19 +216,22 @@ func (w *metadataWalk) addLayers() error {
 }
 
 // addLayer appends the entry of a layer.
-func (w *metadataWalk) addLayer(l ocispec.Descriptor) error {
+func (w *metadataWalk) addLayer(l *child) error {
 	if w.n++; w.n > w.lim.entries {
 		return w.damaged("", adviceLimit, fmt.Errorf("more than %d entries", w.lim.entries))
 	}
-	h, err := headerSize(blobEntry(l.Digest), l.Size)
+	if err := w.hold(costBlob); err != nil {
+		return w.damaged("", adviceLimit, err)
+	}
+	h, err := headerSize(blobEntry(l.digest), l.size)
 	if err != nil {
 		return err
 	}
 	b := Blob{Offset: w.end + h}
-	b.Digest, b.Size = l.Digest, l.Size
-	w.out.at[l.Digest] = int32(len(w.out.blobs))
+	b.Digest, b.Size = l.digest, l.size
+	w.out.at[l.digest] = int32(len(w.out.blobs))
 	w.out.blobs = append(w.out.blobs, b)
-	w.end = b.Offset + padded(l.Size)
+	w.end = b.Offset + padded(l.size)
 	return nil
 }
 

@@ -14,23 +14,20 @@ import (
 )
 
 // otherStream is the form of another program's tarball. What may be a manifest or a config
-// is stored in a temporary file, within maxKept. Layers are returned by next and
+// is stored in a temporary file, within maxRead. Layers are returned by next and
 // forgotten.
 type otherStream struct {
 	*tarStream
 	lim     limits
+	budget  *budget
 	entries []otherEntry
 	kept    int64 // bytes in tmp
-	names   int64 // bytes of the names in entries
 	out     int64 // bytes of layers so far: the place of the next one
 	end     int64 // of the last entry, padding included
 	bundle  *Reader
 }
 
 const (
-	// maxNames bounds the names of the entries together, in bytes.
-	maxNames = 32 << 20
-
 	// smallEntry is the size up to which every entry is kept: layers without files are as
 	// small.
 	smallEntry = 1 << 10
@@ -65,7 +62,7 @@ func openOther(u *unpacked, lim limits) (*Stream, error) {
 		return nil, u.p.named(u.decodeError(err))
 	}
 	u.dec = &replay{again: start[:n], src: u.dec}
-	o := &otherStream{tarStream: newTarStream(u, tmp), lim: lim}
+	o := &otherStream{tarStream: newTarStream(u, tmp), lim: lim, budget: newBudget(lim)}
 	return &Stream{form: o, in: u, tmp: tmp, id: digest.FromBytes(start[:n])}, nil
 }
 
@@ -94,12 +91,12 @@ func (s *otherStream) next() (*Entry, error) {
 func (s *otherStream) add(h *tar.Header) (*Entry, error) {
 	r := otherEntry{name: h.Name, link: h.Linkname, kind: h.Typeflag}
 	data := s.in.n
-	s.names += int64(len(r.name) + len(r.link))
+	err := s.budget.hold(costName + int64(len(r.name)+len(r.link)))
 	switch {
 	case len(s.entries) >= s.lim.entries:
 		return nil, s.damaged("", adviceLimit, fmt.Errorf("more than %d entries", s.lim.entries))
-	case s.names > maxNames:
-		return nil, s.damaged("", adviceLimit, fmt.Errorf("more than %d bytes of names", maxNames))
+	case err != nil:
+		return nil, s.damaged("", adviceLimit, err)
 	case sparse(h):
 		return nil, s.damaged(h.Name, adviceOther, errSparse)
 	case h.Size > s.lim.blob:
@@ -121,8 +118,8 @@ func (s *otherStream) add(h *tar.Header) (*Entry, error) {
 	}
 	if h.Size <= smallEntry || h.Size <= s.lim.metadata && looksJSON(start) {
 		r.at = extent{s.kept, h.Size}
-		if s.kept += h.Size; s.kept > maxKept {
-			return nil, s.damaged(h.Name, adviceLimit, fmt.Errorf("more than %d bytes of metadata", maxKept))
+		if s.kept += h.Size; s.kept > s.lim.read {
+			return nil, s.damaged(h.Name, adviceLimit, fmt.Errorf("more than %d MiB of metadata", s.lim.read>>20))
 		}
 		if _, err := s.keep(e, start, r.at.off); err != nil {
 			return nil, err
@@ -189,7 +186,8 @@ func (s *otherStream) assemble() (*Reader, error) {
 
 // layout reads the entries by the rules for a tarball.
 func (s *otherStream) layout() (*Reader, error) {
-	w := newEntryWalk(s.lim)
+	r := makeReader(s.in.p.path, s.tmp.f, s.budget)
+	w := newEntryWalk(r.budget)
 	w.size = 1 << 62
 	for i := range s.entries {
 		e := &s.entries[i]
@@ -198,14 +196,14 @@ func (s *otherStream) layout() (*Reader, error) {
 			return nil, err
 		}
 	}
-	r := &Reader{file: s.in.p.path, src: s.tmp.f, size: s.in.n, lim: s.lim, metadata: layersFrom}
+	r.size, r.metadata = s.in.n, layersFrom
 	r.blobs, r.at = w.out.blobs, w.out.at
 	return r, r.check(&w.out)
 }
 
 // docker reads the entries as docker's tarball. All layers have been hashed.
 func (s *otherStream) docker() (*Reader, error) {
-	d := newDockerFile(&extended{r: s.tmp.f, size: s.kept}, s.lim)
+	d := newDockerFile(&extended{r: s.tmp.f, size: s.kept}, s.budget)
 	for i := range s.entries {
 		e := &s.entries[i]
 		if err := d.add(&tar.Header{Name: e.name, Linkname: e.link, Typeflag: e.kind, Size: e.at.size}, e.at.off); err != nil {

@@ -127,7 +127,9 @@ func (p *planner) load(desc *ocispec.Descriptor) (*manifest.Manifest, error) {
 	if desc.Size != 0 && desc.Size != int64(len(raw)) {
 		return nil, fmt.Errorf("manifest %s has %d bytes, its descriptor says %d", desc.Digest, len(raw), desc.Size)
 	}
-	doc, err := manifest.Parse(raw, defaultLimits.manifest())
+	lim := defaultLimits.manifest()
+	lim.URLs = true
+	doc, err := manifest.Parse(raw, lim)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", desc.Digest, err)
 	}

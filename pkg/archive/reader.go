@@ -14,8 +14,8 @@ import (
 
 // A Reader is an opened bundle, or another OCI image layout (skopeo and podman's
 // oci-archive, ctr and nerdctl export, docker save since 25, a layout packed with tar, a
-// directory). Everything but the bytes of the layers has been checked. It holds no
-// manifests in memory. Its methods may be called from many goroutines.
+// directory). Everything but the bytes of the layers has been checked. Of manifests and
+// configs it holds what a runtime reads. Its methods may be called from many goroutines.
 type Reader struct {
 	file     string
 	src      io.ReaderAt
@@ -25,6 +25,8 @@ type Reader struct {
 	packed   Compression
 	dir      bool  // a directory
 	metadata int64 // src ends after this many bytes; 0 when it has the layers, too
+	budget   *budget
+	docs     *documents
 
 	blobs   []Blob
 	at      map[digest.Digest]int32
@@ -46,8 +48,9 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 }
 
 func newReader(src io.ReaderAt, size int64, file string, lim limits) (*Reader, error) {
-	r := &Reader{file: file, src: src, size: size, lim: lim}
-	t, err := readEntries(src, size, lim)
+	r := makeReader(file, src, newBudget(lim))
+	r.size = size
+	t, err := readEntries(src, size, r.budget)
 	if err == nil {
 		r.blobs, r.at = t.blobs, t.at
 		err = r.check(t)
@@ -56,6 +59,11 @@ func newReader(src io.ReaderAt, size int64, file string, lim limits) (*Reader, e
 		return nil, named(file, "open bundle", err)
 	}
 	return r, nil
+}
+
+// makeReader returns a Reader that has read nothing yet.
+func makeReader(file string, src io.ReaderAt, b *budget) *Reader {
+	return &Reader{file: file, src: src, lim: b.lim, budget: b, docs: newDocuments(b)}
 }
 
 // Close closes the file that [Open] opened and removes its temporary file.
@@ -190,37 +198,29 @@ func (r *Reader) damaged(b *Blob, advice string, err error) error {
 	return &DamagedError{File: r.file, Entry: blobEntry(b.Digest), Offset: b.Offset, Err: err, Advice: advice}
 }
 
-// wireIndex is index.json.
-type wireIndex struct {
-	SchemaVersion int               `json:"schemaVersion"`
-	MediaType     string            `json:"mediaType"`
-	Manifests     manifest.List     `json:"manifests"`
-	Annotations   bundleAnnotations `json:"annotations"`
-}
-
 // check reads the small entries and follows every name to its layers.
 func (r *Reader) check(t *tarball) error {
 	layout, err := r.required(t, entryLayout)
 	if err != nil {
 		return err
 	}
-	var version ocispec.ImageLayout
-	if err := json.Unmarshal(layout, &version); err != nil || version.Version != ocispec.ImageLayoutVersion {
-		return r.wrong(t, entryLayout, fmt.Errorf("layout version %q, want %q", version.Version, ocispec.ImageLayoutVersion))
+	version, err := manifest.ParseVersion(layout)
+	if err != nil || version != ocispec.ImageLayoutVersion {
+		return r.wrong(t, entryLayout, fmt.Errorf("layout version %q, want %q", version, ocispec.ImageLayoutVersion))
 	}
 	if r.index, err = r.required(t, entryIndex); err != nil {
 		return err
 	}
+	if err := r.budget.hold(int64(len(r.index))); err != nil {
+		return r.wrong(t, entryIndex, err)
+	}
 	r.id = digest.FromBytes(r.index)
-	var w wireIndex
-	if err := json.Unmarshal(r.index, &w); err != nil {
+	w, err := r.docs.parseIndex(r.index)
+	if err != nil {
 		return r.wrong(t, entryIndex, err)
 	}
 	if w.SchemaVersion != 2 || (w.MediaType != "" && w.MediaType != ocispec.MediaTypeImageIndex) {
 		return r.wrong(t, entryIndex, errors.New("not an OCI image index"))
-	}
-	if n := len(w.Manifests); n > r.lim.names {
-		return r.wrong(t, entryIndex, fmt.Errorf("%d names, the limit is %d", n, r.lim.names))
 	}
 	docker, err := r.optional(t, entryDocker)
 	if err != nil {
@@ -229,7 +229,7 @@ func (r *Reader) check(t *tarball) error {
 	if docker != nil && !json.Valid(docker) {
 		return r.wrong(t, entryDocker, errors.New("not JSON"))
 	}
-	if err := r.readAnnotations(&w.Annotations, layout, docker); err != nil {
+	if err := r.readAnnotations(w.Annotations, layout, docker); err != nil {
 		return r.wrong(t, entryIndex, err)
 	}
 	if err := newGraph(r).follow(w.Manifests); err != nil {
@@ -242,13 +242,16 @@ func (r *Reader) check(t *tarball) error {
 }
 
 func (r *Reader) wrong(t *tarball, entry string, err error) error {
-	return &DamagedError{Entry: entry, Offset: t.files[entry].off, Err: err, Advice: adviceCopy}
+	return &DamagedError{Entry: entry, Offset: t.files[entry].off, Err: err, Advice: advice(err)}
 }
 
 func (r *Reader) optional(t *tarball, entry string) ([]byte, error) {
 	at, ok := t.files[entry]
 	if !ok {
 		return nil, nil
+	}
+	if err := r.budget.spend(at.size); err != nil {
+		return nil, r.wrong(t, entry, err)
 	}
 	return r.read(at)
 }

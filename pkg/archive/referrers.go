@@ -2,6 +2,7 @@ package archive
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -11,8 +12,6 @@ import (
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"stowage/internal/manifest"
 )
 
 // attachment identifies a referrer in index.json. The same manifest may have the tags of
@@ -89,7 +88,7 @@ func (g *graph) attach(unnamed []ocispec.Descriptor) error {
 		img := &g.r.images[i]
 		for _, p := range img.Present {
 			for _, d := range about[p.Digest] {
-				if err := g.link(1); err != nil {
+				if err := errors.Join(g.link(1), g.r.budget.hold(costPresent)); err != nil {
 					return err
 				}
 				img.Referrers = append(img.Referrers, d)
@@ -113,19 +112,26 @@ func (g *graph) below(about map[digest.Digest][]ocispec.Descriptor) error {
 		if g.trees[s] != nil || !g.r.Has(s) {
 			continue
 		}
-		raw, err := g.r.Metadata(s)
+		b, err := g.r.blob(s)
 		if err != nil {
-			continue // not a manifest, or damaged: [Reader.Verify] reports that
+			return err
 		}
-		doc, err := manifest.Parse(raw, g.r.lim.manifest())
-		if err != nil {
-			continue
+		doc, err := g.r.document(b)
+		if isBudget(err) {
+			return err
 		}
-		for _, c := range doc.Children {
+		if err != nil || !doc.index {
+			continue // not an index, or damaged: [Reader.Verify] reports that
+		}
+		for i := range doc.list {
 			if err := g.link(len(about[s])); err != nil {
 				return err
 			}
-			about[c.Digest] = append(about[c.Digest], about[s]...)
+			if err := g.r.budget.hold(costPresent * int64(len(about[s]))); err != nil {
+				return err
+			}
+			c := doc.list[i].digest
+			about[c] = append(about[c], about[s]...)
 		}
 	}
 	return nil

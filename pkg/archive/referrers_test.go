@@ -2,7 +2,6 @@ package archive
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -163,14 +162,15 @@ func TestReaderTag(t *testing.T) {
 		{"a digest", "a.test/b@" + target.Digest.String(), 0, "want repository:tag"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var w wireIndex
 			index := []byte(strings.Replace(string(p.Index()), old, tc.tag, 1))
-			if err := json.Unmarshal(index, &w); err != nil {
+			w, err := newDocuments(newBudget(defaultLimits)).parseIndex(index)
+			if err != nil {
 				t.Fatal(err)
 			}
 			whole := open(t, s.bundle(t, PlanOptions{}))
-			r := &Reader{src: whole.src, size: whole.size, lim: defaultLimits, blobs: whole.blobs, at: whole.at}
-			err := newGraph(r).follow(w.Manifests)
+			r := makeReader("", whole.src, newBudget(defaultLimits))
+			r.size, r.blobs, r.at = whole.size, whole.blobs, whole.at
+			err = newGraph(r).follow(w.Manifests)
 			if tc.wrong == "" && err != nil || tc.wrong != "" && (err == nil || !strings.Contains(err.Error(), tc.wrong)) {
 				t.Fatalf("error %v, want %q", err, tc.wrong)
 			}

@@ -156,7 +156,7 @@ func openNative(u *unpacked) (s *Stream, native bool, err error) {
 	}
 	w := newMetadataWalk(u, tmp)
 	r, err := w.read()
-	native = w.annotations.Contents != ""
+	native = w.annotations[annotationContents] != ""
 	if errors.Is(err, ErrNoMetadata) && w.layer == nil && ended(u) {
 		err = w.damaged("", adviceCopy, fmt.Errorf("the tar ends before its layers: %w", io.ErrUnexpectedEOF))
 	}

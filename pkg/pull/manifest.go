@@ -13,7 +13,7 @@ import (
 // one that it states itself, or else the one in desc, which the registry or the parent
 // stated.
 func parseManifest(name string, raw []byte, desc ocispec.Descriptor) (*manifest.Manifest, error) {
-	return parseWithin(manifest.Limits{Size: maxMetadata, Data: true, Strict: true}, name, raw, desc)
+	return parseWithin(manifest.Limits{Size: maxMetadata, Data: true, URLs: true, Strict: true}, name, raw, desc)
 }
 
 func parseWithin(lim manifest.Limits, name string, raw []byte, desc ocispec.Descriptor) (*manifest.Manifest, error) {

@@ -3,7 +3,6 @@ package pull
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -154,7 +153,7 @@ func (s *referrerSearch) add(ctx context.Context, desc ocispec.Descriptor, tag s
 	if err != nil {
 		return fmt.Errorf("referrer %s: %w", desc.Digest, err)
 	}
-	m, err := parseWithin(manifest.Limits{Size: maxMetadata, Data: true, Strict: true, AnySchema: true}, s.Name, raw, desc)
+	m, err := parseWithin(manifest.Limits{Size: maxMetadata, Data: true, URLs: true, Strict: true, AnySchema: true}, s.Name, raw, desc)
 	var unsupported *UnsupportedError
 	switch {
 	case errors.As(err, &unsupported) && unsupported.Err != nil:
@@ -239,17 +238,15 @@ func (r conn) referrersPage(ctx context.Context, address, name string) ([]ocispe
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, r.host, err)
 	}
-	var page struct { // not parsed as an index: some registries leave out its schema version
-		Manifests *manifest.List `json:"manifests"` // some registries answer null for none
-	}
-	if err := json.Unmarshal(raw, &page); err != nil {
+	// Not parsed as a manifest: some registries leave out its schema version, and some
+	// answer null for no referrers.
+	page, err := manifest.ParseIndex(raw, manifest.Limits{Size: maxMetadata, Data: true}, manifest.MaxDescriptors)
+	if err != nil {
 		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, r.host, err)
 	}
-	var list []ocispec.Descriptor
-	if page.Manifests != nil {
-		for _, e := range *page.Manifests {
-			list = append(list, e.DescriptorWithData())
-		}
+	list := make([]ocispec.Descriptor, len(page.Manifests))
+	for i := range page.Manifests {
+		list[i] = page.Manifests[i].DescriptorWithData()
 	}
 	return list, nextPage(resp.Header, resp.Request.URL), nil
 }

@@ -2,7 +2,6 @@ package pull
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -145,11 +144,11 @@ func (t *target) configPlatform(ctx context.Context, config ocispec.Descriptor) 
 			return ocispec.Platform{}, err
 		}
 	}
-	var p ocispec.Platform
-	if err := json.Unmarshal(raw, &p); err != nil {
-		return p, &UnsupportedError{Name: t.Name, MediaType: config.MediaType, Err: fmt.Errorf("config %s: %w", config.Digest, err)}
+	parsed, err := manifest.ParseConfig(raw, manifest.Limits{Size: maxMetadata})
+	if err != nil {
+		return ocispec.Platform{}, &UnsupportedError{Name: t.Name, MediaType: config.MediaType, Err: fmt.Errorf("config %s: %w", config.Digest, err)}
 	}
-	return p, nil
+	return parsed.Platform, nil
 }
 
 // platforms lists the platforms of an image, from the manifests that are held.
@@ -172,11 +171,14 @@ func (t *target) platforms(desc ocispec.Descriptor, depth int) []string {
 		return slices.Compact(out)
 	}
 	config, err := docs.Metadata(m.Config.Digest)
-	var p ocispec.Platform
-	if err != nil || json.Unmarshal(config, &p) != nil {
+	if err != nil {
 		return nil
 	}
-	return []string{platforms.FormatAll(p)}
+	parsed, err := manifest.ParseConfig(config, manifest.Limits{Size: maxMetadata})
+	if err != nil {
+		return nil
+	}
+	return []string{platforms.FormatAll(parsed.Platform)}
 }
 
 // ParsePlatform parses "linux/arm64/v8" in containerd's spelling and normalises it.
