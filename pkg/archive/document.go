@@ -217,7 +217,7 @@ func (r *Reader) Manifest(d digest.Digest) (*Manifest, error) {
 		return nil, r.damaged(&r.blobs[r.at[d]], adviceLimit, err)
 	}
 	if doc.undecodable != nil {
-		return nil, fmt.Errorf("manifest %s: %w", d, doc.undecodable)
+		return nil, doc.undecodable
 	}
 	list := make([]ocispec.Descriptor, len(doc.list))
 	for i := range doc.list {
@@ -240,7 +240,7 @@ func (r *Reader) Config(d digest.Digest) (*Config, error) {
 		return nil, fmt.Errorf("config %s in %s: %w", d, r.Name(), ErrNotFound)
 	}
 	if c.err != nil {
-		return nil, fmt.Errorf("config %s: %w", d, c.err)
+		return nil, c.err
 	}
 	if err := r.budget.spend(costChild * int64(len(c.diffIDs))); err != nil {
 		return nil, r.damaged(&r.blobs[r.at[d]], adviceLimit, err)

@@ -23,7 +23,9 @@ type bundle interface {
 	Digest() digest.Digest
 	Base() digest.Digest
 	Has(digest.Digest) bool
-	Metadata(digest.Digest) ([]byte, error)
+	Manifest(digest.Digest) (*archive.Manifest, error)
+	Config(digest.Digest) (*archive.Config, error)
+	Hold(int64) error
 	Open(digest.Digest) (*io.SectionReader, error)
 }
 
@@ -71,7 +73,6 @@ func selectImages(b bundle, platform string) (*selection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("platform of the node: %w", err)
 	}
-	docs := newDocuments(b)
 	s := &selection{}
 	resolved := map[digest.Digest]*image{}
 	refused := map[digest.Digest]error{}
@@ -80,7 +81,7 @@ func selectImages(b bundle, platform string) (*selection, error) {
 		target := in.Target.Digest
 		img, met := resolved[target]
 		if !met {
-			img, err = resolve(docs, in.Target, usable.On(spec))
+			img, err = resolve(documents{b}, in.Target, usable.On(spec))
 			if err != nil && !isFailure(err) {
 				return nil, fmt.Errorf("read %s: %w", in.Name, err)
 			}
@@ -147,7 +148,7 @@ func (s *selection) settle(chosen map[string]bool, platform string) error {
 
 // resolve finds the manifest that containerd will choose for the platform: the CRI plugin
 // must later choose the manifest that was loaded, also from a sparse index.
-func resolve(docs *documents, target ocispec.Descriptor, on usable.Platform) (*image, error) {
+func resolve(docs documents, target ocispec.Descriptor, on usable.Platform) (*image, error) {
 	target = ocispec.Descriptor{MediaType: target.MediaType, Digest: target.Digest, Size: target.Size}
 	found, err := usable.Select(docs, target, on)
 	if err != nil {
@@ -178,39 +179,32 @@ func (img *image) top() digest.Digest {
 	return img.layers[len(img.layers)-1].chain
 }
 
-// documents are the manifests and configs of a bundle, each parsed once.
-type documents struct {
-	bundle    bundle
-	manifests map[digest.Digest]*manifest.Manifest
-	configs   map[digest.Digest]*usable.Config
-}
-
-func newDocuments(b bundle) *documents {
-	return &documents{b, map[digest.Digest]*manifest.Manifest{}, map[digest.Digest]*usable.Config{}}
-}
+// documents returns the manifests and configs of a bundle, which the archive package has
+// parsed, to package usable.
+type documents struct{ bundle }
 
 // Manifest implements [usable.Documents].
-func (d *documents) Manifest(desc ocispec.Descriptor) (*manifest.Manifest, error) {
-	return parsed(d, d.manifests, desc.Digest, usable.ParseManifest)
+func (d documents) Manifest(desc ocispec.Descriptor) (*manifest.Manifest, error) {
+	m, err := d.bundle.Manifest(desc.Digest)
+	if err != nil {
+		return nil, undecodable("manifest", desc.Digest, err)
+	}
+	return &manifest.Manifest{MediaType: m.MediaType, Index: m.Index, Children: m.Children, Config: m.Config, Layers: m.Layers}, nil
 }
 
 // Config implements [usable.Documents].
-func (d *documents) Config(desc ocispec.Descriptor) (*usable.Config, error) {
-	return parsed(d, d.configs, desc.Digest, usable.ParseConfig)
+func (d documents) Config(desc ocispec.Descriptor) (*usable.Config, error) {
+	c, err := d.bundle.Config(desc.Digest)
+	if err != nil {
+		return nil, undecodable("config", desc.Digest, err)
+	}
+	return &usable.Config{Platform: c.Platform, DiffIDs: c.DiffIDs}, nil
 }
 
-// parsed returns the parsed metadata with the digest id, out of done if it is there.
-func parsed[T any](d *documents, done map[digest.Digest]*T, id digest.Digest, parse func([]byte, digest.Digest) (*T, error)) (*T, error) {
-	if v, ok := done[id]; ok {
-		return v, nil
+// undecodable returns err as an error about one image, unless it is about the bundle.
+func undecodable(kind string, d digest.Digest, err error) error {
+	if errors.Is(err, archive.ErrNotFound) || errors.Is(err, archive.ErrDamaged) {
+		return err
 	}
-	raw, err := d.bundle.Metadata(id)
-	if err != nil {
-		return nil, err
-	}
-	v, err := parse(raw, id)
-	if err == nil {
-		done[id] = v
-	}
-	return v, err
+	return &usable.Error{Kind: kind, Digest: d, Reason: "containerd cannot decode it", Err: err}
 }

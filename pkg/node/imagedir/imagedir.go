@@ -9,9 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"stowage/internal/fsutil"
 	"stowage/internal/iox"
-	"stowage/internal/manifest"
 	"stowage/pkg/archive"
 )
 
@@ -224,13 +225,14 @@ func warnings(b *archive.Reader, d Distribution) ([]Warning, error) {
 // sparse returns the name of an image whose index lists a manifest that is not in the
 // bundle, "" if there is none.
 func sparse(b *archive.Reader) (string, error) {
+	met := map[digest.Digest]bool{}
 	for _, img := range b.Images() {
 		for _, d := range img.Present {
-			raw, err := b.Metadata(d.Digest)
-			if err != nil {
-				return "", err
+			if met[d.Digest] {
+				continue
 			}
-			m, err := manifest.Parse(raw, manifest.Limits{Strict: true})
+			met[d.Digest] = true
+			m, err := b.Manifest(d.Digest)
 			if err != nil {
 				return "", fmt.Errorf("read %s: %w: %w", d.Digest, err, archive.ErrDamaged)
 			}
