@@ -30,19 +30,19 @@ var forTests = []string{
 }
 
 // tools are the small packages that programs and packages share.
-var tools = []string{"stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/redact", "stowage/internal/usable"}
+var tools = []string{"stowage/internal/fsutil", "stowage/internal/imagename", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/redact", "stowage/internal/usable"}
 
 // rules are the borders that CONTRIBUTING.md describes.
 var rules = []rule{
 	{
 		pkg:    "stowage/pkg/scan",
-		own:    []string{"stowage/internal/redact"},
+		own:    []string{"stowage/internal/imagename", "stowage/internal/redact"},
 		direct: []string{"os", "net/http", "github.com/opencontainers/image-spec"},
 		deep:   []string{"net/http", containerd, ggcr},
 	},
 	{
 		pkg:    "stowage/pkg/pull",
-		own:    []string{"stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
+		own:    []string{"stowage/internal/imagename", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
 		direct: []string{"archive/tar", "os"},
 		deep:   []string{containerd, "k8s.io/client-go"},
 	},
@@ -74,7 +74,7 @@ var rules = []rule{
 	},
 	{
 		pkg:    "stowage/pkg/node",
-		own:    []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
+		own:    []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/imagename", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
 		direct: []string{ggcr},
 		deep:   []string{"stowage/cmd"},
 	},

@@ -10,6 +10,8 @@ import (
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/imagename"
 )
 
 // Labels by which containerd's garbage collection follows references
@@ -295,7 +297,7 @@ func (p *planner) addSource(d digest.Digest, names []string) {
 		if err != nil {
 			continue
 		}
-		host, repo := reference.Domain(ref), reference.Path(ref)
+		host, repo := imagename.Split(ref)
 		if !slices.Contains(hosts[host], repo) {
 			hosts[host] = append(hosts[host], repo)
 		}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+
+	"stowage/internal/imagename"
 )
 
 // Mirror is a registry that serves another registry's images.
@@ -77,7 +79,7 @@ type routes struct {
 // endpoints lists the endpoints of a repository, mirrors first and the origin last, as
 // containerd's hosts.toml orders them.
 func (r routes) endpoints(repo reference.Named) []endpoint {
-	domain, p := reference.Domain(repo), reference.Path(repo)
+	domain, p := imagename.Split(repo)
 	var out []endpoint
 	mirrors, ok := r.mirrors[domain]
 	if !ok {

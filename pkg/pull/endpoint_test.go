@@ -22,7 +22,8 @@ func TestEndpoints(t *testing.T) {
 			"https://second.example/v2/library/busybox/manifests/latest?ns=docker.io",
 			"https://registry-1.docker.io/v2/library/busybox/manifests/latest",
 		},
-		"quay.io/a/b:latest": {"https://quay.io/v2/a/b/manifests/latest"},
+		"quay.io/a/b:latest":          {"https://quay.io/v2/a/b/manifests/latest"},
+		"my_registry.test/app:latest": {"https://my_registry.test/v2/app/manifests/latest"},
 	} {
 		named, err := parse(name)
 		if err != nil {

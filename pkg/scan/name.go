@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+
+	"stowage/internal/imagename"
 )
 
 // maxText is the longest text that can be a reference: a name of 255 bytes, a tag of 128
@@ -31,10 +33,7 @@ func parseName(text string) (n name, ok bool) {
 	if err != nil {
 		return name{}, false
 	}
-	n.domain, n.path = reference.Domain(named), reference.Path(named)
-	if n.domain == "" { // a host with an underscore, which the package leaves in the path
-		n.domain, n.path, _ = strings.Cut(n.path, "/")
-	}
+	n.domain, n.path = imagename.Split(named)
 	if n.domain != strings.ToLower(n.domain) && !strings.ContainsAny(n.domain, ".:") {
 		return name{}, false // "Demo/app" parses with a registry named Demo, but is a typing error
 	}

@@ -17,6 +17,7 @@ func TestParseName(t *testing.T) {
 		{"tag of digits", "registry:2", "docker.io/library/registry:2"},
 		{"capital tag", "minio/minio:RELEASE.2022-02-01T18-00-14Z", "docker.io/minio/minio:RELEASE.2022-02-01T18-00-14Z"},
 		{"port", "localhost:5000/a/b", "localhost:5000/a/b:latest"},
+		{"underscore in the host", "my_registry.test/app:1", "my_registry.test/app:1"},
 		{"path like a host", "gcr.io/google.com/sdk:1", "gcr.io/google.com/sdk:1"},
 		{"digest", "quay.io/a/b@sha256:" + hex64, "quay.io/a/b@sha256:" + hex64},
 		{"tag and digest", "quay.io/a/b:v1@sha256:" + hex64, "quay.io/a/b:v1@sha256:" + hex64},
