@@ -51,8 +51,8 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 	for _, w := range j.warnings {
 		j.display.Warning("%s", w)
 	}
-	for _, w := range found.Warnings {
-		j.display.Warning("%s", warningLine(w))
+	for _, line := range warningLines(found.Warnings) {
+		j.display.Warning("%s", line)
 	}
 	j.request.Images = append(gather(found), j.request.Images...)
 	if len(j.request.Images) == 0 {

@@ -53,8 +53,8 @@ func runRewrite(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range skipped {
-		cli.Fprintf(streams.Err, "bundle: warning: %s\n", warningLine(w))
+	for _, line := range warningLines(skipped) {
+		cli.Fprintf(streams.Err, "bundle: warning: %s\n", line)
 	}
 	var errs []error
 	for _, p := range pairs {

@@ -53,8 +53,8 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 		return err
 	}
 	if format != "json" {
-		for _, w := range result.Warnings {
-			cli.Fprintf(streams.Err, "bundle: warning: %s\n", warningLine(w))
+		for _, line := range warningLines(result.Warnings) {
+			cli.Fprintf(streams.Err, "bundle: warning: %s\n", line)
 		}
 	}
 	if pin && err == nil {
@@ -71,16 +71,44 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 	return nil
 }
 
-func warningLine(w scan.Warning) string {
-	place := w.File
-	if w.Line > 0 { // else it is about the whole file
-		place = fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column)
+// maxPlaces is how many places of equal warnings a line names.
+const maxPlaces = 5
+
+// warningLines returns a line for each warning, equal ones on one with their number and their
+// places, in the order of the first.
+func warningLines(warnings []scan.Warning) []string {
+	type text struct{ message, advice string }
+	index := map[text]int{}
+	var texts []text
+	var places [][]string
+	for _, w := range warnings {
+		t := text{w.Message, w.Advice}
+		i, known := index[t]
+		if !known {
+			i = len(texts)
+			index[t], texts, places = i, append(texts, t), append(places, nil)
+		}
+		place := w.File
+		if w.Line > 0 {
+			place = fmt.Sprintf("%s:%d:%d", w.File, w.Line, w.Column)
+		}
+		places[i] = append(places[i], place)
 	}
-	s := place + ": " + w.Message
-	if w.Advice != "" {
-		s += "; " + w.Advice
+	lines := make([]string, len(texts))
+	for i, t := range texts {
+		lines[i] = places[i][0] + ": " + t.message
+		if t.advice != "" {
+			lines[i] += "; " + t.advice
+		}
+		if n := len(places[i]); n > 1 {
+			lines[i] += fmt.Sprintf(" (%d places: %s", n, strings.Join(places[i][:min(n, maxPlaces)], ", "))
+			if n > maxPlaces {
+				lines[i] += fmt.Sprintf(" and %d more", n-maxPlaces)
+			}
+			lines[i] += ")"
+		}
 	}
-	return s
+	return lines
 }
 
 func printNames(w io.Writer, r *scan.Result) error {
