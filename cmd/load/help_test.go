@@ -8,4 +8,4 @@ import (
 	"stowage/cmd/internal/clitest"
 )
 
-func TestHelp(t *testing.T) { clitest.Program(t, &program) }
+func TestHelp(t *testing.T) { clitest.Program(t, program()) }

@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"syscall"
 
 	"stowage/cmd/internal/cli"
@@ -32,10 +31,12 @@ func outcome(err error) *cli.Error {
 		e.Code, e.Hint = cli.NoNode, nodeHint(unavailable)
 	case errors.Is(err, archive.ErrNoMetadata):
 		e.Hint = "save it to a file first and load the file"
+	case errors.Is(err, archive.ErrEmpty):
+		e.Code, e.Err, e.Hint = cli.Damaged, errors.New("standard input is empty"), "check the command that writes to the pipe"
 	case errors.As(err, &inflated):
 		e.Code, e.Hint = cli.Damaged, "no image of it became visible on the node; the layer is damaged or was made to fill disks: report it to the author of the image"
 	case errors.Is(err, archive.ErrDamaged):
-		e.Code, e.Hint = cli.Damaged, "no image of it became visible on the node; check the file with \"bundle verify\", then copy or make it again"
+		e.Code, e.Hint = cli.Damaged, "no image of it became visible on the node; copy the file again, and if \"bundle verify\" fails for the original too, make it again"
 	case errors.As(err, &moved):
 		e.Code, e.Hint = cli.Damaged, "nothing was written; compare the digests with those you expect, and load without --no-move to accept them"
 	case errors.As(err, &platform):
@@ -52,8 +53,6 @@ func outcome(err error) *cli.Error {
 		e.Hint = "free some space on the disk of that path"
 	case errors.As(err, &space), errors.Is(err, syscall.ENOSPC):
 		e.Hint = "free some space below containerd's root, or use --discard-layers"
-	case errors.Is(err, fs.ErrNotExist):
-		e.Hint = "name the file that bundle -o wrote"
 	}
 	return e
 }
@@ -89,6 +88,9 @@ func nodeHint(e *node.UnavailableError) string {
 		return "check its log, start it, and run the same command again to resume"
 	case node.NoSnapshotter:
 		return "choose another with --snapshotter, or drop the flag"
+	}
+	if e.Address != "" { // it was named
+		return "check the path, or start that containerd; without --address and CONTAINERD_ADDRESS the usual sockets are tried"
 	}
 	return "start containerd (or k3s, RKE2, k0s), or name its socket with --address"
 }

@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,7 +43,8 @@ func TestOutcome(t *testing.T) {
 		{"no image directory", &imagedir.DirectoryError{}, cli.NoNode, "mkdir -p"},
 		{"several image directories", &imagedir.DirectoryError{Found: []string{"a", "b"}}, cli.NoNode, "--dir"},
 		{"not importable", imagedir.ErrForm, cli.Failed, "uncompressed"},
-		{"no file", fs.ErrNotExist, cli.Failed, "bundle -o"},
+		{"nothing on standard input", &archive.DamagedError{Err: archive.ErrEmpty}, cli.Damaged, "writes to the pipe"},
+		{"no socket there", &node.UnavailableError{Reason: node.NotRunning, Address: "/c.sock"}, cli.NoNode, "check the path"},
 		{"anything else", errors.New("x"), cli.Failed, ""},
 	}
 	for _, tt := range tests {

@@ -14,18 +14,26 @@ import (
 
 // runInventory prints the digests that the node holds.
 func runInventory(ctx context.Context, args []string, streams cli.Streams) error {
-	s := &settings{}
-	fs := cli.NewFlags("load inventory", inventoryHelp, streams)
+	s := &settings{name: "load inventory"}
+	fs := cli.NewFlags(s.name, inventoryHelp, streams)
+	fs.Guesses = guesses
 	s.addNodeFlags(fs.FlagSet)
+	fs.StringVarP(&s.format, "output", "o", "text", "")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	if fs.NArg() > 0 {
-		return cli.Usagef("load inventory: takes no arguments, got %s", fs.Arg(0))
+		return cli.Usagef("inventory takes no arguments, got %s", fs.Arg(0)).WithHint("\"bundle inspect %s\" shows what a bundle holds", cli.Quote(fs.Arg(0)))
+	}
+	if err := s.checkFormat(); err != nil {
+		return err
 	}
 	digests, err := s.blobs(ctx)
 	if err != nil {
 		return ended(ctx, err)
+	}
+	if s.format == "json" {
+		return cli.WriteJSON(streams.Out, append([]digest.Digest{}, digests...)) // none is [] too
 	}
 	out := bufio.NewWriter(streams.Out)
 	for _, d := range digests {

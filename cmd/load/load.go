@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
@@ -19,7 +18,9 @@ import (
 
 // settings of load and load check.
 type settings struct {
-	file     string
+	name     string   // of the job, as it is typed
+	files    []string // the bundles
+	file     string   // the one at work
 	node     node.Options
 	load     node.LoadOptions
 	format   string
@@ -28,11 +29,10 @@ type settings struct {
 
 // parse reads the flags; a check has fewer than a load.
 func parse(name, help string, loading bool, args []string, streams cli.Streams) (*settings, error) {
-	s := &settings{}
-	fs := cli.NewFlags(name, help, streams)
+	s := &settings{name: name}
+	fs := s.newFlags(help, streams)
 	s.addNodeFlags(fs.FlagSet)
-	fs.StringVarP(&s.format, "output", "o", "text", "")
-	fs.StringVar(&s.progress, "progress", progress.Auto, "")
+	input := fs.StringArrayP("input", "i", nil, "")
 	if loading {
 		fs.StringVar(&s.node.Snapshotter, "snapshotter", "", "")
 		fs.BoolVar(&s.load.NoPin, "no-pin", false, "")
@@ -44,16 +44,28 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	switch {
-	case fs.NArg() == 0:
-		return nil, cli.Usagef("%s: name the bundle", name)
-	case fs.NArg() > 1:
-		return nil, cli.Usagef("%s: one bundle at a time, got %s", name, strings.Join(fs.Args(), " "))
-	case fs.Changed("jobs") && s.load.Jobs < 1:
+	for _, i := range fs.Words() {
+		if err := program().NotCommand(args, i); err != nil {
+			return nil, err
+		}
+	}
+	if fs.Changed("jobs") && s.load.Jobs < 1 {
 		return nil, cli.Usagef("--jobs %d: want 1 or more", s.load.Jobs)
 	}
-	s.file = fs.Arg(0)
-	return s, s.checkFormat()
+	if err := s.checkFormat(); err != nil {
+		return nil, err
+	}
+	s.files = append(*input, fs.Args()...)
+	return s, s.checkInput(streams.In)
+}
+
+// newFlags returns the flags that every job with a bundle has.
+func (s *settings) newFlags(help string, streams cli.Streams) *cli.Flags {
+	fs := cli.NewFlags(s.name, help, streams)
+	fs.Guesses = guesses
+	fs.StringVarP(&s.format, "output", "o", "text", "")
+	progress.AddFlags(fs.FlagSet, &s.progress)
+	return fs
 }
 
 // addNodeFlags adds the flags that select a containerd.
@@ -71,7 +83,7 @@ func runLoad(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	return s.run(ctx, streams, func(ctx context.Context, n *node.Node, b *source, d *progress.Display) (*node.Report, error) {
+	return s.each(ctx, streams, func(ctx context.Context, n *node.Node, b *source, d *progress.Display) (*node.Report, error) {
 		s.load.OnReceive = func() { d.Start(progress.Phase{Name: "receive", Total: -1, Source: "standard input"}) }
 		s.load.OnStart = func(total int64) {
 			if total > 0 {
@@ -94,7 +106,7 @@ func runCheck(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	return s.run(ctx, streams, func(ctx context.Context, n *node.Node, b *source, _ *progress.Display) (*node.Report, error) {
+	return s.each(ctx, streams, func(ctx context.Context, n *node.Node, b *source, _ *progress.Display) (*node.Report, error) {
 		r, err := b.metadata()
 		if err != nil {
 			return nil, err
@@ -106,6 +118,31 @@ func runCheck(ctx context.Context, args []string, streams cli.Streams) error {
 // work is the part of a job that needs the node and the bundle.
 type work func(context.Context, *node.Node, *source, *progress.Display) (*node.Report, error)
 
+// each runs the job for each bundle in turn. A bundle that is damaged or incomplete does not
+// keep the others from their turn; any other error does.
+func (s *settings) each(ctx context.Context, streams cli.Streams, do work) error {
+	var errs []error
+	for i, file := range s.files {
+		s.file = file
+		err := s.run(ctx, streams, do)
+		if err == nil {
+			continue
+		}
+		errs = append(errs, err)
+		if e := (*cli.Error)(nil); errors.As(err, &e) && (e.Code == cli.Incomplete || e.Code == cli.Damaged) {
+			continue
+		}
+		for _, rest := range s.files[i+1:] {
+			errs = append(errs, fmt.Errorf("%s: not tried", rest))
+		}
+		break
+	}
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
+}
+
 // run opens the bundle, connects, works and reports. The bundle comes first, so that a
 // damaged one is refused on a machine without containerd as well.
 func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error {
@@ -114,10 +151,13 @@ func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error 
 		return err
 	}
 	report, err := s.do(ctx, streams, display, do)
-	return display.End(ended(ctx, err), loaded(report))
+	return display.End(ended(ctx, err), loaded(s.file, report))
 }
 
 func (s *settings) do(ctx context.Context, streams cli.Streams, display *progress.Display, do work) (*node.Report, error) {
+	if err := s.checkFiles(); err != nil {
+		return nil, err
+	}
 	b, err := openSource(ctx, s.file, streams.In)
 	if err != nil {
 		return nil, err
@@ -164,11 +204,12 @@ func ended(ctx context.Context, err error) error {
 }
 
 // loaded returns what the summary says, for the last event of the run.
-func loaded(r *node.Report) progress.Result {
+func loaded(file string, r *node.Report) progress.Result {
 	if r == nil {
-		return progress.Result{}
+		return progress.Result{File: file}
 	}
 	out := progress.Result{
+		File:     file,
 		Identity: r.Bundle.String(),
 		Images:   new(len(r.Images)),
 		Ready:    new(0),
@@ -218,8 +259,11 @@ func short(d string) string {
 func summary(r *node.Report) string {
 	where := fmt.Sprintf("containerd %s at %s, namespace %s", r.Server.Version, r.Server.Address, r.Server.Namespace)
 	verified := "CRI has all of them: the kubelet needs no registry"
-	if r.Server.CRI != node.CRIReady {
+	switch r.Server.CRI {
+	case node.CRIAbsent:
 		verified = "this containerd has no CRI, so nothing is verified for a kubelet"
+	case node.CRIElsewhere:
+		verified = fmt.Sprintf("CRI was not asked (namespace %s): a kubelet will not see these images", r.Server.Namespace)
 	}
 	if r.UpToDate() {
 		return fmt.Sprintf("%s already there; %s (%s)", cli.Count(len(r.Images), "image"), verified, where)

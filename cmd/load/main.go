@@ -6,19 +6,45 @@ package main
 
 import "stowage/cmd/internal/cli"
 
-var program = cli.Program{
-	Name: "load",
-	Main: runLoad,
-	Jobs: map[string]cli.Job{
-		"check":     runCheck,
-		"inventory": runInventory,
-		"place":     runPlace,
-		"unpin":     runUnpin,
-	},
-	Interrupted: interrupted,
+// program returns the command with its jobs.
+func program() *cli.Program {
+	return &cli.Program{
+		Name: "load",
+		Main: runLoad,
+		Jobs: map[string]cli.Job{
+			"check":     runCheck,
+			"inventory": runInventory,
+			"place":     runPlace,
+			"unpin":     runUnpin,
+		},
+		Guesses: map[string][]string{
+			"list": {"load check FILE", "crictl images"}, "ls": {"load check FILE", "crictl images"}, "ps": {"load check FILE", "crictl images"},
+			"images": {"load check FILE", "crictl images"}, "image": {"load check FILE", "crictl images"}, "status": {"load check FILE"}, "test": {"load check FILE"},
+			"import": {"load"}, "load": {"load"}, "add": {"load"}, "push": {"load"}, "run": {"load"}, "file": {"load"},
+			"blobs": {"load inventory"}, "digests": {"load inventory"}, "have": {"load inventory"},
+			"copy": {"load place FILE"}, "cp": {"load place FILE"}, "install": {"load place FILE"}, "stage": {"load place FILE"},
+			"remove": {"load unpin FILE"}, "rm": {"load unpin FILE"}, "delete": {"load unpin FILE"}, "rmi": {"load unpin FILE"},
+			"unload": {"load unpin FILE"}, "prune": {"load unpin FILE"}, "gc": {"load unpin FILE"},
+			"verify": {"bundle verify FILE"}, "inspect": {"bundle inspect FILE"}, "show": {"bundle inspect FILE"}, "info": {"bundle inspect FILE"},
+			"diff": {"bundle diff OLD NEW"}, "scan": {"bundle scan -f FILE"}, "rewrite": {"bundle rewrite -f FILE"},
+			"pull": {"bundle -f FILE -o OUT"}, "save": {"bundle -f FILE -o OUT"}, "bundle": {"bundle -f FILE -o OUT"},
+		},
+		Interrupted: interrupted,
+	}
+}
+
+// guesses are flags of docker, ctr and nerdctl, with those that load has instead.
+var guesses = map[string]string{
+	"f": "-i FILE", "file": "-i FILE", "filename": "-i FILE", "bundle": "-i FILE",
+	"dry-run": "load check FILE", "dryrun": "load check FILE", "verify": "load check FILE",
+	"socket": "--address SOCKET", "sock": "--address SOCKET", "host": "--address SOCKET", "H": "--address SOCKET",
+	"dest": "--dir DIR", "directory": "--dir DIR", "d": "--dir DIR",
+	"verbose": "--progress plain", "debug": "--progress plain", "no-progress": "--progress none", "silent": "--quiet", "json": "--output json",
+	"discard-unpacked-layers": "--discard-layers", "j": "--jobs N", "parallel": "--jobs N",
+	"unpin": "load unpin FILE", "A": "--all",
 }
 
 // interrupted is the message of a run that a signal ended before any image became visible.
 const interrupted = "interrupted: no image was made visible"
 
-func main() { program.Exit() }
+func main() { program().Exit() }

@@ -12,18 +12,17 @@ import (
 
 // runPlace runs load place, for a node whose containerd does not run yet.
 func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
-	s := &settings{}
+	s := &settings{name: "load place"}
 	var o imagedir.Options
-	fs := cli.NewFlags("load place", placeHelp, streams)
+	fs := s.newFlags(placeHelp, streams)
 	fs.StringVar(&o.Dir, "dir", "", "")
-	fs.StringVarP(&s.format, "output", "o", "text", "")
-	fs.StringVar(&s.progress, "progress", progress.Auto, "")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
+	s.files = fs.Args()
 	switch {
-	case fs.NArg() != 1:
-		return cli.Usagef("load place: name one bundle")
+	case len(s.files) != 1:
+		return cli.Usagef("want one FILE").WithHint("usage: load place FILE, once for each")
 	case fs.Changed("dir") && o.Dir == "":
 		return cli.Usagef("--dir: name a directory")
 	}
@@ -34,27 +33,30 @@ func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	p, err := place(ctx, fs.Arg(0), o, display)
+	p, err := s.place(ctx, o, display)
 	if err == nil {
 		err = s.printPlaced(streams, p, display)
 	}
-	return display.End(ended(ctx, err), placed(p))
+	return display.End(ended(ctx, err), placed(s.files[0], p))
 }
 
 // place copies the bundle and shows the progress.
-func place(ctx context.Context, file string, o imagedir.Options, display *progress.Display) (*imagedir.Placement, error) {
+func (s *settings) place(ctx context.Context, o imagedir.Options, display *progress.Display) (*imagedir.Placement, error) {
+	if err := s.checkFiles(); err != nil {
+		return nil, err
+	}
 	defer display.Finish()
 	o.OnStart = func(total int64) { display.Start(progress.Phase{Name: "place", Total: total, Work: true}) }
 	o.OnBytes = display.Add
-	return imagedir.Place(ctx, file, o)
+	return imagedir.Place(ctx, s.files[0], o)
 }
 
 // placed returns what the summary says, for the last event of the run.
-func placed(p *imagedir.Placement) progress.Result {
+func placed(file string, p *imagedir.Placement) progress.Result {
 	if p == nil {
-		return progress.Result{}
+		return progress.Result{File: file}
 	}
-	return progress.Result{Output: p.Path, Identity: p.Bundle, Size: new(p.Size), Names: p.Names, Images: new(len(p.Names)), Changed: new(true)}
+	return progress.Result{File: file, Output: p.Path, Identity: p.Bundle, Size: new(p.Size), Names: p.Names, Images: new(len(p.Names)), Changed: new(true)}
 }
 
 func (s *settings) printPlaced(streams cli.Streams, p *imagedir.Placement, display *progress.Display) error {

@@ -64,7 +64,7 @@ func TestInterruptedSaysWhatIsVisible(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			p := program
+			p := program()
 			p.Main = func(ctx context.Context, _ []string, _ cli.Streams) error {
 				if tt.signal {
 					cancel()

@@ -15,16 +15,21 @@ import (
 
 // runUnpin removes pins.
 func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
-	s := &settings{}
-	fs := cli.NewFlags("load unpin", unpinHelp, streams)
+	s := &settings{name: "load unpin"}
+	fs := s.newFlags(unpinHelp, streams)
 	s.addNodeFlags(fs.FlagSet)
-	fs.StringVarP(&s.format, "output", "o", "text", "")
-	fs.StringVar(&s.progress, "progress", progress.Auto, "")
+	all := fs.Bool("all", false, "")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if fs.NArg() > 1 {
-		return cli.Usagef("load unpin: one bundle at a time, or none for all")
+	s.files = fs.Args()
+	switch {
+	case len(s.files) == 0 && !*all:
+		return cli.Usagef("name the bundle, or --all for the pins of every bundle").WithHint("usage: load unpin FILE|--all")
+	case len(s.files) > 0 && *all:
+		return cli.Usagef("want either FILE or --all").WithHint("usage: load unpin FILE|--all")
+	case len(s.files) > 1:
+		return cli.Usagef("want one FILE").WithHint("usage: load unpin FILE, once for each")
 	}
 	if err := s.checkFormat(); err != nil {
 		return err
@@ -33,7 +38,6 @@ func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	s.file = fs.Arg(0)
 	report, err := s.unpin(ctx)
 	if err == nil && s.format == "json" {
 		err = cli.WriteJSON(streams.Out, report)
@@ -45,10 +49,13 @@ func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 
 // unpin removes the pins of the bundle, or of all bundles without one.
 func (s *settings) unpin(ctx context.Context) (*node.UnpinReport, error) {
+	if err := s.checkFiles(); err != nil {
+		return nil, err
+	}
 	var b *archive.Reader
-	if s.file != "" {
+	if len(s.files) > 0 {
 		var err error
-		if b, err = archive.Open(ctx, s.file, nil); err != nil {
+		if b, err = archive.Open(ctx, s.files[0], nil); err != nil {
 			return nil, err
 		}
 		defer b.Close() // only read from

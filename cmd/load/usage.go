@@ -8,14 +8,15 @@ const help = `load puts the images of a bundle into this node's containerd, so t
 registry for them, and then asks the node for each of them as the kubelet would.
 
 Usage:
-  load FILE          import, unpack, pin and verify; FILE may be compressed with gzip or zstd
+  load FILE...       import, unpack, pin and verify; FILE may be compressed with gzip or zstd
   load -             the same from standard input, without a copy on disk; also reads
                      tarballs of docker save, ctr, skopeo and others
   load check FILE    only verify; writes nothing
   load inventory     print the digests this node holds, for "bundle --have"
   load place FILE    copy to the image directory of k3s, RKE2 or k0s, before the node starts
-  load unpin [FILE]  let the kubelet's garbage collection remove the images again
+  load unpin FILE    let the kubelet's garbage collection remove the images again
 
+  -i, --input FILE         the same as FILE, as of docker load
   -a, --address SOCKET     containerd's socket (default: CONTAINERD_ADDRESS, else the usual
                            sockets of k3s, RKE2, k0s, microk8s and containerd itself)
   -n, --namespace NAME     containerd's namespace (default k8s.io, the kubelet's)
@@ -29,6 +30,7 @@ Usage:
       --jobs N             concurrent layers (default: twice the cores, at most 4)
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
+  -q, --quiet              errors and warnings only: --progress none
   -v, --version            print the version and exit
   -h, --help               print this text
 
@@ -45,12 +47,14 @@ Example:
 const checkHelp = `load check asks the node for each image of a bundle, as the kubelet would. It writes nothing.
 
 Usage:
-  load check FILE
+  load check FILE...
 
+  -i, --input FILE         the same as FILE
   -a, --address SOCKET     containerd's socket (default: as for load)
   -n, --namespace NAME     containerd's namespace (default k8s.io)
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
+  -q, --quiet              errors and warnings only: --progress none
   -h, --help               print this text
 
 ` + cli.ExitCodes + `
@@ -75,6 +79,7 @@ Usage:
       --dir DIR            the directory (default: the one above that exists)
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
+  -q, --quiet              errors and warnings only: --progress none
   -h, --help               print this text
 
 ` + cli.ExitCodes + `
@@ -84,17 +89,20 @@ Example:
 `
 
 const unpinHelp = `load unpin lets the kubelet's garbage collection remove images again: those that the bundle
-FILE has pinned or, without FILE, all that any bundle has pinned on this node. The images
+FILE has pinned or, with --all, all that any bundle has pinned on this node. The images
 stay until the kubelet needs the space. Names that another bundle has pinned since, and pins
 of other programs, stay as they are.
 
 Usage:
-  load unpin [FILE]
+  load unpin FILE
+  load unpin --all
 
+      --all                the images of every bundle
   -a, --address SOCKET     containerd's socket (default: as for load)
   -n, --namespace NAME     containerd's namespace (default k8s.io)
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
+  -q, --quiet              errors and warnings only: --progress none
   -h, --help               print this text
 
 ` + cli.ExitCodes + `
@@ -110,6 +118,7 @@ Usage:
 
   -a, --address SOCKET     containerd's socket (default: as for load)
   -n, --namespace NAME     containerd's namespace (default k8s.io)
+  -o, --output FORMAT      text or json (default text)
   -h, --help               print this text
 
 ` + cli.ExitCodes + `

@@ -259,7 +259,7 @@ func unpackStream(ctx context.Context, r io.Reader, lim limits) (*unpacked, erro
 		return nil, fmt.Errorf("read %s: %w", p.path, u.src.err)
 	}
 	if len(magic) == 0 {
-		return nil, &DamagedError{File: p.path, Err: fmt.Errorf("empty: %w", io.ErrUnexpectedEOF), Advice: adviceCopy}
+		return nil, &DamagedError{File: p.path, Err: fmt.Errorf("%w: %w", ErrEmpty, io.ErrUnexpectedEOF), Advice: adviceCopy}
 	}
 	var err error
 	if p.kind, err = sniff(bytes.NewReader(magic)); err != nil {

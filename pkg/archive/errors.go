@@ -22,6 +22,10 @@ var (
 	// metadata: another program made the tarball, or compressed it in pieces.
 	ErrNoMetadata = errors.New("contents unknown until the whole file is decompressed")
 
+	// ErrEmpty means that a stream ended before its first byte. It is wrapped by a
+	// [*DamagedError].
+	ErrEmpty = errors.New("empty")
+
 	// ErrMetadataOnly means that a layer was requested of a bundle that was opened without
 	// its layers.
 	ErrMetadataOnly = errors.New("opened without its layers")

@@ -60,8 +60,12 @@ func (e *UnavailableError) Error() string {
 	if e.Address != "" {
 		b.WriteString(" at " + e.Address)
 	}
+	if e.Reason == NotRunning && e.Address != "" {
+		b.WriteString(": there is no such socket")
+		return b.String()
+	}
 	b.WriteString(": " + string(e.Reason))
-	if e.Err != nil {
+	if e.Err != nil && !strings.HasSuffix(e.Err.Error(), string(e.Reason)) { // not "permission denied" twice
 		b.WriteString(": " + e.Err.Error())
 	}
 	if e.Address == "" && len(e.Attempts) > 0 {
@@ -86,8 +90,7 @@ type PlatformError struct {
 
 // Error lists the images.
 func (e *PlatformError) Error() string {
-	return fmt.Sprintf("select the images for %s: the bundle has no manifest for this platform of %s",
-		e.Platform, strings.Join(e.Names, ", "))
+	return fmt.Sprintf("this node is %s, and the bundle has no manifest for it of %s", e.Platform, strings.Join(e.Names, ", "))
 }
 
 // Is reports whether target is [ErrIncomplete].
@@ -105,10 +108,10 @@ type MissingError struct {
 
 // Error returns the number of blobs, the first of them, and the bundle that has them.
 func (e *MissingError) Error() string {
-	text := fmt.Sprintf("plan the load: %d blobs are neither in the bundle nor on the node, the first is %s",
+	text := fmt.Sprintf("this is a differential bundle, and the node lacks %d of the layers that it omits; the first is %s",
 		len(e.Digests), e.Digests[0])
 	if e.Base != "" {
-		text += fmt.Sprintf("; the bundle was made against %s", e.Base)
+		text += fmt.Sprintf("; it was made against %s", e.Base)
 	}
 	if e.Loaded {
 		text += ", which this node has, but with its layers only unpacked"

@@ -36,6 +36,13 @@ func (p *Program) NotCommand(args []string, i int) error {
 // of them. A file behind -o is left out when the output of the command is a format.
 func (p *Program) corrected(command string, args []string) (line string, all bool) {
 	program, name, _ := strings.Cut(command, " ")
+	if job, operand, ok := strings.Cut(name, " "); ok && p.Jobs[job] != nil && !strings.HasPrefix(operand, "-") {
+		// "scan FILE": what the job is about, when the line does not say.
+		if len(args) == 0 {
+			return command, false
+		}
+		command, name = program+" "+job, job
+	}
 	if program != p.Name || p.job(name) == nil { // help, version
 		return command, false
 	}

@@ -29,7 +29,7 @@ func guessing() *Program {
 	}
 	return &Program{
 		Name: "p", Main: job("p", ""), Jobs: map[string]Job{"scan": job("p scan", "text"), "inspect": job("p inspect", "text")},
-		Guesses: map[string][]string{"images": {"p scan", "p"}, "create": {"p"}, "login": {"docker login"}},
+		Guesses: map[string][]string{"images": {"p scan", "p"}, "create": {"p"}, "login": {"docker login"}, "show": {"p inspect FILE", "q list"}},
 	}
 }
 
@@ -63,6 +63,8 @@ func TestGuesses(t *testing.T) {
 		{args: "create -f a --nonsense canary", err: `"create" is not a command of p`, hint: `did you mean "p"?; see "p --help"`},
 		{args: "create --creds h=u:canary https://u:canary@h/p?canary", err: `"create" is not a command of p`,
 			hint: `did you mean "p --creds h=u 'https://[redacted]@h/p?[redacted]'"?; see "p --help"`},
+		{args: "show", err: `"show" is not a command of p`, hint: `did you mean "p inspect FILE" or "q list"?; see "p --help"`},
+		{args: "show x.tar", err: `"show" is not a command of p`, hint: `did you mean "p inspect x.tar"?; see "p --help"`},
 		{args: "login -u ann -p canary", err: `"login" is not a command of p`, hint: `that is "docker login"; see "p --help"`},
 		{args: "list -f a", out: "list\n"}, // a file
 		{args: "nginx", out: "nginx\n"},

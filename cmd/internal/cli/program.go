@@ -24,7 +24,7 @@ type Program struct {
 
 	// Guesses are words of other programs that people try as the name of a job, each with
 	// the command that does it: "images" with "bundle scan". A second command is named too
-	// when the first does not take the arguments.
+	// when the first does not take the arguments, or needs some: "load check FILE".
 	Guesses map[string][]string
 
 	// Interrupted is the message of a run that a signal ended.

@@ -32,6 +32,7 @@ type Fault struct {
 // Result is what the summary of a run says. A field that the run has no value for is left
 // out.
 type Result struct {
+	File     string   `json:"file,omitempty"`     // bundle that was read
 	Output   string   `json:"output,omitempty"`   // file written or placed
 	Identity string   `json:"identity,omitempty"` // of the bundle
 	Size     *int64   `json:"size,omitempty"`     // of the bundle, bytes
