@@ -117,7 +117,7 @@ func inputError(err error) error {
 func gather(result *scan.Result) []bundle.Image {
 	var out []bundle.Image
 	for _, found := range result.Images() {
-		img := bundle.Image{Name: found.Name, Required: found.Class == scan.Required, Windows: found.OS == "windows", ClusterInternal: found.ClusterInternal}
+		img := bundle.Image{Name: found.Name, Required: found.Class == scan.Required, Windows: found.OS == "windows", ClusterInternal: found.ClusterInternal, Locked: found.Locked()}
 		for _, ref := range found.References {
 			for _, s := range ref.PullSecrets {
 				if !slices.Contains(img.Secrets, s) {

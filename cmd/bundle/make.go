@@ -9,6 +9,7 @@ import (
 
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
+	"stowage/pkg/archive"
 	"stowage/pkg/bundle"
 	"stowage/pkg/pull"
 )
@@ -55,6 +56,9 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 		j.display.Warning("%s", line)
 	}
 	j.request.Images = append(gather(found), j.request.Images...)
+	for _, l := range found.LeftOut {
+		j.request.Skipped = append(j.request.Skipped, archive.Skipped{Name: l.Name, Reason: l.Reason})
+	}
 	if len(j.request.Images) == 0 {
 		return nil, cli.Errorf(cli.Failed, "no image found in %s", strings.Join(j.sources, ", ")).
 			WithHint("run \"bundle scan -f FILE --output wide\" to see what is found, or name images on the command line")

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
 
 	"stowage/cmd/internal/cli"
@@ -192,51 +191,4 @@ func secrets(result *scan.Result, display *progress.Display) []account.Secret {
 		})
 	}
 	return out
-}
-
-// printLock prints "name:tag@digest" for each image: the lock file. Tags are resolved by
-// HEAD, which costs no pulls.
-func (r *registries) printLock(ctx context.Context, streams cli.Streams, result *scan.Result) error {
-	display, err := progress.New(streams.Err, "bundle", progress.Plain)
-	if err != nil {
-		return err
-	}
-	opts, _, err := r.client(streams, display, result)
-	if err != nil {
-		return err
-	}
-	opts.All = true // a digest names all platforms
-	client, err := pull.New(opts)
-	if err != nil {
-		return err
-	}
-	var refs []pull.Query
-	for _, img := range gather(result) {
-		refs = append(refs, pull.Query{Name: img.Name, Secrets: img.Secrets})
-	}
-	pinned, failures, err := client.Digests(ctx, refs)
-	if err != nil {
-		return err
-	}
-	for _, p := range pinned {
-		if err := cli.Fprintf(streams.Out, "%s\n", withDigest(p.Name, p.Digest)); err != nil {
-			return err
-		}
-	}
-	if len(failures) == 0 {
-		return nil
-	}
-	errs := make([]error, len(failures))
-	for i, f := range failures {
-		errs[i] = f.Err
-	}
-	return outcome(errors.Join(errs...))
-}
-
-// withDigest adds a digest to a name that has none.
-func withDigest(name string, d digest.Digest) string {
-	if strings.Contains(name, "@") {
-		return name
-	}
-	return name + "@" + d.String()
 }

@@ -90,8 +90,9 @@ Usage:
   -f, --filename SRC      manifests: a file, a directory, an http(s) address, or - for
                           standard input; YAML, JSON, or a plain list of images
   -R, --recursive         also read the directories below a directory
-      --pin               print name:tag@sha256:... for each image: a lock file, which -f
-                          reads; resolves tags by HEAD, which costs no pulls; the flags
+      --pin               print name:tag@sha256:... for each image: a lock file, from which
+                          bundle -f makes the same bundle as from the manifests today;
+                          resolves tags by HEAD, which costs no pulls; the flags
                           --mirror, --registries, --hosts-dir, --resolve-at-origin,
                           --authfile, --creds, --insecure, --ca-file, --wait and --jobs are
                           those of bundle

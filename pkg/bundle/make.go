@@ -49,6 +49,7 @@ type maker struct {
 	requested  int               // images of the request, each counted once
 	images     []Image           // those that registries are asked for
 	tags       map[string]string // see the function tags
+	locked     map[string]bool   // by name of the image
 	skipped    []archive.Skipped
 	incomplete bool // required images are skipped
 	upToDate   bool
@@ -75,8 +76,12 @@ func (m *maker) read() error {
 	if err != nil {
 		return err
 	}
+	skipped = append(skipped, m.req.Skipped...)
 	m.images, m.requested = images, len(images)+len(skipped)
-	m.tags = tags(images)
+	m.tags, m.locked = tags(images), map[string]bool{}
+	for _, img := range images {
+		m.locked[img.Name] = img.Locked
+	}
 	for _, s := range skipped {
 		m.skip(s)
 	}

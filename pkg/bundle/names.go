@@ -7,8 +7,8 @@ import (
 )
 
 // tags maps each tag of the request, as "repo:tag", to the reference that decides what it
-// means in the bundle: the one without a digest if there is one, else those with a digest
-// when they agree, and "" when they do not.
+// means in the bundle: the one without a digest if there is one, else the one with the digest
+// of a lock file, else those with a digest when they agree, and "" when they do not.
 //
 // A node looks up a reference with tag and digest by its digest only, so two of them may
 // have the same tag. The tag is added for the sake of lock files, which are made of
@@ -26,7 +26,7 @@ func tags(images []Image) map[string]string {
 		_, hasDigest := named.(reference.Digested)
 		_, known := means[tag]
 		switch {
-		case !hasDigest:
+		case !hasDigest, img.Locked && (!known || pinned[tag]):
 			means[tag], pinned[tag] = img.Name, false
 		case !known:
 			means[tag], pinned[tag] = img.Name, true
@@ -38,11 +38,17 @@ func tags(images []Image) map[string]string {
 }
 
 // names returns the names in the bundle of a reference of the request. They are those of
-// [archive.Names], without a tag that means something else.
+// [archive.Names], without a tag that means something else and without the digest of a lock
+// file.
 func (m *maker) names(ref string) ([]string, error) {
 	names, err := archive.Names(ref)
-	if err != nil || len(names) < 2 || m.tags[names[0]] == ref {
+	switch {
+	case err != nil || len(names) < 2:
 		return names, err
+	case m.tags[names[0]] != ref:
+		return names[1:], nil
+	case m.locked[ref]:
+		return names[:1], nil
 	}
-	return names[1:], nil
+	return names, nil
 }

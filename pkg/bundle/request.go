@@ -21,11 +21,16 @@ type Image struct {
 
 	Windows         bool // only Windows pods use it: skipped without a Windows platform
 	ClusterInternal bool // its registry exists only inside a cluster: skipped
+
+	// Locked reports that the digest of Name is that of its tag in a lock file: the bundle
+	// has the image under its tag, as if Name had no digest.
+	Locked bool
 }
 
 // A Request says what to bundle and where to.
 type Request struct {
 	Images    []Image
+	Skipped   []archive.Skipped  // images known to be not available
 	Platforms []ocispec.Platform // in order of preference
 	All       bool               // every platform of each image, instead of Platforms
 	Referrers bool               // also signatures, attestations and SBOMs
@@ -109,6 +114,7 @@ func merge(images []Image) ([]Image, error) {
 		old.Required = old.Required || img.Required
 		old.Windows = old.Windows && img.Windows
 		old.ClusterInternal = old.ClusterInternal && img.ClusterInternal
+		old.Locked = old.Locked && img.Locked
 		for _, s := range img.Secrets {
 			if !slices.Contains(old.Secrets, s) {
 				old.Secrets = append(slices.Clip(old.Secrets), s)

@@ -15,6 +15,8 @@ type Result struct {
 	Warnings []Warning `json:"warnings,omitempty"`
 	// Secrets with registry accounts, in the same order.
 	Secrets []Secret `json:"secrets,omitempty"`
+	// LeftOut are the images that lock files name as not available.
+	LeftOut []LeftOut `json:"leftOut,omitempty"`
 	// Documents is the number of objects read; the items of a List count one by one.
 	Documents int `json:"documents"`
 }
@@ -120,6 +122,8 @@ type Reference struct {
 	// ClusterInternal is set for registries that only exist inside a cluster (*.svc and
 	// *.svc.*).
 	ClusterInternal bool `json:"clusterInternal,omitempty"`
+	// Locked is set for a line of a lock file whose digest was that of the tag.
+	Locked bool `json:"locked,omitempty"`
 }
 
 // Result returns what was found so far. It resolves the pull secrets of service accounts
@@ -151,6 +155,7 @@ func (s *Scanner) Result() *Result {
 			r.Warnings = append(r.Warnings, w)
 		}
 		r.Secrets = append(r.Secrets, d.secrets...)
+		r.LeftOut = append(r.LeftOut, d.leftOut...)
 	}
 	return r
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 
 	"gopkg.in/yaml.v3"
@@ -26,12 +27,13 @@ type docResult struct {
 	secrets   []Secret
 	accounts  []accountSecret
 	always    []edit
+	leftOut   []LeftOut
 	documents int
 	errs      []error
 }
 
 func (d *docResult) empty() bool {
-	return len(d.images)+len(d.warnings)+len(d.secrets)+len(d.accounts)+len(d.always) == 0
+	return len(d.images)+len(d.warnings)+len(d.secrets)+len(d.accounts)+len(d.always)+len(d.leftOut) == 0
 }
 
 // New returns a Scanner.
@@ -96,11 +98,21 @@ func (s *Scanner) document(file string, c chunk) *docResult {
 // list records the lines of an image list.
 func (w *walker) list(t *text, lines []listLine) {
 	w.out.documents++
+	notes, left := lockLines(t.raw)
+	w.out.leftOut = left
 	for _, l := range lines {
-		if c, err := judgeListLine(l); err != nil {
+		c, err := judgeListLine(l)
+		if err != nil {
 			w.fail(t, l.off, err)
-		} else {
-			w.add(c, t, scope{src: t})
+			continue
+		}
+		if w.opts.Only == Required && slices.Contains(notes[l.number], noteIndirect) {
+			continue
+		}
+		before := len(w.out.images)
+		w.add(c, t, scope{src: t})
+		for i := before; i < len(w.out.images) && notes != nil; i++ {
+			w.out.images[i].noted(notes[l.number])
 		}
 	}
 }
