@@ -89,6 +89,9 @@ func (x *exchange) challenge(policy *Policy, reason string) {
 	if reason != "" {
 		challenge += fmt.Sprintf(",error=%q", reason)
 	}
+	if policy.BothLogins {
+		challenge = `Basic realm="registry, or token", ` + challenge
+	}
 	x.Header().Set("WWW-Authenticate", challenge)
 	x.fail(http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
 }

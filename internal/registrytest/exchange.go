@@ -103,6 +103,8 @@ func (x *exchange) serve() {
 		x.serveCDN()
 	case x.target.kind == KindToken:
 		x.serveToken()
+	case x.target.kind == KindPing && x.registry.Policy().PingStatus != 0:
+		x.fail(x.registry.Policy().PingStatus, "UNSUPPORTED", "there is nothing here")
 	case x.authorize():
 		x.serveRegistry()
 	}
@@ -138,6 +140,10 @@ func (x *exchange) refused() bool {
 			text = "Too Many Requests"
 		}
 		x.send(http.StatusTooManyRequests, "text/plain; charset=utf-8", []byte(text))
+		return true
+	}
+	if x.fault(func(f *Faults) bool { return f.Page.use() }) {
+		x.send(http.StatusOK, "text/html", []byte("<!DOCTYPE html>\n<html><head><title>Blocked by policy</title></head></html>"))
 		return true
 	}
 	status := 0

@@ -81,11 +81,13 @@ type Faults struct {
 	Fail       Failure       // an error in the registry's JSON form
 	TooMany    Times         // the abuse limit: 429, plain text, none of the quota's headers
 	TooManyMsg string        // text of that 429; empty: "Too Many Requests"
+	Page       Times         // status 200 with a page in HTML, as of a firewall or a login
 	RetryAfter string        // Retry-After of every 429 and 5xx, see RetrySeconds and others; empty: none
 
 	// Status and headers.
 	HeadStatus  int    // status of every HEAD of a manifest, such as 405 or 404; 0: the right one
 	NoDigest    bool   // no Docker-Content-Digest
+	WrongDigest bool   // a valid Docker-Content-Digest that is of nothing
 	NoLength    bool   // no Content-Length on GETs of manifests and blobs
 	Warning     string // text of a Warning header with code 299 (distribution-spec 1.1, "Warnings")
 	NoReferrers bool   // 404 for the referrers API, like registries before distribution-spec 1.1

@@ -85,6 +85,9 @@ func (x *exchange) serveManifest() {
 // setHeaders sets the headers that manifests and blobs have in common.
 func (x *exchange) setHeaders(contentType, digest string, length int64) {
 	x.Header().Set("Content-Type", contentType)
+	if faultValue(x, func(f *Faults) bool { return f.WrongDigest }) {
+		digest = "sha256:" + strings.Repeat("0", 64)
+	}
 	if !faultValue(x, func(f *Faults) bool { return f.NoDigest }) {
 		x.Header().Set("Docker-Content-Digest", digest)
 	}

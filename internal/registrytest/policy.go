@@ -41,6 +41,12 @@ type Policy struct {
 	TokenUses int           // requests that a token is valid for; 0: any number
 	Realm     string        // URL in the challenge; empty: /token on the requested host
 	NoOAuth   bool          // POST /token answers 404, as older token servers do
+	OnlyOAuth bool          // GET /token answers 405
+	Rotate    bool          // a refresh token is valid once; the answer has the next one
+	TokenTo   string        // /token redirects there with 307
+
+	PingStatus int  // of the ping, whatever the client sends; 0: as for other requests
+	BothLogins bool // AuthBearer offers Basic too, in the same header line
 
 	Window   int  // seconds in the quota headers; 0: 21600
 	Redirect bool // answer blob requests with 307 to the second host

@@ -114,6 +114,10 @@ func (x *exchange) serveToken() {
 	switch {
 	case policy.Auth != AuthBearer:
 		x.fail(http.StatusNotFound, "NOT_FOUND", "this registry issues no tokens")
+	case x.r.Method == http.MethodGet && policy.OnlyOAuth:
+		x.fail(http.StatusMethodNotAllowed, "UNSUPPORTED", "use POST")
+	case policy.TokenTo != "":
+		http.Redirect(x, x.r, policy.TokenTo, http.StatusTemporaryRedirect)
 	case x.r.Method == http.MethodGet:
 		x.tokenByGet(&policy)
 	case x.r.Method == http.MethodPost && !policy.NoOAuth:
@@ -154,6 +158,9 @@ func (x *exchange) tokenByPost(policy *Policy) {
 		x.registry.mu.Lock()
 		if t := x.registry.tokens[form.Get("refresh_token")]; t != nil && t.refresh {
 			user, good = t.account, true
+			if policy.Rotate {
+				delete(x.registry.tokens, form.Get("refresh_token"))
+			}
 		}
 		x.registry.mu.Unlock()
 	default:
@@ -164,7 +171,7 @@ func (x *exchange) tokenByPost(policy *Policy) {
 		x.refuseLogin()
 		return
 	}
-	x.sendToken(user, form, form.Get("access_type") == "offline")
+	x.sendToken(user, form, policy.Rotate || form.Get("access_type") == "offline")
 }
 
 // refuseLogin answers a wrong name, password or refresh token.

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -51,6 +52,10 @@ func TestAuthorities(t *testing.T) {
 			client := newClient(t, c.change)
 			if !c.ok {
 				err := failure(t, client, h.Ref("a/b", "v1"))
+				var refused *CertificateError
+				if !errors.As(err, &refused) || refused.Client || refused.Host != h.Host() {
+					t.Errorf("error %#v, want a CertificateError of %s", err, h.Host())
+				}
 				if !strings.Contains(err.Error(), "certificate") || strings.Contains(err.Error(), "\n") {
 					t.Errorf("error %q, want one line about the certificate", err)
 				}
@@ -126,6 +131,12 @@ func TestClientCertificates(t *testing.T) {
 			}
 			if err == nil {
 				resp.Body.Close()
+				return
+			}
+			var refused *CertificateError
+			err = requestError(&url.Error{Op: "Get", URL: s.URL, Err: err})
+			if !errors.As(err, &refused) || !refused.Client || refused.Host != host {
+				t.Errorf("error %v, want a CertificateError about the client's", err)
 			}
 		})
 	}

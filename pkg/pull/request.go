@@ -2,6 +2,7 @@ package pull
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -143,7 +144,16 @@ func (r conn) getDigest(ctx context.Context, d digest.Digest, name string) ([]by
 	if got := d.Algorithm().FromBytes(raw); got != d {
 		return nil, &ContentError{Host: r.host, Name: name, Err: fmt.Errorf("manifest %s has digest %s", d, got)}
 	}
-	return raw, nil
+	return raw, r.checkMirror(raw, name)
+}
+
+// checkMirror refuses what a mirror sent if it cannot be a manifest: another endpoint may
+// have the image.
+func (r conn) checkMirror(raw []byte, name string) error {
+	if r.origin == "" || json.Valid(raw) {
+		return nil
+	}
+	return &ContentError{Host: r.host, Name: name, Err: errors.New("the manifest is not JSON")}
 }
 
 // getTag fetches a manifest by tag and verifies it as far as the registry allows. useHead
@@ -153,16 +163,24 @@ func (r conn) getTag(ctx context.Context, tag, name string, useHead bool) ([]byt
 	if err != nil {
 		return nil, "", err
 	}
+	if err := r.checkMirror(raw, name); err != nil {
+		return nil, "", err
+	}
 	return raw, contentType(header), r.verify(ctx, digest.FromBytes(raw), header, useHead, name)
 }
 
 // verify checks the digest of a manifest that was fetched by tag: against the digest in
-// the header or, without one, by asking whether the registry has a manifest with this
-// digest. A registry that answers neither is trusted.
+// the header or, without one or with another one, by asking whether the registry has a
+// manifest with this digest. A registry that answers neither is trusted.
 func (r conn) verify(ctx context.Context, got digest.Digest, header http.Header, useHead bool, name string) error {
 	stated := digest.Digest(header.Get("Docker-Content-Digest"))
 	if stated.Validate() == nil && stated.Algorithm() == digest.SHA256 {
-		if stated != got {
+		if stated == got {
+			return nil
+		}
+		// Some registries state a wrong digest, so it may be the header that is wrong: the
+		// bytes are right if the registry has a manifest with their digest.
+		if _, err := r.getDigest(ctx, got, name); err != nil {
 			return &ContentError{Host: r.host, Name: name, Err: fmt.Errorf("manifest %s has digest %s", stated, got)}
 		}
 		return nil

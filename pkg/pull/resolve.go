@@ -245,12 +245,47 @@ func (t *target) headOrGet(ctx context.Context, r conn) (ocispec.Descriptor, err
 		return desc, err
 	}
 	// After a refusal, a HEAD for the digest would mean nothing.
-	raw, mediaType, err := r.getTag(ctx, tag, t.Name, errors.Is(err, errNoHeadDigest))
+	got, err := t.getTag(ctx, r, errors.Is(err, errNoHeadDigest))
 	if err != nil {
 		if auth := (*AuthError)(nil); errors.As(err, &auth) {
 			auth.head = true // a HEAD was refused too
 		}
 		return desc, err
+	}
+	return got, nil
+}
+
+// confirm fetches what a tag points to. The digest in an answer to HEAD is only a claim:
+// when no endpoint has a manifest with it, or those that do send other bytes, the tag is
+// asked for by GET, and the hash of what comes decides. So it is when a mirror sent nonsense.
+func (t *target) confirm(ctx context.Context) error {
+	_, err := t.manifest(ctx, t.desc)
+	var wrong *ContentError
+	if _, pinned := t.named.(reference.Digested); err == nil || pinned || !isNotFound(err) && !errors.As(err, &wrong) {
+		return err
+	}
+	terr := t.client.waitOutLimit(ctx, t.client.routes.resolvers(t.named), t.Secrets, func(r conn) error {
+		if r.host == dockerHubHost {
+			return err // its digests are right, and a GET counts
+		}
+		desc, err := t.getTag(ctx, r, true)
+		if err == nil {
+			t.desc = desc
+		}
+		return err
+	})
+	if terr != nil {
+		return err
+	}
+	t.client.net.events.report(Event{Host: t.first.host, Text: oneLine(fmt.Sprintf("%s: the digest that was stated for it is wrong; it is %s", t.Name, t.desc.Digest))})
+	return nil
+}
+
+// getTag fetches the manifest of the tag and keeps it.
+func (t *target) getTag(ctx context.Context, r conn, useHead bool) (ocispec.Descriptor, error) {
+	raw, mediaType, err := r.getTag(ctx, tagOf(t.named), t.Name, useHead)
+	if err != nil {
+		return ocispec.Descriptor{}, err
 	}
 	d, err := t.client.docs.AddMetadata(raw)
 	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(raw))}, err

@@ -25,6 +25,9 @@ const (
 // selectManifests fetches what a name means, down to the manifests of the chosen
 // platforms.
 func (t *target) selectManifests(ctx context.Context) error {
+	if err := t.confirm(ctx); err != nil {
+		return err
+	}
 	t.seen = map[digest.Digest]bool{}
 	present, missing, err := t.walk(ctx, t.desc, t.client.opts.Platforms, 0)
 	t.seen = nil
