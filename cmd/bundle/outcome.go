@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -90,7 +91,7 @@ func ofRegistry(err error) (code int, hint string, ok bool) {
 	case errors.As(err, &cert):
 		return cli.Failed, certificateHint(cert), true
 	case errors.As(err, &proxy):
-		return cli.Failed, fmt.Sprintf("the proxy is from HTTPS_PROXY or HTTP_PROXY: correct it, give its account as http://USER:PASSWORD@HOST, or connect without it with NO_PROXY=%s", hostname(proxy.Host)), true
+		return cli.Failed, proxyHint(proxy), true
 	case errors.As(err, &page):
 		return cli.Failed, "something between this machine and the registry may answer in its place, or it wants a login: check HTTPS_PROXY and NO_PROXY, and open its address in a browser", true
 	}
@@ -191,6 +192,20 @@ func certificateHint(e *pull.CertificateError) string {
 		return fmt.Sprintf("give the certificate of its authority with --ca-file FILE (or \"ca\" in a hosts.toml of --hosts-dir), or accept any with --insecure %s", e.Host)
 	}
 	return fmt.Sprintf("correct the certificate or this machine's clock, or accept any certificate with --insecure %s", e.Host)
+}
+
+// proxyHint says where the proxy is set, and what its answer is about.
+func proxyHint(e *pull.ProxyError) string {
+	change := "correct it"
+	switch {
+	case e.Status == http.StatusProxyAuthRequired:
+		change = "give its account as http://USER:PASSWORD@HOST"
+	case e.Status >= 500:
+		change = "it does not reach the registry either"
+	case e.Status > 0:
+		change = "ask for the registry to be allowed there"
+	}
+	return fmt.Sprintf("the proxy is from HTTPS_PROXY or HTTP_PROXY: %s, or connect without it with NO_PROXY=%s", change, hostname(e.Host))
 }
 
 // hostname returns a host without its port.

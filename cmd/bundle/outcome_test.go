@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -45,6 +47,14 @@ func TestOutcome(t *testing.T) {
 		{"account", &pull.AuthError{Host: "h", Source: "config.json"}, cli.Refused, "check the account in config.json"},
 		{"pull limit", limited, cli.RateLimited, `docker login docker.io`},
 		{"pull limit of an account", &pull.RateLimitError{Host: "h", Source: "config.json"}, cli.RateLimited, "--wait 6h"},
+		{"account that was not sent", &pull.AuthError{Host: "h", Unsent: "config.json"}, cli.Refused, "nothing is known to be wrong with the account in config.json"},
+		{"stated wait", &pull.RateLimitError{Host: "h", Reset: time.Now().Add(90 * time.Minute)}, cli.RateLimited, "--wait 2h"},
+		{"authority", &pull.CertificateError{Host: "h:5000", Err: x509.UnknownAuthorityError{}}, cli.Failed, "--ca-file FILE"},
+		{"host name", &pull.CertificateError{Host: "h:5000", Err: errors.New("x")}, cli.Failed, "--insecure h:5000"},
+		{"client certificate", &pull.CertificateError{Host: "h:5000", Client: true, Err: errors.New("x")}, cli.Failed, "--hosts-dir"},
+		{"proxy's login", &pull.ProxyError{Host: "h:443", Status: 407}, cli.Failed, "USER:PASSWORD"},
+		{"proxy's rules", &pull.ProxyError{Host: "h:443", Status: 403}, cli.Failed, "NO_PROXY=h"},
+		{"page", &pull.PageError{By: "registry h", Want: "manifest", Type: "text/html"}, cli.Failed, "NO_PROXY"},
 		{"plain HTTP", &pull.InsecureError{Host: "h:5000"}, cli.Failed, "--insecure h:5000"},
 		{"damaged", &archive.DamagedError{File: "f", Err: errors.New("x")}, cli.Damaged, ""},
 		{"no space", &archive.SpaceError{Path: "/data"}, cli.Failed, "free some space"},
