@@ -80,7 +80,7 @@ var rules = []rule{
 	},
 	{
 		pkg:    "stowage/pkg/node/internal/layer",
-		own:    []string{"stowage/pkg/archive", "stowage/internal/iox"},
+		own:    []string{"stowage/pkg/archive", "stowage/pkg/node/internal/disk", "stowage/internal/iox"},
 		direct: []string{containerd + "/client", containerd + "/core"},
 	},
 	{

@@ -11,6 +11,10 @@ var ErrLocked = errors.New("locked by another process")
 // Usage describes the file system of a path.
 type Usage struct {
 	Device uint64 // identifies the file system
+	Size   int64  // bytes in total
 	Free   int64  // bytes that an unprivileged user may still write
+	Block  int64  // bytes of the unit in which files get space
+	Inodes int64  // in total, 0 for a file system that creates them as needed
+	Unused int64  // inodes that are free
 	Used   int    // percent, rounded as the kubelet does (image_gc_manager.go); 0 when unknown
 }

@@ -17,7 +17,10 @@ func Stat(path string) (Usage, error) {
 	if err := unix.Statfs(path, &fs); err != nil {
 		return Usage{}, &os.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	u := Usage{Device: uint64(st.Dev), Free: int64(fs.Bavail) * int64(fs.Bsize)}
+	u := Usage{
+		Device: uint64(st.Dev), Size: int64(fs.Blocks) * int64(fs.Bsize), Free: int64(fs.Bavail) * int64(fs.Bsize),
+		Block: int64(fs.Bsize), Inodes: int64(fs.Files), Unused: int64(fs.Ffree),
+	}
 	if fs.Blocks > 0 {
 		u.Used = 100 - int(fs.Bavail*100/fs.Blocks)
 	}

@@ -10,7 +10,7 @@ import (
 func TestStat(t *testing.T) {
 	dir := t.TempDir()
 	u, err := Stat(dir)
-	if err != nil || u.Device == 0 || u.Free <= 0 || u.Used < 0 || u.Used > 100 {
+	if err != nil || u.Device == 0 || u.Free <= 0 || u.Size < u.Free || u.Block <= 0 || u.Unused > u.Inodes || u.Used < 0 || u.Used > 100 {
 		t.Errorf("Stat = %+v, %v", u, err)
 	}
 	if free, known := Free(dir); !known || free <= 0 {

@@ -235,7 +235,7 @@ func TestPreflight(t *testing.T) {
 	for _, tt := range []struct {
 		size int64
 		fits bool
-	}{{disk.Free/layer.GuessSize(1) - 64<<20, true}, {disk.Free, false}} {
+	}{{disk.Free / layer.GuessSize(2), true}, {disk.Free, false}} {
 		desc := descOf("large")
 		desc.Size = tt.size
 		err := l.preflight(t.Context(), &plan{unpacks: []*unpackWork{{imageLayer: imageLayer{Descriptor: desc}}}})

@@ -144,11 +144,23 @@ type DiskFullError struct {
 	Path string // a directory on the file system
 	Need int64  // bytes that the load adds; unpacked sizes are partly estimates
 	Free int64  // bytes that are free
+	// Reserve is how many of the free bytes are not used, so that containerd's databases can
+	// commit.
+	Reserve int64
+	Inodes  bool // the numbers are inodes, not bytes
 }
 
-// Error returns both numbers in MiB.
+// Error returns the numbers, bytes in MiB.
 func (e *DiskFullError) Error() string {
-	return fmt.Sprintf("check the space below %s: about %d MiB needed, %d MiB free", e.Path, (e.Need+1<<20-1)>>20, e.Free>>20)
+	need, free, reserve, unit := (max(e.Need, 1)-1)>>20+1, e.Free>>20, e.Reserve>>20, "MiB"
+	if e.Inodes {
+		need, free, reserve, unit = e.Need, e.Free, e.Reserve, "inodes"
+	}
+	text := fmt.Sprintf("check the space below %s: about %d %s needed, %d %s free", e.Path, need, unit, free, unit)
+	if e.Reserve > 0 {
+		text += fmt.Sprintf(", %d of them reserved for containerd", reserve)
+	}
+	return text
 }
 
 // asUnavailable returns err as an [*UnavailableError] if containerd has ended since Connect:
@@ -175,14 +187,21 @@ type InflatedError struct {
 	Layer    digest.Digest
 	Size     int64 // bytes of the blob
 	Stated   int64 // unpacked bytes that it states, 0 if it does not
-	Unpacked int64 // bytes unpacked when it was stopped
+	Unpacked int64 // bytes unpacked when it was stopped, or that its files and directories take
+	Err      error // the [*DiskFullError] that ended it, if any
 }
+
+// Unwrap returns Err.
+func (e *InflatedError) Unwrap() error { return e.Err }
 
 // Error returns the sizes. The caller adds the name of the layer.
 func (e *InflatedError) Error() string {
 	text := fmt.Sprintf("stopped after %d bytes were unpacked from its %d", e.Unpacked, e.Size)
 	if e.Stated > 0 {
 		text += fmt.Sprintf("; it states %d", e.Stated)
+	}
+	if e.Err != nil {
+		text += "; " + e.Err.Error()
 	}
 	return text
 }

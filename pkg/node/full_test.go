@@ -20,6 +20,9 @@ import (
 	"stowage/pkg/archive"
 )
 
+// smallInodes is how many inodes a small disk has.
+const smallInodes = 8192
+
 // smallDisk mounts a file system of size bytes until the test ends.
 func smallDisk(t *testing.T, size int64) string {
 	t.Helper()
@@ -27,7 +30,7 @@ func smallDisk(t *testing.T, size int64) string {
 	dir, err := os.MkdirTemp("/var/tmp", "sd")
 	must(t, err)
 	t.Cleanup(func() { os.Remove(dir) })
-	must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)))
+	must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,nr_inodes=%d", size, smallInodes)))
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, 0); err != nil {
 			t.Errorf("unmount %s: %v", dir, err)
@@ -125,7 +128,7 @@ func TestNearlyFullDiskWarns(t *testing.T) {
 	name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
 	disk, err := usage(n.snapshotter.root)
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(n.contentRoot, "rest"), make([]byte, disk.Free-(8<<20)), 0o600))
+	must(t, os.WriteFile(filepath.Join(n.contentRoot, "rest"), make([]byte, disk.Free-(11<<20)), 0o600))
 	r := load(t, n, s.Bundle(name, s.Sandbox()), LoadOptions{})
 	if d := cmp.Diff([]Kind{WarnDisk}, kinds(r.Warnings)); d != "" {
 		t.Errorf("warnings (-want +got):\n%s", d)

@@ -17,6 +17,7 @@ import (
 
 	"stowage/internal/iox"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/disk"
 )
 
 // ingestChunk is how much of a blob is sent in one message, in bytes, as by containerd's own
@@ -94,6 +95,9 @@ func (l *loader) send(ctx context.Context, ref string, w *blobWork, open func(of
 	if err != nil {
 		return 0, resumed, err
 	}
+	if err := l.blobs.draws().Draw(l.blobs.draws().Files(1, w.desc.Size-st.Offset)); err != nil {
+		return 0, resumed, asDiskFull(err)
+	}
 	l.progress(st.Offset)
 	var buf []byte
 	if left := w.desc.Size - st.Offset; left < ingestChunk {
@@ -104,7 +108,7 @@ func (l *loader) send(ctx context.Context, ref string, w *blobWork, open func(of
 		buf = chunk[:]
 	}
 	// The structs hide ReadFrom and WriteTo, so that io.CopyBuffer uses the buffer.
-	sent, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{iox.Report(in, l.progress)}, buf)
+	sent, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{iox.Report(watched(in, l.blobs.draws()), l.progress)}, buf)
 	if err != nil {
 		return sent, resumed, l.node.asNoSpace(err, l.node.contentRoot, w.desc.Size-st.Offset-sent)
 	}
@@ -113,6 +117,16 @@ func (l *loader) send(ctx context.Context, ref string, w *blobWork, open func(of
 		err = l.relabel(ctx, w)
 	}
 	return sent, resumed, l.node.asNoSpace(err, l.node.contentRoot, 0)
+}
+
+// watched returns a reader of in that fails when others have filled the file system of b.
+func watched(in io.Reader, b *disk.Budget) io.Reader {
+	return iox.ReaderFunc(func(p []byte) (int, error) {
+		if err := b.Draw(disk.Cost{}); err != nil {
+			return 0, asDiskFull(err)
+		}
+		return in.Read(p)
+	})
 }
 
 // relabel sets labels on a blob that is there.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -75,6 +76,9 @@ type loader struct {
 	stream  *layerStream            // nil unless the layers arrive in a native stream
 	sent    map[digest.Digest]int64 // bytes of each blob that another program's stream sent before
 	local   bool                    // unpack in this process
+	volumes []*volume               // nil unless local, and before preflight
+	files   *volume                 // of the snapshots, one of volumes
+	blobs   *volume                 // of the content store, one of volumes
 	rebase  bool                    // and the layers of one image in parallel
 	visible bool                    // image records exist, or are being written
 	unkept  int                     // see plan
@@ -175,7 +179,12 @@ func (l *loader) transfer(ctx context.Context, imgs []*image) (_ *Report, err er
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = tx.finish(ctx, err, l.stream != nil && resumable(ctx, err)) }()
+	defer func() {
+		keep := l.stream != nil && resumable(ctx, err)
+		if err = tx.finish(ctx, err, keep); err != nil && !keep && !hasEnded(err) {
+			err = l.checkReturned(err)
+		}
+	}()
 	// Plan again: another load of this bundle may have finished just now.
 	p, inv, err := l.plan(lctx, imgs)
 	if err != nil {
@@ -213,7 +222,7 @@ func (l *loader) run(ctx context.Context, p *plan) error {
 	}
 	if err != nil {
 		for _, u := range g.unpacks {
-			u.discard(ctx) // filled, but not committed
+			err = errors.Join(err, u.discard(ctx)) // filled, but not committed
 		}
 		return err
 	}

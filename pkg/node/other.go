@@ -13,6 +13,7 @@ import (
 
 	"stowage/internal/iox"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/disk"
 )
 
 // loadOther is LoadStream for the tarball of another program.
@@ -23,6 +24,11 @@ func (n *Node) loadOther(ctx context.Context, s *archive.Stream, o LoadOptions) 
 	}
 	defer func() { err = tx.finish(ctx, err, resumable(ctx, err)) }()
 	rc := &receiver{node: n, stream: s, opts: o, sent: map[digest.Digest]int64{}, buf: make([]byte, ingestChunk)}
+	if n.local {
+		if rc.budget, err = budgetOf(n.contentRoot); err != nil {
+			return nil, err
+		}
+	}
 	if err := rc.receive(lctx); err != nil {
 		return nil, err
 	}
@@ -51,6 +57,7 @@ type receiver struct {
 	opts   LoadOptions
 	sent   map[digest.Digest]int64 // bytes sent of each blob
 	buf    []byte
+	budget *disk.Budget // of the content store
 }
 
 // receive receives all entries.
@@ -115,13 +122,13 @@ func (rc *receiver) send(ctx context.Context, e *archive.Entry) (there bool, err
 	defer out.Close()
 	st, err := out.Status()
 	if err == nil {
-		err = rc.checkSpace(e, st.Offset)
+		err = asDiskFull(rc.budget.Draw(rc.budget.Files(1, max(e.Size-st.Offset, 0))))
 	}
 	if err != nil {
 		return false, err
 	}
 	in := iox.NewMonitor(e)
-	sent, err := rc.copy(out, in, min(st.Offset, e.Size))
+	sent, err := rc.copy(out, watched(in, rc.budget), min(st.Offset, e.Size))
 	if err == nil {
 		err = out.Commit(ctx, e.Size, e.Sum())
 	}
@@ -167,22 +174,4 @@ func (rc *receiver) copy(out io.Writer, r io.Reader, offset int64) (int64, error
 		return 0, err
 	}
 	return io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{count}, rc.buf)
-}
-
-// checkSpace refuses an entry that does not fit, of which the store has offset bytes. A stream
-// states no total size and is not checked yet, so a tenth of the free space stays free for the
-// pods of the node, however long the stream is.
-func (rc *receiver) checkSpace(e *archive.Entry, offset int64) error {
-	if !rc.node.local {
-		return nil
-	}
-	disk, err := usage(rc.node.contentRoot)
-	if err != nil {
-		return fmt.Errorf("check the space of %s: %w", rc.node.contentRoot, err)
-	}
-	free := disk.Free - disk.Free/10
-	if need := e.Size - offset; need > free {
-		return &DiskFullError{Path: rc.node.contentRoot, Need: need, Free: free}
-	}
-	return nil
 }

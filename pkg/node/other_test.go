@@ -201,7 +201,7 @@ func TestOtherStreamOnFullDisk(t *testing.T) {
 	before := n.take(t)
 	_, err = loadAny(t.Context(), t, n, io.MultiReader(&head, bytes.NewReader(make([]byte, 1<<20))), LoadOptions{})
 	var short *DiskFullError
-	if !errors.As(err, &short) || short.Need != disk.Free || !strings.Contains(err.Error(), n.contentRoot) {
+	if !errors.As(err, &short) || short.Need < disk.Free || !strings.Contains(err.Error(), n.contentRoot) {
 		t.Errorf("error: %v, want a DiskFullError", err)
 	}
 	after := n.take(t)

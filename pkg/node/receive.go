@@ -21,8 +21,8 @@ import (
 //
 // The tarball of another program shows only at its end which images it has. So every entry
 // that may be a layer goes into the content store, under a separate lease, and what no image
-// of this node needs is removed when the load ends. Each entry is compared with the free space
-// before it is received; a tenth of that stays free. Then the tarball is checked as a file is,
+// of this node needs is removed when the load ends. Each entry is drawn from the budget of the
+// disk before it is received. Then the tarball is checked as a file is,
 // and unpacked from the store.
 //
 // A stream that ends early is an [archive.ErrDamaged] with [io.ErrUnexpectedEOF]. Then, and

@@ -18,6 +18,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/disk"
 	"stowage/pkg/node/internal/layer"
 )
 
@@ -26,10 +27,12 @@ import (
 type unpack struct {
 	*unpackWork
 	loader  *loader
-	rebase  bool   // the snapshot gets its parent in commit
-	key     string // of the active snapshot, empty when there is none
-	counted int64  // bytes of the blob that were reported as progress
-	again   bool   // commit has to fill it again, on top of its parent
+	rebase  bool      // the snapshot gets its parent in commit
+	key     string    // of the active snapshot, empty when there is none
+	dir     string    // that fill writes into, empty when there is none
+	drawn   disk.Cost // of the budget, for dir
+	counted int64     // bytes of the blob that were reported as progress
+	again   bool      // commit has to fill it again, on top of its parent
 }
 
 // fill prepares the active snapshot and writes the layer into it. It does nothing if another
@@ -49,12 +52,11 @@ func (u *unpack) fill(ctx context.Context) error {
 	}
 	got, err := u.write(ctx, mounts)
 	if errors.Is(err, layer.ErrNeedsParent) {
-		u.discard(ctx)
 		u.rebase, u.again = false, true
-		return nil
+		return u.discard(ctx)
 	}
 	if err = u.judge(ctx, got, err); err != nil {
-		u.discard(ctx)
+		err = errors.Join(err, u.discard(ctx))
 	}
 	return err
 }
@@ -123,8 +125,9 @@ func (u *unpack) write(ctx context.Context, mounts []mount.Mount) (digest.Digest
 	if !ok {
 		return "", fmt.Errorf("the snapshotter's mount %+v cannot be written to from here", mounts)
 	}
+	u.dir = target.Dir
 	res, err := u.apply(ctx, target, u.count())
-	if err == nil {
+	if u.drawn = u.drawn.Add(res.Drawn); err == nil {
 		u.done(res.Size)
 	}
 	return res.DiffID, err
@@ -137,21 +140,21 @@ func (u *unpack) apply(ctx context.Context, target *layer.Target, onRead func(in
 		return layer.Result{}, err
 	}
 	defer blob.Close()
-	o := layer.Options{Free: -1, OnRead: onRead}
-	root := u.loader.node.snapshotter.root
-	if u.loader.local { // elsewhere the free space is not visible
-		if disk, err := usage(root); err == nil {
-			o.Free = disk.Free
+	o := layer.Options{OnRead: onRead}
+	if target != nil {
+		o.Budget = u.loader.files.draws()
+		// A layer of a stream was not there yet when the space was first compared.
+		if size, stated := layer.UnpackedSize(blob); stated {
+			if err := o.Budget.Fits(disk.Cost{Bytes: size}); err != nil {
+				return layer.Result{}, asDiskFull(err)
+			}
 		}
 	}
 	res, err := layer.Apply(ctx, blob, target, o)
 	if e, ok := errors.AsType[*layer.SizeError](err); ok {
-		err = &InflatedError{Layer: u.Digest, Size: e.Stored, Stated: e.Stated, Unpacked: e.Unpacked}
+		return res, &InflatedError{Layer: u.Digest, Size: e.Stored, Stated: e.Stated, Unpacked: e.Unpacked, Err: asDiskFull(e.Err)}
 	}
-	if e, ok := errors.AsType[*layer.SpaceError](err); ok {
-		err = &DiskFullError{Path: root, Need: e.Need, Free: e.Free}
-	}
-	return res, err
+	return res, asDiskFull(err)
 }
 
 // targetOf returns the directory of the mounts that the snapshotter prepared. rebased says
@@ -224,14 +227,14 @@ func (u *unpack) commit(ctx context.Context) error {
 		return nil
 	}
 	err = u.loader.node.asNoSpace(err, u.loader.node.snapshotter.root, 0)
-	u.discard(ctx)
+	discarded := u.discard(ctx)
 	if errdefs.IsAlreadyExists(err) {
-		return nil // another loader was faster
+		return discarded // another loader was faster
 	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return errors.Join(ctx.Err(), discarded)
 	}
-	return fmt.Errorf("commit snapshot %s of %s: %w", u.chain, u.image, err)
+	return errors.Join(fmt.Errorf("commit snapshot %s of %s: %w", u.chain, u.image, err), discarded)
 }
 
 // record labels the blob with the diffID, as containerd does after it has unpacked it.
@@ -239,16 +242,37 @@ func (u *unpack) record(ctx context.Context) error {
 	return u.loader.relabel(ctx, &blobWork{desc: u.Descriptor, labels: map[string]string{labelUncompressed: u.diffID.String()}})
 }
 
-// discard removes the active snapshot, even if ctx has ended. If that fails, the end of the
-// lease removes it.
-func (u *unpack) discard(ctx context.Context) {
+// discard removes the active snapshot, even if ctx has ended. It empties the directory first:
+// on a full disk containerd cannot commit the removal, and would keep the files until it is
+// restarted.
+func (u *unpack) discard(ctx context.Context) error {
 	if u.key == "" {
-		return
+		return nil
 	}
+	emptied := u.empty()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
-	u.loader.node.snapshots.Remove(ctx, u.key)
+	err := u.loader.node.snapshots.Remove(ctx, u.key)
 	u.key = ""
+	if err == nil || errdefs.IsNotFound(err) {
+		return nil // with the files that empty could not remove
+	}
+	return fmt.Errorf("remove the snapshot of layer %s of %s: %w", u.Digest, u.image, errors.Join(err, emptied))
+}
+
+// empty removes what fill wrote.
+func (u *unpack) empty() error {
+	if u.dir == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(u.dir)
+	errs := []error{err}
+	for _, e := range entries {
+		errs = append(errs, os.RemoveAll(filepath.Join(u.dir, e.Name())))
+	}
+	u.loader.files.draws().Return(u.drawn)
+	u.dir, u.drawn = "", disk.Cost{}
+	return errors.Join(errs...)
 }
 
 // blobCloser is an open blob.

@@ -31,7 +31,7 @@ func TestSparseFileLargerThanDisk(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			var short *DiskFullError
 			_, err := m.Load(t.Context(), bundletest.Open(t, path), LoadOptions{})
-			if !errors.As(err, &short) || short.Need != beyond || short.Free >= beyond {
+			if !errors.As(err, &short) || short.Need < beyond || short.Free >= beyond {
 				t.Errorf("error: %v, want a DiskFullError for 15 TiB", err)
 			}
 			n.take(t).same(t, before)

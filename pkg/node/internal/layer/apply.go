@@ -13,6 +13,7 @@ import (
 
 	"stowage/internal/iox"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/disk"
 )
 
 // Blob is a layer as it is stored, compressed or not.
@@ -37,9 +38,9 @@ var ErrNeedsParent = errors.New("the layer needs the layers below it")
 
 // Options are the options of [Apply].
 type Options struct {
-	// Free is how many bytes the file system of the target has free, negative if that is
-	// not known. A tenth of it stays free unless the blob states that it needs more.
-	Free int64
+	// Budget is that of the target's file system. What is written is drawn from it before,
+	// also when Apply fails later. Nil means no limit.
+	Budget *disk.Budget
 	// OnRead, if set, is called with the number of bytes of every read of the blob.
 	OnRead func(int64)
 }
@@ -48,34 +49,36 @@ type Options struct {
 type Result struct {
 	DiffID digest.Digest // of the tar stream
 	Size   int64         // of the tar stream, in bytes
+	Drawn  disk.Cost     // from the budget, also after an error
 }
 
 // Apply unpacks a layer into target, or with a nil target only reads it. It reads the blob
 // from its start to its end, once. After an error the directory may have part of the layer.
 //
 // The error is an [archive.ErrDamaged] when the blob is no valid layer, a [*SizeError] when
-// it unpacks to more than any real layer of its size, a [*SpaceError] when it unpacks to
+// it unpacks to more than any real layer of its size, a [*disk.FullError] when it unpacks to
 // more than there is space for, [ErrNeedsParent], or that of ctx, of reading the blob or of
 // writing files.
 func Apply(ctx context.Context, blob Blob, target *Target, o Options) (Result, error) {
 	in := iox.NewMonitor(io.NewSectionReader(blob, 0, blob.Size()))
-	limits := newLimits(blob, o.Free)
+	limits := newLimits(blob, o.Budget)
 	var r io.Reader = in
 	if o.OnRead != nil {
 		r = iox.Report(in, o.OnRead)
 	}
 	res, err := apply(ctx, r, target, limits)
+	failed := Result{Drawn: limits.drawn}
 	switch {
 	case limits.exceeded():
-		return Result{}, limits.err(in.N())
+		return failed, limits.err(in.N())
 	case err == nil:
 		return res, nil
 	case ctx.Err() != nil:
-		return Result{}, ctx.Err()
+		return failed, ctx.Err()
 	case errors.Is(err, ErrNeedsParent), in.Err() != nil:
-		return Result{}, err
+		return failed, err
 	}
-	return Result{}, asDamaged(err)
+	return failed, asDamaged(err)
 }
 
 // apply connects the stages: decoder, read-ahead, limit, hash and extraction.
@@ -97,7 +100,7 @@ func apply(ctx context.Context, blob io.Reader, target *Target, limits *limits) 
 	if err == nil {
 		_, err = io.Copy(io.Discard, stream) // padding after the last entry belongs to the digest
 	}
-	return Result{digester.Digest(), limits.tar.n}, err
+	return Result{digester.Digest(), limits.tar.n, limits.drawn}, err
 }
 
 // skip reads the entries of a tar stream.

@@ -16,6 +16,7 @@ import (
 
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/bundletest"
+	"stowage/pkg/node/internal/disk"
 )
 
 // tarOf returns a tar of files with their contents, followed by padding.
@@ -55,7 +56,7 @@ func TestApply(t *testing.T) {
 				continue
 			}
 			var read int64
-			got, err := Apply(t.Context(), bytes.NewReader(blob), target, Options{Free: -1, OnRead: func(n int64) { read += n }})
+			got, err := Apply(t.Context(), bytes.NewReader(blob), target, Options{OnRead: func(n int64) { read += n }})
 			want := Result{DiffID: digest.FromBytes(plain), Size: int64(len(plain))}
 			if err != nil || got != want || read != int64(len(blob)) {
 				t.Errorf("%s into %v: %+v, %v after %d bytes, want %+v after %d", name, target, got, err, read, want, len(blob))
@@ -83,7 +84,7 @@ func TestExtractionLogsNothing(t *testing.T) {
 	must(t, w.WriteHeader(&tar.Header{Name: "a", Typeflag: tar.TypeSymlink, Linkname: "b", PAXRecords: map[string]string{"SCHILY.xattr.user.x": "y"}}))
 	must(t, w.Close())
 	dir := t.TempDir()
-	_, err := Apply(t.Context(), bytes.NewReader(layer.Bytes()), &Target{Dir: dir}, Options{Free: -1})
+	_, err := Apply(t.Context(), bytes.NewReader(layer.Bytes()), &Target{Dir: dir}, Options{})
 	must(t, err)
 	if to, err := os.Readlink(filepath.Join(dir, "a")); to != "b" || logged.Len() > 0 {
 		t.Errorf("link to %q, %v, logged: %s", to, err, logged.String())
@@ -100,33 +101,61 @@ func TestApplyErrors(t *testing.T) {
 		ctx     context.Context
 		blob    Blob
 		target  *Target
-		free    int64
 		damaged bool
 		is      error
 	}{
-		{"cut gzip", t.Context(), bytes.NewReader(packed[:len(packed)/2]), nil, -1, true, io.ErrUnexpectedEOF},
-		{"cut tar", t.Context(), bytes.NewReader(plain[:512]), nil, -1, true, io.ErrUnexpectedEOF},
-		{"no tar", t.Context(), bytes.NewReader(noise(1024)), nil, -1, true, tar.ErrHeader},
-		{"disk error", t.Context(), broken{bytes.NewReader(packed), 1000}, nil, -1, false, errDisk},
-		{"context", ended, bytes.NewReader(packed), nil, -1, false, context.Canceled},
-		{"without its parents", t.Context(), bytes.NewReader(plain), &Target{Dir: t.TempDir(), Detached: true}, -1, false, ErrNeedsParent},
+		{"cut gzip", t.Context(), bytes.NewReader(packed[:len(packed)/2]), nil, true, io.ErrUnexpectedEOF},
+		{"cut tar", t.Context(), bytes.NewReader(plain[:512]), nil, true, io.ErrUnexpectedEOF},
+		{"no tar", t.Context(), bytes.NewReader(noise(1024)), nil, true, tar.ErrHeader},
+		{"disk error", t.Context(), broken{bytes.NewReader(packed), 1000}, nil, false, errDisk},
+		{"context", ended, bytes.NewReader(packed), nil, false, context.Canceled},
+		{"without its parents", t.Context(), bytes.NewReader(plain), &Target{Dir: t.TempDir(), Detached: true}, false, ErrNeedsParent},
 	} {
 		if tt.target != nil && runtime.GOOS != "linux" {
 			continue
 		}
-		_, err := Apply(tt.ctx, tt.blob, tt.target, Options{Free: tt.free})
+		_, err := Apply(tt.ctx, tt.blob, tt.target, Options{})
 		if !errors.Is(err, tt.is) || errors.Is(err, archive.ErrDamaged) != tt.damaged {
 			t.Errorf("%s: %v, want %v, damaged: %t", tt.name, err, tt.is, tt.damaged)
 		}
 	}
-	bomb := bundletest.Gzip(t, make([]byte, 20<<20))
-	short := bundletest.Gzip(t, nil)
-	var size *SizeError
-	if _, err := Apply(t.Context(), bytes.NewReader(append(bomb, short...)), nil, Options{Free: -1}); !errors.As(err, &size) || !errors.Is(err, archive.ErrDamaged) {
-		t.Errorf("a bomb: %v", err)
+}
+
+// TestApplyBudget unpacks a layer that is larger than the budget, and one that is damaged.
+func TestApplyBudget(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("extraction needs Linux")
 	}
-	var space *SpaceError
-	if _, err := Apply(t.Context(), bytes.NewReader(append(bomb, short...)), nil, Options{Free: 1 << 20}); !errors.As(err, &space) {
-		t.Errorf("a bomb on a small disk: %v", err)
+	layer := func(size int64) []byte {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		must(t, w.WriteHeader(&tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: size, Mode: 0o644, Uid: os.Getuid(), Gid: os.Getgid()}))
+		_, err := w.Write(make([]byte, size))
+		must(t, errors.Join(err, w.Close()))
+		return b.Bytes()
+	}
+	for _, tt := range []struct {
+		name    string
+		blob    []byte
+		damaged bool
+		full    bool
+	}{
+		{"fits", layer(1 << 20), false, false},
+		{"too large", layer(3 << 20), false, true},
+		{"a bomb", append(bundletest.Gzip(t, layer(3<<20)), bundletest.Gzip(t, nil)...), true, false},
+	} {
+		dir := t.TempDir()
+		_, err := Apply(t.Context(), bytes.NewReader(tt.blob), &Target{Dir: dir}, Options{Budget: budget(t, 2<<20, 10)})
+		var full *disk.FullError
+		var size *SizeError
+		if errors.As(err, &full) != tt.full || errors.As(err, &size) != tt.damaged || errors.Is(err, archive.ErrDamaged) != tt.damaged {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if tt.damaged && !errors.As(size.Err, &full) {
+			t.Errorf("%s: ended by %v", tt.name, size.Err)
+		}
+		if files, err := os.ReadDir(dir); err != nil || (len(files) > 0) != (!tt.damaged && !tt.full) {
+			t.Errorf("%s: %v, %v", tt.name, files, err)
+		}
 	}
 }

@@ -5,7 +5,7 @@
 // only reads it to its end when there is no directory. Limits on the unpacked size stop a
 // layer that was made to fill disks.
 //
-//	res, err := layer.Apply(ctx, blob, &layer.Target{Dir: dir, Overlay: true}, layer.Options{Free: free})
+//	res, err := layer.Apply(ctx, blob, &layer.Target{Dir: dir, Overlay: true}, layer.Options{Budget: budget})
 //	if err == nil && res.DiffID != want {
 //		...
 //	}

@@ -5,13 +5,17 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"math"
+	"path"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 
 	"stowage/internal/iox"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/disk"
 )
 
 const (
@@ -22,9 +26,24 @@ const (
 	// 10, those with large files of zeros may reach 100; the formats can reach 1032
 	// (DEFLATE) and 30000 (zstd).
 	maxRatio = 128
-	// smallLayer may come out of any blob, however small, in bytes: the tar of one empty
-	// file is several blocks of zeros.
-	smallLayer = 1 << 20
+	// smallLayer may come out of any blob, however small, in bytes: a file of zeros that a
+	// program has preallocated, say. The budget of the disk limits it as well.
+	smallLayer = 1 << 30
+	// littleSpace is what a real layer may take of a disk beyond maxRatio, in bytes.
+	littleSpace = 1 << 20
+	// lookAgain is after how many bytes of the tar stream the budget looks at the real free
+	// space, if no entry has made it do that.
+	lookAgain = 1 << 20
+	// nameBytes is what 16 bytes of a name take in a directory whose blocks are half full.
+	nameBytes = 64
+	// inodeBytes is the size of an inode where the file system creates them as needed.
+	inodeBytes = 512
+	// shortLink is the length of a link that fits into the inode.
+	shortLink = 59
+	// maxPath is the longest path that the kernel takes (PATH_MAX).
+	maxPath = 4096
+	// maxKnown limits the directories that are remembered of a layer; they take 1 MiB.
+	maxKnown = 1 << 15
 )
 
 // GuessSize returns the estimated unpacked size of a blob that cannot be read yet, from its
@@ -71,35 +90,40 @@ func gzipSize(blob Blob) int64 {
 
 // limits are what a layer may unpack to, and what it has unpacked to.
 //
-// What a blob states was checked against the free space before anything was written. But it
-// is the word of the maker of the blob, and a gzip file of several members or of 4 GiB and
-// more cannot state it. So a layer may have what it states or maxRatio times its stored size,
-// whichever is more, and beyond what it states it must leave a tenth of the free space.
+// A layer may have maxRatio times its stored size, or smallLayer. What its blob states is the
+// word of its maker and raises no limit; a size that does not fit is refused early, by the
+// caller. What is written is drawn from the budget of the file system beforehand.
 type limits struct {
-	stored int64 // bytes of the blob
-	stated int64 // unpacked bytes that the blob states, -1 if it does not
-	sized  int64 // limit by stored and stated
-	space  int64 // limit by the free space
+	stored int64        // bytes of the blob
+	stated int64        // unpacked bytes that the blob states, -1 if it does not
+	budget *disk.Budget // nil if nothing is written
+	full   error        // of the budget
 
-	tar    counter // the tar stream
-	files  counter // regular files, by their headers
-	sparse counter // sparse files, by their headers: only space limits these
+	tar     counter   // the tar stream
+	files   counter   // regular files, by their headers
+	drawn   disk.Cost // what the entries take
+	onDisk  int64     // bytes that the entries take, without the contents of sparse files
+	looked  int64     // of the tar stream, when the budget was last asked
+	parents knownDirs
 }
 
-// newLimits returns the limits for a blob on a file system with free bytes.
-func newLimits(blob Blob, free int64) *limits {
-	l := &limits{stored: blob.Size(), stated: -1, space: math.MaxInt64}
-	counted, stated := UnpackedSize(blob)
-	if stated {
-		l.stated = counted
+// newLimits returns the limits for a blob. A nil budget means that nothing is written.
+func newLimits(blob Blob, budget *disk.Budget) *limits {
+	l := &limits{stored: blob.Size(), stated: -1, budget: budget}
+	if size, stated := UnpackedSize(blob); stated {
+		l.stated = size
 	}
-	l.sized = max(l.stated, maxRatio*l.stored, smallLayer)
-	if free >= 0 {
-		l.space = max(counted, free-free/10)
-	}
-	l.tar.max = min(l.sized, l.space)
-	l.files.max, l.sparse.max = l.tar.max, l.space
+	l.tar.max = max(saturated(maxRatio, l.stored), smallLayer)
+	l.files.max = l.tar.max
 	return l
+}
+
+// saturated returns a product of numbers that are not negative, at most the largest number.
+func saturated(a, b int64) int64 {
+	if b > math.MaxInt64/a {
+		return math.MaxInt64
+	}
+	return a * b
 }
 
 // counter is a sum of bytes with a limit.
@@ -107,16 +131,23 @@ type counter struct{ n, max int64 }
 
 // add adds n bytes and reports whether the sum is within the limit.
 func (c *counter) add(n int64) bool {
-	c.n += min(n, math.MaxInt64-c.n)
+	c.n = add(c.n, n)
 	return c.n <= c.max
 }
 
-// stream returns a reader of the tar stream that fails when it exceeds its limit.
+// stream returns a reader of the tar stream that fails when it exceeds its limit, or when
+// others have filled the file system.
 func (l *limits) stream(r io.Reader) io.Reader {
 	return iox.ReaderFunc(func(p []byte) (int, error) {
 		n, err := r.Read(p)
 		if !l.tar.add(int64(n)) {
 			return 0, errTooLarge
+		}
+		if l.budget != nil && l.tar.n-l.looked >= lookAgain {
+			l.looked = l.tar.n
+			if err := l.draw(disk.Cost{}); err != nil {
+				return 0, err
+			}
 		}
 		return n, err
 	})
@@ -125,36 +156,113 @@ func (l *limits) stream(r io.Reader) io.Reader {
 // file counts one entry of the tar stream by its header. The stream has only a part of a
 // sparse file; extraction writes zeros for the rest.
 func (l *limits) file(h *tar.Header) error {
-	c := &l.files
-	switch {
-	case h.Typeflag == tar.TypeGNUSparse:
+	if h.Typeflag == tar.TypeGNUSparse {
 		return errOldSparse
-	case h.Typeflag != tar.TypeReg:
-		return nil
-	case isSparse(h):
-		c = &l.sparse
 	}
-	if !c.add(h.Size) {
+	regular, sparse := h.Typeflag == tar.TypeReg, isSparse(h)
+	if regular && !sparse && !l.files.add(h.Size) {
 		return errTooLarge
 	}
-	return nil
+	if l.budget == nil {
+		return nil
+	}
+	c := l.cost(h)
+	if regular {
+		content := blocks(h.Size, l.budget.Block())
+		if !sparse {
+			l.onDisk = add(l.onDisk, content)
+		}
+		c = c.Add(disk.Cost{Bytes: content})
+	}
+	return l.draw(c)
+}
+
+// draw draws from the budget.
+func (l *limits) draw(c disk.Cost) error {
+	if l.full == nil {
+		l.full = l.budget.Draw(c)
+	}
+	if l.full == nil {
+		l.drawn = l.drawn.Add(c)
+	}
+	return l.full
+}
+
+// cost returns what an entry takes besides its contents: its inode and its name, a block for
+// a directory, a long link and extended attributes, and the directories above it that the
+// layer does not list.
+func (l *limits) cost(h *tar.Header) disk.Cost {
+	block := l.budget.Block()
+	dirs := l.parents.add(path.Dir(h.Name))
+	if h.Typeflag == tar.TypeDir {
+		dirs += l.parents.add(h.Name)
+	}
+	c := disk.Cost{Bytes: dirs*block + nameBytes*int64(1+len(path.Base(h.Name))/16), Inodes: dirs}
+	if h.Typeflag != tar.TypeDir && h.Typeflag != tar.TypeLink {
+		c.Inodes++
+	}
+	if len(h.Linkname) > shortLink && h.Typeflag == tar.TypeSymlink {
+		c.Bytes += block
+	}
+	attributes := 0
+	for k, v := range h.PAXRecords {
+		if strings.HasPrefix(k, "SCHILY.xattr.") {
+			attributes += len(k) + len(v)
+		}
+	}
+	c.Bytes += blocks(int64(attributes), block) + c.Inodes*inodeBytes
+	l.onDisk += c.Bytes
+	return c
+}
+
+// blocks returns size rounded up to whole blocks.
+func blocks(size, block int64) int64 { return add(size, block-1) / block * block }
+
+// add adds numbers that are not negative; the sum is at most the largest number.
+func add(a, b int64) int64 { return a + min(b, math.MaxInt64-a) }
+
+// knownDirs are directories of a layer that were counted, as hashes. Beyond maxKnown they
+// are forgotten, and some are counted again.
+type knownDirs struct {
+	seed maphash.Seed
+	seen map[uint64]struct{}
+}
+
+// add adds a directory and those above it, and returns how many were not known.
+func (k *knownDirs) add(dir string) (fresh int64) {
+	if len(dir) > maxPath {
+		return 0 // the kernel refuses it
+	}
+	if k.seen == nil {
+		k.seed, k.seen = maphash.MakeSeed(), map[uint64]struct{}{}
+	}
+	for dir = path.Clean("/" + dir); dir != "/"; dir = path.Dir(dir) {
+		h := maphash.String(k.seed, dir)
+		if _, known := k.seen[h]; known {
+			break
+		}
+		if len(k.seen) == maxKnown {
+			clear(k.seen)
+		}
+		k.seen[h] = struct{}{}
+		fresh++
+	}
+	return fresh
 }
 
 // exceeded reports whether the layer was stopped because of its size.
 func (l *limits) exceeded() bool {
-	return l.tar.n > l.tar.max || l.files.n > l.files.max || l.sparse.n > l.sparse.max
+	return l.tar.n > l.tar.max || l.files.n > l.files.max || l.full != nil
 }
 
-// err returns the error for a layer that exceeded a limit after read bytes of its blob.
+// err returns the error for a layer that was stopped after read bytes of its blob. A layer
+// that the budget ends is at fault if it has unpacked to more than a real one does.
 func (l *limits) err(read int64) error {
-	if l.sparse.n > l.sparse.max {
-		return &SpaceError{Need: l.sparse.n, Free: l.space}
+	out := max(l.tar.n, l.files.n, l.onDisk)
+	if l.full != nil && (out <= l.stated || out <= max(saturated(maxRatio, read), littleSpace)) {
+		return l.full
 	}
-	out := max(l.tar.n, l.files.n)
-	if out > l.sized || out > l.stated && out > maxRatio*read {
-		return &SizeError{Stored: l.stored, Stated: max(l.stated, 0), Unpacked: out}
-	}
-	return &SpaceError{Need: out, Free: l.tar.max}
+	return &SizeError{Stored: l.stored, Stated: max(l.stated, 0), Unpacked: out, Err: l.full}
 }
 
 // SizeError says that a layer unpacks to more than any real layer of its size. It is an
@@ -162,7 +270,8 @@ func (l *limits) err(read int64) error {
 type SizeError struct {
 	Stored   int64 // bytes of the blob
 	Stated   int64 // unpacked bytes that it states, 0 if it does not
-	Unpacked int64 // bytes unpacked when it was stopped
+	Unpacked int64 // bytes unpacked when it was stopped, or that its files and directories take
+	Err      error // of the budget that ended it, if any
 }
 
 // Error returns the sizes.
@@ -172,17 +281,6 @@ func (e *SizeError) Error() string {
 
 // Is reports whether target is [archive.ErrDamaged].
 func (e *SizeError) Is(target error) bool { return target == archive.ErrDamaged }
-
-// SpaceError says that a layer unpacks to more than there is space for.
-type SpaceError struct {
-	Need int64 // unpacked bytes known so far
-	Free int64 // bytes it may have
-}
-
-// Error returns the sizes.
-func (e *SpaceError) Error() string {
-	return fmt.Sprintf("needs %d bytes, and may have %d", e.Need, e.Free)
-}
 
 // isSparse reports whether a file is sparse in one of the PAX formats (GNU tar manual,
 // "Storing Sparse Files").

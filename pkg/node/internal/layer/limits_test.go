@@ -3,68 +3,150 @@ package layer
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math"
+	"strconv"
+	"strings"
 	"testing"
 
+	"stowage/internal/fsutil"
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/bundletest"
+	"stowage/pkg/node/internal/disk"
 )
 
 func TestLimits(t *testing.T) {
-	const size = 1 << 20
+	const size = 10 << 20
+	statement := binary.LittleEndian.AppendUint32(bundletest.Gzip(t, nil)[:10], math.MaxUint32)
 	for _, tt := range []struct {
-		name  string
-		blob  []byte
-		free  int64
-		sized int64
-		max   int64 // of the tar stream
+		name string
+		blob []byte
+		max  int64 // of the tar stream
 	}{
-		{"plain", noise(size), -1, maxRatio * size, maxRatio * size},
-		{"gzip that states its size", bundletest.Gzip(t, make([]byte, 50*smallLayer)), -1, 50 * smallLayer, 50 * smallLayer},
-		{"small", bundletest.Gzip(t, make([]byte, 1000)), -1, smallLayer, smallLayer},
-		{"a tenth stays free", noise(size), 100 * size, maxRatio * size, 90 * size},
-		{"what is stated may use it", noise(size), size + 1, maxRatio * size, size},
-		{"full disk", noise(size), 0, maxRatio * size, size},
+		{"plain", noise(size), maxRatio * size},
+		{"gzip that states 4 GiB", statement, smallLayer},
+		{"small", noise(1000), smallLayer},
 	} {
-		if l := newLimits(bytes.NewReader(tt.blob), tt.free); l.sized != tt.sized || l.tar.max != tt.max {
-			t.Errorf("%s: %+v, want %d, %d", tt.name, l, tt.sized, tt.max)
+		if l := newLimits(bytes.NewReader(tt.blob), nil); l.tar.max != tt.max || l.files.max != tt.max {
+			t.Errorf("%s: %+v, want %d", tt.name, l, tt.max)
 		}
+	}
+	if got := saturated(math.MaxInt64/2, 3); got != math.MaxInt64 {
+		t.Errorf("a product that overflows: %d", got)
 	}
 }
 
+// TestLimitErrors checks when a layer is at fault, and when the disk is.
 func TestLimitErrors(t *testing.T) {
+	const mib = 1 << 20
+	full := &disk.FullError{}
 	for _, tt := range []struct {
-		out, read int64
-		damaged   bool
-	}{{501, 501, false}, {501, 501 / maxRatio, true}, {501, 4, false}, {1001, 1001, true}, {90, 0, false}} {
-		l := &limits{sized: 1000, stated: 100, tar: counter{n: tt.out, max: 500}}
-		if err := l.err(tt.read); errors.Is(err, archive.ErrDamaged) != tt.damaged {
-			t.Errorf("%d bytes from %d: %v, want damaged: %t", tt.out, tt.read, err, tt.damaged)
+		out, onDisk, stated, read int64
+		full                      bool
+		damaged                   bool
+	}{
+		{out: 501 * mib, stated: -1, read: 501 * mib, full: true},
+		{out: 501 * mib, stated: -1, read: mib, full: true, damaged: true},
+		{out: 501 * mib, stated: 600 * mib, read: mib, full: true},
+		{out: mib, onDisk: 501 * mib, stated: -1, read: mib, full: true, damaged: true},
+		{out: mib, stated: -1, read: 4, full: true},
+		{out: 2001 * mib, stated: -1, read: 100 * mib, damaged: true},
+	} {
+		l := &limits{stated: tt.stated, onDisk: tt.onDisk, tar: counter{n: tt.out, max: 2000 * mib}}
+		if tt.full {
+			l.full = full
+		}
+		err := l.err(tt.read)
+		if errors.Is(err, archive.ErrDamaged) != tt.damaged || !tt.damaged && err != full {
+			t.Errorf("%+v: %v", tt, err)
+		}
+		var size *SizeError
+		if errors.As(err, &size) && (size.Err != nil) != tt.full {
+			t.Errorf("%+v: the error has %v", tt, size.Err)
 		}
 	}
 }
 
-// TestFileLimits counts regular and sparse files by their headers, up to one byte too many.
-func TestFileLimits(t *testing.T) {
+// budget returns that of a file system with free bytes and inodes, blocks of 4 KiB and
+// practically no reserve.
+func budget(t *testing.T, free, inodes int64) *disk.Budget {
+	t.Helper()
+	b, err := disk.New("/x", func() (fsutil.Usage, error) {
+		return fsutil.Usage{Size: 1, Free: free, Block: 4096, Inodes: 1, Unused: inodes}, nil
+	})
+	must(t, err)
+	return b
+}
+
+// TestEntryCosts checks what one entry takes of a budget.
+func TestEntryCosts(t *testing.T) {
+	const block, name = 4096, nameBytes
+	long := strings.Repeat("x", shortLink+1)
 	sparse := map[string]string{"GNU.sparse.map": "0,0"}
-	for _, pax := range []map[string]string{nil, sparse} {
-		l := &limits{space: 10, files: counter{max: 10}, sparse: counter{max: 10}}
-		for i, size := range []int64{0, 9, 1, 1} {
-			h := &tar.Header{Typeflag: tar.TypeReg, Size: size, PAXRecords: pax}
-			if err := l.file(h); (err != nil) != (i == 3) {
-				t.Errorf("file %d with %v: %v", i, pax, err)
+	for _, tt := range []struct {
+		name   string
+		h      tar.Header
+		bytes  int64 // with those of its inodes
+		inodes int64
+	}{
+		{"empty file", tar.Header{Name: "a", Typeflag: tar.TypeReg}, name, 1},
+		{"file of a byte", tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: 1}, name + block, 1},
+		{"file of two blocks", tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: 2 * block}, name + 2*block, 1},
+		{"sparse file", tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: 10 * block, PAXRecords: sparse}, name + 10*block, 1},
+		{"long name", tar.Header{Name: strings.Repeat("a", 255), Typeflag: tar.TypeReg}, 16 * name, 1},
+		{"directory", tar.Header{Name: "a/", Typeflag: tar.TypeDir}, name + block, 1},
+		{"directories that are not listed", tar.Header{Name: "a/b/c/d", Typeflag: tar.TypeReg}, name + 3*block, 4},
+		{"out of the root", tar.Header{Name: "../../a", Typeflag: tar.TypeReg}, name, 1},
+		{"hard link", tar.Header{Name: "a", Typeflag: tar.TypeLink, Linkname: long}, name, 0},
+		{"symbolic link", tar.Header{Name: "a", Typeflag: tar.TypeSymlink, Linkname: long[1:]}, name, 1},
+		{"long symbolic link", tar.Header{Name: "a", Typeflag: tar.TypeSymlink, Linkname: long}, name + block, 1},
+		{"device", tar.Header{Name: "a", Typeflag: tar.TypeChar}, name, 1},
+		{"attributes", tar.Header{Name: "a", Typeflag: tar.TypeReg, PAXRecords: map[string]string{"SCHILY.xattr.user.a": "b", "path": "x"}}, name + block, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLimits(bytes.NewReader(nil), budget(t, 1<<30, 1000))
+			must(t, l.file(&tt.h))
+			if want := (disk.Cost{Bytes: tt.bytes + tt.inodes*inodeBytes, Inodes: tt.inodes}); l.drawn != want {
+				t.Errorf("drawn %+v, want %+v", l.drawn, want)
 			}
-		}
-		if !l.exceeded() {
-			t.Errorf("%v: not exceeded", pax)
-		}
-		if err := l.err(0); pax != nil && !errors.As(err, new(*SpaceError)) {
-			t.Errorf("a sparse file without space: %v", err)
+		})
+	}
+}
+
+// TestKnownDirs counts directories once, as long as they are remembered.
+func TestKnownDirs(t *testing.T) {
+	var k knownDirs
+	for _, tt := range []struct {
+		dir  string
+		want int64
+	}{{".", 0}, {"/", 0}, {"a/b", 2}, {"a/b", 0}, {"a/c", 1}, {"./a//c/", 0}, {"b", 1}, {strings.Repeat("a/", maxPath), 0}} {
+		if got := k.add(tt.dir); got != tt.want {
+			t.Errorf("%.20q: %d, want %d", tt.dir, got, tt.want)
 		}
 	}
-	l := &limits{files: counter{max: 10}, sparse: counter{max: 100}}
+	for i := range 3 * maxKnown {
+		k.add(strconv.Itoa(i))
+	}
+	if len(k.seen) > maxKnown || k.add("a/b") != 2 {
+		t.Errorf("%d directories are remembered", len(k.seen))
+	}
+}
+
+// TestFileLimits counts regular files by their headers, up to one byte too many.
+func TestFileLimits(t *testing.T) {
+	l := &limits{files: counter{max: 10}}
+	for i, size := range []int64{0, 9, 1, 1} {
+		h := &tar.Header{Typeflag: tar.TypeReg, Size: size}
+		if err := l.file(h); (err != nil) != (i == 3) {
+			t.Errorf("file %d: %v", i, err)
+		}
+	}
+	if !l.exceeded() {
+		t.Error("not exceeded")
+	}
+	l = &limits{files: counter{max: 10}}
 	for _, h := range []*tar.Header{
 		{Typeflag: tar.TypeReg, Size: 100, PAXRecords: map[string]string{"GNU.sparse.major": "1"}},
 		{Typeflag: tar.TypeDir, Size: 1 << 40},
