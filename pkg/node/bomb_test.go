@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -143,8 +142,8 @@ func TestBombsStopped(t *testing.T) {
 		before := n.take(t)
 		for name, path := range bombs {
 			for i, way := range ways {
-				if gib := size == 0 && strings.HasPrefix(name, "gzip"); gib && i > 0 {
-					continue // each writes more than a GiB
+				if gib := size == 0 && name != "one file of 10 GiB"; gib && i > 0 {
+					continue // each writes a GiB
 				}
 				t.Run(name+" on "+disk+", "+way.name, func(t *testing.T) {
 					m := *n
@@ -154,7 +153,7 @@ func TestBombsStopped(t *testing.T) {
 					n.take(t).same(t, before)
 				})
 			}
-			if size == 0 && strings.HasPrefix(name, "gzip") {
+			if size == 0 && name != "one file of 10 GiB" {
 				continue
 			}
 			t.Run(name+" on "+disk+", streamed", func(t *testing.T) {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/layer"
 	"stowage/pkg/node/internal/taskgraph"
 )
 
@@ -79,6 +81,8 @@ type loader struct {
 	volumes []*volume               // nil unless local, and before preflight
 	files   *volume                 // of the snapshots, one of volumes
 	blobs   *volume                 // of the content store, one of volumes
+	memory  *layer.Memory           // of the layers at work
+	spare   *layer.Memory           // of those that can only be read here, and need more
 	rebase  bool                    // and the layers of one image in parallel
 	visible bool                    // image records exist, or are being written
 	unkept  int                     // see plan
@@ -212,8 +216,30 @@ func (l *loader) transfer(ctx context.Context, imgs []*image) (_ *Report, err er
 	return report, l.verify(ctx, imgs, report)
 }
 
+// Layers may use little or much memory for windows and names, in bytes, depending on how much
+// there is to load: a bundle of up to smallLoad bytes must not need more than a few layers
+// with common windows do. containerd unpacks what needs more.
+const (
+	smallLoad    = 16 << 20
+	littleMemory = 40 << 20
+	muchMemory   = 176 << 20
+)
+
+// allowMemory decides how much memory the layers of the plan may use.
+func (l *loader) allowMemory(p *plan) {
+	var size int64
+	for _, u := range slices.Concat(p.unpacks, p.compare) {
+		size += u.Size
+	}
+	l.spare = layer.NewMemory(muchMemory)
+	if l.memory = l.spare; l.local && size <= smallLoad {
+		l.memory = layer.NewMemory(littleMemory)
+	}
+}
+
 // run writes blobs and snapshots and syncs them to disk.
 func (l *loader) run(ctx context.Context, p *plan) error {
+	l.allowMemory(p)
 	g := l.newGraph(p)
 	l.start(g.total)
 	err := taskgraph.Run(ctx, g.tasks, l.opts.Jobs)

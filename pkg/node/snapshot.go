@@ -26,13 +26,14 @@ import (
 // parent is committed; commit may not.
 type unpack struct {
 	*unpackWork
-	loader  *loader
-	rebase  bool      // the snapshot gets its parent in commit
-	key     string    // of the active snapshot, empty when there is none
-	dir     string    // that fill writes into, empty when there is none
-	drawn   disk.Cost // of the budget, for dir
-	counted int64     // bytes of the blob that were reported as progress
-	again   bool      // commit has to fill it again, on top of its parent
+	loader   *loader
+	rebase   bool      // the snapshot gets its parent in commit
+	key      string    // of the active snapshot, empty when there is none
+	dir      string    // that fill writes into, empty when there is none
+	drawn    disk.Cost // of the budget, for dir
+	counted  int64     // bytes of the blob that were reported as progress
+	byDaemon bool      // containerd unpacks it: here it would need too much memory
+	again    bool      // commit has to fill it again, on top of its parent
 }
 
 // fill prepares the active snapshot and writes the layer into it. It does nothing if another
@@ -51,6 +52,9 @@ func (u *unpack) fill(ctx context.Context) error {
 		return u.compare(ctx)
 	}
 	got, err := u.write(ctx, mounts)
+	if errors.Is(err, layer.ErrMemory) && u.loader.local && !u.byDaemon {
+		u.byDaemon, err = true, layer.ErrNeedsParent // containerd knows no snapshot without it
+	}
 	if errors.Is(err, layer.ErrNeedsParent) {
 		u.rebase, u.again = false, true
 		return u.discard(ctx)
@@ -64,7 +68,12 @@ func (u *unpack) fill(ctx context.Context) error {
 // compare reads the layer and compares its digest with the diffID. The snapshot exists, but
 // perhaps from another blob.
 func (u *unpack) compare(ctx context.Context) error {
-	res, err := u.apply(ctx, nil, u.count())
+	o := layer.Options{OnRead: u.count(), Memory: u.loader.memory}
+	res, err := u.apply(ctx, nil, o)
+	if errors.Is(err, layer.ErrMemory) {
+		o.Memory = u.loader.spare
+		res, err = u.apply(ctx, nil, o)
+	}
 	return u.judge(ctx, res.DiffID, err)
 }
 
@@ -125,8 +134,10 @@ func (u *unpack) write(ctx context.Context, mounts []mount.Mount) (digest.Digest
 	if !ok {
 		return "", fmt.Errorf("the snapshotter's mount %+v cannot be written to from here", mounts)
 	}
-	u.dir = target.Dir
-	res, err := u.apply(ctx, target, u.count())
+	if u.dir = target.Dir; u.byDaemon {
+		return u.writeRemotely(ctx, mounts)
+	}
+	res, err := u.apply(ctx, target, layer.Options{OnRead: u.count(), Budget: u.loader.files.draws(), Memory: u.loader.memory})
 	if u.drawn = u.drawn.Add(res.Drawn); err == nil {
 		u.done(res.Size)
 	}
@@ -134,20 +145,16 @@ func (u *unpack) write(ctx context.Context, mounts []mount.Mount) (digest.Digest
 }
 
 // apply unpacks the blob into target, or with a nil target only reads it.
-func (u *unpack) apply(ctx context.Context, target *layer.Target, onRead func(int64)) (layer.Result, error) {
+func (u *unpack) apply(ctx context.Context, target *layer.Target, o layer.Options) (layer.Result, error) {
 	blob, err := u.loader.open(ctx, u.Descriptor)
 	if err != nil {
 		return layer.Result{}, err
 	}
 	defer blob.Close()
-	o := layer.Options{OnRead: onRead}
-	if target != nil {
-		o.Budget = u.loader.files.draws()
-		// A layer of a stream was not there yet when the space was first compared.
-		if size, stated := layer.UnpackedSize(blob); stated {
-			if err := o.Budget.Fits(disk.Cost{Bytes: size}); err != nil {
-				return layer.Result{}, asDiskFull(err)
-			}
+	// A layer of a stream was not there yet when the space was first compared.
+	if size, stated := layer.UnpackedSize(blob); stated {
+		if err := o.Budget.Fits(disk.Cost{Bytes: size}); err != nil {
+			return layer.Result{}, asDiskFull(err)
 		}
 	}
 	res, err := layer.Apply(ctx, blob, target, o)

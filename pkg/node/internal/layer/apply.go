@@ -41,6 +41,9 @@ type Options struct {
 	// Budget is that of the target's file system. What is written is drawn from it before,
 	// also when Apply fails later. Nil means no limit.
 	Budget *disk.Budget
+	// Memory is shared by all layers at work. Nil means windows of at most 128 MiB, and no
+	// other limit.
+	Memory *Memory
 	// OnRead, if set, is called with the number of bytes of every read of the blob.
 	OnRead func(int64)
 }
@@ -57,16 +60,20 @@ type Result struct {
 //
 // The error is an [archive.ErrDamaged] when the blob is no valid layer, a [*SizeError] when
 // it unpacks to more than any real layer of its size, a [*disk.FullError] when it unpacks to
-// more than there is space for, [ErrNeedsParent], or that of ctx, of reading the blob or of
+// more than there is space for, [ErrNeedsParent], [ErrMemory], or that of ctx, of reading the blob or of
 // writing files.
 func Apply(ctx context.Context, blob Blob, target *Target, o Options) (Result, error) {
 	in := iox.NewMonitor(io.NewSectionReader(blob, 0, blob.Size()))
 	limits := newLimits(blob, o.Budget)
+	if target != nil {
+		limits.memory, limits.root = o.Memory, len(target.Dir)
+		defer func() { limits.memory.release(limits.names) }()
+	}
 	var r io.Reader = in
 	if o.OnRead != nil {
 		r = iox.Report(in, o.OnRead)
 	}
-	res, err := apply(ctx, r, target, limits)
+	res, err := apply(ctx, r, target, limits, o.Memory)
 	failed := Result{Drawn: limits.drawn}
 	switch {
 	case limits.exceeded():
@@ -75,15 +82,15 @@ func Apply(ctx context.Context, blob Blob, target *Target, o Options) (Result, e
 		return res, nil
 	case ctx.Err() != nil:
 		return failed, ctx.Err()
-	case errors.Is(err, ErrNeedsParent), in.Err() != nil:
+	case errors.Is(err, ErrNeedsParent), errors.Is(err, ErrMemory), in.Err() != nil:
 		return failed, err
 	}
 	return failed, asDamaged(err)
 }
 
 // apply connects the stages: decoder, read-ahead, limit, hash and extraction.
-func apply(ctx context.Context, blob io.Reader, target *Target, limits *limits) (Result, error) {
-	decoder, err := decode(blob)
+func apply(ctx context.Context, blob io.Reader, target *Target, limits *limits, memory *Memory) (Result, error) {
+	decoder, err := decode(ctx, blob, memory)
 	if err != nil {
 		return Result{}, err
 	}

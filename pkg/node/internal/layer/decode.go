@@ -2,6 +2,7 @@ package layer
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"io"
 
@@ -15,8 +16,9 @@ var (
 
 // decode returns a reader of the tar stream in a blob. It detects the compression by the
 // first bytes, as containerd does (pkg/archive/compression): media types are often wrong.
-// Close releases the decoder and does not close the blob.
-func decode(blob io.Reader) (io.ReadCloser, error) {
+// It waits for the memory that the decoder needs. Close releases the decoder and does not close
+// the blob.
+func decode(ctx context.Context, blob io.Reader, memory *Memory) (io.ReadCloser, error) {
 	head := make([]byte, 4)
 	n, err := io.ReadFull(blob, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
@@ -28,7 +30,7 @@ func decode(blob io.Reader) (io.ReadCloser, error) {
 	case bytes.HasPrefix(head, gzipMagic):
 		return inflate.NewReader(blob)
 	case bytes.HasPrefix(head, zstdMagic) || skippable(head):
-		return newZstdReader(blob)
+		return newZstdReader(ctx, blob, memory)
 	}
 	return io.NopCloser(blob), nil
 }

@@ -2,9 +2,9 @@ package layer
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
-	"math"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -55,7 +55,7 @@ func TestDecode(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r, err := decode(iotest.HalfReader(bytes.NewReader(tt.blob)))
+			r, err := decode(t.Context(), iotest.HalfReader(bytes.NewReader(tt.blob)), nil)
 			must(t, err)
 			defer r.Close()
 			p := newReadAhead(r)
@@ -67,7 +67,7 @@ func TestDecode(t *testing.T) {
 		})
 	}
 	for name, blob := range map[string][]byte{"gzip": bundletest.Gzip(t, plain), "zstd": zstded(t, plain)} {
-		r, err := decode(bytes.NewReader(blob[:len(blob)/2]))
+		r, err := decode(t.Context(), bytes.NewReader(blob[:len(blob)/2]), nil)
 		must(t, err)
 		if n, err := io.Copy(io.Discard, r); err == nil {
 			t.Errorf("cut %s: %d bytes and no error", name, n)
@@ -84,7 +84,7 @@ func TestZstdDecoderReuse(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would empty the pool
 	blob := zstded(t, noise(64<<10))
 	decode := func() {
-		r, err := decode(bytes.NewReader(blob))
+		r, err := decode(t.Context(), bytes.NewReader(blob), nil)
 		must(t, err)
 		_, err = io.Copy(io.Discard, r)
 		must(t, errors.Join(err, r.Close(), r.Close()))
@@ -106,17 +106,86 @@ func TestZstdDecoderReuse(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		head []byte
-		want uint64
+		want int64
 	}{
 		{"one segment", blob[:zstd.HeaderMaxSize], 64 << 10},
 		{"a window of 8 MiB", []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3, 0, 0, 0}, 8 << 20},
 		{"a window of 16 MiB", []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 14 << 3, 0, 0, 0}, 16 << 20},
-		{"skippable", []byte{0x53, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 'x', 'y'}, math.MaxUint64},
-		{"cut", zstdMagic, math.MaxUint64},
+		{"skippable", []byte{0x53, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 'x', 'y'}, 0},
+		{"cut", zstdMagic, 0},
 	} {
 		if got := windowOf(tt.head); got != tt.want {
 			t.Errorf("%s: window %d, want %d", tt.name, got, tt.want)
 		}
+	}
+}
+
+// frameWith returns a zstd frame of zeros with a window of 2^log bytes.
+func frameWith(log byte) []byte {
+	return []byte{0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3, 3, 0, 16, 0} // one run of 128 KiB
+}
+
+// TestDecoderMemory checks what decoders take of their memory, wait for and return.
+func TestDecoderMemory(t *testing.T) {
+	const total = 32 << 20
+	for _, tt := range []struct {
+		name  string
+		blob  []byte
+		taken int64
+		err   error
+	}{
+		{"gzip", bundletest.Gzip(t, make([]byte, 1000)), 0, nil},
+		{"a common window", frameWith(20), keptWindow, nil},
+		{"a large window", frameWith(24), 16 << 20, nil},
+		{"a window above three quarters", frameWith(25), 0, ErrMemory},
+		{"a window that containerd refuses", frameWith(30), 0, zstd.ErrWindowSizeExceeded},
+		{"a large window in the second frame", append(frameWith(20), frameWith(24)...), keptWindow, ErrMemory},
+		{"a large segment", []byte{0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 2, 1, 0, 0}, 0, ErrMemory},
+		{"a large segment in the second frame", append(frameWith(20), 0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 2, 1, 0, 0), keptWindow, ErrMemory},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := NewMemory(total)
+			r, err := decode(t.Context(), bytes.NewReader(tt.blob), m)
+			if err == nil {
+				if taken := total - m.free; taken != tt.taken {
+					t.Errorf("%d bytes taken, want %d", taken, tt.taken)
+				}
+				_, err = io.Copy(io.Discard, r)
+				must(t, r.Close())
+			}
+			if !errors.Is(err, tt.err) {
+				t.Errorf("error %v, want %v", err, tt.err)
+			}
+			if m.free != total {
+				t.Errorf("%d bytes are not returned", total-m.free)
+			}
+		})
+	}
+}
+
+func TestMemoryWaits(t *testing.T) {
+	m := NewMemory(10)
+	must(t, m.acquire(t.Context(), 6))
+	if m.try(5) || !m.try(4) {
+		t.Error("4 of 10 are free")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.acquire(ended, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("a context that has ended: %v", err)
+	}
+	acquired := make(chan error)
+	for range 3 {
+		go func() { acquired <- m.acquire(t.Context(), 3) }()
+	}
+	m.release(4)
+	must(t, <-acquired)
+	m.release(6)
+	must(t, <-acquired)
+	must(t, <-acquired)
+	m.release(9)
+	if m.free != 10 {
+		t.Errorf("%d free at the end", m.free)
 	}
 }
 

@@ -40,6 +40,8 @@ const (
 	inodeBytes = 512
 	// shortLink is the length of a link that fits into the inode.
 	shortLink = 59
+	// pathMemory and headerMemory are what a path and a header take besides their text.
+	pathMemory, headerMemory = 64, 400
 	// maxPath is the longest path that the kernel takes (PATH_MAX).
 	maxPath = 4096
 	// maxKnown limits the directories that are remembered of a layer; they take 1 MiB.
@@ -103,6 +105,9 @@ type limits struct {
 	files   counter   // regular files, by their headers
 	drawn   disk.Cost // what the entries take
 	onDisk  int64     // bytes that the entries take, without the contents of sparse files
+	memory  *Memory   // nil if nothing is written
+	root    int       // length of the path of the directory
+	names   int64     // bytes taken from memory
 	looked  int64     // of the tar stream, when the budget was last asked
 	parents knownDirs
 }
@@ -163,6 +168,11 @@ func (l *limits) file(h *tar.Header) error {
 	if regular && !sparse && !l.files.add(h.Size) {
 		return errTooLarge
 	}
+	n := l.remembered(h)
+	if !l.memory.try(n) {
+		return ErrMemory
+	}
+	l.names += n
 	if l.budget == nil {
 		return nil
 	}
@@ -215,6 +225,20 @@ func (l *limits) cost(h *tar.Header) disk.Cost {
 	return c
 }
 
+// remembered returns the bytes of memory that extraction uses for an entry until its end:
+// containerd's archive package keeps the path of each one and the headers of directories. The
+// garbage collector lets the heap grow to twice of that.
+func (l *limits) remembered(h *tar.Header) int64 {
+	n := l.root + len(h.Name) + pathMemory
+	if h.Typeflag == tar.TypeDir {
+		n += len(h.Name) + headerMemory
+		for k, v := range h.PAXRecords {
+			n += len(k) + len(v)
+		}
+	}
+	return 2 * int64(n)
+}
+
 // blocks returns size rounded up to whole blocks.
 func blocks(size, block int64) int64 { return add(size, block-1) / block * block }
 
@@ -259,11 +283,15 @@ func (l *limits) exceeded() bool {
 // that the budget ends is at fault if it has unpacked to more than a real one does.
 func (l *limits) err(read int64) error {
 	out := max(l.tar.n, l.files.n, l.onDisk)
-	if l.full != nil && (out <= l.stated || out <= max(saturated(maxRatio, read), littleSpace)) {
+	if l.full != nil && (out <= l.stated || !TooLarge(read, out)) {
 		return l.full
 	}
 	return &SizeError{Stored: l.stored, Stated: max(l.stated, 0), Unpacked: out, Err: l.full}
 }
+
+// TooLarge reports whether no real layer takes out bytes of a disk after stored bytes of it
+// were read.
+func TooLarge(stored, out int64) bool { return out > max(saturated(maxRatio, stored), littleSpace) }
 
 // SizeError says that a layer unpacks to more than any real layer of its size. It is an
 // [archive.ErrDamaged].

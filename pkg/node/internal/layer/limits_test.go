@@ -178,3 +178,27 @@ func TestStreamLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestManyEntries checks that extraction ends when it would remember too many names.
+func TestManyEntries(t *testing.T) {
+	l := newLimits(bytes.NewReader(nil), nil)
+	l.memory = NewMemory(100 * 2 * (pathMemory + headerMemory))
+	l.root = 10
+	h := &tar.Header{Name: "dir", Typeflag: tar.TypeDir}
+	n := 0
+	for ; n < 1000; n++ {
+		if err := l.file(h); err != nil {
+			if !errors.Is(err, ErrMemory) {
+				t.Errorf("error %v", err)
+			}
+			break
+		}
+	}
+	if n < 90 || n >= 100 {
+		t.Errorf("%d directories fit", n)
+	}
+	l.memory.release(l.names)
+	if l.memory.free != l.memory.total {
+		t.Errorf("%d of %d bytes were returned", l.memory.free, l.memory.total)
+	}
+}
