@@ -45,6 +45,7 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 	}
 	// Input that cannot be read ends the job before any request: a bundle of the rest would
 	// lack images.
+	j.scanOptions.Distinct = true
 	found, err := j.scan(ctx, j.streams)
 	if err != nil {
 		return nil, inputError(err)

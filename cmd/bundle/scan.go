@@ -48,6 +48,7 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 	if err := reg.read(ctx, streams, in.fromStdin()); err != nil {
 		return err
 	}
+	in.scanOptions.Distinct = format == "name"
 	result, err := in.scan(ctx, streams)
 	if result == nil {
 		return err

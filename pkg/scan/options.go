@@ -17,6 +17,10 @@ type Options struct {
 	// are patterns of names, normalised or as written; "*" matches any characters, "/"
 	// included, and "?" one. Exclude wins.
 	Include, Exclude []string
+	// Distinct keeps only the first of the references that differ in nothing but their
+	// places: the same image in the same class, with the same pull secrets. Memory then
+	// grows with the images and not with the places that name them.
+	Distinct bool
 	// MaxDocument is the largest size of a document in bytes, MaxDepth how deep mappings
 	// and sequences may nest, MaxNodes the number of values in a document, aliases
 	// followed, and MaxFindings the number of its images and warnings. Zero means the

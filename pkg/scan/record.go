@@ -81,7 +81,7 @@ func (r *recorder) reference(c candidate, t *text, s scope) {
 		offset: at, base: t.top().offset, exact: exact && c.form != FormGroup,
 	}
 	f.Reference = Reference{
-		Name: strings.Clone(n.full), Text: strings.Clone(c.text), Form: c.form, Class: class,
+		Name: n.full, Text: sameText(n.full, c.text), Form: c.form, Class: class,
 		Position: r.position(t, at), Object: r.object.Object, Field: s.path.String(), Container: s.container,
 		PullPolicy: c.policy, ClusterInternal: clusterInternal(n.domain),
 	}
@@ -96,6 +96,14 @@ func (r *recorder) reference(c candidate, t *text, s scope) {
 		r.budget.finding()
 	}
 	r.budget.finding()
+}
+
+// sameText returns the text of a reference, without a copy when it is its name.
+func sameText(name, text string) string {
+	if text == name {
+		return name
+	}
+	return strings.Clone(text)
 }
 
 // unclear records a value that may be an image: as a reference when Options.Include names

@@ -1,14 +1,11 @@
 package scan
 
-import (
-	"slices"
-	"sort"
-)
+import "slices"
 
 // Result holds what a [Scanner] has found so far.
 type Result struct {
-	// References holds every occurrence of an image, in the order of the inputs and of the
-	// places in them.
+	// References holds every occurrence of an image, or the first of equal ones (see
+	// [Options.Distinct]), in the order of the inputs and of the places in them.
 	References []Reference `json:"images"`
 	// Warnings are in the same order. An operator named several times in one file has one
 	// warning.
@@ -138,9 +135,16 @@ func (s *Scanner) Result() *Result {
 		}
 	}
 	r := &Result{Documents: s.count}
+	total := 0
+	for _, d := range s.docs {
+		total += len(d.images)
+	}
+	if total > 0 {
+		r.References = make([]Reference, 0, total)
+	}
 	said := map[Warning]bool{}
 	for _, d := range s.docs {
-		for _, f := range d.byPlace() {
+		for _, f := range d.images {
 			f.PullSecrets = f.pod.pullSecrets(accounts)
 			r.References = append(r.References, f.Reference)
 		}
@@ -158,17 +162,6 @@ func (s *Scanner) Result() *Result {
 		r.LeftOut = append(r.LeftOut, d.leftOut...)
 	}
 	return r
-}
-
-// byPlace returns the references of a document in the order of their positions, and sorts
-// its warnings too. Rules for several fields find theirs first.
-func (d *docResult) byPlace() []found {
-	sort.SliceStable(d.images, func(i, j int) bool { return d.images[i].offset < d.images[j].offset })
-	sort.SliceStable(d.warnings, func(i, j int) bool {
-		a, b := d.warnings[i], d.warnings[j]
-		return a.Line < b.Line || a.Line == b.Line && a.Column < b.Column
-	})
-	return d.images
 }
 
 // Names returns the normalised name of every image once, in the order of first appearance.

@@ -63,7 +63,9 @@ func Rewrite(src []byte, opts RewriteOptions) (out []byte, edits []Edit, err err
 			return src, nil, fmt.Errorf("rewrite %s: invalid digest %q", name, d)
 		}
 	}
+	opts.Scan.Distinct = false
 	s := New(opts.Scan)
+	s.edits = true
 	err = s.Scan(opts.File, bytes.NewReader(src))
 	_, _, wide := utf8Reader(bytes.NewReader(src))
 	plan := plannedEdits(s.docs, opts)
