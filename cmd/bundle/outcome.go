@@ -82,6 +82,8 @@ func ofRegistry(err error) (code int, hint string, ok bool) {
 		page     *pull.PageError
 	)
 	switch {
+	case bundle.IsMissing(err):
+		return 0, "", false // also a refusal that means only that
 	case errors.As(err, &auth):
 		return cli.Refused, authHint(auth), true
 	case errors.As(err, &rate):
@@ -123,6 +125,7 @@ func ofFile(err error) (code int, hint string, ok bool) {
 func ofMissing(err error) (code int, hint string, ok bool) {
 	var (
 		missing  *pull.NotFoundError
+		hidden   *bundle.HiddenError
 		platform *pull.NoPlatformError
 		unusable *pull.UnsupportedError
 		content  *pull.ContentError
@@ -133,6 +136,8 @@ func ofMissing(err error) (code int, hint string, ok bool) {
 		return 0, "", false
 	case errors.As(err, &panicked):
 		hint = "this is a bug in bundle: please report it with the error above"
+	case errors.As(err, &hidden):
+		hint = "check the name; if the image is private, its owner must give this account access"
 	case errors.As(err, &platform):
 		hint = "choose a platform that the image has with --platform"
 	case errors.As(err, &unusable) && unusable.MediaType == schema1:

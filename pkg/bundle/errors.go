@@ -93,7 +93,8 @@ func IsMissing(err error) bool { return every(err, isMissing) }
 
 func isMissing(err error) bool {
 	switch err.(type) {
-	case *pull.NotFoundError, *pull.NoPlatformError, *pull.UnsupportedError, *pull.ContentError, *pull.PanicError:
+	case *pull.NotFoundError, *pull.NoPlatformError, *pull.UnsupportedError, *pull.ContentError, *pull.PanicError,
+		*tooLargeError, *HiddenError:
 		return true
 	}
 	return false
@@ -134,14 +135,43 @@ func parts(err error) []error {
 	return out
 }
 
-// isHidden is IsMissing for registries that refuse what they do not have, where the same
-// login received other images. Registries answer 401 or 403 for repositories that do not
-// exist.
-func isHidden(err error) bool {
-	return every(err, func(err error) bool {
+// hidden returns err as a [*HiddenError] if all that is not missing in it is hidden, else
+// err.
+func hidden(name string, err error) error {
+	isHidden := func(err error) bool {
 		refused, ok := err.(*pull.AuthError)
 		return isMissing(err) || ok && refused.Alone()
-	})
+	}
+	if IsMissing(err) || !every(err, isHidden) {
+		return err
+	}
+	return &HiddenError{Name: name, Err: err}
+}
+
+// A HiddenError reports an image that its registry refused to a login that received other
+// images: it does not exist, or this account may not pull it. Registries such as Docker Hub
+// answer 401 or 403 for repositories that do not exist.
+type HiddenError struct {
+	Name string
+	Err  error
+}
+
+func (e *HiddenError) Error() string {
+	return fmt.Sprintf("%s: not found, or not accessible to this account: %v", e.Name, e.Err)
+}
+
+// Unwrap returns the refusal.
+func (e *HiddenError) Unwrap() error { return e.Err }
+
+// A tooLargeError reports an image that does not fit on the disk even alone.
+type tooLargeError struct {
+	image      string
+	size, free int64
+	path       string
+}
+
+func (e *tooLargeError) Error() string {
+	return fmt.Sprintf("%s: the image has %d bytes, and %s has %d free", e.image, e.size, e.path, e.free)
 }
 
 // every reports whether is holds for each fault that err joins, or for an error that the

@@ -134,7 +134,9 @@ func (m *maker) write(ctx context.Context, plan *archive.Plan) (*archive.Plan, e
 		return plan, nil
 	}
 	for {
-		if m.reuse.same(plan) {
+		if same, err := m.reuse.same(ctx, plan, m.file); err != nil {
+			return nil, err
+		} else if same {
 			m.upToDate = true
 			return plan, m.file.Discard() // what a killed run left is useless now
 		}

@@ -2,9 +2,12 @@ package bundle
 
 import (
 	"errors"
+	"math"
+	"path/filepath"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/internal/manifest"
 	"stowage/pkg/archive"
@@ -48,6 +51,9 @@ func (m *maker) planned(plan *archive.Plan) ([]archive.Image, error) {
 // missing returns the images that need a blob which no registry has, and their names in the
 // bundle. When anything else failed it returns that error: the next run may succeed.
 func (m *maker) missing(images []archive.Image, cause error) ([]pull.Failure, map[string]bool, error) {
+	if space := (*archive.SpaceError)(nil); errors.As(cause, &space) && space.Path == filepath.Dir(m.req.Output) {
+		return m.tooLarge(images, space, cause)
+	}
 	var fetch *pull.FetchError
 	if !errors.As(cause, &fetch) {
 		return nil, nil, cause
@@ -64,8 +70,8 @@ func (m *maker) missing(images []archive.Image, cause error) ([]pull.Failure, ma
 	why := map[string]error{} // by name in the bundle
 	for _, img := range images {
 		for _, d := range m.needs(&img) {
-			if missing[d] != nil && why[img.Name] == nil {
-				why[img.Name] = missing[d]
+			if missing[d.Digest] != nil && why[img.Name] == nil {
+				why[img.Name] = missing[d.Digest]
 			}
 		}
 	}
@@ -81,6 +87,27 @@ func (m *maker) missing(images []archive.Image, cause error) ([]pull.Failure, ma
 	return failures, names, nil
 }
 
+// tooLarge returns the images that do not fit on the disk even alone, such as one that
+// states a layer of a terabyte. When there are none, the bundle as a whole does not fit, and
+// tooLarge returns cause.
+func (m *maker) tooLarge(images []archive.Image, space *archive.SpaceError, cause error) ([]pull.Failure, map[string]bool, error) {
+	why := map[string]error{}
+	for _, img := range images {
+		size := int64(0)
+		for _, d := range m.needs(&img) {
+			size += min(d.Size, math.MaxInt64-size)
+		}
+		if size > space.Free {
+			why[img.Name] = &tooLargeError{image: img.Name, size: size, free: space.Free, path: space.Path}
+		}
+	}
+	failures, names, err := m.references(why)
+	if err == nil && len(failures) == 0 {
+		err = cause
+	}
+	return failures, names, err
+}
+
 // references maps names in the bundle back to the references of the request. One with a tag
 // and a digest has two names, which are kept or skipped together.
 func (m *maker) references(why map[string]error) ([]pull.Failure, map[string]bool, error) {
@@ -93,7 +120,10 @@ func (m *maker) references(why map[string]error) ([]pull.Failure, map[string]boo
 		}
 		for _, name := range names {
 			if err := why[name]; err != nil {
-				failures = append(failures, pull.Failure{Name: img.Name, Err: &neededError{img.Name, err}})
+				if _, ok := err.(*tooLargeError); !ok {
+					err = &neededError{img.Name, err}
+				}
+				failures = append(failures, pull.Failure{Name: img.Name, Err: err})
 				for _, n := range names {
 					all[n] = true
 				}
@@ -105,8 +135,8 @@ func (m *maker) references(why map[string]error) ([]pull.Failure, map[string]boo
 }
 
 // needs returns the blobs of an image and of its referrers.
-func (m *maker) needs(img *archive.Image) []digest.Digest {
-	var out []digest.Digest
+func (m *maker) needs(img *archive.Image) []ocispec.Descriptor {
+	var out []ocispec.Descriptor
 	for _, d := range slices.Concat(img.Present, img.Referrers) {
 		raw, err := m.manifests.Metadata(d.Digest)
 		if err != nil {
@@ -116,10 +146,7 @@ func (m *maker) needs(img *archive.Image) []digest.Digest {
 		if err != nil || parsed.Index {
 			continue
 		}
-		out = append(out, parsed.Config.Digest)
-		for _, l := range parsed.Layers {
-			out = append(out, l.Digest)
-		}
+		out = append(append(out, parsed.Config), parsed.Layers...)
 	}
 	return out
 }

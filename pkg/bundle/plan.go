@@ -22,6 +22,11 @@ var errDryRun = errors.New("dry run")
 // before reports the cost of the run and decides whether it may go on.
 func (m *maker) before(e pull.Estimate) error {
 	m.event(EventEstimate{e})
+	if !m.opts.KeepGoing {
+		if err := m.judge(slices.DeleteFunc(e.Failed, m.mayPass)); err != nil {
+			return err
+		}
+	}
 	if limit := m.opts.MaxPulls; limit != nil && e.Pulls > *limit {
 		return &MaxPullsError{Need: e.Pulls, Max: *limit}
 	}
@@ -29,6 +34,21 @@ func (m *maker) before(e pull.Estimate) error {
 		return errDryRun
 	}
 	return nil
+}
+
+// mayPass reports whether a failure may mean something else once the other images were
+// fetched: it is no refusal, or whether the login is valid is not known yet.
+func (m *maker) mayPass(f pull.Failure) bool {
+	if err := hidden(f.Name, f.Err); IsMissing(err) {
+		return false
+	}
+	var refused *pull.AuthError
+	return !errors.As(f.Err, &refused) || !m.isRequired(f.Name)
+}
+
+// isRequired reports whether an image of the request is required.
+func (m *maker) isRequired(name string) bool {
+	return slices.ContainsFunc(m.images, func(img Image) bool { return img.Name == name && img.Required })
 }
 
 // plan resolves every image and plans the bundle.
@@ -105,16 +125,14 @@ func (m *maker) keep(ctx context.Context, images []archive.Image) {
 // judge decides what a failure means. An image that is not required and that the registry
 // does not have may be an outdated reference and is skipped. Anything else fails the run.
 func (m *maker) judge(failures []pull.Failure) error {
-	required := map[string]bool{}
-	for _, img := range m.images {
-		required[img.Name] = img.Required
-	}
 	var errs []error
 	for _, f := range failures {
+		f.Err = hidden(f.Name, f.Err)
 		switch {
-		case !required[f.Name] && !m.opts.Strict && IsMissing(f.Err):
+		case m.isSkipped(f.Name):
+		case !m.isRequired(f.Name) && !m.opts.Strict && IsMissing(f.Err):
 			m.skip(skipped(f))
-		case m.opts.KeepGoing && isHidden(f.Err):
+		case m.opts.KeepGoing && IsMissing(f.Err):
 			m.skip(skipped(f))
 			m.incomplete = true
 		default:
@@ -124,13 +142,14 @@ func (m *maker) judge(failures []pull.Failure) error {
 	return errors.Join(errs...)
 }
 
-// skipped returns the record of an image that is skipped. The bare answer of a registry
-// that refuses would make people look for a fault of their account.
+// isSkipped reports whether an image is known not to be in the bundle.
+func (m *maker) isSkipped(name string) bool {
+	return slices.ContainsFunc(m.skipped, func(s archive.Skipped) bool { return s.Name == name && s.Platforms == "" })
+}
+
+// skipped returns the record of an image that is skipped.
 func skipped(f pull.Failure) archive.Skipped {
 	s := archive.Skipped{Name: f.Name, Reason: f.Err.Error()}
-	if !IsMissing(f.Err) {
-		s.Reason = "not found, or this account may not pull it: " + s.Reason
-	}
 	if partial := (*partialError)(nil); errors.As(f.Err, &partial) {
 		s.Platforms = strings.Join(partial.Want, ",")
 	}

@@ -2,8 +2,10 @@ package bundle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"sync"
 
@@ -136,10 +138,59 @@ func (b *reusable) unpack(ctx context.Context, blobs []archive.Blob) error {
 }
 
 // same reports whether the bundle at the output is the planned one already, compressed as
-// its name asks for.
-func (u *reuse) same(plan *archive.Plan) bool {
+// its name asks for. It hashes all of it: a damaged bundle is written again, and only its
+// damaged blobs are fetched. file is where the new one will be.
+func (u *reuse) same(ctx context.Context, plan *archive.Plan, file *writer.File) (bool, error) {
 	p := u.previous
-	return p != nil && p.Digest() == plan.Digest() && p.Size() == plan.Size() && p.Compression() == archive.CompressionOf(p.path)
+	if p == nil || p.Digest() != plan.Digest() || p.Size() != plan.Size() || p.Compression() != archive.CompressionOf(p.path) {
+		return false, nil
+	}
+	err := p.verify(ctx)
+	if err == nil || !errors.Is(err, archive.ErrDamaged) {
+		return err == nil, err
+	}
+	if p.MetadataOnly() { // it cannot be decompressed, so nothing but its metadata can be reused
+		for _, b := range plan.Blobs() {
+			if raw, err := p.Metadata(b.Digest); err == nil {
+				if _, err := file.AddMetadata(raw); err != nil {
+					return false, err
+				}
+			}
+		}
+		u.bundles = slices.DeleteFunc(u.bundles, func(b *reusable) bool { return b == p })
+		u.previous = nil
+		p.Close() // only read from
+	}
+	return false, nil
+}
+
+// verify hashes every blob of the bundle. A compressed one is decompressed on the way.
+func (b *reusable) verify(ctx context.Context) error {
+	if !b.MetadataOnly() {
+		return b.Verify(ctx, 0, nil)
+	}
+	f, err := os.Open(b.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // only read from
+	s, err := archive.OpenStream(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer s.Close() // only read from
+	for {
+		e, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			_, err = io.Copy(io.Discard, e)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // copyTo writes a blob from a bundle that holds it intact; it returns false when none does.

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -36,6 +37,7 @@ func TestOneImageIsOneImage(t *testing.T) {
 	s := newSite(t)
 	config := func(text string) ocispec.Descriptor { return s.AddBlob("bad", []byte(text)) }
 	const ofAmd64 = `{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}}`
+	ofOne := strings.Replace(ofAmd64, "[]", `["`+digest.FromString("layer").String()+`"]`, 1)
 	layer := s.AddBlob("bad", []byte("layer"))
 	sized := func(d ocispec.Descriptor, size int64) ocispec.Descriptor { d.Size = size; return d }
 	named := func(d digest.Digest) ocispec.Descriptor { return ocispec.Descriptor{Digest: d, Size: 5} }
@@ -48,9 +50,13 @@ func TestOneImageIsOneImage(t *testing.T) {
 		"config-size-0":    s.manifest(sized(config(ofAmd64), 0)),
 		"layer-digest":     s.manifest(config(ofAmd64), named("x")),
 		"layer-sha512":     s.manifest(config(ofAmd64), named(digest.SHA512.FromString("layer"))),
-		"layer-size":       s.manifest(config(ofAmd64), sized(layer, 6)),
+		"layer-size":       s.manifest(config(ofOne), sized(layer, 6)),
 		"layer-size-0":     s.manifest(config(ofAmd64), sized(layer, 0)),
 		"layer-negative":   s.manifest(config(ofAmd64), sized(layer, -1)),
+		"layer-1TiB":       s.manifest(config(ofOne), sized(layer, 1<<40)),
+		"fewer-diffids":    s.manifest(config(ofAmd64), layer),
+		"diffid-no-digest": s.manifest(config(strings.Replace(ofAmd64, "[]", `["x"]`, 1)), layer),
+		"encrypted":        bytes.Replace(s.manifest(config(ofOne), layer), []byte("tar"), []byte("tar+encrypted"), 1),
 		"layer-more":       s.manifest(config(ofAmd64), sized(layer, 1<<40+1)),
 		"manifest-cut":     []byte(`{"schemaVersion":2,"config":`),
 		"manifest-no-json": []byte(`not found`),

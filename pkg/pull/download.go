@@ -85,7 +85,11 @@ func (d *download) run(ctx context.Context) error {
 }
 
 // count reports bytes that were written to the sink, or dropped.
-func (d *download) count(n int64) { d.client.count(d.host(), n) }
+func (d *download) count(n int64) {
+	if _, config := d.sink.(*memorySink); !config {
+		d.client.count(d.host(), n)
+	}
+}
 
 func (d *download) host() string { return d.session.key.host }
 

@@ -11,12 +11,13 @@ import (
 
 // Estimate is what a Resolve will cost, known before the first counted request.
 type Estimate struct {
-	Images int     // queried names that exist
-	Held   int     // of these, names whose manifests are all held already
-	Pulls  int     // counted requests for the others, without those for referrers
-	Bytes  int64   // of configs and layers, each counted once, of the manifests that are held
-	Needs  []Need  // Pulls by registry and account, sorted by these
-	Quotas []Quota // stated by the registries, one for each registry and account with a limit
+	Images int       // queried names that exist
+	Held   int       // of these, names whose manifests are all held already
+	Pulls  int       // counted requests for the others, without those for referrers
+	Bytes  int64     // of configs and layers, each counted once, of the manifests that are held
+	Needs  []Need    // Pulls by registry and account, sorted by these
+	Failed []Failure // names that are known not to be available
+	Quotas []Quota   // stated by the registries, one for each registry and account with a limit
 }
 
 // Need is the part of an Estimate for one registry and account.
@@ -42,7 +43,7 @@ func (c *Client) estimate(targets []*target) Estimate {
 	needs := map[login]*Need{}
 	for _, t := range targets {
 		if t.err != nil {
-			continue
+			continue // in Failed
 		}
 		v.unknown = false
 		n := 0
@@ -65,6 +66,7 @@ func (c *Client) estimate(targets []*target) Estimate {
 		n.Quota = c.limits.quota(key)
 		v.Needs = append(v.Needs, *n)
 	}
+	v.Failed = failures(targets)
 	v.Quotas = c.limits.allQuotas()
 	slices.SortFunc(v.Needs, func(a, b Need) int {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Account, b.Account))

@@ -17,11 +17,16 @@ import (
 	"stowage/pkg/pull/account"
 )
 
-// addManifest adds a manifest under a tag, with a config for linux/amd64 unless it has one.
+// addManifest adds a manifest under a tag, with a config for linux/amd64 and its layers
+// unless it has one.
 func addManifest(t *testing.T, h *registrytest.Registry, repo, tag string, m ocispec.Manifest) ocispec.Descriptor {
 	t.Helper()
 	if m.Config.Digest == "" {
-		raw, err := json.Marshal(ocispec.Image{Platform: amd64})
+		config := ocispec.Image{Platform: amd64, RootFS: ocispec.RootFS{Type: "layers"}}
+		for _, l := range m.Layers {
+			config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, l.Digest) // of an uncompressed layer
+		}
+		raw, err := json.Marshal(config)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -58,6 +58,7 @@ func TestOddIndexes(t *testing.T) {
 	embedded.Data = registrytest.Must(h.Manifest("a/b", amd.Digest.String()))(t)
 	addIndex(t, h, "a/b", "nested", inner)
 	addIndex(t, h, "a/b", "no-platforms", bare(arm), bare(amd))
+	addIndex(t, h, "a/b", "no-platform", bare(amd))
 	addIndex(t, h, "a/b", "artifacts", bare(chart))
 	addIndex(t, h, "a/b", "mixed", platform(amd, "linux/amd64"), bare(chart))
 	addIndex(t, h, "a/b", "embedded", platform(embedded, "linux/amd64"))
@@ -74,7 +75,8 @@ func TestOddIndexes(t *testing.T) {
 		fault any
 	}{
 		"nested":         {"linux/amd64", []digest.Digest{inner.Digest, amd.Digest}, 3, nil},
-		"no-platforms":   {"linux/amd64", []digest.Digest{amd.Digest}, 3, nil},
+		"no-platforms":   {"linux/amd64", nil, 0, new(*UnsupportedError)}, // containerd examines only the first
+		"no-platform":    {"linux/amd64", []digest.Digest{amd.Digest}, 2, nil},
 		"twice":          {"linux/arm64/v8 linux/amd64", []digest.Digest{arm.Digest, amd.Digest}, 3, nil},
 		"artifacts":      {"linux/amd64", []digest.Digest{chart.Digest}, 2, nil},
 		"mixed":          {"linux/amd64", []digest.Digest{amd.Digest}, 2, nil},

@@ -83,7 +83,8 @@ type Options struct {
 	Before func(Estimate) error
 	// OnBytes is called with the number of blob bytes of each read, and with a negative number
 	// when bytes turn out to be wrong and are dropped, from many goroutines. host is the
-	// registry that sent them, empty for blobs that needed no request.
+	// registry that sent them, empty for blobs that needed no request. The configs that a
+	// Resolve reads are not among them.
 	OnBytes func(host string, n int64)
 	// OnEvent is called for each event, from many goroutines.
 	OnEvent func(Event)

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,6 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/internal/manifest"
+	"stowage/internal/usable"
 )
 
 const (
@@ -35,11 +37,19 @@ func (t *target) selectManifests(ctx context.Context) error {
 		return err
 	}
 	runnable := slices.ContainsFunc(present, func(d ocispec.Descriptor) bool { return d.Platform != nil && !manifest.IsIndex(d.MediaType) })
-	if t.artifacts > 0 && !runnable {
-		missing = nil // a chart or another artifact, which has no platform
-	}
 	if !runnable && t.artifacts == 0 {
 		return t.noPlatform(t.client.opts.Platforms)
+	}
+	there := without(t.client.opts.Platforms, missing)
+	lacking, err := t.checkUsable(ctx, present, there)
+	if err != nil {
+		return err
+	}
+	if missing = append(missing, lacking...); runnable && len(lacking) == len(there) && !t.client.opts.All {
+		return t.noPlatform(missing)
+	}
+	if !runnable {
+		missing = nil // a chart or another artifact, which has no platform
 	}
 	t.resolved = Resolved{Name: t.Name, Target: present[0], Present: present}
 	if len(missing) > 0 {
@@ -134,24 +144,33 @@ func (t *target) selectManifest(ctx context.Context, desc ocispec.Descriptor, m 
 	return []ocispec.Descriptor{desc}, still, nil
 }
 
-// configPlatform reads the platform in an image's config, which is a blob and free.
+// configPlatform reads the platform in an image's config.
 func (t *target) configPlatform(ctx context.Context, config ocispec.Descriptor) (ocispec.Platform, error) {
-	raw, err := t.client.docs.Metadata(config.Digest)
+	raw, err := t.config(ctx, config)
 	if err != nil {
-		sink := &memorySink{want: config, b: make([]byte, config.Size)}
-		if err := t.client.Fetch(ctx, config, sink); err != nil {
-			return ocispec.Platform{}, fmt.Errorf("%s needs %w", t.Name, err)
-		}
-		raw = sink.b
-		if _, err := t.client.docs.AddMetadata(raw); err != nil {
-			return ocispec.Platform{}, err
-		}
+		return ocispec.Platform{}, err
 	}
-	parsed, err := manifest.ParseConfig(raw, manifest.Limits{Size: maxMetadata})
+	c, err := usable.ParseConfig(raw, config.Digest)
 	if err != nil {
-		return ocispec.Platform{}, &UnsupportedError{Name: t.Name, MediaType: config.MediaType, Err: fmt.Errorf("config %s: %w", config.Digest, err)}
+		return ocispec.Platform{}, &UnsupportedError{Name: t.Name, MediaType: config.MediaType, Err: err}
 	}
-	return parsed.Platform, nil
+	return c.Platform, nil
+}
+
+// config returns a config, from what is held or from the registry: a blob, which is free.
+func (t *target) config(ctx context.Context, config ocispec.Descriptor) ([]byte, error) {
+	if raw, err := t.client.docs.Metadata(config.Digest); err == nil && int64(len(raw)) == config.Size {
+		return raw, nil
+	}
+	sink := &memorySink{want: config, b: make([]byte, config.Size)}
+	if err := t.client.Fetch(ctx, config, sink); err != nil {
+		if auth := (*AuthError)(nil); errors.As(err, &auth) {
+			auth.session = nil // that manifests were served proves nothing about blobs
+		}
+		return nil, fmt.Errorf("%s needs %w", t.Name, err)
+	}
+	_, err := t.client.docs.AddMetadata(sink.b)
+	return sink.b, err
 }
 
 // platforms lists the platforms of an image, from the manifests that are held.
