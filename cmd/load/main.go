@@ -4,7 +4,12 @@
 // for each of them, as the kubelet would. See its --help and docs/.
 package main
 
-import "stowage/cmd/internal/cli"
+import (
+	"os"
+	"runtime/debug"
+
+	"stowage/cmd/internal/cli"
+)
 
 // program returns the command with its jobs.
 func program() *cli.Program {
@@ -47,4 +52,13 @@ var guesses = map[string]string{
 // interrupted is the message of a run that a signal ended before any image became visible.
 const interrupted = "interrupted: no image was made visible"
 
-func main() { program().Exit() }
+// memory is what the garbage collector tries not to exceed, in bytes. It is above what a
+// load needs, and keeps the peak of one that needs more near to what it holds.
+const memory = 64 << 20
+
+func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memory)
+	}
+	program().Exit()
+}

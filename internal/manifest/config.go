@@ -139,7 +139,7 @@ func (d *decoder) is(k kind) bool {
 	case kindFlag:
 		return first == 't' || first == 'f'
 	case kindTime:
-		return json.Unmarshal(value, new(time.Time)) == nil
+		return len(value) < maxText && json.Unmarshal(value, new(time.Time)) == nil
 	case kindTexts:
 		return inner.list("", len(value), each(`"n`)) == nil && ok
 	case kindTextMap:

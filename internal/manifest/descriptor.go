@@ -2,9 +2,11 @@ package manifest
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"unique"
 
 	"github.com/opencontainers/go-digest"
@@ -113,8 +115,33 @@ func (e *Entry) setData(value []byte, lim Limits) {
 	if lim.Data {
 		e.data = bytes.Clone(value)
 	}
-	var data []byte
-	e.malformed = json.Unmarshal(value, &data) != nil
+	e.malformed = !isBytes(value)
+}
+
+// isBytes reports whether encoding/json decodes a value into bytes: base64, a list of
+// numbers, or null.
+func isBytes(value []byte) bool {
+	c := &cursor{raw: value}
+	switch value[0] {
+	case 'n':
+		return true
+	case '[':
+		return c.list("data", len(value), func() error {
+			if n, err := c.number("data"); err != nil || n < 0 || n > 255 {
+				return errors.New("not a byte")
+			}
+			return nil
+		}) == nil
+	case '"':
+		text := value[1 : len(value)-1]
+		if bytes.IndexByte(text, '\\') >= 0 {
+			var data []byte
+			return json.Unmarshal(value, &data) == nil
+		}
+		_, err := io.Copy(io.Discard, base64.NewDecoder(base64.StdEncoding, bytes.NewReader(text)))
+		return err == nil
+	}
+	return false
 }
 
 // platform reads a platform, nil for null.
@@ -265,8 +292,14 @@ func (d *decoder) entries(key string, most int) ([]Entry, error) {
 	if d.null() {
 		return nil, nil
 	}
-	list := []Entry{}
-	err := d.list(key, most, func() error {
+	start, n := d.i, 0
+	err := d.list(key, most, func() error { n++; return nil })
+	if err != nil {
+		return nil, err
+	}
+	d.i = start
+	list := make([]Entry, 0, n) // a slice that grows takes four times as much
+	err = d.list(key, most, func() error {
 		e, err := d.entry()
 		list = append(list, e)
 		return err

@@ -307,7 +307,7 @@ func TestCompressedHostile(t *testing.T) {
 		{"nothing inside", packed(t, Zstd, nil), "empty file"},
 		{"packed twice", packed(t, Zstd, packed(t, Gzip, native)), "not a tar"},
 		{"zeros behind", packed(t, Gzip, append(bytes.Clone(native), make([]byte, 2<<20)...)), "after the end of the tar"},
-		{"window of 256 MiB", wide.Bytes(), "128 MiB"},
+		{"window of 256 MiB", wide.Bytes(), "32 MiB"},
 		{"one segment of 100 GiB", append([]byte("\x28\xb5\x2f\xfd\xe0\x00\x00\x00\x00\x19\x00\x00\x00"), make([]byte, 100)...), "zstd"},
 		{"magic alone", []byte("\x28\xb5\x2f\xfd"), "cut"},
 		{"gzip magic alone", []byte("\x1f\x8b"), "cut"},

@@ -43,9 +43,10 @@ const (
 	// pad to 10 KiB.
 	maxTail = 1 << 20
 
-	// maxWindow bounds the memory for decompressing a zstd file; "zstd -d" has the same
-	// bound. The size of the output is bounded by the free space, see [Open].
-	maxWindow = 128 << 20
+	// maxWindow bounds the memory for decompressing a zstd file. "zstd -19" needs 8 MiB, and
+	// more only "--ultra" and "--long" do. The size of the output is bounded by the free
+	// space, see [Open].
+	maxWindow = 32 << 20
 )
 
 // limits are the bounds in force. Tests lower them.

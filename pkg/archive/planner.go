@@ -25,6 +25,7 @@ type planner struct {
 	refs    map[attachment]bool // referrers in entries
 	docker  dockerList
 	links   int
+	budget  *budget // of a Reader of the bundle
 }
 
 // class orders blobs in the file.
@@ -45,7 +46,7 @@ type place struct {
 
 func newPlanner(docs MetadataReader, opts PlanOptions) *planner {
 	return &planner{
-		docs: docs, opts: opts,
+		docs: docs, opts: opts, budget: newBudget(defaultLimits),
 		seen:   map[digest.Digest]place{},
 		refs:   map[attachment]bool{},
 		docker: dockerList{at: map[digest.Digest]int{}},
@@ -75,6 +76,9 @@ func (p *planner) add(img *Image) error {
 	}
 	if p.links += len(walk.present) + len(referrers); p.links > MaxLinks {
 		return fmt.Errorf("more than %d manifests in one bundle", MaxLinks)
+	}
+	if err := p.budget.hold(costImage + costPresent*int64(len(walk.present)+len(referrers))); err != nil {
+		return err
 	}
 	dgst, err := checkName(img.Name)
 	if err != nil {
@@ -160,11 +164,26 @@ func (p *planner) put(desc ocispec.Descriptor, c class) error {
 	if desc.Size == 0 && desc.Digest != digest.FromBytes(nil) {
 		return fmt.Errorf("blob %s cannot have 0 bytes", desc.Digest)
 	}
+	if err := p.charge(&desc, c); err != nil {
+		return err
+	}
 	p.seen[desc.Digest] = place{c, int32(len(p.blobs[c]))}
 	kept := plain(desc)
 	kept.URLs = desc.URLs
 	p.blobs[c] = append(p.blobs[c], Blob{Descriptor: kept, Manifest: c == classManifest})
 	return nil
+}
+
+// charge counts a blob as a Reader does.
+func (p *planner) charge(desc *ocispec.Descriptor, c class) error {
+	cost := int64(costBlob)
+	if c == classManifest || c == classConfig {
+		cost += costDocument
+		if err := p.budget.spend(desc.Size); err != nil {
+			return err
+		}
+	}
+	return p.budget.hold(cost)
 }
 
 // omits reports whether a layer is to be omitted. It calls Omit once for each.
@@ -251,6 +270,11 @@ func (w *imageWalk) visit(desc ocispec.Descriptor, depth int) error {
 	}
 	if !doc.Stated && child != "" {
 		desc.MediaType = child
+	}
+	if _, known := w.seen[desc.Digest]; !known {
+		if err := w.budget.hold(costChild * int64(len(doc.Children)+len(doc.Layers))); err != nil {
+			return err
+		}
 	}
 	if err := w.put(desc, classManifest); err != nil {
 		return err

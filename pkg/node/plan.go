@@ -64,6 +64,7 @@ type unpackWork struct {
 // imagePlan is what one image lacks.
 type imagePlan struct {
 	*image
+	sources  repositories
 	records  []record
 	content  bool            // blobs or labels are missing
 	rootfs   bool            // snapshots are missing
@@ -105,8 +106,10 @@ type planner struct {
 	opts     planOptions
 	blobs    map[digest.Digest]*blobWork
 	unpacks  map[digest.Digest]*unpackWork
-	sources  map[digest.Digest]map[string][]string // blob → host → repositories
-	missing  []digest.Digest                       // neither in the bundle nor on the node
+	sources  map[digest.Digest][]repositories // of the images of a blob
+	missing  []digest.Digest                  // neither in the bundle nor on the node
+	absent   map[digest.Digest]bool           // those in missing
+	unkept   map[digest.Digest]bool           // those in plan.unkept
 	plan     plan
 }
 
@@ -117,7 +120,9 @@ func newPlan(imgs []*image, inv *inventory, inBundle func(digest.Digest) bool, o
 		inv: inv, inBundle: inBundle, opts: o,
 		blobs:   map[digest.Digest]*blobWork{},
 		unpacks: map[digest.Digest]*unpackWork{},
-		sources: map[digest.Digest]map[string][]string{},
+		sources: map[digest.Digest][]repositories{},
+		absent:  map[digest.Digest]bool{},
+		unkept:  map[digest.Digest]bool{},
 	}
 	for _, img := range imgs {
 		p.addImage(img)
@@ -127,7 +132,7 @@ func newPlan(imgs []*image, inv *inventory, inBundle func(digest.Digest) bool, o
 	}
 	for _, w := range p.plan.blobs {
 		if !w.there {
-			maps.Copy(w.labels, sourceLabels(p.sources[w.desc.Digest]))
+			maps.Copy(w.labels, sourceLabels(joined(p.sources[w.desc.Digest])))
 		}
 	}
 	return &p.plan, nil
@@ -135,7 +140,7 @@ func newPlan(imgs []*image, inv *inventory, inBundle func(digest.Digest) bool, o
 
 // addImage plans the blobs from the leaves to the root, then the records.
 func (p *planner) addImage(img *image) {
-	ip := &imagePlan{image: img}
+	ip := &imagePlan{image: img, sources: repositoriesOf(img.names)}
 	layers := p.addLayers(ip)
 	config := map[string]string{}
 	if top := img.top(); top != "" {
@@ -167,7 +172,8 @@ func (p *planner) addLayers(ip *imagePlan) []digest.Digest {
 		keep := !p.opts.discard
 		if keep && !there && !here {
 			keep = false
-			if !slices.Contains(p.plan.unkept, l.Digest) {
+			if !p.unkept[l.Digest] {
+				p.unkept[l.Digest] = true
 				p.plan.unkept = append(p.plan.unkept, l.Digest)
 			}
 		}
@@ -231,7 +237,7 @@ func (p *planner) addUnpack(ip *imagePlan, i int) {
 
 // addBlob plans one blob, or only the labels it lacks.
 func (p *planner) addBlob(ip *imagePlan, d ocispec.Descriptor, labels map[string]string) {
-	p.addSource(d.Digest, ip.names)
+	p.sources[d.Digest] = append(p.sources[d.Digest], ip.sources)
 	have, there := p.inv.labels[d.Digest]
 	if !there && !p.inBundle(d.Digest) {
 		p.addMissing(d.Digest)
@@ -256,7 +262,8 @@ func (p *planner) addBlob(ip *imagePlan, d ocispec.Descriptor, labels map[string
 
 // addMissing records a blob that neither side has.
 func (p *planner) addMissing(d digest.Digest) {
-	if !slices.Contains(p.missing, d) {
+	if !p.absent[d] {
+		p.absent[d] = true
 		p.missing = append(p.missing, d)
 	}
 }
@@ -285,23 +292,48 @@ func addRefs(want, have map[string]string, prefix string, children []digest.Dige
 	}
 }
 
-// addSource records the repositories of a blob.
-func (p *planner) addSource(d digest.Digest, names []string) {
-	hosts := p.sources[d]
-	if hosts == nil {
-		hosts = map[string][]string{}
-		p.sources[d] = hosts
-	}
+// repositories are those of an image, by host.
+type repositories map[string][]string
+
+// maxHosts bounds the hosts that the labels of a blob name.
+const maxHosts = 16
+
+// repositoriesOf returns the repositories of names, sorted, and no more than fit into
+// labels: an image may have thousands of names, and thousands of layers.
+func repositoriesOf(names []string) repositories {
+	all := repositories{}
 	for _, name := range names {
-		ref, err := reference.ParseNormalizedNamed(name)
-		if err != nil {
-			continue
-		}
-		host, repo := imagename.Split(ref)
-		if !slices.Contains(hosts[host], repo) {
-			hosts[host] = append(hosts[host], repo)
+		if ref, err := reference.ParseNormalizedNamed(name); err == nil {
+			host, repo := imagename.Split(ref)
+			all[host] = append(all[host], repo)
 		}
 	}
+	return joined([]repositories{all})
+}
+
+// joined returns the repositories of several images, sorted, as many as fit into labels.
+func joined(all []repositories) repositories {
+	out := repositories{}
+	for _, r := range all {
+		for host, repos := range r {
+			out[host] = append(out[host], repos...)
+		}
+	}
+	for i, host := range slices.Sorted(maps.Keys(out)) {
+		repos := out[host]
+		slices.Sort(repos)
+		repos = slices.Compact(repos)
+		size := len(labelSource) + len(host)
+		n := 0
+		for n < len(repos) && size < maxLabel {
+			size += len(repos[n]) + 1
+			n++
+		}
+		if out[host] = repos[:n]; i >= maxHosts {
+			delete(out, host)
+		}
+	}
+	return out
 }
 
 // sourceLabels returns the repositories as the CRI plugin's pull records them, one label

@@ -54,6 +54,13 @@ type selection struct {
 	failed []failure
 }
 
+// What an image and a layer of it take in memory while they are planned and loaded, in
+// bytes.
+const (
+	costImage = 2 << 10
+	costLayer = 1 << 10
+)
+
 // failure is a name whose image the node cannot use.
 type failure struct {
 	name   string
@@ -84,6 +91,11 @@ func selectImages(b bundle, platform string) (*selection, error) {
 			img, err = resolve(documents{b}, in.Target, usable.On(spec))
 			if err != nil && !isFailure(err) {
 				return nil, fmt.Errorf("read %s: %w", in.Name, err)
+			}
+			if img != nil {
+				if err := b.Hold(costImage + costLayer*int64(len(img.layers)+len(img.blobs))); err != nil {
+					return nil, err
+				}
 			}
 			resolved[target], refused[target] = img, err
 		}
