@@ -24,6 +24,7 @@ func outcome(err error) *cli.Error {
 		directory   *imagedir.DirectoryError
 		inflated    *node.InflatedError
 		moved       *node.MovedError
+		name        *archive.NameError
 	)
 	e := &cli.Error{Code: cli.Failed, Err: err}
 	switch {
@@ -37,6 +38,8 @@ func outcome(err error) *cli.Error {
 		e.Code, e.Hint = cli.Damaged, "no image of it became visible on the node; the layer is damaged or was made to fill disks: report it to the author of the image"
 	case errors.Is(err, archive.ErrDamaged):
 		e.Code, e.Hint = cli.Damaged, "no image of it became visible on the node; copy the file again, and if \"bundle verify\" fails for the original too, make it again"
+	case errors.As(err, &name):
+		e.Code, e.Hint = cli.Usage, "nothing was loaded; \"load FILE\" without --name lists the images that have no name"
 	case errors.As(err, &moved):
 		e.Code, e.Hint = cli.Damaged, "nothing was written; compare the digests with those you expect, and load without --no-move to accept them"
 	case errors.As(err, &platform):

@@ -32,6 +32,7 @@ func TestOutcome(t *testing.T) {
 		{"no snapshotter", &node.UnavailableError{Reason: node.NoSnapshotter, Err: errors.New("x")}, cli.NoNode, "--snapshotter"},
 		{"platform", &node.PlatformError{Platform: "linux/arm64"}, cli.NoNode, "--platform linux/arm64"},
 		{"damaged", &archive.DamagedError{File: "f", Err: errors.New("x")}, cli.Damaged, "bundle verify"},
+		{"a name that cannot be given", &archive.NameError{Name: "a", Reason: "x"}, cli.Usage, "without --name"},
 		{"moved names", &node.MovedError{Moves: []node.Move{{Name: "a", From: "b", To: "c"}}}, cli.Damaged, "without --no-move"},
 		{"too large", &node.InflatedError{}, cli.Damaged, "author of the image"},
 		{"base missing", &node.MissingError{Base: "sha256:1"}, cli.Incomplete, "load the bundle sha256:1 first"},

@@ -33,6 +33,7 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 	fs := s.newFlags(help, streams)
 	s.addNodeFlags(fs.FlagSet)
 	input := fs.StringArrayP("input", "i", nil, "")
+	names := fs.StringArray("name", nil, "")
 	if loading {
 		fs.StringVar(&s.node.Snapshotter, "snapshotter", "", "")
 		fs.BoolVar(&s.load.NoPin, "no-pin", false, "")
@@ -56,6 +57,9 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 		return nil, err
 	}
 	s.files = append(*input, fs.Args()...)
+	if err := s.addNames(*names); err != nil {
+		return nil, err
+	}
 	return s, s.checkInput(streams.In)
 }
 
@@ -108,6 +112,9 @@ func runCheck(ctx context.Context, args []string, streams cli.Streams) error {
 	}
 	return s.each(ctx, streams, func(ctx context.Context, n *node.Node, b *source, _ *progress.Display) (*node.Report, error) {
 		r, err := b.metadata()
+		if err == nil {
+			err = r.AddNames(s.load.Names)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -169,6 +176,9 @@ func (s *settings) do(ctx context.Context, streams cli.Streams, display *progres
 	}
 	defer n.Close() // the work is done
 	report, err := do(ctx, n, b, display)
+	if nameless := (*node.NamelessError)(nil); errors.As(err, &nameless) {
+		return nil, &cli.Error{Code: cli.Incomplete, Err: err, Hint: s.nameHint(nameless)}
+	}
 	if report == nil {
 		return nil, err
 	}

@@ -21,6 +21,9 @@ Usage:
                            sockets of k3s, RKE2, k0s, microk8s and containerd itself)
   -n, --namespace NAME     containerd's namespace (default k8s.io, the kubelet's)
       --snapshotter NAME   snapshotter to unpack with (default: the one of the node's CRI)
+      --name [DIGEST=]NAME name an image to which another program's tarball gives none; NAME
+                           without a tag takes the tag in the tarball; repeat with DIGEST=
+                           for several
       --no-pin             let the kubelet's garbage collection remove the images
       --no-move            refuse a bundle in which a name is another image than on this
                            node (exit code 6), before anything is written
@@ -52,6 +55,7 @@ Usage:
   -i, --input FILE         the same as FILE
   -a, --address SOCKET     containerd's socket (default: as for load)
   -n, --namespace NAME     containerd's namespace (default k8s.io)
+      --name [DIGEST=]NAME name an image to which another program's tarball gives none
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
   -q, --quiet              errors and warnings only: --progress none

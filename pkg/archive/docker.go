@@ -72,7 +72,7 @@ func (d *dockerFile) reader(file string) (*Reader, error) {
 		return nil, d.wrong(entryDocker, err)
 	}
 	if len(d.index.Manifests) == 0 {
-		return nil, d.wrong(entryDocker, errors.New("no image has a tag"))
+		return nil, d.wrong(entryDocker, errors.New("no image in it"))
 	}
 	layout := ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion}
 	if err := errors.Join(d.addFile(entryLayout, layout), d.addFile(entryIndex, d.index)); err != nil {
@@ -197,9 +197,6 @@ func (d *dockerFile) small(name string) ([]byte, error) {
 // image makes a manifest for one image of manifest.json. Images that differ in their tags
 // only share it.
 func (d *dockerFile) image(e *manifest.DockerImage) error {
-	if len(e.Tags) == 0 {
-		return nil
-	}
 	dg, err := d.config(e.Config)
 	if err != nil {
 		return err
@@ -212,21 +209,33 @@ func (d *dockerFile) image(e *manifest.DockerImage) error {
 		}
 		d.made[key] = made
 	}
+	if len(e.Tags) == 0 {
+		return d.addImage(made, "")
+	}
 	for _, tag := range e.Tags {
-		if len(d.index.Manifests) >= d.lim.names {
-			return d.wrong(entryDocker, fmt.Errorf("more than %d names, the limit", d.lim.names))
-		}
 		names, err := Names(tag)
 		if err != nil {
 			return d.wrong(entryDocker, err)
 		}
-		if err := d.hold(costImage + int64(len(names[0]))); err != nil {
-			return d.wrong(entryDocker, err)
+		if err := d.addImage(made, names[0]); err != nil {
+			return err
 		}
-		named := made
-		named.Annotations = map[string]string{annotationImageName: names[0], ocispec.AnnotationRefName: names[0]}
-		d.index.Manifests = append(d.index.Manifests, named)
 	}
+	return nil
+}
+
+// addImage adds an image to index.json; name may be empty.
+func (d *dockerFile) addImage(made ocispec.Descriptor, name string) error {
+	if len(d.index.Manifests) >= d.lim.names {
+		return d.wrong(entryDocker, fmt.Errorf("more than %d names, the limit", d.lim.names))
+	}
+	if err := d.hold(costImage + int64(len(name))); err != nil {
+		return d.wrong(entryDocker, err)
+	}
+	if name != "" {
+		made.Annotations = map[string]string{annotationImageName: name, ocispec.AnnotationRefName: name}
+	}
+	d.index.Manifests = append(d.index.Manifests, made)
 	return nil
 }
 

@@ -21,8 +21,8 @@ type graph struct {
 	nested  int // in trees, below indexes
 }
 
-// platformSet is a set of platforms, by formatPlatform; "" stands for any.
-type platformSet map[string]bool
+// platformSet has the targets of a name by platform, see formatPlatform; "" stands for any.
+type platformSet map[string]digest.Digest
 
 // tree is a manifest and those below it that are in the bundle, parents first.
 type tree struct {
@@ -60,10 +60,9 @@ func (g *graph) follow(list []manifest.Entry) error {
 			return err
 		}
 		name := w.Annotations.ImageName
-		if name == "" {
-			// Other programs write a bare tag here, which is not a name.
-			if _, err := checkName(w.Annotations.RefName); err == nil {
-				name = w.Annotations.RefName
+		if !g.r.native {
+			if name, err = otherName(name, w.Annotations.RefName); err != nil {
+				return err
 			}
 		}
 		if name == "" {
@@ -72,6 +71,12 @@ func (g *graph) follow(list []manifest.Entry) error {
 				return err
 			}
 			unnamed = append(unnamed, d)
+			if w.Annotations.Tag == "" && t.subject == "" && t.leaves > 0 {
+				if err := g.r.budget.hold(costImage); err != nil {
+					return err
+				}
+				g.r.nameless = append(g.r.nameless, Nameless{Target: plain(t.present[0]), Tag: w.Annotations.RefName, present: t.present})
+			}
 			continue
 		}
 		if err := g.image(name, desc, t); err != nil {
@@ -100,7 +105,10 @@ func (g *graph) image(name string, desc ocispec.Descriptor, t *tree) error {
 	if desc.Platform != nil {
 		key = formatPlatform(desc.Platform)
 	}
-	if known[key] || known[""] || key == "" && len(known) > 0 {
+	if known[key] == desc.Digest && !g.r.native {
+		return nil // a short form of a name, or one with a tag beside the digest
+	}
+	if known[key] != "" || known[""] != "" || key == "" && len(known) > 0 {
 		return fmt.Errorf("name %s appears twice", name)
 	}
 	if t.leaves == 0 {
@@ -119,7 +127,7 @@ func (g *graph) image(name string, desc ocispec.Descriptor, t *tree) error {
 	if known == nil {
 		g.names[name] = platformSet{}
 	}
-	g.names[name][key] = true
+	g.names[name][key] = desc.Digest
 	g.r.images = append(g.r.images, Image{Name: name, Target: target, Present: t.present})
 	return nil
 }

@@ -20,7 +20,7 @@ type OpenOptions struct {
 	// Docker also accepts a plain tarball that has docker's manifest.json and no OCI layout,
 	// as docker save wrote before version 25 and other programs still do. Every layer is
 	// hashed. Such a file has no manifests, so they are made: the images have the IDs that
-	// they have in docker, and digests of their own. Images without a tag are ignored.
+	// they have in docker, and digests of their own.
 	Docker bool
 
 	// OnBytes, if not nil, is called with numbers of bytes of a compressed file that were

@@ -34,10 +34,12 @@ type Reader struct {
 	id      digest.Digest
 	images  []Image
 	unnamed []ocispec.Descriptor
-	omitted []ocispec.Descriptor
-	base    digest.Digest
-	skipped []Skipped
-	native  bool
+
+	nameless []Nameless
+	omitted  []ocispec.Descriptor
+	base     digest.Digest
+	skipped  []Skipped
+	native   bool
 }
 
 // NewReader opens a plain tarball of size bytes that is already open. The caller closes r,
@@ -98,6 +100,10 @@ func (r *Reader) Images() []Image { return r.images }
 // than referrers of named images. A bundle has none; a single image packed by another
 // program may.
 func (r *Reader) Unnamed() []ocispec.Descriptor { return r.unnamed }
+
+// Nameless returns those of Unnamed that are images or artifacts of their own, not about
+// another manifest. [Reader.AddNames] gives them names.
+func (r *Reader) Nameless() []Nameless { return r.nameless }
 
 // Omitted returns the layers that a differential bundle does not hold and that must be on
 // the node already.

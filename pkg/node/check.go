@@ -47,6 +47,7 @@ func (n *Node) Check(ctx context.Context, b *archive.Reader) (*Report, error) {
 	}
 	n.warn(ctx, report, imgs, inv, nil)
 	report.addFailed(s.failed)
+	report.warnNameless(b)
 	return report, report.err()
 }
 

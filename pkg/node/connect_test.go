@@ -23,12 +23,13 @@ import (
 // memory is a bundle of blobs without images.
 type memory map[digest.Digest][]byte
 
-func (m memory) Images() []archive.Image    { return nil }
-func (m memory) Skipped() []archive.Skipped { return nil }
-func (m memory) Digest() digest.Digest      { return dg("bundle") }
-func (m memory) Base() digest.Digest        { return "" }
-func (m memory) Has(d digest.Digest) bool   { return m[d] != nil }
-func (m memory) Hold(int64) error           { return nil }
+func (m memory) Images() []archive.Image      { return nil }
+func (m memory) Nameless() []archive.Nameless { return nil }
+func (m memory) Skipped() []archive.Skipped   { return nil }
+func (m memory) Digest() digest.Digest        { return dg("bundle") }
+func (m memory) Base() digest.Digest          { return "" }
+func (m memory) Has(d digest.Digest) bool     { return m[d] != nil }
+func (m memory) Hold(int64) error             { return nil }
 func (m memory) Manifest(digest.Digest) (*archive.Manifest, error) {
 	return nil, archive.ErrNotFound
 }

@@ -96,6 +96,34 @@ func (e *PlatformError) Error() string {
 // Is reports whether target is [ErrIncomplete].
 func (e *PlatformError) Is(target error) bool { return target == ErrIncomplete }
 
+// NamelessError says that a tarball gives no image a name that a kubelet could request. Nothing
+// was loaded. It is an [ErrIncomplete].
+type NamelessError struct{ Images []archive.Nameless }
+
+// Error lists the images by their digests.
+func (e *NamelessError) Error() string {
+	if len(e.Images) == 0 {
+		return "select the images: there is none"
+	}
+	return "select the images: no name is given to " + describeNameless(e.Images)
+}
+
+// Is reports whether target is [ErrIncomplete].
+func (e *NamelessError) Is(target error) bool { return target == ErrIncomplete }
+
+// describeNameless lists images by their digests and tags.
+func describeNameless(images []archive.Nameless) string {
+	var list []string
+	for _, n := range images {
+		text := n.Target.Digest.String()
+		if n.Tag != "" {
+			text += fmt.Sprintf(" (tag %q)", n.Tag)
+		}
+		list = append(list, text)
+	}
+	return strings.Join(list, ", ")
+}
+
 // MissingError says that a differential bundle omits blobs that the node does not have.
 // Nothing was written. It is an [ErrIncomplete].
 type MissingError struct {

@@ -31,6 +31,9 @@ type LoadOptions struct {
 	// Jobs is how many layers are processed at once, not counting small ones. 0 means twice
 	// the number of cores, at most 4.
 	Jobs int
+	// Names are names for images to which the tarball of another program gives none; see
+	// [archive.Reader.AddNames].
+	Names map[digest.Digest]string
 	// OnReceive, if set, is called when LoadStream begins to receive the tarball of another
 	// program. OnBytes then counts the bytes received, of an unknown total, until OnStart
 	// is called.
@@ -60,6 +63,9 @@ type LoadOptions struct {
 // [*UnavailableError] if containerd ends meanwhile; or an error of containerd.
 func (n *Node) Load(ctx context.Context, b *archive.Reader, o LoadOptions) (*Report, error) {
 	ctx = n.in(ctx)
+	if err := b.AddNames(o.Names); err != nil {
+		return nil, err
+	}
 	r, err := n.newLoader(b, o).load(ctx)
 	if err == nil && !b.Native() {
 		var stream digest.Digest
@@ -134,6 +140,7 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 	}
 	n.warn(ctx, report, imgs, inv, l)
 	report.addFailed(s.failed)
+	report.warnNameless(b)
 	return report, report.err()
 }
 

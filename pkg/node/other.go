@@ -36,6 +36,9 @@ func (n *Node) loadOther(ctx context.Context, s *archive.Stream, o LoadOptions) 
 	if err != nil {
 		return nil, err
 	}
+	if err := r.AddNames(o.Names); err != nil {
+		return nil, err
+	}
 	l := n.newLoader(receivedBundle{streamBundle{r}}, o)
 	l.sent = rc.sent
 	return l.load(ctx)

@@ -37,6 +37,9 @@ func (n *Node) LoadStream(ctx context.Context, s *archive.Stream, o LoadOptions)
 	if err != nil {
 		return nil, err
 	}
+	if err := r.AddNames(o.Names); err != nil {
+		return nil, err
+	}
 	b := streamBundle{r}
 	l := n.newLoader(b, o)
 	l.stream = newLayerStream(s, b)

@@ -73,6 +73,7 @@ const (
 	WarnDisk       Kind = "disk"     // the kubelet will soon remove images
 	WarnMoved      Kind = "moved"    // a name on the node now leads to another image
 	WarnReleased   Kind = "released" // names of earlier bundles have lost their pins
+	WarnNameless   Kind = "nameless" // images of the tarball that have no name, and are not loaded
 	WarnNoFiles    Kind = "no-files" // an artifact, which has no files for a pod
 )
 

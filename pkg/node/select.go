@@ -19,6 +19,7 @@ import (
 // bundle is the part of [archive.Reader] that a load uses.
 type bundle interface {
 	Images() []archive.Image
+	Nameless() []archive.Nameless
 	Skipped() []archive.Skipped
 	Digest() digest.Digest
 	Base() digest.Digest
@@ -74,11 +75,15 @@ type failure struct {
 // platform, it selects the one that matches.
 //
 // An image that containerd cannot use on this platform is a failure of its names only. If
-// none is for the platform, the error is a [*PlatformError].
+// none is for the platform, the error is a [*PlatformError], and if none has a name, a
+// [*NamelessError].
 func selectImages(b bundle, platform string) (*selection, error) {
 	spec, err := platforms.Parse(platform)
 	if err != nil {
 		return nil, fmt.Errorf("platform of the node: %w", err)
+	}
+	if len(b.Images()) == 0 {
+		return nil, &NamelessError{b.Nameless()}
 	}
 	s := &selection{}
 	resolved := map[digest.Digest]*image{}

@@ -60,6 +60,13 @@ func (r *Report) warnReleased() {
 	}
 }
 
+// warnNameless adds which images were not loaded because they have no name.
+func (r *Report) warnNameless(b bundle) {
+	if list := b.Nameless(); len(list) > 0 {
+		r.warn(WarnNameless, "not loaded, as the tarball gives no name to it: %s", describeNameless(list))
+	}
+}
+
 // warnArtifacts adds which names have no files for a pod.
 func (r *Report) warnArtifacts(imgs []*image) {
 	var names []string
