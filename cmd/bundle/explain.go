@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"stowage/cmd/internal/cli"
 	"stowage/pkg/pull"
@@ -17,6 +18,7 @@ func (j *job) explainAuth(ctx context.Context, store *account.Store) error {
 	for _, s := range skipped {
 		j.display.Warning("%s is skipped: %s", s.Name, s.Reason)
 	}
+	var absent []string // sources that no image has an account from, each once
 	for _, img := range images {
 		repos, err := pull.Repositories(img.Name, j.pull.Mirrors)
 		if err != nil {
@@ -28,9 +30,17 @@ func (j *job) explainAuth(ctx context.Context, store *account.Store) error {
 		for _, repo := range repos {
 			cli.Fprintf(j.streams.Out, "  at %s\n", repo)
 			for _, e := range store.Explain(ctx, repo, img.Secrets) {
-				cli.Fprintf(j.streams.Out, "    %s\n", e)
+				switch line := e.Source + ": " + e.Why; {
+				case e.Verdict != account.Absent:
+					cli.Fprintf(j.streams.Out, "    %s\n", e)
+				case !slices.Contains(absent, line):
+					absent = append(absent, line)
+				}
 			}
 		}
+	}
+	for _, source := range absent {
+		cli.Fprintf(j.streams.Out, "absent: %s\n", source)
 	}
 	return nil
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
@@ -19,6 +21,7 @@ type job struct {
 	*settings
 	streams cli.Streams
 	display *progress.Display
+	sum     *sum // of what was written
 
 	fetching atomic.Int64 // bytes of all blobs of the bundle; 0 before they are known
 	fetched  atomic.Int64 // of these, by this run or an earlier one, and then those compressed
@@ -72,9 +75,13 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 		return nil, j.explainAuth(ctx, store)
 	}
 	j.options.Pull, j.options.Events = opts, j.show
+	if j.request.Writer != nil {
+		j.sum = newSum()
+		j.request.Writer = io.MultiWriter(j.request.Writer, j.sum)
+	}
 	result, err := bundle.Make(ctx, j.request, j.options)
 	if result != nil && result.Digest != "" {
-		if perr := j.print(result); perr != nil {
+		if perr := j.print(ctx, result); perr != nil {
 			return result, errors.Join(perr, err)
 		}
 	}
@@ -103,9 +110,7 @@ func (j *job) show(e bundle.Event) {
 	case bundle.EventResolve:
 		j.display.Message("resolving %s for %s", cli.Count(e.Images, "image"), j.platformNames())
 	case bundle.EventEstimate:
-		for _, line := range estimateLines(e.Estimate) {
-			j.display.Message("%s", line)
-		}
+		j.estimate(e.Estimate)
 	case bundle.EventSkip:
 		what := "is skipped"
 		if e.Platforms != "" {
@@ -146,25 +151,40 @@ func (j *job) start(e bundle.EventStart) {
 	j.display.Start(phase)
 }
 
-// estimateLines says what each registry and account is needed for and what its limit leaves.
-func estimateLines(e pull.Estimate) []string {
-	first := fmt.Sprintf("%s, %d held already; pulls needed: %d", cli.Count(e.Images, "image"), e.Held, e.Pulls)
+// estimate displays what each registry and account is needed for and what its limit leaves.
+func (j *job) estimate(e pull.Estimate) {
+	first := fmt.Sprintf("%s (%d already here): %s needed", cli.Count(e.Images, "image"), e.Held, cli.Count(e.Pulls, "pull"))
 	if e.Bytes > 0 {
-		first += fmt.Sprintf("; layers known so far: %s", cli.Bytes(e.Bytes))
+		first += fmt.Sprintf("; at least %s of layers", cli.Bytes(e.Bytes))
 	}
-	lines := []string{first}
+	j.display.Message("%s", first)
 	for _, n := range e.Needs {
-		account := "anonymously"
+		account := "without a login"
 		if n.Account != "" {
 			account = "with the account from " + n.Account
 		}
-		left := "no known limit"
-		if n.Quota.Known {
-			left = fmt.Sprintf("%d of %d left in %s", n.Quota.Remaining, n.Quota.Limit, n.Quota.Window)
+		line := fmt.Sprintf("%s: %s needed %s; ", n.Host, cli.Count(n.Pulls, "pull"), account)
+		switch q := n.Quota; {
+		case !q.Known:
+			j.display.Message("%sno known limit", line)
+		case q.Remaining < n.Pulls:
+			j.display.Warning("%s%d of %d left (limit per %s): %d too few", line, q.Remaining, q.Limit, hours(q.Window), n.Pulls-q.Remaining)
+		default:
+			j.display.Message("%s%d of %d left (limit per %s)", line, q.Remaining, q.Limit, hours(q.Window))
 		}
-		lines = append(lines, fmt.Sprintf("%s: %s needed %s, %s", n.Host, cli.Count(n.Pulls, "pull"), account, left))
 	}
-	return lines
+}
+
+// hours writes a duration without the units that are zero: 6h.
+func hours(d time.Duration) string {
+	text := strings.TrimSuffix(d.String(), "m0s")
+	if len(text) < len(d.String()) {
+		text = strings.TrimSuffix(text+"m", "h0m")
+		if !strings.HasSuffix(text, "m") {
+			text += "h"
+		}
+	}
+	return text
 }
 
 func (j *job) platformNames() string {
@@ -181,7 +201,12 @@ func (j *job) platformNames() string {
 // print prints what is in the bundle, one name a line with its digest, on standard output, or
 // as messages when the bundle itself goes there. The summary comes last, where it stays on
 // the screen.
-func (j *job) print(r *bundle.Result) error {
+func (j *job) print(ctx context.Context, r *bundle.Result) (err error) {
+	if j.request.Writer == nil {
+		if j.sum, err = readSum(ctx, j.request.Output, j.display); err != nil {
+			return err
+		}
+	}
 	for _, img := range r.Images {
 		line := withDigest(img.Name, img.Target.Digest)
 		if j.request.Writer != nil {
@@ -192,23 +217,29 @@ func (j *job) print(r *bundle.Result) error {
 	}
 	switch {
 	case j.request.Writer != nil:
-		j.display.Message("wrote standard output: %s", summary(r))
+		j.display.Message("wrote standard output: %s", j.summary(r))
+		return nil
 	case r.UpToDate:
-		j.display.Message("%s is up to date: %s", j.request.Output, summary(r))
+		j.display.Message("%s is up to date: %s", j.request.Output, j.summary(r))
 	default:
-		j.display.Message("wrote %s: %s", j.request.Output, summary(r))
+		j.display.Message("wrote %s: %s", j.request.Output, j.summary(r))
 	}
-	return nil
+	if !j.checksum {
+		j.display.Message("SHA-256 of %s: %s", j.request.Output, j.sum)
+		return nil
+	}
+	j.display.Message("SHA-256 of %s: %s, also in %[1]s.sha256", j.request.Output, j.sum)
+	return writeSum(j.request.Output, j.sum)
 }
 
-// summary is the last line that a person reads.
-func summary(r *bundle.Result) string {
-	s := fmt.Sprintf("%s, %s, %s, %s used", cli.Count(r.Requested-r.Missing, "image"), cli.Bytes(r.Size), r.Digest, cli.Count(int(r.Stats.ManifestGET), "pull"))
+// summary says what is in the bundle, how large what was written is, and what it cost.
+func (j *job) summary(r *bundle.Result) string {
+	s := fmt.Sprintf("%s, %s, %s used", cli.Count(r.Requested-r.Missing, "image"), j.sum.sizes(r.Size), cli.Count(int(r.Stats.ManifestGET), "pull"))
 	if r.Missing > 0 {
 		s += fmt.Sprintf("; %s skipped, see above", cli.Count(r.Missing, "image"))
 	}
 	if n := len(r.Skipped) - r.Missing; n > 0 {
 		s += fmt.Sprintf("; %s without a platform, see above", cli.Count(n, "image"))
 	}
-	return s
+	return s + "; identity " + r.Digest.String()
 }

@@ -28,7 +28,7 @@ func outcome(err error) *cli.Error {
 	if errors.As(err, &done) {
 		return done
 	}
-	e := &cli.Error{Err: err}
+	e := &cli.Error{Err: once(err)}
 	var ok bool
 	for _, explain := range []func(error) (int, string, bool){ofRequest, ofRegistry, ofFile, ofMissing} {
 		if e.Code, e.Hint, ok = explain(err); ok {
@@ -40,6 +40,61 @@ func outcome(err error) *cli.Error {
 		e.Hint = "check the network, and HTTPS_PROXY if there is a proxy; what was fetched is kept, and the same command resumes"
 	}
 	return e
+}
+
+// sameAnswer is the answer of a registry at its pull limit to the requests for several
+// images.
+type sameAnswer struct {
+	text string
+	errs []error
+}
+
+func (e *sameAnswer) Error() string   { return e.text }
+func (e *sameAnswer) Unwrap() []error { return e.errs }
+
+// once returns err with one error for all images that a pull limit kept from being fetched.
+func once(err error) error {
+	var out []error
+	same := map[string]*sameAnswer{} // by the answer
+	names := map[*sameAnswer][]string{}
+	for _, one := range leaves(err) {
+		rate := (*pull.RateLimitError)(nil)
+		answer, ok := "", errors.As(one, &rate)
+		if ok {
+			answer, ok = strings.CutPrefix(one.Error(), rate.Name+": ")
+		}
+		if !ok {
+			out = append(out, one)
+			continue
+		}
+		group := same[answer]
+		if group == nil {
+			group = &sameAnswer{text: one.Error()}
+			same[answer] = group
+			out = append(out, group)
+		}
+		group.errs, names[group] = append(group.errs, one), append(names[group], rate.Name)
+		if n := len(group.errs); n > 1 {
+			group.text = fmt.Sprintf("%d images: %s; not fetched: %s", n, answer, strings.Join(names[group], ", "))
+		}
+	}
+	if len(out) == len(leaves(err)) {
+		return err
+	}
+	return errors.Join(out...)
+}
+
+// leaves returns the errors that err joins.
+func leaves(err error) []error {
+	many, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var out []error
+	for _, one := range many.Unwrap() {
+		out = append(out, leaves(one)...)
+	}
+	return out
 }
 
 // The functions below decide on types, never on text. When several images met different

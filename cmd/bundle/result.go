@@ -11,13 +11,15 @@ import (
 
 // made returns what the summary says, for the last event of the run.
 func (j *job) made(r *bundle.Result) progress.Result {
-	if r == nil || r.Digest == "" {
+	if r == nil || r.Digest == "" || j.sum == nil {
 		return progress.Result{}
 	}
 	out := progress.Result{
 		Output:   j.request.Output,
 		Identity: r.Digest.String(),
 		Size:     new(r.Size),
+		FileSize: new(j.sum.size),
+		SHA256:   j.sum.String(),
 		Images:   new(r.Requested - r.Missing),
 		Skipped:  new(len(r.Skipped)),
 		Pulls:    new(r.Stats.ManifestGET),

@@ -23,6 +23,7 @@ type settings struct {
 	request  bundle.Request // its images are those of the command line
 	options  bundle.Options
 	explain  bool
+	checksum bool // write the file's SHA-256 beside it
 	progress string
 	warnings []string // about the command line
 }
@@ -42,6 +43,7 @@ func parseBundle(ctx context.Context, args []string, streams cli.Streams) (*sett
 	fs.BoolVar(&s.options.Strict, "strict", false, "")
 	fs.BoolVar(&s.options.KeepGoing, "keep-going", false, "")
 	fs.BoolVar(&s.options.DryRun, "dry-run", false, "")
+	fs.BoolVar(&s.checksum, "checksum", false, "")
 	fs.BoolVar(&s.request.Flat, "flat", false, "")
 	fs.StringArrayVar(&s.options.Reuse, "reuse", nil, "")
 	fs.StringArrayVar(&s.request.Since, "since", nil, "")
@@ -91,6 +93,8 @@ func (s *settings) check(args []string, streams cli.Streams) error {
 		return cli.Usagef("no output: name the bundle with -o FILE, or -o - for standard output").WithHint("%s", s.try(args))
 	case output == "-" && cli.Terminal(streams.Out):
 		return cli.Usagef("-o -: standard output is a terminal: name a file, or write to a pipe")
+	case output == "-" && s.checksum:
+		return cli.Usagef("--checksum: -o - has no file to write the SHA-256 beside")
 	case slices.Contains([]string{"json", "yaml", "name", "wide", "text", "jsonpath"}, output):
 		return cli.Usagef("-o %s: the name of the bundle's file, not a format", output).
 			WithHint("\"bundle inspect -o json FILE\" describes a bundle, --progress json the run; write -o ./%s for a file of this name", output)

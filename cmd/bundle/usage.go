@@ -32,6 +32,7 @@ Input:
 Output:
   -o, --output OUT        the bundle; - for standard output; a name that ends in .tar.zst
                           or .tar.gz makes a compressed bundle
+      --checksum          write OUT.sha256 beside OUT, for "sha256sum -c"
       --reuse FILE        copy what an older bundle has instead of fetching it; the bundle
                           that is replaced is always reused
       --since FILE        make a differential bundle: omit the layers of an older bundle
