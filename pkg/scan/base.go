@@ -134,9 +134,20 @@ func versionBeside(f fields) string {
 		switch {
 		case e.key == "version":
 			return e.value.Value
-		case e.key == "imageTag", strings.HasSuffix(e.key, "Version") && e.key != "apiVersion" && e.key != "resourceVersion":
+		case e.key == "imageTag", strings.HasSuffix(e.key, "Version") && !ofFormat(e.key):
 			other = e.value.Value
 		}
 	}
 	return other
+}
+
+// ofFormat reports whether a key ending in Version is about the format of what it stands in,
+// and not about a program.
+func ofFormat(key string) bool {
+	for _, p := range [...]string{"api", "resource", "schema", "format", "config", "protocol", "tls", "min", "max"} {
+		if strings.HasPrefix(key, p) {
+			return true
+		}
+	}
+	return false
 }

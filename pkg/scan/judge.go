@@ -217,7 +217,7 @@ func hasBrackets(v string) bool {
 	if strings.Contains(v, "[[ ") || strings.Contains(v, "#{") {
 		return true
 	}
-	for i := range len(v) {
+	for i := range min(len(v), maxText) {
 		end := strings.IndexByte("}]@%", v[i])
 		if end < 0 {
 			continue

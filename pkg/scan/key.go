@@ -202,11 +202,11 @@ func hasText(n *yaml.Node, nodes int) bool {
 				return true
 			}
 		case n.Kind == yaml.MappingNode:
-			for i := 1; i < len(n.Content); i += 2 {
+			for i := 1; i < len(n.Content) && len(queue) < nodes; i += 2 {
 				queue = append(queue, n.Content[i])
 			}
 		default:
-			queue = append(queue, n.Content...)
+			queue = append(queue, n.Content[:min(len(n.Content), nodes)]...)
 		}
 	}
 	return false
