@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/pflag"
+
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
 	"stowage/pkg/archive"
@@ -19,14 +21,15 @@ type report struct {
 	files  []string
 }
 
-// parseReport reads the flags that these jobs share. want names their arguments.
-func parseReport(name, help string, args []string, streams cli.Streams, jobs *int, want ...string) (*report, error) {
+// parseReport reads the flags that these jobs share, and those that more, if not nil, adds.
+// want names their arguments.
+func parseReport(name, help string, args []string, streams cli.Streams, more func(*pflag.FlagSet), want ...string) (*report, error) {
 	r := &report{}
 	fs := cli.NewFlags("bundle "+name, help, streams)
 	fs.Guesses = readGuesses
 	fs.StringVarP(&r.format, "output", "o", "text", "")
-	if jobs != nil {
-		fs.IntVar(jobs, "jobs", 0, "")
+	if more != nil {
+		more(fs.FlagSet)
 	}
 	if err := fs.Parse(args); err != nil {
 		return nil, err
@@ -145,39 +148,50 @@ type verdict struct {
 // runVerify checks every digest of a bundle.
 func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 	var jobs int
-	rep, err := parseReport("verify", verifyHelp, args, streams, &jobs, "FILE")
+	var mode string
+	rep, err := parseReport("verify", verifyHelp, args, streams, func(fs *pflag.FlagSet) {
+		fs.IntVar(&jobs, "jobs", 0, "")
+		progress.AddFlags(fs, &mode)
+	}, "FILE")
+	if err != nil {
+		return err
+	}
+	display, err := progress.New(streams.Err, "bundle", mode)
 	if err != nil {
 		return err
 	}
 	v := verdict{File: rep.files[0], Errors: []string{}}
-	err = verify(ctx, &v, jobs, streams)
-	if rep.format != "json" {
-		if err == nil {
-			err = cli.Fprintf(streams.Out, "%s is intact: %s, %s, identity %s\n", v.File, cli.Count(v.Blobs, "blob"), cli.Bytes(v.Size), v.Digest)
+	err = ended(ctx, verify(ctx, &v, jobs, display))
+	result := progress.Result{File: v.File, Identity: v.Digest}
+	if v.Digest != "" {
+		result.Size = new(v.Size)
+	}
+	switch {
+	case rep.format == "json":
+		if err != nil {
+			v.Errors = strings.Split(err.Error(), "\n")
 		}
-		return err
+		if werr := cli.WriteJSON(streams.Out, v); werr != nil {
+			err = werr
+		}
+	case err == nil:
+		err = cli.Fprintf(streams.Out, "%s is intact: %s, %s, identity %s\n", v.File, cli.Count(v.Blobs, "blob"), cli.Bytes(v.Size), v.Digest)
 	}
-	if err != nil {
-		v.Errors = strings.Split(err.Error(), "\n")
-	}
-	if werr := cli.WriteJSON(streams.Out, v); werr != nil {
-		return werr
-	}
-	return err
+	return display.End(err, result)
 }
 
-func verify(ctx context.Context, v *verdict, jobs int, streams cli.Streams) error {
+func verify(ctx context.Context, v *verdict, jobs int, display *progress.Display) error {
 	r, err := archive.Open(ctx, v.File, nil)
 	if err != nil {
 		return openError(v.File, err)
 	}
 	defer r.Close() // only read from
 	v.Digest, v.Blobs, v.Size = r.Digest().String(), len(r.Blobs()), r.Size()
-	display, err := progress.New(streams.Err, "bundle", progress.Auto)
-	if err != nil {
-		return err
+	phase := progress.Phase{Name: "verify"}
+	for _, b := range r.Blobs() {
+		phase.Total += b.Size
 	}
-	display.Start(progress.Phase{Name: "verify", Total: r.Size()})
+	display.Start(phase)
 	err = r.Verify(ctx, jobs, display.Add)
 	display.Finish()
 	if err != nil && ctx.Err() == nil {

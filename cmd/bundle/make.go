@@ -38,7 +38,7 @@ func runBundle(ctx context.Context, args []string, streams cli.Streams) error {
 		return err
 	}
 	result, err := j.run(ctx)
-	return j.display.End(err, j.made(result), faults(err)...)
+	return j.display.End(ended(ctx, err), j.made(result), faults(err)...)
 }
 
 // run returns a result when it wrote a bundle or found it up to date.

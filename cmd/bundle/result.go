@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"time"
 
+	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
 	"stowage/pkg/bundle"
 	"stowage/pkg/pull"
@@ -29,6 +31,14 @@ func (j *job) made(r *bundle.Result) progress.Result {
 		out.Names = append(out.Names, img.Name)
 	}
 	return out
+}
+
+// ended returns err, and after a signal the error that says so.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return cli.Interrupted(interrupted)
+	}
+	return err
 }
 
 // faults returns what is known of each error that was joined.

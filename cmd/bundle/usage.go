@@ -145,7 +145,12 @@ Example:
 const verifyHelp = `bundle verify reads a complete bundle and checks every digest.
 
 Usage:
-  bundle verify [--jobs N] [--output text|json] FILE
+  bundle verify [flags] FILE
+
+      --jobs N         blobs read at once (default: one for each processor)
+  -o, --output FORMAT  text or json (default text)
+      --progress MODE  auto, plain, json or none (default auto)
+  -q, --quiet          errors and warnings only: --progress none
 
 ` + cli.ExitCodes + `
 Example:

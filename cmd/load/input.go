@@ -20,10 +20,8 @@ import (
 func (s *settings) checkInput(in io.Reader) error {
 	stdin, _ := in.(*os.File)
 	switch n := len(s.files); {
-	case n == 0 && piped(stdin):
-		return cli.Usagef("name the bundle").WithHint("\"%s -\" reads standard input", s.name)
 	case n == 0:
-		return cli.Usagef("name the bundle").WithHint("usage: %s FILE", s.name)
+		return cli.Usagef("name the bundle").WithHint("usage: %s FILE, or \"%s -\" for standard input", s.name, s.name)
 	case slices.Index(s.files, "-") != lastIndex(s.files, "-"):
 		return cli.Usagef("-: standard input can be read once")
 	case slices.Contains(s.files, "-") && stdin != nil && cli.Terminal(stdin):
@@ -39,15 +37,6 @@ func lastIndex(list []string, s string) int {
 		}
 	}
 	return -1
-}
-
-// piped reports whether f is a file or a pipe, as behind "load < FILE".
-func piped(f *os.File) bool {
-	if f == nil {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && (info.Mode().IsRegular() || info.Mode()&fs.ModeNamedPipe != 0)
 }
 
 // checkFiles returns an error when one of the bundles does not exist or is a text: before

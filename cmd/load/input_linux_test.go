@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"os"
 	"strings"
 	"testing"
 
@@ -20,27 +18,6 @@ load: hint: "load - < FILE" or "load FILE"; see "load --help"
 `
 	if code != cli.Usage || stderr.String() != want {
 		t.Errorf("code %d, got:\n%s", code, stderr.String())
-	}
-}
-
-// TestInputRedirected: "load < calico.tar" says how standard input is read.
-func TestInputRedirected(t *testing.T) {
-	file, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer w.Close()
-	for want, in := range map[string]*os.File{"usage: load check FILE": file, `"load check -" reads standard input`: r} {
-		_, err := parse("load check", checkHelp, false, nil, cli.Streams{In: in})
-		if e := (*cli.Error)(nil); !errors.As(err, &e) || e.Code != cli.Usage || e.Hint != want {
-			t.Errorf("got %#v, want the hint %q", err, want)
-		}
 	}
 }
 

@@ -49,7 +49,7 @@ func TestLine(t *testing.T) {
 			"fetch  24% |##            | no data from registry-1.docker.io for 10 s (reconnects after 60 s)"},
 		{"stalled, no room for a bar", fetch, map[int]int64{1: 157 * mb}, 13, 80,
 			"fetch 24 %: no data from registry-1.docker.io for 12 s (reconnects after 60 s)"},
-		{"nearly stalled", fetch, map[int]int64{1: 157 * mb}, 10, 80, "fetch  24% |#######                       | 157/650 MB, 15.7 MB/s, 31 s left"},
+		{"nearly stalled", fetch, map[int]int64{1: 157 * mb}, 9, 80, "fetch  24% |#######                       | 157/650 MB, 17.4 MB/s, 28 s left"},
 		{"40 columns", fetch, map[int]int64{1: 91 * mb, 2: 91 * mb}, 2, 40, "fetch 14 % 91/650 MB 12s"},
 		{"40 columns, stalled", fetch, map[int]int64{1: 91 * mb}, 12, 40, "fetch 14 % no data for 11 s"},
 		{"10 columns", fetch, map[int]int64{1: 91 * mb}, 2, 10, "fetch 14 "},

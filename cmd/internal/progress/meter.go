@@ -7,7 +7,7 @@ import (
 
 const (
 	window     = 10 * time.Second // of the rate
-	stallAfter = 10 * time.Second // without a byte
+	stallAfter = 9 * time.Second  // without a byte; with a tick, it is told within 10 s
 	warmUp     = time.Second      // without a rate
 )
 

@@ -142,7 +142,7 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// TestStall: a source that sends nothing is named after ten seconds, once, and lines become
+// TestStall: a source that sends nothing is named within ten seconds, and lines become
 // rare after a minute.
 func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -160,18 +160,19 @@ func TestStall(t *testing.T) {
 		d.Finish()
 		want := `prog: fetch 50 %: 2.0/4.0 kB, 200 B/s, 10 s left
 prog: fetch 50 %: 2.0/4.0 kB, 100 B/s, 20 s left
-prog: fetch 50 %: no data from r.test for 10 s (reconnects after 60 s)
-prog: fetch 50 %: no data from r.test for 15 s (reconnects after 60 s)
-prog: fetch 50 %: no data from r.test for 20 s (reconnects after 60 s)
-prog: fetch 50 %: no data from r.test for 25 s (reconnects after 60 s)
+prog: fetch 50 %: no data from r.test for 9 s (reconnects after 60 s)
+prog: fetch 50 %: no data from r.test for 14 s (reconnects after 60 s)
+prog: fetch 50 %: no data from r.test for 19 s (reconnects after 60 s)
+prog: fetch 50 %: no data from r.test for 24 s (reconnects after 60 s)
+prog: fetch 50 %: no data from r.test for 29 s (reconnects after 60 s)
 prog: fetch 75 %: 3.0/4.0 kB, 100 B/s, 10 s left
-prog: fetch 75 %: 3.0/4.0 kB, 100 B/s, 10 s left
-prog: fetch 75 %: no data from r.test for 10 s (reconnects after 60 s)
-prog: fetch 75 %: no data from r.test for 15 s (reconnects after 60 s)
-prog: fetch 75 %: no data from r.test for 20 s (reconnects after 60 s)
-prog: fetch 75 %: no data from r.test for 25 s (reconnects after 60 s)
-prog: fetch 75 %: no data from r.test for 30 s (reconnects after 60 s)
-prog: fetch 75 %: no data from r.test for 60 s (reconnects after 60 s)
+prog: fetch 75 %: no data from r.test for 9 s (reconnects after 60 s)
+prog: fetch 75 %: no data from r.test for 14 s (reconnects after 60 s)
+prog: fetch 75 %: no data from r.test for 19 s (reconnects after 60 s)
+prog: fetch 75 %: no data from r.test for 24 s (reconnects after 60 s)
+prog: fetch 75 %: no data from r.test for 29 s (reconnects after 60 s)
+prog: fetch 75 %: no data from r.test for 59 s (reconnects after 60 s)
+prog: fetch 75 %: no data from r.test for 89 s (reconnects after 60 s)
 `
 		if got := p.String(); got != want {
 			t.Errorf("got:\n%s\nwant:\n%s", got, want)
