@@ -185,7 +185,10 @@ func (e *DiskFullError) Error() string {
 		need, free, reserve, unit = e.Need, e.Free, e.Reserve, "inodes"
 	}
 	text := fmt.Sprintf("check the space below %s: about %d %s needed, %d %s free", e.Path, need, unit, free, unit)
-	if e.Reserve > 0 {
+	switch {
+	case e.Reserve > 0 && free <= reserve:
+		text += ", all of it reserved for containerd"
+	case e.Reserve > 0:
 		text += fmt.Sprintf(", %d of them reserved for containerd", reserve)
 	}
 	return text
