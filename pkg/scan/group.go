@@ -225,11 +225,10 @@ func (g *group) means(k string, f fields, s scope, imageAbove bool) bool {
 	case "image", "imagename":
 		meant = written(g.tag) || written(g.digest)
 	case "newname":
-		meant = split
+		meant = split || imageAbove
 	case "name":
 		tagged = imageAbove && !split && written(g.registry) && !hasHost(repo)
-		meant = tagged || split && imageAbove && (strings.Contains(repo, "/") || g.registry.value != nil || g.tag.key == "newTag" ||
-			squash(s.key) == "image" || s.base.registry != "")
+		meant = tagged || split && imageAbove
 	}
 	if !meant {
 		return false
