@@ -183,6 +183,9 @@ func (s *settings) do(ctx context.Context, streams cli.Streams, display *progres
 		return nil, err
 	}
 	for _, l := range b.skipped() {
+		if !l.On(report.Server.Platform) {
+			continue // it lacks other platforms only
+		}
 		display.Warning("%s is not in the bundle: %s", l.Name, l.Reason)
 	}
 	for _, w := range report.Warnings {

@@ -87,6 +87,7 @@ func (t *target) addAttestations(ctx context.Context) error {
 type referrerSearch struct {
 	*target
 	present map[digest.Digest]bool // the manifests of the image, with its attestations
+	listed  int                    // manifests that lists and tags led to
 	found   map[referrerKey]ocispec.Descriptor
 }
 
@@ -102,23 +103,25 @@ type referrerKey struct {
 // no pulls.
 func (s *referrerSearch) find(ctx context.Context, subject digest.Digest) error {
 	c := s.client
-	var list []ocispec.Descriptor
-	var under string // the fallback tag, if list is from there
-	err := c.waitOutLimit(ctx, c.routes.resolvers(s.named), s.Secrets, func(r conn) (err error) {
-		list, err = r.referrers(ctx, subject, s.Name)
-		if under = ""; errors.Is(err, errNoReferrersAPI) {
-			under = s.named.Name() + ":" + tagFor(subject)
-			list, err = r.taggedReferrers(ctx, subject, s.Name)
+	var failed error // a fault of a referrer, against which no other endpoint helps
+	err := c.waitOutLimit(ctx, c.routes.resolvers(s.named), s.Secrets, func(r conn) error {
+		err := r.referrers(ctx, subject, s.Name, func(list []ocispec.Descriptor) bool {
+			failed = s.addAll(ctx, list, "")
+			return failed == nil
+		})
+		if errors.Is(err, errNoReferrersAPI) {
+			var list []ocispec.Descriptor
+			if list, err = r.taggedReferrers(ctx, subject, s.Name); err == nil {
+				failed = s.addAll(ctx, list, s.named.Name()+":"+tagFor(subject))
+			}
 		}
 		return asAbsent(err)
 	})
 	if err != nil && !isNotFound(err) {
 		return err
 	}
-	for _, d := range list {
-		if err := s.add(ctx, d, under, 0); err != nil {
-			return err
-		}
+	if failed != nil {
+		return failed
 	}
 	for _, suffix := range cosignTags {
 		tag := tagFor(subject) + suffix
@@ -140,14 +143,28 @@ func (s *referrerSearch) find(ctx context.Context, subject digest.Digest) error 
 	return nil
 }
 
+// addAll adds the manifests of a list.
+func (s *referrerSearch) addAll(ctx context.Context, list []ocispec.Descriptor, tag string) error {
+	for _, d := range list {
+		if err := s.add(ctx, d, tag, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // add adds one manifest and records where its blobs are. Of an index it adds what is listed
 // there. tag is the name that led to it, "" for the referrers API.
 func (s *referrerSearch) add(ctx context.Context, desc ocispec.Descriptor, tag string, depth int) error {
 	if _, ok := s.found[referrerKey{desc.Digest, tag}]; ok || s.present[desc.Digest] || depth > maxDepth {
 		return nil
 	}
-	if len(s.found) >= maxReferrers {
-		return fmt.Errorf("%s: more than %d referrers", s.Name, maxReferrers)
+	if s.listed++; s.listed > maxReferrers {
+		return unusableReferrers(s.Name, fmt.Errorf("more than %d referrers", maxReferrers))
+	}
+	if err := manifest.CheckDigest(desc.Digest); err != nil {
+		s.skip(desc, "is not usable ("+oneLine(err.Error())+")")
+		return nil
 	}
 	raw, err := s.manifest(ctx, desc)
 	if err != nil {
@@ -191,28 +208,33 @@ func (s *referrerSearch) add(ctx context.Context, desc ocispec.Descriptor, tag s
 
 // skip reports a referrer that is not added.
 func (s *referrerSearch) skip(desc ocispec.Descriptor, why string) {
-	s.client.net.events.report(Event{Host: s.first.host, Text: fmt.Sprintf("%s: referrer %s %s and is skipped", s.Name, desc.Digest, why)})
+	s.client.net.events.report(Event{Host: s.first.host, Text: fmt.Sprintf("%s: referrer %s %s and is skipped", s.Name, oneLine(desc.Digest.String()), why)})
+}
+
+// unusableReferrers returns the error about a list of referrers that cannot be used: the
+// fault of the image that it is about.
+func unusableReferrers(name string, err error) error {
+	return &UnsupportedError{Name: name, MediaType: ocispec.MediaTypeImageIndex, Err: err}
 }
 
 // tagFor returns the tag under which registries and tools keep what belongs to a digest.
 func tagFor(d digest.Digest) string { return strings.Replace(d.String(), ":", "-", 1) }
 
-// referrers reads GET /v2/NAME/referrers/DIGEST, page after page.
-func (r conn) referrers(ctx context.Context, subject digest.Digest, name string) ([]ocispec.Descriptor, error) {
-	var out []ocispec.Descriptor
+// referrers reads GET /v2/NAME/referrers/DIGEST, page after page, and keeps none. It ends
+// when each returns false.
+func (r conn) referrers(ctx context.Context, subject digest.Digest, name string, each func([]ocispec.Descriptor) bool) error {
 	address := r.url(r.scheme(), "referrers", subject.String())
 	for range maxPages {
 		list, next, err := r.referrersPage(ctx, address, name)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out = append(out, list...)
-		if next == "" {
-			return out, nil
+		if !each(list) || next == "" {
+			return nil
 		}
 		address = next
 	}
-	return nil, fmt.Errorf("%s: registry %s: more than %d pages of referrers", name, r.host, maxPages)
+	return unusableReferrers(name, fmt.Errorf("registry %s: more than %d pages of referrers", r.host, maxPages))
 }
 
 func (r conn) referrersPage(ctx context.Context, address, name string) ([]ocispec.Descriptor, string, error) {
@@ -242,7 +264,7 @@ func (r conn) referrersPage(ctx context.Context, address, name string) ([]ocispe
 	// answer null for no referrers.
 	page, err := manifest.ParseIndex(raw, manifest.Limits{Size: maxMetadata, Data: true}, manifest.MaxDescriptors)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, r.host, err)
+		return nil, "", unusableReferrers(name, fmt.Errorf("referrers from %s: %w", r.host, err))
 	}
 	list := make([]ocispec.Descriptor, len(page.Manifests))
 	for i := range page.Manifests {

@@ -308,6 +308,9 @@ func (t *target) addLocations(m *manifest.Manifest) {
 // images that need the same one wait for a single request.
 func (t *target) manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
 	c := t.client
+	if err := manifest.CheckDigest(desc.Digest); err != nil { // before it is in an address
+		return nil, &UnsupportedError{Name: t.Name, MediaType: oneLine(desc.MediaType), Err: err}
+	}
 	if raw, err := c.docs.Metadata(desc.Digest); err == nil {
 		return raw, nil
 	}
