@@ -22,6 +22,7 @@ type input struct {
 	sources     []string
 	recursive   bool
 	scanOptions scan.Options
+	warnings    []string // about the command line
 }
 
 func (in *input) flags(fs *pflag.FlagSet) {
@@ -56,6 +57,9 @@ func (in *input) scan(ctx context.Context, streams cli.Streams) (*scan.Result, e
 		if err := scanOne(ctx, scanner, src); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	for _, p := range scanner.Unmatched() {
+		in.warnings = append(in.warnings, fmt.Sprintf("--exclude %q: matches no image", p))
 	}
 	result := scanner.Result()
 	result.Warnings = append(skipped, result.Warnings...)

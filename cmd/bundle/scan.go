@@ -53,6 +53,9 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 	if result == nil {
 		return err
 	}
+	for _, w := range in.warnings {
+		cli.Fprintf(streams.Err, "bundle: warning: %s\n", w)
+	}
 	if format != "json" {
 		for _, line := range warningLines(result.Warnings) {
 			cli.Fprintf(streams.Err, "bundle: warning: %s\n", line)

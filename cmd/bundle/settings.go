@@ -25,7 +25,6 @@ type settings struct {
 	explain  bool
 	checksum bool // write the file's SHA-256 beside it
 	progress string
-	warnings []string // about the command line
 }
 
 // parseBundle reads the command line of the main job.

@@ -123,6 +123,8 @@ func TestGuessedInput(t *testing.T) {
 	}{
 		{"scan calico.yaml", "ghcr.io/acme/a:1\n", cli.OK},
 		{"scan -f m/a.yaml m/b.yaml", "ghcr.io/acme/a:1\n", cli.OK},
+		{"scan m --exclude */nosuch", "warning: --exclude \"*/nosuch\": matches no image\nghcr.io/acme/a:1\n", cli.OK},
+		{"scan m --exclude *acme* --exclude ghcr.io/*", "", cli.OK},
 		{"scan m", "ghcr.io/acme/a:1\n", cli.OK},
 		{"scan redis", "ghcr.io/acme/a:1\n", cli.OK},
 		{"-q -f calico.yaml --explain-auth --mirror ghcr.io=127.0.0.1:9", "ghcr.io/acme/a:1\n", cli.OK},

@@ -1,5 +1,7 @@
 package scan
 
+import "sync"
+
 // Defaults of the limits in [Options].
 const (
 	DefaultMaxDocument = 64 << 20
@@ -26,14 +28,38 @@ type Options struct {
 	// followed, and MaxFindings the number of its images and warnings. Zero means the
 	// default.
 	MaxDocument, MaxDepth, MaxNodes, MaxFindings int
+
+	matched *sync.Map // the patterns that matched something, if not nil
 }
 
-func (o *Options) excluded(full, written string) bool {
-	return matchAny(o.Exclude, full) || matchAny(o.Exclude, written)
+func (o *Options) excluded(full, written string) bool { return o.match(o.Exclude, full, written) }
+
+func (o *Options) included(full, written string) bool { return o.match(o.Include, full, written) }
+
+// match reports whether one of the patterns matches a name, normalised or as written.
+func (o *Options) match(patterns []string, full, written string) bool {
+	any := false
+	for _, p := range patterns {
+		if !match(p, full) && !match(p, written) {
+			continue
+		}
+		any = true
+		if o.matched != nil {
+			o.matched.Store(p, true)
+		}
+	}
+	return any
 }
 
-func (o *Options) included(full, written string) bool {
-	return matchAny(o.Include, full) || matchAny(o.Include, written)
+// Unmatched returns the patterns of Options.Exclude that have matched nothing yet.
+func (s *Scanner) Unmatched() []string {
+	var out []string
+	for _, p := range s.opts.Exclude {
+		if _, ok := s.opts.matched.Load(p); !ok {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // limits are those of [Options] with the defaults filled in.
@@ -53,16 +79,6 @@ func (o *Options) limits() limits {
 		nodes:    def(o.MaxNodes, DefaultMaxNodes),
 		findings: def(o.MaxFindings, DefaultMaxFindings),
 	}
-}
-
-// matchAny reports whether one of the patterns matches all of s.
-func matchAny(patterns []string, s string) bool {
-	for _, p := range patterns {
-		if match(p, s) {
-			return true
-		}
-	}
-	return false
 }
 
 // match reports whether a pattern matches all of s. "*" matches any bytes, "?" one. The

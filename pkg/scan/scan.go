@@ -43,6 +43,7 @@ func (d *docResult) empty() bool {
 
 // New returns a Scanner.
 func New(opts Options) *Scanner {
+	opts.matched = &sync.Map{}
 	return &Scanner{opts: opts, limits: opts.limits()}
 }
 
