@@ -159,12 +159,13 @@ func ofRegistry(err error) (code int, hint string, ok bool) {
 func ofFile(err error) (code int, hint string, ok bool) {
 	var (
 		space   *archive.SpaceError
+		temp    *archive.TempError
 		foreign *fsutil.NotOwnError
 	)
 	switch {
 	case errors.Is(err, archive.ErrDamaged):
 		return cli.Damaged, "", true // the error contains its advice
-	case errors.As(err, &space) && space.Path == os.TempDir():
+	case errors.As(err, &temp), errors.As(err, &space) && space.Path == os.TempDir():
 		return cli.Failed, "a compressed bundle is decompressed there; choose another directory with TMPDIR", true
 	case errors.As(err, &space), errors.Is(err, syscall.ENOSPC):
 		return cli.Failed, "free some space, or choose another disk with -o; what was fetched is kept", true

@@ -60,6 +60,7 @@ func TestOutcome(t *testing.T) {
 		{"no space", &archive.SpaceError{Path: "/data"}, cli.Failed, "free some space"},
 		{"no space, from the system", syscall.ENOSPC, cli.Failed, "free some space"},
 		{"no space to decompress", &archive.SpaceError{Path: os.TempDir()}, cli.Failed, "TMPDIR"},
+		{"no temporary file", &archive.TempError{Dir: "/none", Err: fs.ErrNotExist}, cli.Failed, "TMPDIR"},
 		{"wrong bytes", &pull.ContentError{Host: "h", Name: "n", Err: errors.New("x")}, cli.Incomplete, "operator of that registry"},
 		{"panic", &pull.PanicError{Name: "n", Value: "x", At: "a.go:1"}, cli.Incomplete, "please report it"},
 		{"permission", fs.ErrPermission, cli.Failed, "may write to with -o"},

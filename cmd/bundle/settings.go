@@ -61,6 +61,9 @@ func parseBundle(ctx context.Context, args []string, streams cli.Streams) (*sett
 	if fs.Changed("max-pulls") {
 		s.options.MaxPulls = &maxPulls
 	}
+	if slices.Contains([]string{"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}, s.request.Output) {
+		s.request.Output = "-" // no other file can be made beside them
+	}
 	if err := s.check(args, streams); err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ func TestParseBundle(t *testing.T) {
 		{"-f a.yaml -o out.tar", bundle.Request{Output: "out.tar"}, bundle.Options{}},
 		{"busybox -o out.tar", bundle.Request{Output: "out.tar", Images: []bundle.Image{{Name: "busybox", Required: true}}}, bundle.Options{}},
 		{"-f a -o -", bundle.Request{Output: "-", Writer: stdout}, bundle.Options{}},
+		{"-f a -o /dev/stdout", bundle.Request{Output: "-", Writer: stdout}, bundle.Options{}},
 		{"-f a -o b --flat --referrers", bundle.Request{Output: "b", Flat: true, Referrers: true}, bundle.Options{}},
 		{"-f a -o b --platform all", bundle.Request{Output: "b", All: true}, bundle.Options{}},
 		{"-f a -o b --since old.tar --since older.tar --have " + list, bundle.Request{Output: "b", Since: []string{"old.tar", "older.tar"}, Have: []digest.Digest{dg}}, bundle.Options{}},

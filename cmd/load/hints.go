@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 
 	"stowage/cmd/internal/cli"
@@ -25,6 +26,8 @@ func outcome(err error) *cli.Error {
 		inflated    *node.InflatedError
 		moved       *node.MovedError
 		name        *archive.NameError
+		other       *node.OtherImageError
+		temp        *archive.TempError
 	)
 	e := &cli.Error{Code: cli.Failed, Err: err}
 	switch {
@@ -50,6 +53,12 @@ func outcome(err error) *cli.Error {
 		e.Code, e.Hint = cli.NoNode, directoryHint(directory)
 	case errors.Is(err, imagedir.ErrForm):
 		e.Hint = "place a complete, uncompressed bundle"
+	case errors.As(err, &other):
+		e.Code, e.Hint = cli.Incomplete, "load the bundle again to make its names lead to its images"
+	case errors.As(err, &temp):
+		e.Hint = "what cannot be read twice is kept there: choose another directory with TMPDIR"
+	case errors.As(err, &file) && file.Path == os.TempDir():
+		e.Hint = "free some space there, or choose another directory with TMPDIR"
 	case errors.Is(err, node.ErrIncomplete):
 		e.Code, e.Hint = cli.Incomplete, "a pod that uses a missing image would make the kubelet ask a registry"
 	case errors.As(err, &file):

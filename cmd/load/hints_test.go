@@ -5,6 +5,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +40,9 @@ func TestOutcome(t *testing.T) {
 		{"base missing", &node.MissingError{Base: "sha256:1"}, cli.Incomplete, "load the bundle sha256:1 first"},
 		{"base without layers", &node.MissingError{Base: "sha256:1", Loaded: true}, cli.Incomplete, "--discard-layers"},
 		{"incomplete", node.ErrIncomplete, cli.Incomplete, "ask a registry"},
+		{"other images", &node.OtherImageError{Names: []string{"a:1"}}, cli.Incomplete, "load the bundle again"},
+		{"no temporary file", &archive.TempError{Dir: "/none", Err: fs.ErrNotExist}, cli.Failed, "TMPDIR"},
+		{"no space for temporary files", &archive.SpaceError{Path: os.TempDir()}, cli.Failed, "TMPDIR"},
 		{"no space", syscall.ENOSPC, cli.Failed, "free some space"},
 		{"no space, known before", &node.DiskFullError{}, cli.Failed, "free some space"},
 		{"no space for a file", &archive.SpaceError{}, cli.Failed, "free some space on the disk"},

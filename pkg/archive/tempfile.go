@@ -7,6 +7,18 @@ import (
 	"stowage/internal/fsutil"
 )
 
+// TempError says that no temporary file can be made in a directory.
+type TempError struct {
+	Dir string // see [os.TempDir]
+	Err error
+}
+
+// Error returns a line with the directory.
+func (e *TempError) Error() string { return fmt.Sprintf("temporary file in %s: %v", e.Dir, e.Err) }
+
+// Unwrap returns the cause.
+func (e *TempError) Unwrap() error { return e.Err }
+
 // tempFile is an unlinked temporary file: the kernel frees it when the process exits.
 type tempFile struct {
 	f    *os.File
@@ -21,7 +33,7 @@ func newTempFile(size int64) (*tempFile, error) {
 	dir := os.TempDir()
 	f, err := os.CreateTemp(dir, "stowage-*")
 	if err != nil {
-		return nil, fmt.Errorf("temporary file: %w", err)
+		return nil, &TempError{Dir: dir, Err: err}
 	}
 	s := &tempFile{f: f, dir: dir, room: -1}
 	if err := os.Remove(f.Name()); err != nil {

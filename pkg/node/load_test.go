@@ -261,8 +261,10 @@ func TestMovedTagIsReported(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("report (-want +got):\n%s", d)
 	}
-	if _, err := n.Check(t.Context(), first); !errors.Is(err, ErrIncomplete) {
-		t.Errorf("check of the first bundle: %v, want it to be incomplete", err)
+	var other *OtherImageError
+	_, err := n.Check(t.Context(), first)
+	if !errors.Is(err, ErrIncomplete) || !errors.As(err, &other) || !slices.Equal(other.Images, []digest.Digest{got.Image}) {
+		t.Errorf("check of the first bundle: %v, want what a pod would start with", err)
 	}
 }
 

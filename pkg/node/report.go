@@ -102,7 +102,8 @@ type ImageReport struct {
 	Status Status        `json:"status"`
 	Was    digest.Digest `json:"was,omitempty"` // the target before, when it moved
 	CRI    CRIStatus     `json:"cri"`
-	Pinned bool          `json:"pinned"` // as the CRI plugin shows it
+	Found  digest.Digest `json:"found,omitempty"` // the image ID in CRI, when it is another one
+	Pinned bool          `json:"pinned"`          // as the CRI plugin shows it
 
 	Reason string `json:"reason,omitempty"` // why the image is not usable
 }
@@ -125,15 +126,26 @@ func (r *Report) Missing() []string {
 
 // err returns an [ErrIncomplete] when the kubelet would not find every image.
 func (r *Report) err() error {
-	missing := r.Missing()
-	if len(missing) == 0 {
-		return nil
-	}
-	var reasons []string
+	var missing, reasons []string
+	other := &OtherImageError{}
 	for _, i := range r.Images {
-		if i.Status == NotUsable {
+		switch {
+		case i.Status == NotUsable:
+			missing = append(missing, i.Name)
 			reasons = append(reasons, fmt.Sprintf("; %s is not usable: %s", i.Name, i.Reason))
+		case i.CRI == Differs:
+			other.Names, other.Images = append(other.Names, i.Name), append(other.Images, i.Found)
+		case i.Status == Missing, i.CRI == Unknown:
+			missing = append(missing, i.Name)
 		}
+	}
+	switch {
+	case len(missing) == 0 && len(other.Names) == 0:
+		return nil
+	case len(missing) == 0:
+		return other
+	case len(other.Names) > 0:
+		reasons = append(reasons, "; "+other.Error())
 	}
 	return fmt.Errorf("the kubelet would not find %s%s: %w", strings.Join(missing, ", "), strings.Join(reasons, ""), ErrIncomplete)
 }

@@ -56,12 +56,15 @@ func (n *Node) verify(ctx context.Context, imgs []*image, r *Report, o verifyOpt
 				refs = append(refs, d)
 			}
 			for _, ref := range slices.Backward(refs) { // the name last: its Pinned stays
-				status, pinned, err := imageStatus(ctx, n.criImages, ref, img.config.Digest, deadline, o.pinned)
+				status, found, pinned, err := imageStatus(ctx, n.criImages, ref, img.config.Digest, deadline, o.pinned)
 				if err != nil {
 					return err
 				}
 				if out.CRI == NotAsked || status != Ready {
 					out.CRI = status
+				}
+				if status == Differs {
+					out.Found = found
 				}
 				out.Pinned = pinned
 			}
@@ -72,8 +75,8 @@ func (n *Node) verify(ctx context.Context, imgs []*image, r *Report, o verifyOpt
 }
 
 // imageStatus asks for one reference until the CRI plugin has it with the image ID, pinned
-// if that is wanted, or the deadline has passed.
-func imageStatus(ctx context.Context, plugin cri.ImageServiceClient, ref string, id digest.Digest, deadline time.Time, wantPin bool) (CRIStatus, bool, error) {
+// if that is wanted, or the deadline has passed. It returns the image ID that it has too.
+func imageStatus(ctx context.Context, plugin cri.ImageServiceClient, ref string, id digest.Digest, deadline time.Time, wantPin bool) (CRIStatus, digest.Digest, bool, error) {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, verifyPoll) {
 		resp, err := plugin.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: ref}})
 		// A CRI plugin that has just started reports for a while that it is not ready:
@@ -83,7 +86,7 @@ func imageStatus(ctx context.Context, plugin cri.ImageServiceClient, ref string,
 		code := status.Code(err)
 		early := (code == codes.Unavailable || code == codes.Unknown) && time.Now().Before(deadline)
 		if err != nil && !early {
-			return Unknown, false, fmt.Errorf("ask the CRI plugin for %s: %w", ref, err)
+			return Unknown, "", false, fmt.Errorf("ask the CRI plugin for %s: %w", ref, err)
 		}
 		found := Unknown
 		switch {
@@ -93,13 +96,13 @@ func imageStatus(ctx context.Context, plugin cri.ImageServiceClient, ref string,
 		default:
 			found = Ready
 		}
-		pinned := resp.GetImage().GetPinned()
+		pinned, has := resp.GetImage().GetPinned(), digest.Digest(resp.GetImage().GetId())
 		if found == Ready && (pinned || !wantPin) || !time.Now().Before(deadline) {
-			return found, pinned, nil
+			return found, has, pinned, nil
 		}
 		select {
 		case <-ctx.Done():
-			return found, pinned, ctx.Err()
+			return found, has, pinned, ctx.Err()
 		case <-time.After(pause):
 		}
 	}

@@ -49,7 +49,7 @@ func TestVerifyWaitsForPlugin(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				plugin := &slowCRI{code: tt.code, early: tt.early}
-				got, _, err := imageStatus(t.Context(), plugin, "a:1", dg("id"), time.Now().Add(tt.wait), false)
+				got, _, _, err := imageStatus(t.Context(), plugin, "a:1", dg("id"), time.Now().Add(tt.wait), false)
 				if got != tt.want || (err != nil) != tt.fails {
 					t.Errorf("got %s, %v", got, err)
 				}
