@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"stowage/internal/registrytest"
 	"stowage/pkg/pull/internal/watch"
 )
@@ -82,6 +84,23 @@ func TestWrongDigestHeader(t *testing.T) {
 				t.Errorf("%s, want %s", got, want)
 			}
 		})
+	}
+}
+
+// TestStorageThatAnswersEverything checks that the answer of a redirect's target is not
+// taken for the manifest of a tag, whatever digest is asked for.
+func TestStorageThatAnswersEverything(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			w.Header().Set("Docker-Content-Digest", digest.FromString("another").String())
+			return
+		}
+		w.Write([]byte(`{"token":"t"}`))
+	}))
+	defer s.Close()
+	err := failure(t, newClient(t, nil), strings.TrimPrefix(s.URL, "http://")+"/a/b:v1")
+	if wrong := (*ContentError)(nil); !errors.As(err, &wrong) {
+		t.Errorf("error %v, want a ContentError", err)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"stowage/pkg/pull/account"
 )
 
 // answers is a registry that requires a login by an arbitrary challenge, and issues a
@@ -26,8 +28,8 @@ func (a *answers) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// FuzzChallenge checks that with any challenge the password is in no URL and no error, and
-// is sent over TLS only.
+// FuzzChallenge checks that with any challenge and any answer of a token server a password or
+// identity token is in no URL and no error, and is sent over TLS only.
 func FuzzChallenge(f *testing.F) {
 	const token = `{"token":"t"}`
 	for _, s := range []string{
@@ -42,33 +44,46 @@ func FuzzChallenge(f *testing.F) {
 	f.Add(`Bearer realm="https://auth.example/token"`, `{"access_token":"a","expires_in":-1}`)
 	f.Add(`Bearer realm="https://auth.example/token"`, `{"token":`)
 	f.Add(`Bearer realm="https://auth.example/token"`, `{}`)
+	f.Add(`Basic realm="x", Bearer realm="http://auth.example/token"`, token)
+	f.Add(`Bearer realm="https://10.0.0.1/token"`, token)
+	f.Add(`Bearer realm="https://auth.example/token"`, `<html><title>correct-horse</title>`)
+	f.Add(`Bearer realm="https://auth.example/token"`, `{"token":"a\r\nb"}`)
+	f.Add(`Bearer realm="https://auth.example/token"`, `{"access_token":"a","refresh_token":"b"}`)
 	f.Fuzz(func(t *testing.T, challenge, token string) {
-		const password = "correct-horse"
-		a := &answers{challenge: challenge, token: token}
-		client := newClient(t, func(o *Options) {
-			o.Transport, o.Attempts = a, 1
-			o.Accounts = accounts{"registry.example": {login1(t, "registry.example", "u", password)}}
-		})
-		_, failures, err := client.Resolve(t.Context(), []Query{{Name: "registry.example/a:b"}})
-		for _, e := range append([]Failure{{Err: err}}, failures...) {
-			if e.Err != nil && strings.Contains(e.Err.Error(), password) {
-				t.Errorf("in an error: %v", e.Err)
-			}
-		}
-		for _, req := range a.seen {
-			_, pass, _ := req.BasicAuth()
-			var body []byte
-			if req.GetBody != nil {
-				r, err := req.GetBody()
-				if err != nil {
-					t.Fatal(err)
+		const secret = "correct-horse"
+		for _, acct := range []account.Account{login1(t, "registry.example", "u", secret), identityAccount(t, "registry.example", secret)} {
+			a := &answers{challenge: challenge, token: token}
+			client := newClient(t, func(o *Options) {
+				o.Transport, o.Attempts = a, 1
+				o.Accounts = accounts{"registry.example": {acct}}
+			})
+			_, failures, err := client.Resolve(t.Context(), []Query{{Name: "registry.example/a:b"}})
+			for _, e := range append([]Failure{{Err: err}}, failures...) {
+				if e.Err != nil && strings.Contains(e.Err.Error(), secret) && !strings.Contains(challenge+token, secret) {
+					t.Errorf("in an error: %v", e.Err)
 				}
-				body, _ = io.ReadAll(r) // from memory
 			}
-			sent := pass == password || strings.Contains(string(body), password)
-			if strings.Contains(req.URL.String(), password) || sent && req.URL.Scheme != "https" {
-				t.Errorf("challenge %q sends it to %s", challenge, req.URL)
+			for _, req := range a.seen {
+				checkSent(t, req, secret, challenge)
 			}
 		}
 	})
+}
+
+// checkSent checks that a request carries the secret over TLS only, and not in its URL.
+func checkSent(t *testing.T, req *http.Request, secret, challenge string) {
+	t.Helper()
+	_, pass, _ := req.BasicAuth()
+	var body []byte
+	if req.GetBody != nil {
+		r, err := req.GetBody()
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ = io.ReadAll(r) // from memory
+	}
+	sent := pass == secret || strings.Contains(string(body), secret)
+	if strings.Contains(req.URL.String(), secret) && !strings.Contains(challenge, secret) || sent && req.URL.Scheme != "https" {
+		t.Errorf("challenge %q sends it to %s", challenge, req.URL)
+	}
 }

@@ -269,6 +269,25 @@ func TestSlowTLS(t *testing.T) {
 	}
 }
 
+// TestPlainAfterTimeout checks a server without TLS that does not answer the first
+// handshake at all.
+func TestPlainAfterTimeout(t *testing.T) {
+	tries := 0
+	c := newClient(t, func(o *Options) {
+		o.Insecure = []string{"10.0.0.1:5000"}
+		o.Transport = wire(func(req *http.Request) (*http.Response, error) {
+			if tries++; tries == 1 {
+				return nil, timeoutError{}
+			}
+			return plainOnly{}.RoundTrip(req)
+		})
+	})
+	s, err := c.sessions.get(t.Context(), endpoint{host: "10.0.0.1:5000", repo: "a/b"}, nil)
+	if err != nil || !s.plain {
+		t.Errorf("%v, %v, want plain HTTP", s, err)
+	}
+}
+
 // TestPlainAfterHangup checks a server without TLS that ends the connection in the
 // handshake, and one with TLS that does so once.
 func TestPlainAfterHangup(t *testing.T) {

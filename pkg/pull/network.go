@@ -233,7 +233,12 @@ func (s *session) ping(ctx context.Context, plain bool) (*http.Response, error) 
 	if !isTemporaryError(err) {
 		return nil, err
 	}
-	return s.askRoot(ctx, "https", "")
+	if resp, err = s.askRoot(ctx, "https", ""); speaksPlain(err) {
+		if resp, err = s.askRoot(ctx, "http", ""); err == nil {
+			s.plain = true
+		}
+	}
+	return resp, err
 }
 
 // askRoot asks for the root of the API once; a redirect is an answer as well.

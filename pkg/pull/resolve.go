@@ -245,14 +245,15 @@ func (t *target) headOrGet(ctx context.Context, r conn) (ocispec.Descriptor, err
 		return desc, err
 	}
 	// After a refusal, a HEAD for the digest would mean nothing.
-	got, err := t.getTag(ctx, r, errors.Is(err, errNoHeadDigest))
+	raw, mediaType, err := r.getTag(ctx, tag, t.Name, errors.Is(err, errNoHeadDigest))
 	if err != nil {
 		if auth := (*AuthError)(nil); errors.As(err, &auth) {
 			auth.head = true // a HEAD was refused too
 		}
 		return desc, err
 	}
-	return got, nil
+	d, err := t.client.docs.AddMetadata(raw)
+	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(raw))}, err
 }
 
 // confirm fetches what a tag points to. The digest in an answer to HEAD is only a claim:
@@ -268,8 +269,15 @@ func (t *target) confirm(ctx context.Context) error {
 		if r.host == dockerHubHost {
 			return err // its digests are right, and a GET counts
 		}
-		desc, err := t.getTag(ctx, r, true)
-		if err == nil {
+		raw, mediaType, err := r.getTag(ctx, tagOf(t.named), t.Name, true)
+		if err != nil {
+			return err
+		}
+		desc := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
+		if _, err := parseManifest(t.Name, raw, desc); err != nil {
+			return err // an answer to everything, perhaps
+		}
+		if _, err = t.client.docs.AddMetadata(raw); err == nil {
 			t.desc = desc
 		}
 		return err
@@ -279,16 +287,6 @@ func (t *target) confirm(ctx context.Context) error {
 	}
 	t.client.net.events.report(Event{Host: t.first.host, Text: oneLine(fmt.Sprintf("%s: the digest that was stated for it is wrong; it is %s", t.Name, t.desc.Digest))})
 	return nil
-}
-
-// getTag fetches the manifest of the tag and keeps it.
-func (t *target) getTag(ctx context.Context, r conn, useHead bool) (ocispec.Descriptor, error) {
-	raw, mediaType, err := r.getTag(ctx, tagOf(t.named), t.Name, useHead)
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	d, err := t.client.docs.AddMetadata(raw)
-	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(raw))}, err
 }
 
 // tagOf returns the tag of a name, "" for none.
