@@ -256,7 +256,7 @@ func (r conn) referrersPage(ctx context.Context, address, name string) ([]ocispe
 	if contentType(resp.Header) != ocispec.MediaTypeImageIndex {
 		return nil, "", errNoReferrersAPI // such as an HTML page
 	}
-	raw, err := readLimited(resp.Body, maxMetadata)
+	raw, err := readLimited(resp, maxMetadata)
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: referrers from %s: %w", name, r.host, err)
 	}

@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -201,11 +202,16 @@ func contentType(h http.Header) string {
 	return strings.ToLower(strings.TrimSpace(mt))
 }
 
-// readLimited reads at most limit bytes; more are an error.
-func readLimited(r io.Reader, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(b)) > limit {
+// readLimited reads the body of an answer; more than limit bytes are an error. A stated
+// length spares the copies of a buffer that grows.
+func readLimited(resp *http.Response, limit int64) ([]byte, error) {
+	var b bytes.Buffer
+	if n := resp.ContentLength; n > 0 && n <= limit {
+		b.Grow(int(n) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(io.LimitReader(resp.Body, limit+1))
+	if err == nil && int64(b.Len()) > limit {
 		err = errTooLarge
 	}
-	return b, err
+	return b.Bytes(), err
 }

@@ -205,7 +205,7 @@ func (n *network) document(ctx context.Context, limit int64, send func() (*http.
 		if err != nil {
 			return nil, nil, err
 		}
-		raw, err := readLimited(resp.Body, limit)
+		raw, err := readLimited(resp, limit)
 		resp.Body.Close()
 		tries := n.attempts
 		if watch.Ended(err) {
