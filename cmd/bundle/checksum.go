@@ -65,7 +65,7 @@ func readSum(ctx context.Context, path string, display *progress.Display) (*sum,
 // writeSum writes the file that sha256sum -c reads, beside the bundle.
 func writeSum(path string, s *sum) error {
 	return fsutil.Replace(path+".sha256", fsutil.ReplaceOptions{}, func(f *os.File) error {
-		_, err := fmt.Fprintf(f, "%s  %s\n", s, filepath.Base(path))
+		_, err := f.WriteString(s.String() + "  " + filepath.Base(path) + "\n")
 		return err
 	})
 }
