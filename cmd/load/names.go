@@ -41,7 +41,7 @@ func (s *settings) addNames(values []string) error {
 	return nil
 }
 
-// nameHint returns the command that gives names to images.
+// nameHint returns the command that names images.
 func (s *settings) nameHint(e *node.NamelessError) string {
 	if len(e.Images) == 0 {
 		return "nothing was loaded: make the file again, with an image in it"

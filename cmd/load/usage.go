@@ -21,7 +21,7 @@ Usage:
                            sockets of k3s, RKE2, k0s, microk8s and containerd itself)
   -n, --namespace NAME     containerd's namespace (default k8s.io, the kubelet's)
       --snapshotter NAME   snapshotter to unpack with (default: the one of the node's CRI)
-      --name [DIGEST=]NAME name an image to which another program's tarball gives none; NAME
+      --name [DIGEST=]NAME name an image that has none in another program's tarball; NAME
                            without a tag takes the tag in the tarball; repeat with DIGEST=
                            for several
       --no-pin             let the kubelet's garbage collection remove the images
@@ -55,7 +55,7 @@ Usage:
   -i, --input FILE         the same as FILE
   -a, --address SOCKET     containerd's socket (default: as for load)
   -n, --namespace NAME     containerd's namespace (default k8s.io)
-      --name [DIGEST=]NAME name an image to which another program's tarball gives none
+      --name [DIGEST=]NAME name an image that has none in another program's tarball
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
   -q, --quiet              errors and warnings only: --progress none

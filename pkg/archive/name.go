@@ -99,7 +99,7 @@ type NameError struct {
 
 func (e *NameError) Error() string { return fmt.Sprintf("name %q: %s", e.Name, e.Reason) }
 
-// AddNames gives names to images of [Reader.Nameless], by the digests of their targets; they
+// AddNames names images of [Reader.Nameless], by the digests of their targets; they
 // are then listed by [Reader.Images]. The name under the empty digest is for the only image
 // without a name; without a tag or a digest, it is for all that have one in index.json. The
 // error is a [*NameError]. AddNames must not be called while other methods run.

@@ -102,7 +102,7 @@ func (r *Reader) Images() []Image { return r.images }
 func (r *Reader) Unnamed() []ocispec.Descriptor { return r.unnamed }
 
 // Nameless returns those of Unnamed that are images or artifacts of their own, not about
-// another manifest. [Reader.AddNames] gives them names.
+// another manifest. [Reader.AddNames] names them.
 func (r *Reader) Nameless() []Nameless { return r.nameless }
 
 // Omitted returns the layers that a differential bundle does not hold and that must be on

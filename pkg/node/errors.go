@@ -115,7 +115,7 @@ func (e *PlatformError) Error() string {
 // Is reports whether target is [ErrIncomplete].
 func (e *PlatformError) Is(target error) bool { return target == ErrIncomplete }
 
-// NamelessError says that a tarball gives no image a name that a kubelet could request. Nothing
+// NamelessError says that no image of a tarball has a name that a kubelet could request. Nothing
 // was loaded. It is an [ErrIncomplete].
 type NamelessError struct{ Images []archive.Nameless }
 

@@ -31,7 +31,7 @@ type LoadOptions struct {
 	// Jobs is how many layers are processed at once, not counting small ones. 0 means twice
 	// the number of cores, at most 4.
 	Jobs int
-	// Names are names for images to which the tarball of another program gives none; see
+	// Names are names for images that have none in the tarball of another program; see
 	// [archive.Reader.AddNames].
 	Names map[digest.Digest]string
 	// OnReceive, if set, is called when LoadStream begins to receive the tarball of another

@@ -63,7 +63,7 @@ func (r *Report) warnReleased() {
 // warnNameless adds which images were not loaded because they have no name.
 func (r *Report) warnNameless(b bundle) {
 	if list := b.Nameless(); len(list) > 0 {
-		r.warn(WarnNameless, "not loaded, as the tarball gives no name to it: %s", describeNameless(list))
+		r.warn(WarnNameless, "not loaded, as it has no name in the tarball: %s", describeNameless(list))
 	}
 }
 
