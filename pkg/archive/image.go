@@ -43,6 +43,11 @@ type Skipped struct {
 	// Platforms lists the platforms that the image in the bundle lacks, as
 	// "linux/arm64,linux/s390x". It is empty when the image is not in the bundle.
 	Platforms string `json:"platforms,omitempty"`
+
+	// Class is ClassIndirect if no container or pod needs the image to start, as far as its
+	// manifests tell. Empty means that it is required, also in bundles made before there were
+	// classes.
+	Class string `json:"class,omitempty"`
 }
 
 // On reports whether a node of a platform lacks the image. Without a known platform it
@@ -50,6 +55,9 @@ type Skipped struct {
 func (s *Skipped) On(platform string) bool {
 	return s.Platforms == "" || slices.Contains(strings.Split(s.Platforms, ","), platform)
 }
+
+// ClassIndirect is the class of a skipped image that no pod needs to start.
+const ClassIndirect = "indirect"
 
 // formatPlatform returns "linux/arm64/v8", with the version where Windows needs it.
 func formatPlatform(p *ocispec.Platform) string {

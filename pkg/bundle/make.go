@@ -161,6 +161,9 @@ func (m *maker) result(plan *archive.Plan) *Result {
 // skip records an image that will not be in the bundle, or not for all platforms: an event,
 // the result and the bundle name it.
 func (m *maker) skip(s archive.Skipped) {
+	if s.Class == "" && !m.isRequired(s.Name) {
+		s.Class = archive.ClassIndirect
+	}
 	if s.Platforms == "" { // a layer of the platforms that it has may be lost as well
 		m.skipped = slices.DeleteFunc(m.skipped, func(old archive.Skipped) bool { return old.Name == s.Name })
 	}

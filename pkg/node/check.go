@@ -46,9 +46,7 @@ func (n *Node) Check(ctx context.Context, b *archive.Reader) (*Report, error) {
 		return nil, err
 	}
 	n.warn(ctx, report, imgs, inv, nil)
-	report.addFailed(s.failed)
-	report.warnNameless(b)
-	return report, report.err()
+	return report, report.conclude(b, s.failed)
 }
 
 // complete reports whether the node has everything it needs to run the image.

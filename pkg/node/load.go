@@ -139,9 +139,7 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	n.warn(ctx, report, imgs, inv, l)
-	report.addFailed(s.failed)
-	report.warnNameless(b)
-	return report, report.err()
+	return report, report.conclude(b, s.failed)
 }
 
 // plan compares the bundle with the node.

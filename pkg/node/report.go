@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/pkg/archive"
 )
 
 // CRI says whether there is a CRI plugin that can verify a load.
@@ -83,6 +85,11 @@ type Report struct {
 	Server   Server        `json:"server"`
 	Images   []ImageReport `json:"images"` // one per name, in the bundle's order; those not usable last
 	Warnings []Warning     `json:"warnings,omitempty"`
+	// Complete says that a kubelet finds every image that the bundle was made for: those in it,
+	// and no required one was skipped when it was made.
+	Complete bool `json:"complete"`
+	// Left are the images that are not in the bundle, as [archive.Reader.Skipped] lists them.
+	Left []archive.Skipped `json:"skipped,omitempty"`
 	// Released are the names of earlier bundles of the same images that this load has
 	// unpinned: the kubelet may remove them when it needs space.
 	Released []UnpinnedName `json:"released,omitempty"`
@@ -124,30 +131,44 @@ func (r *Report) Missing() []string {
 	return names
 }
 
-// err returns an [ErrIncomplete] when the kubelet would not find every image.
-func (r *Report) err() error {
-	var missing, reasons []string
+// conclude adds what the bundle lacks, and returns an [ErrIncomplete] when the kubelet would
+// not find every image, those included that were skipped although a pod requires them.
+func (r *Report) conclude(b bundle, failed []failure) error {
+	r.addFailed(failed)
+	r.warnNameless(b)
+	var reasons []string
 	other := &OtherImageError{}
 	for _, i := range r.Images {
 		switch {
 		case i.Status == NotUsable:
-			missing = append(missing, i.Name)
-			reasons = append(reasons, fmt.Sprintf("; %s is not usable: %s", i.Name, i.Reason))
+			reasons = append(reasons, fmt.Sprintf("%s is not usable: %s", i.Name, i.Reason))
 		case i.CRI == Differs:
 			other.Names, other.Images = append(other.Names, i.Name), append(other.Images, i.Found)
 		case i.Status == Missing, i.CRI == Unknown:
-			missing = append(missing, i.Name)
+			reasons = append(reasons, fmt.Sprintf("the kubelet would not find %s", i.Name))
 		}
 	}
+	ready, total := len(r.Images)-len(reasons)-len(other.Names), len(r.Images)
+	for _, s := range b.Skipped() {
+		if s.Platforms != "" {
+			continue // it is in the bundle; a platform that it lacks is in Images
+		}
+		r.Left = append(r.Left, s)
+		if s.Class != archive.ClassIndirect {
+			total++
+			reasons = append(reasons, fmt.Sprintf("%s is not in the bundle", s.Name))
+		}
+	}
+	r.Complete = len(reasons) == 0 && len(other.Names) == 0
 	switch {
-	case len(missing) == 0 && len(other.Names) == 0:
+	case r.Complete:
 		return nil
-	case len(missing) == 0:
+	case len(reasons) == 0:
 		return other
 	case len(other.Names) > 0:
-		reasons = append(reasons, "; "+other.Error())
+		reasons = append(reasons, other.Error())
 	}
-	return fmt.Errorf("the kubelet would not find %s%s: %w", strings.Join(missing, ", "), strings.Join(reasons, ""), ErrIncomplete)
+	return fmt.Errorf("%w: %d of %d images ready: %s", ErrIncomplete, ready, total, strings.Join(reasons, "; "))
 }
 
 // addFailed adds the names whose images the node cannot use.

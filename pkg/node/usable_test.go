@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/pkg/archive"
 )
 
 // mixed is a tarball with a good image and others that containerd cannot use.
@@ -168,3 +170,29 @@ func TestOtherLayers(t *testing.T) {
 		n.wipe(t)
 	}
 }
+
+// What was skipped when the bundle was made counts as missing, unless no pod needs it.
+func TestSkippedImages(t *testing.T) {
+	for _, tt := range []struct {
+		skipped []archive.Skipped
+		want    string
+	}{
+		{nil, ""},
+		{[]archive.Skipped{{Name: "a", Class: archive.ClassIndirect}}, ""},
+		{[]archive.Skipped{{Name: "a", Platforms: "linux/s390x"}}, ""},
+		{[]archive.Skipped{{Name: "a"}, {Name: "b", Class: archive.ClassIndirect}}, "incomplete: 1 of 2 images ready: a is not in the bundle"},
+	} {
+		r := &Report{Images: []ImageReport{{Name: "x", Status: Loaded, CRI: Ready}}}
+		err := r.conclude(skipping{skipped: tt.skipped}, nil)
+		if (err == nil) != (tt.want == "") || err != nil && (err.Error() != tt.want || !errors.Is(err, ErrIncomplete)) || r.Complete != (err == nil) {
+			t.Errorf("%v: %v, complete %v, want %q", tt.skipped, err, r.Complete, tt.want)
+		}
+	}
+}
+
+type skipping struct {
+	memory
+	skipped []archive.Skipped
+}
+
+func (s skipping) Skipped() []archive.Skipped { return s.skipped }
