@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"strings"
@@ -143,6 +144,9 @@ type verdict struct {
 	Blobs  int      `json:"blobs,omitempty"`
 	Size   int64    `json:"size,omitempty"` // bytes
 	Errors []string `json:"errors"`
+
+	// Uncompared is the number of layers that could not be compared with a config.
+	Uncompared int `json:"uncompared,omitempty"`
 }
 
 // runVerify checks every digest of a bundle.
@@ -175,7 +179,11 @@ func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 			err = werr
 		}
 	case err == nil:
-		err = cli.Fprintf(streams.Out, "%s is intact: %s, %s, identity %s\n", v.File, cli.Count(v.Blobs, "blob"), cli.Bytes(v.Size), v.Digest)
+		note := ""
+		if v.Uncompared > 0 {
+			note = fmt.Sprintf("; %s not compared with a config: omitted, or not of an image", cli.Count(v.Uncompared, "layer"))
+		}
+		err = cli.Fprintf(streams.Out, "%s is intact: %s, %s, identity %s%s\n", v.File, cli.Count(v.Blobs, "blob"), cli.Bytes(v.Size), v.Digest, note)
 	}
 	return display.End(err, result)
 }
@@ -186,13 +194,14 @@ func verify(ctx context.Context, v *verdict, jobs int, display *progress.Display
 		return openError(v.File, err)
 	}
 	defer r.Close() // only read from
+	v.Uncompared = r.Uncompared()
 	v.Digest, v.Blobs, v.Size = r.Digest().String(), len(r.Blobs()), r.Size()
 	phase := progress.Phase{Name: "verify"}
 	for _, b := range r.Blobs() {
 		phase.Total += b.Size
 	}
 	display.Start(phase)
-	err = r.Verify(ctx, jobs, display.Add)
+	err = r.VerifyContents(ctx, jobs, display.Add)
 	display.Finish()
 	if err != nil && ctx.Err() == nil {
 		return outcome(err)

@@ -97,13 +97,22 @@ func (c Compression) NewWriter(w io.Writer, size int64) (io.WriteCloser, error) 
 	return nil, fmt.Errorf("cannot write %s", c)
 }
 
-// decoder returns a reader that decompresses r.
+// decoder returns a reader that decompresses a bundle.
 func (c Compression) decoder(r io.Reader) (io.ReadCloser, error) {
+	return c.decoderWithin(r, maxWindow)
+}
+
+// layerDecoder returns a reader that decompresses a layer.
+func (c Compression) layerDecoder(r io.Reader) (io.ReadCloser, error) {
+	return c.decoderWithin(r, maxLayerWindow)
+}
+
+func (c Compression) decoderWithin(r io.Reader, window uint64) (io.ReadCloser, error) {
 	switch c {
 	case Gzip:
 		return gzip.NewReader(r)
 	case Zstd:
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 		if err != nil {
 			return nil, err
 		}

@@ -116,13 +116,13 @@ func (w *entryWalk) add(h *tar.Header, data int64) error {
 		return w.damaged(printable(h.Name), adviceOther, err)
 	}
 	if h.Size > w.size-data {
-		return w.damaged(printable(name), adviceCopy, fmt.Errorf("cut after %d of %d bytes: %w", w.size-data, h.Size, io.ErrUnexpectedEOF))
+		return w.damaged(shown(name), adviceCopy, fmt.Errorf("cut after %d of %d bytes: %w", w.size-data, h.Size, io.ErrUnexpectedEOF))
 	}
 	if err := w.addFile(name, extent{data, h.Size}); err != nil {
 		if isBudget(err) {
-			return w.damaged(printable(name), adviceLimit, err)
+			return w.damaged(shown(name), adviceLimit, err)
 		}
-		return w.damaged(printable(name), adviceOther, err)
+		return w.damaged(shown(name), adviceOther, err)
 	}
 	w.end = data + padded(h.Size)
 	return nil
@@ -144,6 +144,14 @@ func printable(name string) string {
 		name = name[:nameMax] + "…"
 	}
 	return fmt.Sprintf("%q", name)
+}
+
+// shown returns a name for a message: as it is, or printable where that differs.
+func shown(name string) string {
+	if p := printable(name); p != `"`+name+`"` {
+		return p
+	}
+	return name
 }
 
 // entryName checks the type of an entry and returns its cleaned name.

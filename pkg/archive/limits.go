@@ -47,6 +47,9 @@ const (
 	// more only "--ultra" and "--long" do. The size of the output is bounded by the free
 	// space, see [Open].
 	maxWindow = 32 << 20
+
+	// maxLayerWindow is maxWindow for a layer: containerd accepts as much.
+	maxLayerWindow = 128 << 20
 )
 
 // limits are the bounds in force. Tests lower them.
