@@ -3,6 +3,7 @@ package archive
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -23,6 +24,30 @@ type compressedFile struct {
 	kind Compression
 	lim  limits
 	stop func() error // not nil once there is a reason to stop
+}
+
+// window returns the largest window that the file or stream may have, in bytes. A large
+// file may have that of its first frame.
+func (p *compressedFile) window() uint64 {
+	if p.src == nil || p.size <= p.lim.small {
+		return maxWindow
+	}
+	var head [zstd.HeaderMaxSize]byte
+	n, _ := p.src.ReadAt(head[:], 0) // the decoder reports the error as well
+	var h zstd.Header
+	if err := h.Decode(head[:n]); err != nil {
+		return maxWindow
+	}
+	return min(max(cmp.Or(h.WindowSize, h.FrameContentSize), maxWindow), maxFileWindow)
+}
+
+// windowAdvice says what to do about a window that is too large. Without --long, zstd itself
+// refuses windows above 128 MiB.
+func (p *compressedFile) windowAdvice() string {
+	if p.src == nil {
+		return "decompress it first with \"zstd -dc --long=31\""
+	}
+	return "load it with \"zstd -dc --long=31 FILE | load -\", or decompress it first with \"zstd -d --long=31 FILE\""
 }
 
 // open reads the metadata first. It states the size of the whole, and whether this is a
@@ -175,7 +200,7 @@ func (s *countedSource) Read(b []byte) (int, error) {
 func (p *compressedFile) reader(onBytes func(int64)) (*unpacked, error) {
 	u := &unpacked{p: p, src: countedSource{r: io.NewSectionReader(p.src, 0, p.size), onBytes: onBytes}}
 	var err error
-	if u.dec, err = p.kind.decoder(&u.src); err != nil {
+	if u.dec, err = p.kind.decoder(&u.src, p.window()); err != nil {
 		return nil, u.decodeError(err)
 	}
 	return u, nil
@@ -207,7 +232,7 @@ func (u *unpacked) decodeError(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return u.damaged(adviceCopy, fmt.Errorf("%s stream is cut: %w", u.p.kind, io.ErrUnexpectedEOF))
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return u.damaged("decompress it first with \"zstd -d --long=31\"", fmt.Errorf("decompressing it takes more than %d MiB of memory", maxWindow>>20))
+		return u.damaged(u.p.windowAdvice(), fmt.Errorf("decompressing it takes more than %d MiB of memory", u.p.window()>>20))
 	}
 	return u.damaged(adviceCopy, fmt.Errorf("%s stream: %w", u.p.kind, err))
 }
@@ -269,7 +294,7 @@ func unpackStream(ctx context.Context, r io.Reader, lim limits) (*unpacked, erro
 		u.dec = io.NopCloser(src)
 		return u, nil
 	}
-	if u.dec, err = p.kind.decoder(src); err != nil {
+	if u.dec, err = p.kind.decoder(src, p.window()); err != nil {
 		return nil, u.decodeError(err)
 	}
 	return u, nil

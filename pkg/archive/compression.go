@@ -97,17 +97,14 @@ func (c Compression) NewWriter(w io.Writer, size int64) (io.WriteCloser, error) 
 	return nil, fmt.Errorf("cannot write %s", c)
 }
 
-// decoder returns a reader that decompresses a bundle.
-func (c Compression) decoder(r io.Reader) (io.ReadCloser, error) {
-	return c.decoderWithin(r, maxWindow)
-}
-
 // layerDecoder returns a reader that decompresses a layer.
 func (c Compression) layerDecoder(r io.Reader) (io.ReadCloser, error) {
-	return c.decoderWithin(r, maxLayerWindow)
+	return c.decoder(r, maxLayerWindow)
 }
 
-func (c Compression) decoderWithin(r io.Reader, window uint64) (io.ReadCloser, error) {
+// decoder returns a reader that decompresses r. A window of zstd above the given size is an
+// error.
+func (c Compression) decoder(r io.Reader, window uint64) (io.ReadCloser, error) {
 	switch c {
 	case Gzip:
 		return gzip.NewReader(r)

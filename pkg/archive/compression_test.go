@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -316,6 +317,54 @@ func TestCompressedHostile(t *testing.T) {
 			_, err := Open(t.Context(), writeTemp(t, tc.raw), nil)
 			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want something with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestWindow: a large file may have a larger window than a small one or a stream.
+func TestWindow(t *testing.T) {
+	ownTemp(t)
+	s := newStore()
+	s.name("a.test/a:1", s.Manifest(amd64, s.Layer(1, 300_000)))
+	raw := packed(t, Zstd, s.bundle(t, PlanOptions{}))
+	const large, small, stream = "large file", "small file", "pipe"
+	for _, tc := range []struct {
+		source     string
+		descriptor byte // of the window: RFC 8878, 3.1.1.1.2
+		want       string
+	}{
+		{large, 17 << 3, ""},
+		{large, 17<<3 + 1, "more than 128 MiB of memory (load it with \"zstd -dc --long=31 FILE | load -\""},
+		{small, 15 << 3, ""},
+		{small, 15<<3 + 1, "more than 32 MiB of memory (load it with \"zstd -dc --long=31 FILE | load -\""},
+		{stream, 15 << 3, ""},
+		{stream, 15<<3 + 1, "more than 32 MiB of memory (decompress it first with \"zstd -dc --long=31\")"},
+	} {
+		t.Run(fmt.Sprint(tc.source, " ", tc.descriptor), func(t *testing.T) {
+			raw := bytes.Clone(raw)
+			raw[5] = tc.descriptor
+			lim := defaultLimits
+			if lim.small = int64(len(raw)); tc.source == large {
+				lim.small--
+			}
+			wrong := func(err error) bool {
+				if tc.want == "" {
+					return err != nil
+				}
+				return !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), tc.want)
+			}
+			var in io.Reader = bytes.NewReader(raw)
+			if tc.source != stream {
+				f := someFile{bytes.NewReader(raw)}
+				p := &compressedFile{path: f.Name(), src: f, size: f.Size(), kind: Zstd, lim: lim, stop: t.Context().Err}
+				if _, err := p.open(&OpenOptions{Metadata: true}); wrong(err) {
+					t.Errorf("file: %v, want %q", err, tc.want)
+				}
+				in = f
+			}
+			if _, err := drainWithin(t.Context(), in, lim); wrong(err) {
+				t.Errorf("stream: %v, want %q", err, tc.want)
 			}
 		})
 	}

@@ -43,10 +43,15 @@ const (
 	// pad to 10 KiB.
 	maxTail = 1 << 20
 
-	// maxWindow bounds the memory for decompressing a zstd file. "zstd -19" needs 8 MiB, and
-	// more only "--ultra" and "--long" do. The size of the output is bounded by the free
-	// space, see [Open].
+	// maxWindow bounds the memory for decompressing a zstd stream or small file. "zstd -19"
+	// needs 8 MiB, and more only "--ultra" and "--long" do. The size of the output is bounded
+	// by the free space, see [Open].
 	maxWindow = 32 << 20
+
+	// maxFileWindow is maxWindow for a file larger than smallFile: "zstd --long" and
+	// "zstd --ultra -22" use as much.
+	maxFileWindow = 128 << 20
+	smallFile     = 16 << 20
 
 	// maxLayerWindow is maxWindow for a layer: containerd accepts as much.
 	maxLayerWindow = 128 << 20
@@ -54,12 +59,12 @@ const (
 
 // limits are the bounds in force. Tests lower them.
 type limits struct {
-	metadata, read, held, blob, tail         int64
+	metadata, read, held, blob, tail, small  int64
 	entries, names, descriptors, depth, link int
 }
 
 var defaultLimits = limits{
-	metadata: MaxMetadata, read: maxRead, held: maxHeld, blob: MaxBlob, tail: maxTail,
+	metadata: MaxMetadata, read: maxRead, held: maxHeld, blob: MaxBlob, tail: maxTail, small: smallFile,
 	entries: MaxEntries, names: MaxNames, descriptors: MaxDescriptors, depth: MaxDepth, link: MaxLinks,
 }
 

@@ -114,6 +114,15 @@ func (s *Stream) Native() bool { return s.native }
 // the identity of the bundle, or else the digest of the stream's start.
 func (s *Stream) ID() digest.Digest { return s.id }
 
+// Window returns the memory that decompressing the stream takes for the window of zstd, at
+// most and in bytes.
+func (s *Stream) Window() int64 {
+	if s.in.p.kind != Zstd {
+		return 0
+	}
+	return int64(s.in.p.window())
+}
+
 // Next returns the next entry that may be a layer. It passes over what was not read of
 // the one before. After the last entry it checks the end of the tarball, as [Open] does,
 // and returns io.EOF.

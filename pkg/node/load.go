@@ -89,6 +89,7 @@ type loader struct {
 	blobs   *volume                 // of the content store, one of volumes
 	memory  *layer.Memory           // of the layers at work
 	spare   *layer.Memory           // of those that can only be read here, and need more
+	window  int64                   // of the stream's decoder, see archive.Stream.Window
 	rebase  bool                    // and the layers of one image in parallel
 	visible bool                    // image records exist, or are being written
 	unkept  int                     // see plan
@@ -228,6 +229,10 @@ const (
 	smallLoad    = 16 << 20
 	littleMemory = 40 << 20
 	muchMemory   = 176 << 20
+
+	// usualWindow is what the window of the stream's decoder may have besides, in bytes. What
+	// it has above that is taken from the layers.
+	usualWindow = 32 << 20
 )
 
 // allowMemory decides how much memory the layers of the plan may use.
@@ -236,7 +241,7 @@ func (l *loader) allowMemory(p *plan) {
 	for _, u := range slices.Concat(p.unpacks, p.compare) {
 		size += u.Size
 	}
-	l.spare = layer.NewMemory(muchMemory)
+	l.spare = layer.NewMemory(muchMemory - max(l.window-usualWindow, 0))
 	if l.memory = l.spare; l.local && size <= smallLoad {
 		l.memory = layer.NewMemory(littleMemory)
 	}

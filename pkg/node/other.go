@@ -40,7 +40,7 @@ func (n *Node) loadOther(ctx context.Context, s *archive.Stream, o LoadOptions) 
 		return nil, err
 	}
 	l := n.newLoader(receivedBundle{streamBundle{r}}, o)
-	l.sent = rc.sent
+	l.sent, l.window = rc.sent, s.Window()
 	return l.load(ctx)
 }
 

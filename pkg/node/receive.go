@@ -42,7 +42,7 @@ func (n *Node) LoadStream(ctx context.Context, s *archive.Stream, o LoadOptions)
 	}
 	b := streamBundle{r}
 	l := n.newLoader(b, o)
-	l.stream = newLayerStream(s, b)
+	l.stream, l.window = newLayerStream(s, b), s.Window()
 	return l.load(ctx)
 }
 
