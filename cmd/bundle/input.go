@@ -44,8 +44,8 @@ func (in *input) check() error {
 // result holds everything else.
 func (in *input) scan(ctx context.Context, streams cli.Streams) (*scan.Result, error) {
 	// What is in use is small while manifests are parsed, and the garbage is not: memory that
-	// is never touched makes the collector run each time 32 MiB have gathered, not each 2 MiB.
-	ballast := make([]byte, 64<<20)
+	// is never touched makes the collector run each time 8 MiB have gathered, not each 2 MiB.
+	ballast := make([]byte, 16<<20)
 	defer runtime.KeepAlive(ballast)
 	scanner := scan.New(in.scanOptions)
 	list, skipped, err := sources(in.sources, in.recursive, streams.In)

@@ -44,10 +44,9 @@ func TestDirectoryReadsItsOwnFiles(t *testing.T) {
 		t.Errorf("exit %d, stdout %q", code, stdout.String())
 	}
 	for _, want := range []string{
-		"outside.yaml: not read: it is a symbolic link out of the directory; name it with -f if its images are needed\n",
-		"zero.yml: not read: it is a symbolic link out of the directory;",
+		"outside.yaml: not read: it is a symbolic link out of the directory; name it with -f if its images are needed (2 places: ",
 		"directory.json: not read: it is not a regular file;",
-		"pipe.yaml: not read: it is not a regular file;",
+		"zero.yml", "pipe.yaml",
 	} {
 		if !strings.Contains(stderr.String(), want) {
 			t.Errorf("stderr lacks %q:\n%s", want, stderr.String())

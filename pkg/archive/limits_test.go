@@ -139,7 +139,7 @@ func TestPlanLimits(t *testing.T) {
 	}
 	s.images = nil
 	s.name("a.test/a:1", s.Manifest(amd64, layers...))
-	if _, err := NewPlan(s.images, s, PlanOptions{}); err == nil || !strings.Contains(err.Error(), "the limit is") {
+	if _, err := NewPlan(s.images, s, PlanOptions{}); err == nil || !strings.Contains(err.Error(), "more than 4096 in layers") {
 		t.Errorf("%d layers: %v", len(layers), err)
 	}
 }

@@ -201,6 +201,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 	const images, pad, bound = 2000, 20 << 10, 3 << 10
 	h := registrytest.Start(t, registrytest.Options{})
 	layer := h.AddBlob("a/b", []byte("layer"))
+	layer.MediaType = ocispec.MediaTypeImageLayerGzip
 	var names []string
 	for i := range images {
 		d := addManifest(t, h, "a/b", "", ocispec.Manifest{
