@@ -77,6 +77,9 @@ func newEntryWalk(b *budget) entryWalk {
 }
 
 func (w *entryWalk) damaged(entry, advice string, err error) error {
+	if isBudget(err) {
+		advice = adviceLimit
+	}
 	return &DamagedError{Entry: entry, Offset: w.end, Err: err, Advice: advice}
 }
 
