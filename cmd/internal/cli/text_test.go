@@ -70,7 +70,7 @@ func TestLines(t *testing.T) {
 		{"joined", errors.Join(one, errors.New("b")), []string{one.Error(), "b"}},
 		{"joined, wrapped, joined", errors.Join(fmt.Errorf("read manifests: %w", errors.Join(errors.New("x"), errors.New("y"))), errors.New("z")),
 			[]string{"read manifests: x", "read manifests: y", "z"}},
-		{"several wrapped in a text", fmt.Errorf("%w (%w)", forged, io1), []string{forged.Error() + " (" + io1.Error() + ")"}},
+		{"several wrapped in a text", fmt.Errorf("%w (%w)", forged, errDisk), []string{forged.Error() + " (" + errDisk.Error() + ")"}},
 		{"text after the cause", fmt.Errorf("%w (try again)", errors.Join(errors.New("x"), errors.New("y"))), []string{"x\ny (try again)"}},
 	} {
 		if got := Lines(row.err); !slices.Equal(got, row.want) {
@@ -79,7 +79,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-var io1 = errors.New("disk")
+var errDisk = errors.New("disk")
 
 // TestReportForgesNoLine prints an error whose text looks like lines of the program.
 func TestReportForgesNoLine(t *testing.T) {
