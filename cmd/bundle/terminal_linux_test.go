@@ -28,6 +28,8 @@ func TestPasswordPrompt(t *testing.T) {
 					break
 				}
 			}
+			for echoes(t, tty) { // people do not type before the terminal is set
+			}
 			_, _ = screen.WriteString(typed + "\n")
 			_, _ = io.CopyN(&seen, screen, 2)
 		}
