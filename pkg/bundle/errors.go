@@ -163,15 +163,15 @@ func (e *HiddenError) Error() string {
 // Unwrap returns the refusal.
 func (e *HiddenError) Unwrap() error { return e.Err }
 
-// A tooLargeError reports an image that does not fit on the disk even alone.
+// A tooLargeError reports an image that is larger than the disk.
 type tooLargeError struct {
 	image      string
-	size, free int64
+	size, disk int64
 	path       string
 }
 
 func (e *tooLargeError) Error() string {
-	return fmt.Sprintf("%s: the image has %d bytes, and %s has %d free", e.image, e.size, e.path, e.free)
+	return fmt.Sprintf("%s: the image has %d bytes, and the disk of %s has %d", e.image, e.size, e.path, e.disk)
 }
 
 // every reports whether is holds for each fault that err joins, or for an error that the

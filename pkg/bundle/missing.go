@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"stowage/internal/fsutil"
 	"stowage/internal/manifest"
 	"stowage/pkg/archive"
 	"stowage/pkg/archive/writer"
@@ -87,18 +88,22 @@ func (m *maker) missing(images []archive.Image, cause error) ([]pull.Failure, ma
 	return failures, names, nil
 }
 
-// tooLarge returns the images that do not fit on the disk even alone, such as one that
-// states a layer of a terabyte. When there are none, the bundle as a whole does not fit, and
-// tooLarge returns cause.
+// tooLarge returns the images that would not fit on the disk even if it were empty, such as
+// one that states a layer of a terabyte. When there are none, it is the disk that is too full
+// or too small, and tooLarge returns cause.
 func (m *maker) tooLarge(images []archive.Image, space *archive.SpaceError, cause error) ([]pull.Failure, map[string]bool, error) {
+	disk := space.Free // where the system does not tell its size
+	if usage, err := fsutil.Stat(space.Path); err == nil {
+		disk = usage.Size
+	}
 	why := map[string]error{}
 	for _, img := range images {
 		size := int64(0)
 		for _, d := range m.needs(&img) {
 			size += min(d.Size, math.MaxInt64-size)
 		}
-		if size > space.Free {
-			why[img.Name] = &tooLargeError{image: img.Name, size: size, free: space.Free, path: space.Path}
+		if size > disk {
+			why[img.Name] = &tooLargeError{image: img.Name, size: size, disk: disk, path: space.Path}
 		}
 	}
 	failures, names, err := m.references(why)
