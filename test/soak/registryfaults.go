@@ -79,7 +79,7 @@ func registryFaults() []*registryFault {
 		fault("5xx", []int{1}, func(d dice) registrytest.Faults {
 			return registrytest.Faults{Fail: registrytest.Failure{Status: pick(d, 500, 502, 503, 504), Times: few(d)}, RetryAfter: retryAfter(d)}
 		}),
-		fault("403 on blobs", []int{1, 5}, func(d dice) registrytest.Faults {
+		fault("403 on blobs", []int{1, 3, 5}, func(d dice) registrytest.Faults {
 			return registrytest.Faults{Only: blobs, Fail: registrytest.Failure{Status: 403, Times: registrytest.Always}}
 		}),
 		fault("404 on blobs", []int{1, 3}, func(d dice) registrytest.Faults {
@@ -88,19 +88,19 @@ func registryFaults() []*registryFault {
 		fault("cut blobs", []int{1}, func(d dice) registrytest.Faults {
 			return registrytest.Faults{Only: blobs, Cut: registrytest.Interrupt{After: int64(d.between(0, 200_000)), Times: few(d) * 2}}
 		}),
-		fault("cut manifests", []int{1}, func(d dice) registrytest.Faults {
+		fault("cut manifests", []int{1, 3}, func(d dice) registrytest.Faults {
 			return registrytest.Faults{Only: manifests, Cut: registrytest.Interrupt{After: int64(d.between(0, 300)), Times: few(d)}}
 		}),
-		fault("wrong bytes in blobs", []int{1}, func(d dice) registrytest.Faults {
+		fault("wrong bytes in blobs", []int{1, 3}, func(d dice) registrytest.Faults {
 			return registrytest.Faults{Only: blobs, Corrupt: few(d)}
 		}),
-		fault("wrong bytes in manifests", []int{1}, func(d dice) registrytest.Faults {
+		fault("wrong bytes in manifests", []int{1, 3}, func(d dice) registrytest.Faults {
 			return registrytest.Faults{Only: manifests, Corrupt: few(d)}
 		}),
-		fault("wrong bytes always", []int{1}, func(d dice) registrytest.Faults {
+		fault("wrong bytes always", []int{1, 3}, func(d dice) registrytest.Faults {
 			return registrytest.Faults{Only: pick(d, blobs, manifests), Corrupt: registrytest.Always}
 		}),
-		fault("ranges ignored or wrong", []int{1}, func(d dice) registrytest.Faults {
+		fault("ranges ignored or wrong", []int{1, 3}, func(d dice) registrytest.Faults {
 			return registrytest.Faults{
 				Ranges: registrytest.RangeMode(d.between(int(registrytest.RangesIgnored), int(registrytest.RangesShort))),
 				Cut:    registrytest.Interrupt{After: int64(d.between(0, 200_000)), Times: few(d)}, Only: blobs,
