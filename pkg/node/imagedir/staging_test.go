@@ -3,6 +3,7 @@ package imagedir
 import (
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,14 +49,14 @@ func TestPlaceHoldsItsLock(t *testing.T) {
 	s := bundletest.New(t)
 	file := s.File(archive.PlanOptions{}, bundletest.Wanted{Name: small(s)})
 	known := directories(t, K3s)
-	checked := false
+	var checked atomic.Bool
 	_, err := place(t.Context(), file, Options{OnBytes: func(int64) {
-		checked = true
+		checked.Store(true)
 		if err := removeStale(filepath.Dir(known[0].path)); err != nil {
 			t.Error(err)
 		}
 	}}, known)
-	if err != nil || !checked {
-		t.Errorf("checked: %v, error: %v", checked, err)
+	if err != nil || !checked.Load() {
+		t.Errorf("checked: %v, error: %v", checked.Load(), err)
 	}
 }

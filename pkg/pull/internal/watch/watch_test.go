@@ -19,7 +19,7 @@ func (s server) RoundTrip(req *http.Request) (*http.Response, error) {
 	context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
 	go func() {
 		s(ctx, w)
-		w.Close()
+		w.CloseWithError(ctx.Err()) // nil closes the pipe: EOF
 	}()
 	return &http.Response{StatusCode: http.StatusOK, Body: r, Request: req}, nil
 }
