@@ -62,7 +62,7 @@ var rules = []rule{
 	},
 	{
 		pkg:    "stowage/pkg/bundle",
-		own:    []string{"stowage/pkg/pull", "stowage/pkg/archive", "stowage/pkg/archive/writer", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
+		own:    []string{"stowage/pkg/pull", "stowage/pkg/archive", "stowage/pkg/archive/writer", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
 		direct: []string{"net/http", ggcr},
 		deep:   []string{containerd, "google.golang.org/grpc", "stowage/pkg/node", "stowage/cmd"},
 	},
