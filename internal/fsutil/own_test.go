@@ -9,10 +9,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"stowage/internal/need"
 )
 
-// nobody is the user who prepares files in these tests.
-const nobody = 65534
+// stranger is the other user of these tests, who prepares files.
+const stranger = 65534
 
 func TestOpenOwn(t *testing.T) {
 	dir := t.TempDir()
@@ -36,11 +38,11 @@ func TestOpenOwn(t *testing.T) {
 		{"dangling link", func(path string) error { return os.Symlink("nowhere", path) }, "is a symbolic link", false},
 		{"hard link", func(path string) error { return os.Link(target, path) }, "has another name", false},
 		{"FIFO", func(path string) error { return syscall.Mkfifo(path, 0o600) }, "is not a regular file", false},
-		{"another's", func(path string) error { write(path); return os.Chown(path, nobody, nobody) }, "belongs to uid 65534", true},
+		{"of another user", func(path string) error { write(path); return os.Chown(path, stranger, stranger) }, "belongs to uid 65534", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.root && os.Geteuid() != 0 {
-				t.Skip("only root can own files of others")
+			if tt.root {
+				need.Root(t, "own files as another user")
 			}
 			path := filepath.Join(dir, strings.ReplaceAll(tt.name, " ", "-"))
 			if err := tt.make(path); err != nil {
@@ -82,11 +84,9 @@ func TestResolveOutput(t *testing.T) {
 	if _, err := ResolveOutput(at("loop")); err == nil {
 		t.Error("a link to itself was resolved")
 	}
-	if os.Geteuid() != 0 {
-		return
-	}
+	need.Root(t, "own files as another user")
 	link("file", "theirs")
-	if err := os.Lchown(at("theirs"), nobody, nobody); err != nil {
+	if err := os.Lchown(at("theirs"), stranger, stranger); err != nil {
 		t.Fatal(err)
 	}
 	link("theirs", "through")
@@ -112,12 +112,12 @@ func TestModes(t *testing.T) {
 		{"shared", 0o664, 0, 0, 0o664},
 		{"new", 0, 0, 0, 0o644 &^ umask},
 		{"new and private", 0, 0, 0o600, 0o600},
-		{"another's", 0o666, nobody, 0, 0o644},
-		{"another's and private", 0o600, nobody, 0, 0o600},
+		{"of another user", 0o666, stranger, 0, 0o644},
+		{"private, of another user", 0o600, stranger, 0, 0o600},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.owner != 0 && os.Geteuid() != 0 {
-				t.Skip("only root can own files of others")
+			if tt.owner != 0 {
+				need.Root(t, "own files as another user")
 			}
 			path := filepath.Join(t.TempDir(), "file")
 			if tt.old != 0 {
