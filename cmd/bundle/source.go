@@ -82,27 +82,14 @@ func fileSource(path string) source {
 // openFile opens a file that the user named, whatever it is: a shell's <(command) is a pipe.
 // Waiting for a pipe, to open or to read it, ends with ctx.
 func openFile(ctx context.Context, path string) (io.ReadCloser, error) {
-	type result struct {
-		f   *os.File
-		err error
+	f, err := iox.Wait(ctx, func() (*os.File, error) { return os.Open(path) })
+	if err != nil {
+		return nil, err // after the end of ctx the file, if it is ever opened, is closed with the process
 	}
-	opened := make(chan result, 1)
-	go func() {
-		f, err := os.Open(path)
-		opened <- result{f, err}
-	}()
-	select {
-	case r := <-opened:
-		if r.err != nil {
-			return nil, r.err
-		}
-		return struct {
-			io.Reader
-			io.Closer
-		}{iox.Interruptible(ctx, r.f), r.f}, nil
-	case <-ctx.Done():
-		return nil, ctx.Err() // the file, if it is ever opened, is closed with the process
-	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{iox.Interruptible(ctx, f), f}, nil
 }
 
 // manifestFiles returns a directory's manifests in the order of their names, and a warning

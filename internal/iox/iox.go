@@ -50,45 +50,43 @@ func WithContext(ctx context.Context, r io.Reader) io.Reader {
 	})
 }
 
+// Wait returns what f returns, or the error of ctx if that ends first. The call of f then
+// stays behind in a goroutine.
+func Wait[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := f()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
 // Interruptible returns a reader of r whose Read returns the error of ctx once that ends,
 // also while r waits for bytes. The Read of r then stays behind in a goroutine. Where no
 // Read can wait, [WithContext] costs less.
 func Interruptible(ctx context.Context, r io.Reader) io.Reader {
-	return &interruptible{ctx: ctx, r: r, read: make(chan readResult, 1)}
-}
-
-type interruptible struct {
-	ctx  context.Context
-	r    io.Reader
-	buf  []byte // not the caller's, which may be in use again while r still writes to it
-	read chan readResult
-}
-
-type readResult struct {
-	n   int
-	err error
-}
-
-// Read implements [io.Reader].
-func (c *interruptible) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	if c.buf == nil {
-		c.buf = make([]byte, BufferSize)
-	}
-	buf := c.buf[:min(len(p), len(c.buf))]
-	go func() {
-		n, err := c.r.Read(buf)
-		c.read <- readResult{n, err}
-	}()
-	select {
-	case got := <-c.read:
-		copy(p, buf[:got.n])
-		return got.n, got.err
-	case <-c.ctx.Done():
-		return 0, c.ctx.Err()
-	}
+	var buf []byte // not the caller's, which may be in use again while r still writes to it
+	return ReaderFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if buf == nil {
+			buf = make([]byte, BufferSize)
+		}
+		part := buf[:min(len(p), len(buf))]
+		n, err := Wait(ctx, func() (int, error) { return r.Read(part) })
+		return copy(p, part[:n]), err
+	})
 }
 
 // Report returns a reader of r that calls f with the number of bytes of every Read.

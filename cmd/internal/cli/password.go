@@ -48,19 +48,9 @@ func readHidden(ctx context.Context, terminal int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	type line struct {
-		text []byte
-		err  error
-	}
-	read := make(chan line, 1)
-	go func() {
-		text, err := term.ReadPassword(terminal)
-		read <- line{text, err}
-	}()
-	select {
-	case l := <-read:
-		return string(l.text), l.err
-	case <-ctx.Done():
+	line, err := iox.Wait(ctx, func() ([]byte, error) { return term.ReadPassword(terminal) })
+	if ctx.Err() != nil {
 		return "", errors.Join(ctx.Err(), term.Restore(terminal, state))
 	}
+	return string(line), err
 }
