@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/internal/need"
 )
 
 // fillers are values of any length, of all forms that JSON has.
@@ -75,10 +77,13 @@ func parseDockerAny(raw []byte) (any, error) {
 	return all, err
 }
 
-// TestOneField parses documents that are large because of one field, for every field that
+// TestMemoryOfOneField parses documents that are large because of one field, for every field that
 // image-spec has and every form of value. What parsing allocates, and what is kept, does
 // not grow with the document beyond the string that it reads.
-func TestOneField(t *testing.T) {
+func TestMemoryOfOneField(t *testing.T) {
+	if need.Race {
+		t.Skip("the race detector makes it ten times as slow, and has memory of its own")
+	}
 	const size, fixed = 512 << 10, 3 << 20 // a list of MaxDescriptors empty descriptors takes less
 	values := map[string]string{}
 	for kind := range fillers {

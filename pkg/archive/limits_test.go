@@ -10,7 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"stowage/pkg/archive/internal/archivetest"
+	"stowage/internal/need"
 )
 
 // TestLimits holds each limit against a bundle just below, at and just above it.
@@ -117,7 +117,7 @@ func TestDeepSharing(t *testing.T) {
 
 // TestPlanLimits: what a reader would refuse is not planned.
 func TestPlanLimits(t *testing.T) {
-	if testing.Short() || archivetest.Race {
+	if testing.Short() || need.Race {
 		t.Skip("plans many thousand names, one after the other")
 	}
 	s := newStore()

@@ -5,12 +5,13 @@ import (
 	"runtime"
 	"testing"
 
+	"stowage/internal/need"
 	"stowage/pkg/archive/internal/archivetest"
 )
 
 // TestMetadataMemory: the metadata of two thousand images costs about what opening them costs.
 func TestMetadataMemory(t *testing.T) {
-	if testing.Short() || archivetest.Race {
+	if testing.Short() || need.Race {
 		t.Skip("writes two thousand images, and measures the heap")
 	}
 	const images, most = 2000, 24 << 20

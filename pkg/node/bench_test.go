@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"stowage/internal/need"
 	"stowage/internal/nodetest"
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
@@ -109,7 +110,7 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 // its peak, for any size of layers.
 func TestMemoryStays(t *testing.T) {
 	t.Parallel()
-	if testing.Short() || bundletest.RaceDetector {
+	if testing.Short() || need.Race {
 		t.Skip("large layers take long, and the race detector has memory of its own")
 	}
 	const limit = 64 << 20

@@ -119,7 +119,7 @@ func loopDisk(t *testing.T, size int64) string {
 // TestBombsStopped loads layers that unpack to 10 GiB and more, on a disk that
 // is too small for them and on one that is not.
 func TestBombsStopped(t *testing.T) {
-	if bundletest.RaceDetector {
+	if need.Race {
 		t.Skip("some 20 GiB come out of the decoder, which the race detector makes ten times as slow")
 	}
 	t.Parallel()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"stowage/internal/need"
 	"stowage/internal/nodetest"
 	"stowage/pkg/node/internal/bundletest"
 )
@@ -42,7 +43,7 @@ func TestSparseFileLargerThanDisk(t *testing.T) {
 // TestSparseFileOver8GiB unpacks a file whose size exceeds the eleven octal digits of a tar
 // header, from a layer of 1 KiB, as containerd's import does. Both write the zeros.
 func TestSparseFileOver8GiB(t *testing.T) {
-	if bundletest.RaceDetector || testing.Short() {
+	if need.Race || testing.Short() {
 		t.Skip("17 GiB are written: once, without the race detector, is enough")
 	}
 	const size = 8<<30 + 512

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"stowage/internal/need"
 	"stowage/pkg/archive"
 	"stowage/pkg/archive/internal/archivetest"
 )
@@ -60,7 +61,7 @@ func fleet(t testing.TB, d *File, n int) []archive.Image {
 
 // TestPlanMemory: two thousand images, planned and begun, cost less than 15 MiB of live heap.
 func TestPlanMemory(t *testing.T) {
-	if testing.Short() || archivetest.Race {
+	if testing.Short() || need.Race {
 		t.Skip("plans two thousand images, and measures the heap")
 	}
 	const images, most = 2000, 15 << 20
@@ -138,7 +139,7 @@ func TestBlobMemory(t *testing.T) {
 
 // TestCompressionMemory: packing and unpacking take what the window takes, whatever the size.
 func TestCompressionMemory(t *testing.T) {
-	if archivetest.Race {
+	if need.Race {
 		t.Skip("measures the heap")
 	}
 	const most = 20 << 20

@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"stowage/internal/iox"
+	"stowage/internal/need"
 	"stowage/pkg/node/internal/bundletest"
 )
 
@@ -78,7 +79,7 @@ func TestDecode(t *testing.T) {
 
 // TestZstdDecoderReuse checks that decoders are reused, except those with a large window.
 func TestZstdDecoderReuse(t *testing.T) {
-	if bundletest.RaceDetector {
+	if need.Race {
 		t.Skip("sync.Pool drops at random under the race detector")
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would empty the pool
