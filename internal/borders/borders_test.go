@@ -99,6 +99,11 @@ var rules = []rule{
 		deep:   []string{"net/http", containerd, ggcr},
 	},
 	{
+		pkg:  "stowage/internal/kubelet",
+		own:  []string{"stowage/internal/pullrecords", "stowage/internal/fsutil"},
+		deep: []string{containerd, "google.golang.org/grpc", "k8s.io", "net/http", ggcr},
+	},
+	{
 		pkg:    "stowage/internal/manifest",
 		direct: []string{"os", "archive/tar"},
 		deep:   []string{"net/http", containerd, ggcr},
