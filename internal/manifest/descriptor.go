@@ -28,12 +28,13 @@ type Entry struct {
 	malformed bool // what containerd cannot decode as embedded content
 }
 
-// EntryAnnotations are the annotations of a descriptor that are kept. The first three are
-// those of index.json in an image layout.
+// EntryAnnotations are the annotations of a descriptor that are kept. All but About are those
+// of index.json in an image layout.
 type EntryAnnotations struct {
 	ImageName string // io.containerd.image.name
 	RefName   string // org.opencontainers.image.ref.name
 	Tag       string // dev.stowage.bundle.tag
+	Artifact  string // dev.stowage.bundle.artifact
 	About     string // vnd.docker.reference.digest, of BuildKit's attestations; in Descriptor.Annotations
 
 	malformed bool // not an object of strings, which containerd cannot decode
@@ -55,7 +56,7 @@ const (
 var (
 	descriptorKeys = []string{"mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"}
 	platformKeys   = []string{"architecture", "os", "os.version", "os.features", "variant", "features"}
-	entryNames     = []string{"io.containerd.image.name", "org.opencontainers.image.ref.name", "dev.stowage.bundle.tag", annotationAbout}
+	entryNames     = []string{"io.containerd.image.name", "org.opencontainers.image.ref.name", "dev.stowage.bundle.tag", "dev.stowage.bundle.artifact", annotationAbout}
 )
 
 // decoder decodes one manifest, index or config.
@@ -170,7 +171,7 @@ func (d *decoder) platformField(p *ocispec.Platform, key string) (err error) {
 	return err
 }
 
-// entryAnnotations reads the annotations of a descriptor. Only a value of the first three
+// entryAnnotations reads the annotations of a descriptor. Only a value of those of index.json
 // that is not a string is an error; Limits.Strict refuses the others.
 func (d *decoder) entryAnnotations() (a EntryAnnotations, err error) {
 	if d.peek() != '{' && d.peek() != 'n' {
@@ -201,6 +202,8 @@ func (a *EntryAnnotations) field(key string) *string {
 		return &a.RefName
 	case "dev.stowage.bundle.tag":
 		return &a.Tag
+	case "dev.stowage.bundle.artifact":
+		return &a.Artifact
 	}
 	return &a.About
 }

@@ -45,6 +45,11 @@
 //
 //	dev.stowage.bundle.tag       "docker.io/library/busybox:sha256-<hex>.sig"
 //
+// A named artifact without a root file system that a pod needs, so that a node can say that
+// the pod will not start, has an annotation as well:
+//
+//	dev.stowage.bundle.artifact  "image-volume" or "container": what the pod does with it
+//
 // # Writing
 //
 // All sizes are known from the manifests and indexes, so [NewPlan] fixes the place of every

@@ -79,7 +79,7 @@ func (g *graph) follow(list []manifest.Entry) error {
 			}
 			continue
 		}
-		if err := g.image(name, desc, t); err != nil {
+		if err := g.image(name, desc, t, knownUse(w.Annotations.Artifact)); err != nil {
 			return err
 		}
 	}
@@ -93,7 +93,7 @@ func (g *graph) follow(list []manifest.Entry) error {
 }
 
 // image adds a named image.
-func (g *graph) image(name string, desc ocispec.Descriptor, t *tree) error {
+func (g *graph) image(name string, desc ocispec.Descriptor, t *tree, use string) error {
 	dgst, err := checkName(name)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func (g *graph) image(name string, desc ocispec.Descriptor, t *tree) error {
 		g.names[name] = platformSet{}
 	}
 	g.names[name][key] = desc.Digest
-	g.r.images = append(g.r.images, Image{Name: name, Target: target, Present: t.present})
+	g.r.images = append(g.r.images, Image{Name: name, Target: target, Present: t.present, Artifact: use})
 	return nil
 }
 

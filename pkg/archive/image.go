@@ -25,6 +25,25 @@ type Image struct {
 	// SBOMs), by digest and tag. They have no name. Each has a subject or an [AnnotationTag]
 	// that says which manifest it is about.
 	Referrers []ocispec.Descriptor `json:"referrers,omitempty"`
+
+	// Artifact is set if a pod needs the image although it is an artifact, which has no root
+	// file system: ArtifactVolume if a pod mounts it as a volume, else ArtifactContainer. A
+	// bundle made before there was this mark has it for no image.
+	Artifact string `json:"artifact,omitempty"`
+}
+
+// What pods do with an artifact.
+const (
+	ArtifactVolume    = "image-volume" // a volume, which containerd cannot mount
+	ArtifactContainer = "container"    // a container; some runtime handlers run such artifacts
+)
+
+// knownUse returns use if it is a use of an artifact, else "".
+func knownUse(use string) string {
+	if use == ArtifactVolume || use == ArtifactContainer {
+		return use
+	}
+	return ""
 }
 
 // A Blob is one content-addressed entry of a bundle.

@@ -15,6 +15,7 @@ const entrySize = 320
 // indexEntry is a descriptor of index.json.
 type indexEntry struct {
 	name string // "" for a referrer
+	use  string // of an artifact, see Image.Artifact
 	desc ocispec.Descriptor
 }
 
@@ -47,6 +48,9 @@ func (p *planner) marshalIndex(plan *Plan) ([]byte, error) {
 		desc := p.entries[i].desc
 		if name := p.entries[i].name; name != "" {
 			desc.Annotations = map[string]string{annotationImageName: name, ocispec.AnnotationRefName: name}
+			if use := p.entries[i].use; use != "" {
+				desc.Annotations[annotationArtifact] = use
+			}
 		}
 		raw, err := json.Marshal(desc)
 		if err != nil {

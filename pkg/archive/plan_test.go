@@ -239,6 +239,37 @@ func TestPlanWithoutDockerImages(t *testing.T) {
 	}
 }
 
+// What a pod does with an artifact is in the bundle, and nothing else changes by it.
+func TestArtifactUse(t *testing.T) {
+	for _, opts := range []PlanOptions{{}, {Flat: true}} {
+		s := newStore()
+		chart := s.Artifact("application/vnd.cncf.helm.config.v1+json", "", s.Layer(1, 10))
+		s.name("registry.test/chart:1", chart)
+		s.name("registry.test/chart:2", chart)
+		plain := s.bundle(t, opts)
+		s.images = append(s.images, s.images[0], s.images[0])
+		s.images[2].Artifact, s.images[3].Artifact = ArtifactVolume, ArtifactContainer
+		raw := s.bundle(t, opts)
+		r := open(t, raw)
+		if got := []string{r.Images()[0].Artifact, r.Images()[1].Artifact}; !slices.Equal(got, []string{ArtifactVolume, ""}) {
+			t.Errorf("artifacts %q", got)
+		}
+		if bytes.Contains(plain, []byte(annotationArtifact)) || bytes.Count(raw, []byte(annotationArtifact)) != 1 {
+			t.Error("the annotation is not where it belongs")
+		}
+		later := bytes.ReplaceAll(raw, []byte(ArtifactVolume), []byte("later-volume"))
+		if _, err := NewReader(bytes.NewReader(later), int64(len(later))); !errors.Is(err, ErrDamaged) {
+			t.Errorf("an altered annotation: %v", err)
+		}
+	}
+	s := newStore()
+	s.name("registry.test/chart:1", s.Artifact("application/vnd.cncf.helm.config.v1+json", "", s.Layer(1, 10)))
+	s.images[0].Artifact = "window"
+	if _, err := NewPlan(s.images, s, PlanOptions{}); err == nil || !strings.Contains(err.Error(), `unknown use "window"`) {
+		t.Errorf("an unknown use: %v", err)
+	}
+}
+
 func TestPlanFlat(t *testing.T) {
 	s := small()
 	s.images = slices.Delete(s.images, 1, 2)

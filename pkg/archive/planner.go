@@ -84,20 +84,23 @@ func (p *planner) add(img *Image) error {
 	if err != nil {
 		return err
 	}
+	if knownUse(img.Artifact) != img.Artifact {
+		return fmt.Errorf("unknown use %q of an artifact", img.Artifact)
+	}
 	p.addDocker(img.Name, dgst == "", walk.manifests)
 	if p.opts.Flat {
-		return p.addFlat(img.Name, dgst, &walk, referrers)
+		return p.addFlat(img, dgst, &walk, referrers)
 	}
 	if dgst != "" && dgst != img.Target.Digest {
 		return fmt.Errorf("name does not match its target %s", img.Target.Digest)
 	}
-	p.images = append(p.images, Image{Name: img.Name, Target: plain(walk.present[0]), Present: walk.present, Referrers: referrers})
-	p.entries = append(p.entries, indexEntry{name: img.Name, desc: plain(walk.present[0])})
+	p.images = append(p.images, Image{Name: img.Name, Target: plain(walk.present[0]), Present: walk.present, Referrers: referrers, Artifact: img.Artifact})
+	p.entries = append(p.entries, indexEntry{name: img.Name, use: img.Artifact, desc: plain(walk.present[0])})
 	return nil
 }
 
 // addFlat adds the manifests themselves under the name.
-func (p *planner) addFlat(name string, dgst digest.Digest, walk *imageWalk, referrers []ocispec.Descriptor) error {
+func (p *planner) addFlat(img *Image, dgst digest.Digest, walk *imageWalk, referrers []ocispec.Descriptor) error {
 	for i := range walk.manifests {
 		m := walk.manifests[i].desc
 		if dgst != "" && dgst != m.Digest {
@@ -105,8 +108,8 @@ func (p *planner) addFlat(name string, dgst digest.Digest, walk *imageWalk, refe
 		}
 		target := plain(m)
 		target.Platform = m.Platform
-		p.images = append(p.images, Image{Name: name, Target: target, Present: []ocispec.Descriptor{m}, Referrers: referrers})
-		p.entries = append(p.entries, indexEntry{name: name, desc: target})
+		p.images = append(p.images, Image{Name: img.Name, Target: target, Present: []ocispec.Descriptor{m}, Referrers: referrers, Artifact: img.Artifact})
+		p.entries = append(p.entries, indexEntry{name: img.Name, use: img.Artifact, desc: target})
 	}
 	return nil
 }
