@@ -88,6 +88,10 @@ var rules = []rule{
 		deep: []string{containerd, "net"},
 	},
 	{
+		pkg:  "stowage/pkg/node/internal/daemonconfig",
+		deep: []string{containerd, "net"},
+	},
+	{
 		pkg:  "stowage/pkg/node/imagedir",
 		own:  []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest"},
 		deep: []string{containerd, "google.golang.org/grpc", "k8s.io", "stowage/pkg/node", "net/http", ggcr},

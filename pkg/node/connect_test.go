@@ -180,41 +180,10 @@ func TestKeepsPins(t *testing.T) {
 	}
 }
 
-func TestSandboxOf(t *testing.T) {
-	const v2, v3 = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
-	for config, want := range map[string]string{
-		"[plugins.cri]\n  sandbox_image = 'a/pause:0'\n":                                                             "a/pause:0",
-		"version = 2\n[plugins.\"" + v2 + "\"]\n  sandbox_image = \"a/pause:1\"\n":                                   "a/pause:1",
-		"[plugins.'" + v3 + "'.pinned_images]\n  sandbox = 'b/pause:2'\n":                                            "b/pause:2",
-		"[plugins]\n[plugins.'x']\n sandbox = 'no'\n[plugins.'" + v3 + "'.\"pinned_images\"]\nsandbox=\"c/pause:3\"": "c/pause:3",
-		"[plugins.'" + v3 + "']\n pinned_images = { other = 'no', sandbox = \"d/pause:4\" } # yes":                   "d/pause:4",
-		"[plugins.'" + v3 + "']\n pinned_images.sandbox = 'e/pause:5'":                                               "e/pause:5",
-		"[plugins.'" + v3 + "']\n# pinned_images.sandbox = 'no'":                                                     "",
-		"[plugins.'" + v3 + "'.pinned_images]\nsandbox = ''":                                                         "",
-		"[plugins.'" + v2 + "']\n# sandbox_image = \"no\"\n":                                                         "",
-		"[plugins.'another']\n sandbox_image = 'no'\n":                                                               "",
-		"[plugins.'another']\n x = { y = 1 }\n sandbox = [1, 2]\n[plugins.'" + v2 + "']\nsandbox_image = 'f'":        "f",
-		"[plugins.'" + v2 + "']\nsandbox_image = 'no'\nbroken":                                                       "",
-		"": "",
-	} {
-		if got := sandboxOf(parseDaemonConfig([]byte(config))); got != want {
-			t.Errorf("%q: got %q, want %q", config, got, want)
-		}
-	}
+func TestDefaultSandbox(t *testing.T) {
 	for version, want := range map[string]string{"v2.4.2": "registry.k8s.io/pause:3.10.2", "1.6.20~ds1": "registry.k8s.io/pause:3.6", "9.9.9": "", "x": ""} {
 		if got := defaultSandbox(version); got != want {
 			t.Errorf("default of %s: %q, want %q", version, got, want)
-		}
-	}
-}
-
-func TestConfigFlag(t *testing.T) {
-	for _, tt := range []struct{ args, want string }{
-		{"containerd", ""}, {"containerd -c /a", "/a"}, {"containerd --config=/b --log-level debug", "/b"},
-		{"containerd --config", ""}, {"containerd c /a", ""},
-	} {
-		if got := configFlag(strings.Fields(tt.args)); got != tt.want {
-			t.Errorf("%s: %q, want %q", tt.args, got, tt.want)
 		}
 	}
 }

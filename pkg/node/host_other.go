@@ -13,6 +13,6 @@ func sharesFiles(string, string) bool { return false }
 
 func syncFile(string) error { return errors.ErrUnsupported }
 
-func daemonConfigs(string) []daemonConfig { return nil }
+func peer(string) (int, error) { return 0, errors.ErrUnsupported }
 
 func usage(string) (fsutil.Usage, error) { return fsutil.Usage{}, errors.ErrUnsupported }

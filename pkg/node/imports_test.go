@@ -12,50 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"stowage/internal/nodetest"
 )
-
-func TestImports(t *testing.T) {
-	for config, want := range map[string][]string{
-		"":                      nil,
-		"imports = []\n[a]\n":   {},
-		"[a]\nimports = ['no']": nil,
-		"# imports = ['no']\n":  nil,
-		"version = 3\nimports = [\"/a/*.toml\", 'b.toml']":                    {"/a/*.toml", "b.toml"},
-		"imports=[ # those\n  'a',\n  # not 'this'\n  \"b\" ,\n]\nroot = 'c'": {"a", "b"},
-	} {
-		if d := cmp.Diff(want, parseDaemonConfig([]byte(config)).Imports); d != "" {
-			t.Errorf("%q (-want +got):\n%s", config, d)
-		}
-	}
-}
-
-// TestMergedConfigs reads configuration files with imports.
-func TestMergedConfigs(t *testing.T) {
-	root := t.TempDir()
-	for name, text := range map[string]string{
-		"etc/c/config.toml":   "imports = ['conf.d/*.toml', '/opt/last.toml', 'missing.toml']\nplugins.cri.sandbox_image = '1'\n",
-		"etc/c/conf.d/a.toml": "imports = [\"../deep.toml\", '/etc/c/config.toml']\nplugins.cri.sandbox_image = '2'\n",
-		"etc/c/conf.d/b.toml": "plugins.cri.sandbox_image = '3'\n",
-		"etc/c/conf.d/no.txt": "plugins.cri.sandbox_image = 'no'\n",
-		"etc/c/deep.toml":     "plugins.cri.sandbox_image = '5'\n",
-		"opt/last.toml":       "plugins.cri.sandbox_image = '4'\n",
-	} {
-		path := filepath.Join(root, name)
-		must(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		must(t, os.WriteFile(path, []byte(text), 0o600))
-	}
-	var order []string
-	for _, c := range mergedConfigs(root, "/etc/c/config.toml") {
-		order = append(order, sandboxOf(c))
-	}
-	if d := cmp.Diff([]string{"1", "2", "3", "4", "", "5"}, order); d != "" {
-		t.Errorf("order (-want +got):\n%s", d)
-	}
-}
 
 // TestSandboxImageOfDaemon compares the result with the image that containerd itself reads from
 // its files: each version of the format, imported by path and by pattern.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/pelletier/go-toml/v2"
+	"stowage/pkg/node/internal/daemonconfig"
 )
 
 // sandboxImage returns the name of the image that the CRI plugin starts every pod
@@ -16,10 +16,24 @@ func (n *Node) sandboxImage(ctx context.Context) (name string, sure bool) {
 	if c, err := readCRIConfig(ctx, n.criRuntime); err == nil && c.SandboxImage != "" {
 		return c.SandboxImage, true
 	}
-	if name := sandboxOf(daemonConfigs(n.server.Address)...); name != "" {
-		return name, true
+	if c := daemonConfig(n.server.Address); c.Sandbox != "" {
+		return c.Sandbox, true
 	}
 	return defaultSandbox(n.server.Version), false
+}
+
+// daemonConfig returns what the configuration files of the containerd behind the socket say,
+// nothing if they cannot be found from here.
+func daemonConfig(address string) daemonconfig.Config {
+	pid, err := peer(address)
+	if err != nil || pid <= 0 {
+		return daemonconfig.Config{}
+	}
+	c, err := daemonconfig.Of(pid)
+	if err != nil {
+		return daemonconfig.Config{}
+	}
+	return c
 }
 
 // sandboxDefaults are the sandbox images that versions of containerd are built
@@ -38,47 +52,4 @@ func defaultSandbox(version string) string {
 		return ""
 	}
 	return sandboxDefaults[fmt.Sprintf("%d.%d", v[0], v[1])]
-}
-
-// daemonConfig is the part of a configuration file of containerd that names the sandbox
-// image: sandbox_image of the CRI plugin in versions 1 and 2 of the format, sandbox of
-// the table pinned_images of its image service since version 3.
-type daemonConfig struct {
-	Imports []string `toml:"imports"`
-	Plugins struct {
-		V1 criTable `toml:"cri"`
-		V2 criTable `toml:"io.containerd.grpc.v1.cri"`
-		V3 struct {
-			Pinned struct {
-				Sandbox string `toml:"sandbox"`
-			} `toml:"pinned_images"`
-		} `toml:"io.containerd.cri.v1.images"`
-	} `toml:"plugins"`
-}
-
-type criTable struct {
-	SandboxImage string `toml:"sandbox_image"`
-}
-
-// parseDaemonConfig reads a configuration file. One that containerd would not start with
-// counts as empty.
-func parseDaemonConfig(text []byte) daemonConfig {
-	var c daemonConfig
-	if toml.Unmarshal(text, &c) != nil {
-		return daemonConfig{}
-	}
-	return c
-}
-
-// sandboxOf returns the sandbox image that configuration files set, each of which
-// overrides those before it. An empty value sets nothing.
-func sandboxOf(configs ...daemonConfig) (sandbox string) {
-	for _, c := range configs {
-		for _, name := range []string{c.Plugins.V1.SandboxImage, c.Plugins.V2.SandboxImage, c.Plugins.V3.Pinned.Sandbox} {
-			if name != "" {
-				sandbox = name
-			}
-		}
-	}
-	return sandbox
 }
