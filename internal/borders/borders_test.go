@@ -108,6 +108,11 @@ var rules = []rule{
 		deep: []string{containerd, "google.golang.org/grpc", "k8s.io", "net/http", ggcr},
 	},
 	{
+		pkg:  "stowage/internal/pullrecords",
+		own:  []string{"stowage/internal/fsutil"},
+		deep: []string{containerd, "google.golang.org/grpc", "k8s.io", "net/http", ggcr},
+	},
+	{
 		pkg:    "stowage/internal/manifest",
 		direct: []string{"os", "archive/tar"},
 		deep:   []string{"net/http", containerd, ggcr},

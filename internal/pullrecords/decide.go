@@ -1,0 +1,172 @@
+package pullrecords
+
+import (
+	"slices"
+
+	"github.com/distribution/reference"
+)
+
+// Reason is why the kubelet uses the image that is there, or asks a registry for it.
+type Reason string
+
+// The reasons for using the image.
+const (
+	Disabled       Reason = "disabled"        // the feature gate is off
+	NotVerified    Reason = "not-verified"    // by the policy NeverVerify
+	Preloaded      Reason = "preloaded"       // no record, and the policy accepts that
+	Allowlisted    Reason = "allowlisted"     // by the allowlist of the policy
+	NodeAccessible Reason = "node-accessible" // recorded as usable by every pod of the node
+	Credentials    Reason = "credentials"     // recorded with credentials that the pod has
+)
+
+// The reasons for a pull. With imagePullPolicy Never the pod fails instead.
+const (
+	NotPresent    Reason = "not-present"    // CRI does not have the image
+	Unreadable    Reason = "unreadable"     // the record or the intent cannot be read
+	BadName       Reason = "bad-name"       // the name is none
+	PolicyAlways  Reason = "policy"         // no record, and the policy is AlwaysVerify or unknown
+	NotAllowed    Reason = "not-allowed"    // no record, and the allowlist does not have the name
+	Interrupted   Reason = "interrupted"    // an intent: a pull is in progress or was interrupted
+	Repository    Reason = "repository"     // recorded for other repositories only
+	Secrets       Reason = "secrets"        // recorded with credentials that the pod lacks
+	NoCredentials Reason = "no-credentials" // recorded without any: what a start makes of an intent
+)
+
+// Result returns the label "result" with which the kubelet counts the decision in its
+// metric kubelet_imagemanager_image_mustpull_checks_total, "" when it counts none.
+func (r Reason) Result() string {
+	switch r {
+	case NotVerified, Preloaded, Allowlisted:
+		return "credentialPolicyAllowed"
+	case NodeAccessible, Credentials:
+		return "credentialRecordFound"
+	case PolicyAlways, NotAllowed, Interrupted, Repository, Secrets, NoCredentials:
+		return "mustAuthenticate"
+	case Unreadable, BadName:
+		return "error"
+	}
+	return ""
+}
+
+// Decision is the kubelet's answer for one pod and one image.
+type Decision struct {
+	// Pull is true when the kubelet asks a registry although CRI has the image. It fails
+	// then with imagePullPolicy Never.
+	Pull   bool
+	Reason Reason
+	// Secrets are the secrets that the record accepts, "namespace/name", for Reason Secrets.
+	Secrets []string
+	// Repositories are those the record has instead, for Reason Repository.
+	Repositories []string
+	// Text says the reason in words, "pulled before with secret default/regcred".
+	Text string
+}
+
+// writeLimit is the number of secrets from which the kubelet no longer adds to a record
+// what it merely sees, and with that no longer accepts a secret whose credentials changed
+// (image_pull_manager.go, writeRecordWhileMatchingLimit).
+const writeLimit = 100
+
+// Decide returns whether the kubelet, asked to start a container of p with the image name,
+// pulls it although it is present as imageRef. name is as in the pod: the kubelet compares
+// text, so that "busybox:1" and "docker.io/library/busybox:1" are two. imageRef is the id
+// that CRI returns for it, "" when it does not have the image.
+//
+// The policy is that of a pull policy IfNotPresent or Never. With Always the kubelet asks
+// no one and pulls.
+func (r *Records) Decide(s Settings, name, imageRef string, p Pod) Decision {
+	if imageRef == "" {
+		return Decision{Pull: true, Reason: NotPresent, Text: "not present"}
+	}
+	if !s.Enabled {
+		return Decision{Reason: Disabled, Text: "the kubelet does not verify credentials"}
+	}
+	var d Decision
+	for _, names := range namesOf(s.Version) {
+		if d = r.decide(s, names, name, imageRef, p); d.Pull {
+			break
+		}
+	}
+	return d
+}
+
+func (r *Records) decide(s Settings, names naming, name, imageRef string, p Pod) Decision {
+	rec, err := r.pulled.get(imageRef)
+	if err == nil && rec != nil && !names.reads(rec.Format) {
+		err = errFormat(rec.Format)
+	}
+	if err != nil {
+		return unreadable(err)
+	}
+	var intent *string
+	if rec == nil {
+		if intent, err = r.intents.get(name); err != nil {
+			return unreadable(err)
+		}
+	}
+	if d, ok := s.accepts(names, name, rec != nil || intent != nil); ok {
+		return d
+	}
+	if rec == nil {
+		return s.refusal(intent != nil)
+	}
+	repository, err := names.repository(name)
+	if err != nil {
+		return Decision{Pull: true, Reason: BadName, Text: "not the name of an image: " + quote(name)}
+	}
+	c, ok := rec.Repositories[repository]
+	if !ok {
+		return rec.refusal()
+	}
+	return c.decide(p)
+}
+
+// decide returns whether credentials of p are among those that pulled the image.
+func (c credentials) decide(p Pod) Decision {
+	switch {
+	case c.NodeAccessible:
+		return Decision{Reason: NodeAccessible, Text: "every pod of the node may use it"}
+	case len(c.Secrets) == 0 && len(c.ServiceAccounts) == 0:
+		return noCredentials()
+	}
+	for _, s := range p.Secrets {
+		if slices.ContainsFunc(c.Secrets, func(known Secret) bool { return c.accepts(known, s) }) {
+			return Decision{Reason: Credentials, Text: "pulled before with secret " + quote(s.Namespace+"/"+s.Name)}
+		}
+	}
+	for _, a := range p.ServiceAccounts {
+		if slices.Contains(c.ServiceAccounts, a) {
+			return Decision{Reason: Credentials, Text: "pulled before with service account " + quote(a.Namespace+"/"+a.Name)}
+		}
+	}
+	return c.refusal()
+}
+
+// accepts reports whether s counts as the secret known: the same credentials, or the same
+// object with other credentials while the record has room for them.
+func (c credentials) accepts(known, s Secret) bool {
+	if known.Hash != "" && known.Hash == s.Hash {
+		return true
+	}
+	same := known.UID == s.UID && known.Namespace == s.Namespace && known.Name == s.Name
+	return same && len(c.Secrets) < writeLimit
+}
+
+// naming is how a version of the kubelet spells a repository in its records.
+type naming struct {
+	repository func(name string) (string, error)
+	// literal: the allowlist's entries are compared with the name as it is, tag included.
+	literal bool
+	alpha   bool // reads v1alpha1 only
+}
+
+func (n naming) reads(format string) bool { return !n.alpha || format == alpha }
+
+// repositoryNormalised returns the repository of name as containerd spells it.
+func repositoryNormalised(name string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return "", err
+	}
+	return named.Name(), nil
+}
