@@ -20,6 +20,7 @@ func program() *cli.Program {
 			"check":     runCheck,
 			"inventory": runInventory,
 			"place":     runPlace,
+			"serve":     runServe,
 			"unpin":     runUnpin,
 		},
 		Guesses: map[string][]string{

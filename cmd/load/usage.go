@@ -13,6 +13,7 @@ Usage:
                      tarballs of docker save, ctr, skopeo and others
   load check FILE    only verify; writes nothing
   load inventory     print the digests this node holds, for "bundle --have"
+  load serve [FILE]  answer pulls on this machine from the node's images, or a bundle's
   load place FILE    copy to the image directory of k3s, RKE2 or k0s, before the node starts
   load unpin FILE    let the kubelet's garbage collection remove the images again
 
@@ -129,4 +130,28 @@ Usage:
 Example:
   ssh node sudo load inventory > node.list
   bundle -f calico.yaml --have node.list -o calico.tar
+`
+
+const serveHelp = `load serve is a read-only registry for this machine. It answers pulls from the images in this
+node's containerd, or from those of bundles, and any other pull with 404 at once. It copies
+nothing and needs no network.
+
+Usage:
+  load serve           the images of containerd, as they are at the time of each request
+  load serve FILE...   the images of bundles, without containerd; FILE is not compressed
+
+      --listen ADDRESS     loopback address and port to listen at (default 127.0.0.1:5480)
+      --verbose            print each request
+  -i, --input FILE         the same as FILE
+  -a, --address SOCKET     containerd's socket (default: as for load)
+  -n, --namespace NAME     containerd's namespace (default k8s.io)
+  -h, --help               print this text
+
+It serves until SIGINT or SIGTERM ends it; transfers that run then have 10 seconds to end.
+Who can reach the address can read every image, without an account.
+
+` + cli.ExitCodes + `
+Example:
+  load serve calico.tar &
+  crane manifest 127.0.0.1:5480/docker.io/calico/node:v3.28.0
 `

@@ -73,8 +73,14 @@ var rules = []rule{
 		deep:   []string{"net/http", containerd, ggcr},
 	},
 	{
+		pkg:    "stowage/pkg/serve",
+		own:    []string{"stowage/pkg/archive", "stowage/internal/manifest"},
+		direct: []string{"archive/tar", ggcr},
+		deep:   []string{containerd, "google.golang.org/grpc", "stowage/pkg/node", "stowage/cmd", ggcr},
+	},
+	{
 		pkg:    "stowage/pkg/node",
-		own:    []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/imagename", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
+		own:    []string{"stowage/pkg/archive", "stowage/pkg/serve", "stowage/internal/fsutil", "stowage/internal/imagename", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
 		direct: []string{ggcr},
 		deep:   []string{"stowage/cmd"},
 	},

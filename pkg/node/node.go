@@ -9,6 +9,9 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"stowage/pkg/node/internal/stored"
+	"stowage/pkg/serve"
 )
 
 // KubernetesNamespace is the containerd namespace of the CRI plugin's, and so of the
@@ -55,6 +58,11 @@ func (n *Node) Close() error { return n.client.Close() }
 
 // Server returns what Connect learned about containerd.
 func (n *Node) Server() Server { return n.server }
+
+// Source returns the node's images for [serve.New]. Nothing is copied: names are read from
+// containerd's image store and bytes from its content store, with each request. A containerd
+// that restarts is connected to again. Layers that are there only unpacked are not found.
+func (n *Node) Source() serve.Source { return stored.New(n.images, n.content, n.server.Namespace) }
 
 // in returns ctx with the containerd namespace of the node.
 func (n *Node) in(ctx context.Context) context.Context {

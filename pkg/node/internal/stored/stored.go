@@ -1,0 +1,66 @@
+// Package stored reads what containerd has of images, for package serve: names from its image
+// store, bytes from its content store. It keeps nothing, so that an image that was removed or
+// loaded meanwhile is seen with the next request.
+package stored
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"stowage/pkg/serve"
+)
+
+// New returns the source of the images of one namespace.
+func New(i images.Store, c content.Store, namespace string) serve.Source {
+	return &source{i, c, namespace}
+}
+
+type source struct {
+	images    images.Store
+	content   content.Store
+	namespace string
+}
+
+// Images lets containerd choose the records whose names match: it has a filter for that.
+func (s *source) Images(ctx context.Context, names *regexp.Regexp) ([]serve.Image, error) {
+	records, err := s.images.List(s.in(ctx), "name~="+strconv.Quote(names.String()))
+	if err != nil {
+		return nil, fmt.Errorf("list the node's images: %w", err)
+	}
+	list := make([]serve.Image, len(records))
+	for i, r := range records {
+		list[i] = serve.Image{Name: r.Name, Digest: r.Target.Digest}
+	}
+	return list, nil
+}
+
+// Open returns a blob of the namespace, whether or not an image has it: a pull by containerd
+// itself may have just fetched the manifest that leads to it.
+func (s *source) Open(ctx context.Context, d digest.Digest) (serve.Blob, error) {
+	b, err := s.content.ReaderAt(s.in(ctx), ocispec.Descriptor{Digest: d})
+	switch {
+	case errdefs.IsNotFound(err):
+		return nil, fmt.Errorf("blob %s: %w", d, serve.ErrNotFound)
+	case err != nil:
+		return nil, fmt.Errorf("open blob %s: %w", d, err)
+	}
+	return b, nil
+}
+
+// Referrers returns none.
+func (s *source) Referrers(context.Context, digest.Digest) ([]digest.Digest, error) {
+	return nil, nil
+}
+
+func (s *source) in(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, s.namespace)
+}

@@ -1,0 +1,41 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"io"
+	"regexp"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// ErrNotFound is wrapped by the error about a blob that a [Source] does not have.
+var ErrNotFound = errors.New("not found")
+
+// An Image is a name and what it stands for.
+type Image struct {
+	Name   string        // "registry/path:tag" or "registry/path@digest", normalised
+	Digest digest.Digest // of its index or manifest
+}
+
+// A Blob is the content of a digest. Its methods may be called from many goroutines.
+type Blob interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// A Source has the images that a handler serves. Its methods may be called from many
+// goroutines.
+type Source interface {
+	// Images returns the images whose names match, in any order.
+	Images(ctx context.Context, names *regexp.Regexp) ([]Image, error)
+
+	// Open returns the content of a digest, or [ErrNotFound]. The caller closes it. Its reads
+	// end when ctx does.
+	Open(ctx context.Context, d digest.Digest) (Blob, error)
+
+	// Referrers returns the manifests that may have d as their subject, in any order. The
+	// handler reads them and leaves out those that have not.
+	Referrers(ctx context.Context, d digest.Digest) ([]digest.Digest, error)
+}
