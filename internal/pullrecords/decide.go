@@ -2,8 +2,7 @@ package pullrecords
 
 import (
 	"slices"
-
-	"github.com/distribution/reference"
+	"strings"
 )
 
 // Reason is why the kubelet uses the image that is there, or asks a registry for it.
@@ -90,6 +89,52 @@ func (r *Records) Decide(s Settings, name, imageRef string, p Pod) Decision {
 	return d
 }
 
+// DecideImage is [Records.Decide] for pods whose spelling of name is not known. It decides
+// for each spelling that the node's intents and the record of the image show, for name
+// itself when the record shows none, and returns the first decision for a pull.
+func (r *Records) DecideImage(s Settings, name, imageRef string, p Pod) Decision {
+	var d Decision
+	for _, spelling := range r.spellingsOf(name, imageRef) {
+		if d = r.Decide(s, spelling, imageRef, p); d.Pull {
+			break
+		}
+	}
+	return d
+}
+
+// spellingsOf returns the spellings of name that pods of this node are known to use, at
+// least one.
+func (r *Records) spellingsOf(name, imageRef string) []string {
+	full := normalise(name)
+	repository, err := repositoryNormalised(name)
+	if err != nil {
+		return []string{name}
+	}
+	var list []string
+	if rec, _ := r.pulled.get(imageRef); rec != nil {
+		for other := range rec.Repositories {
+			if same, err := repositoryNormalised(other); err == nil && same == repository {
+				list = append(list, other+strings.TrimPrefix(full, repository))
+			}
+		}
+	}
+	if len(list) == 0 {
+		list = append(list, name)
+	}
+	for image := range r.intents.values {
+		if normalise(image) == full {
+			list = append(list, image)
+		}
+	}
+	for _, s := range spellings(name) {
+		if r.intents.broken[fileName(s)] != nil {
+			list = append(list, s)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
 func (r *Records) decide(s Settings, names naming, name, imageRef string, p Pod) Decision {
 	rec, err := r.pulled.get(imageRef)
 	if err == nil && rec != nil && !names.reads(rec.Format) {
@@ -150,23 +195,4 @@ func (c credentials) accepts(known, s Secret) bool {
 	}
 	same := known.UID == s.UID && known.Namespace == s.Namespace && known.Name == s.Name
 	return same && len(c.Secrets) < writeLimit
-}
-
-// naming is how a version of the kubelet spells a repository in its records.
-type naming struct {
-	repository func(name string) (string, error)
-	// literal: the allowlist's entries are compared with the name as it is, tag included.
-	literal bool
-	alpha   bool // reads v1alpha1 only
-}
-
-func (n naming) reads(format string) bool { return !n.alpha || format == alpha }
-
-// repositoryNormalised returns the repository of name as containerd spells it.
-func repositoryNormalised(name string) (string, error) {
-	named, err := reference.ParseNormalizedNamed(name)
-	if err != nil {
-		return "", err
-	}
-	return named.Name(), nil
 }

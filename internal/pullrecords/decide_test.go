@@ -84,13 +84,114 @@ func TestDecide(t *testing.T) {
 		{"no name", recorded(`{"a":` + everyone + `}`), on(""), "A B", id, Pod{}, true, BadName, `not the name of an image: "A B"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r, err := Read(tt.state.write(t))
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := read(t, tt.state.write(t))
 			d := r.Decide(tt.s, tt.image, tt.id, tt.pod)
 			if d.Pull != tt.pull || d.Reason != tt.reason || tt.text != "" && d.Text != tt.text {
 				t.Errorf("%+v, want pull %v, %s, %q", d, tt.pull, tt.reason, tt.text)
+			}
+		})
+	}
+}
+
+// TestDecideImage decides for the spellings that the node shows.
+func TestDecideImage(t *testing.T) {
+	const busybox = "docker.io/library/busybox:1"
+	for _, tt := range []struct {
+		name   string
+		state  state
+		image  string
+		pull   bool
+		reason Reason
+	}{
+		{"nothing known", state{}, busybox, false, Preloaded},
+		{"recorded as pods write it", state{records: map[string]string{id: `{"busybox":` + everyone + `}`}}, busybox, false, NodeAccessible},
+		{"two spellings, one with a secret", state{records: map[string]string{id: `{"busybox":` + everyone + `,"docker.io/library/busybox":` + regcred + `}`}}, busybox, true, Secrets},
+		{"another repository", state{records: map[string]string{id: `{"library/busyboxes":` + everyone + `}`}}, busybox, true, Repository},
+		{"intent of a short name", state{intents: []string{"busybox:1"}}, busybox, true, Interrupted},
+		{"intent without a tag", state{intents: []string{"busybox"}}, "docker.io/library/busybox:latest", true, Interrupted},
+		{"intent of another tag", state{intents: []string{"busybox"}}, busybox, false, Preloaded},
+		{"an empty intent of a short name", state{files: map[string]string{"pulling/" + fileName("busybox:1"): ""}}, busybox, true, Unreadable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := read(t, tt.state.write(t))
+			d := r.DecideImage(Settings{Enabled: true, Version: "v1.36.3"}, tt.image, id, Pod{})
+			if d.Pull != tt.pull || d.Reason != tt.reason {
+				t.Errorf("%+v, want pull %v, %s", d, tt.pull, tt.reason)
+			}
+		})
+	}
+}
+
+// TestAtStart turns the intents of images that are present into records that no pod
+// satisfies.
+func TestAtStart(t *testing.T) {
+	s := Settings{Enabled: true, Version: "v1.35.4"}
+	root := state{intents: []string{node, "calico/cni:v3.28.0", "docker.io/calico/absent:1"}}.write(t)
+	r := read(t, root)
+	r.AtStart(map[string]string{node: id, "docker.io/calico/cni:v3.28.0": "sha256:cccc"})
+	if d := r.Decide(s, node, id, Pod{Secrets: []Secret{{Hash: "f4fa"}}}); !d.Pull || d.Reason != NoCredentials {
+		t.Errorf("interrupted and present: %+v", d)
+	}
+	if d := r.Decide(s, "docker.io/calico/cni:v3.28.0", "sha256:cccc", Pod{}); d.Pull {
+		t.Errorf("interrupted under another spelling: %+v", d)
+	}
+	if got := len(r.Intents()); got != 2 {
+		t.Errorf("%d intents left, want that of another spelling and that of an absent image", got)
+	}
+	if again := read(t, root); len(again.Intents()) != 3 {
+		t.Error("AtStart changed the files")
+	}
+}
+
+func TestEnabled(t *testing.T) {
+	for _, tt := range []struct {
+		version string
+		gates   map[string]bool
+		want    bool
+	}{
+		{"v1.32.9", map[string]bool{gate: true}, false},
+		{"v1.33.0", nil, false},
+		{"v1.34.9", map[string]bool{gate: true}, true},
+		{"v1.34.9", map[string]bool{"AllAlpha": true}, true},
+		{"v1.34.9", map[string]bool{"AllAlpha": true, gate: false}, false},
+		{"v1.35.4", nil, true},
+		{"v1.35.4+k3s1", map[string]bool{gate: false}, false},
+		{"1.37", map[string]bool{"AllBeta": false}, false},
+		{"v1.37.2", map[string]bool{"AllBeta": false, gate: true}, true},
+		{"", nil, true},
+		{"unknown", map[string]bool{gate: false}, false},
+		{"v2.0.0", nil, true},
+	} {
+		if got := Enabled(tt.version, tt.gates); got != tt.want {
+			t.Errorf("Enabled(%q, %v) = %v, want %v", tt.version, tt.gates, got, tt.want)
+		}
+	}
+}
+
+// TestVersions decides as each version does, and with the stricter answer for an unknown
+// one.
+func TestVersions(t *testing.T) {
+	short := state{records: map[string]string{id: `{"docker.io/library/busybox":` + everyone + `}`}}
+	allow := Settings{Policy: NeverVerifyAllowlistedImages, Allowlist: []string{"docker.io/calico/node"}}
+	for _, tt := range []struct {
+		name, version string
+		state         state
+		s             Settings
+		image         string
+		pull          bool
+	}{
+		{"a short name in a record", "v1.35.8", short, Settings{}, "busybox:1", false},
+		{"a short name in a record", "v1.36.0", short, Settings{}, "busybox:1", true},
+		{"a short name in a record", "", short, Settings{}, "busybox:1", true},
+		{"an exact entry of the allowlist", "v1.35.4", state{}, allow, node, true},
+		{"an exact entry of the allowlist", "v1.36.3", state{}, allow, node, false},
+		{"an exact entry of the allowlist", "", state{}, allow, node, true},
+		{"a record of 1.35", "v1.34.9", short, Settings{}, "busybox:1", true},
+	} {
+		t.Run(tt.name+" in "+tt.version, func(t *testing.T) {
+			tt.s.Enabled, tt.s.Version = true, tt.version
+			if d := read(t, tt.state.write(t)).Decide(tt.s, tt.image, id, Pod{}); d.Pull != tt.pull {
+				t.Errorf("%+v, want pull %v", d, tt.pull)
 			}
 		})
 	}

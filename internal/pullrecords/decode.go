@@ -16,9 +16,17 @@ const (
 	beta  = "v1beta1"
 )
 
+const (
+	intentKind = "ImagePullIntent"
+	recordKind = "ImagePulledRecord"
+)
+
+// errNewer marks a file that a kubelet newer than those known here may have written.
+var errNewer = errors.New("of a newer kubelet")
+
 // decodeIntent reads an ImagePullIntent.
 func decodeIntent(data []byte) (key, image string, old bool, err error) {
-	format, o, err := decodeObject(data, "ImagePullIntent")
+	format, o, err := decodeObject(data, intentKind)
 	if err != nil {
 		return "", "", false, err
 	}
@@ -28,7 +36,7 @@ func decodeIntent(data []byte) (key, image string, old bool, err error) {
 
 // decodeRecord reads an ImagePulledRecord.
 func decodeRecord(data []byte) (key string, rec record, old bool, err error) {
-	format, o, err := decodeObject(data, "ImagePulledRecord")
+	format, o, err := decodeObject(data, recordKind)
 	if err != nil {
 		return "", record{}, false, err
 	}
@@ -75,7 +83,7 @@ func decodeObject(data []byte, want string) (format string, o *object, err error
 	case version == group+beta:
 		return beta, o, nil
 	}
-	return "", nil, fmt.Errorf("unknown version %q", version)
+	return "", nil, fmt.Errorf("%w: its version is %q", errNewer, version)
 }
 
 func decodeCredentials(raw json.RawMessage) (c credentials, err error) {
@@ -186,5 +194,5 @@ func (o *object) end() error {
 	for name := range o.fields {
 		names = append(names, name)
 	}
-	return fmt.Errorf("unknown field %q", slices.Min(names))
+	return fmt.Errorf("%w: it has a field %q", errNewer, slices.Min(names))
 }

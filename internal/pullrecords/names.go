@@ -2,10 +2,21 @@ package pullrecords
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
 )
+
+// naming is how a version of the kubelet spells a repository in its records.
+type naming struct {
+	repository func(name string) (string, error)
+	// literal: the allowlist's entries are compared with the name as it is, tag included.
+	literal bool
+	alpha   bool // reads v1alpha1 only
+}
+
+func (n naming) reads(format string) bool { return !n.alpha || format == alpha }
 
 // namesOf returns how a kubelet of the version spells names; more than one when that is not
 // known.
@@ -14,7 +25,7 @@ func namesOf(version string) []naming {
 	before := naming{repository: repositoryNormalised, literal: true}
 	since := naming{repository: repositoryAsWritten}
 	switch {
-	case !ok, v.minor == 35 && v.patch > 4, v.minor == 36 && v.patch < 3:
+	case !ok:
 		return []naming{before, since}
 	case v.minor < 35:
 		before.alpha = true
@@ -23,6 +34,24 @@ func namesOf(version string) []naming {
 		return []naming{before}
 	}
 	return []naming{since}
+}
+
+// normalise returns image as containerd spells it, or image itself when it is not a name.
+func normalise(image string) string {
+	named, err := reference.ParseDockerRef(image)
+	if err != nil {
+		return image
+	}
+	return named.String()
+}
+
+// repositoryNormalised returns the repository of name as containerd spells it.
+func repositoryNormalised(name string) (string, error) {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return "", err
+	}
+	return named.Name(), nil
 }
 
 // repositoryAsWritten returns name without its tag and its digest, and nothing else changed.
@@ -46,6 +75,32 @@ func repositoryAsWritten(name string) (string, error) {
 		name = rest
 	}
 	return name, nil
+}
+
+// spellings returns every way in which a pod may write name, sorted. Only Docker Hub has
+// more than one, and the tag latest.
+func spellings(name string) []string {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return []string{name}
+	}
+	full := named.String()
+	list := []string{full, name}
+	if path, ok := strings.CutPrefix(full, "docker.io/"); ok {
+		list = append(list, path, "index.docker.io/"+path)
+		if short, ok := strings.CutPrefix(path, "library/"); ok {
+			list = append(list, short, "docker.io/"+short, "index.docker.io/"+short)
+		}
+	}
+	if _, ok := named.(reference.Digested); !ok {
+		for _, s := range list {
+			if rest, ok := strings.CutSuffix(s, ":latest"); ok {
+				list = append(list, rest)
+			}
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // allows reports whether the allowlist has the name.

@@ -131,15 +131,6 @@ func (r *Records) Remembered(name, imageRef string) bool {
 	return intent != nil || err != nil
 }
 
-// normalise returns image as containerd spells it, or image itself when it is not a name.
-func normalise(image string) string {
-	named, err := reference.ParseDockerRef(image)
-	if err != nil {
-		return image
-	}
-	return named.String()
-}
-
 // fileName returns the name of the file of an image name or image id.
 func fileName(key string) string {
 	return fmt.Sprintf("%s%x", filePrefix, sha256.Sum256([]byte(key)))

@@ -33,8 +33,7 @@ const (
 type store[T any] struct {
 	dir    string
 	values map[string]T
-	files  map[string][]string // the files with a key, by key
-	broken map[string]error    // the files without, by file name
+	broken map[string]error // the files without a key, by file name
 }
 
 // file is the content of one file.
@@ -78,7 +77,7 @@ func (s *store[T]) problems() []Problem {
 // readStore reads dir. decode returns the key and the value of a file, and whether its
 // format is an old one.
 func readStore[T any](dir string, decode func([]byte) (string, T, bool, error)) (store[T], error) {
-	s := store[T]{dir: dir, values: map[string]T{}, files: map[string][]string{}, broken: map[string]error{}}
+	s := store[T]{dir: dir, values: map[string]T{}, broken: map[string]error{}}
 	names, err := recordFiles(dir)
 	if err != nil {
 		return s, err
@@ -124,7 +123,6 @@ func (s *store[T]) load(names []string, files map[string]file[T]) {
 			continue
 		}
 		s.values[f.key] = f.value
-		s.files[f.key] = append(s.files[f.key], name)
 	}
 }
 
@@ -161,15 +159,20 @@ func recordFiles(dir string) ([]string, error) {
 // record in a directory that is a symbolic link.
 func checkDir(dir string) error {
 	for _, d := range []string{filepath.Dir(dir), dir} {
-		info, err := os.Lstat(d)
-		if err != nil {
+		if err := isDir(d); err != nil {
 			return err
-		}
-		if !info.IsDir() {
-			return fmt.Errorf("%s: not a directory (%s)", d, info.Mode().Type())
 		}
 	}
 	return nil
+}
+
+// isDir returns an error unless path is a directory and not a symbolic link to one.
+func isDir(path string) error {
+	info, err := os.Lstat(path)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a directory", path)
+	}
+	return err
 }
 
 var errTooLarge = errors.New("larger than any record of a kubelet")
