@@ -19,8 +19,7 @@ import (
 	"stowage/internal/pullrecords"
 )
 
-// Options say which kubelet to find. The zero value finds the kubelet of a containerd at
-// /run/containerd/containerd.sock.
+// Options say which kubelet to find. The zero value finds the one of any container runtime.
 type Options struct {
 	// Dir is the root directory of the kubelet, as --kubelet-dir names it. It replaces the
 	// search; the process that uses it is found all the same, if it is visible.
@@ -42,8 +41,8 @@ type Kubelet struct {
 
 	// PID is the process, 0 when none is visible.
 	PID int
-	// Running reports whether the kubelet runs or cannot be excluded from running: then it
-	// holds its pull records in memory, and a change on disk reaches it at its next start.
+	// Running reports whether a kubelet uses Root, or whether that cannot be excluded. It has
+	// its pull records in memory: a change on disk reaches it at its next start.
 	Running bool
 
 	// Version is the kubelet's version, "v1.35.4", or "" when it is not known.
@@ -64,16 +63,6 @@ type Kubelet struct {
 	// ImageGCHighThresholdPercent is the usage of the image file system, in percent, above
 	// which the kubelet removes unused images; 100 or more: never.
 	ImageGCHighThresholdPercent int
-}
-
-// Find returns the kubelet of this node: that of the running process, else that of the one
-// known place that has signs of a kubelet. Its error is a [*NotFoundError] when there is
-// none or more than one, and a [*ConfigError] when its configuration cannot be used.
-func Find(o Options) (*Kubelet, error) {
-	if o.Dir == "" {
-		return nil, &NotFoundError{Looked: []string{"processes"}}
-	}
-	return &Kubelet{Root: o.Dir, Found: "--kubelet-dir", Running: true}, nil
 }
 
 // NotFoundError says that this node has no kubelet that Find may choose, and where it looked.

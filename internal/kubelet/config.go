@@ -1,0 +1,250 @@
+package kubelet
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"stowage/internal/pullrecords"
+)
+
+// maxDropIns limits the number of files of a directory of --config-dir.
+const maxDropIns = 256
+
+// config is the part of a KubeletConfiguration (kubelet.config.k8s.io/v1beta1) that matters
+// here.
+type config struct {
+	Policy        pullrecords.Policy
+	Allowlist     []string
+	Gates         map[string]bool
+	StaticPods    string
+	Address       string
+	Port          int
+	ReadOnlyPort  int
+	Endpoint      string
+	ImageEndpoint string
+	ImageGCHigh   int
+}
+
+// field returns where the value of a field of a KubeletConfiguration goes, nil for a field
+// that does not matter.
+func (c *config) field(name string) any {
+	switch name {
+	case "imagePullCredentialsVerificationPolicy":
+		return &c.Policy
+	case "preloadedImagesVerificationAllowlist":
+		return &c.Allowlist
+	case "staticPodPath":
+		return &c.StaticPods
+	case "address":
+		return &c.Address
+	case "port":
+		return &c.Port
+	case "readOnlyPort":
+		return &c.ReadOnlyPort
+	case "containerRuntimeEndpoint":
+		return &c.Endpoint
+	case "imageServiceEndpoint":
+		return &c.ImageEndpoint
+	case "imageGCHighThresholdPercent":
+		return &c.ImageGCHigh
+	}
+	return nil
+}
+
+// complete sets what is empty to the defaults of the kubelet
+// (SetDefaults_KubeletConfiguration in pkg/kubelet/apis/config/v1beta1, v1.35.4).
+func (c *config) complete() {
+	setDefault(&c.Policy, pullrecords.NeverVerifyPreloadedImages)
+	setDefault(&c.Address, "0.0.0.0")
+	setDefault(&c.Port, 10250)
+	setDefault(&c.Endpoint, "unix:///run/containerd/containerd.sock")
+	if !strings.Contains(c.Endpoint, "://") {
+		c.Endpoint = "unix://" + c.Endpoint // deprecated, and still read (cri-client's util)
+	}
+}
+
+// setDefault sets an empty value.
+func setDefault[T comparable](to *T, value T) {
+	var zero T
+	if *to == zero {
+		*to = value
+	}
+}
+
+// gate sets a feature gate.
+func (c *config) gate(name string, on bool) {
+	c.Gates = maps.Clone(c.Gates) // the map of base is shared
+	if c.Gates == nil {
+		c.Gates = map[string]bool{}
+	}
+	c.Gates[name] = on
+}
+
+// apply merges a KubeletConfiguration, YAML or JSON, over c: a field replaces the value, a
+// list the whole list, the entries of featureGates those of the same name, and null sets a
+// field to its value in base. For the file of --config, over the defaults, this is decoding;
+// for those of --config-dir it is the merge patch of RFC 7386 that the kubelet applies
+// (mergeKubeletConfigurations in cmd/kubelet/app/server.go, v1.35.4).
+func (c *config) apply(text []byte, base config) error {
+	if len(text) == 0 {
+		return errors.New("empty") // the kubelet does not start with it
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return yamlError(err)
+	}
+	if doc.Kind != yaml.DocumentNode || doc.Content[0].Kind != yaml.MappingNode {
+		return errors.New("line 1: not a KubeletConfiguration")
+	}
+	var kind struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string `yaml:"kind"`
+	}
+	fields := doc.Content[0]
+	if err := fields.Decode(&kind); err != nil {
+		return yamlError(err)
+	}
+	if kind.Kind != "KubeletConfiguration" || kind.APIVersion != "kubelet.config.k8s.io/v1beta1" {
+		return fmt.Errorf("line %d: apiVersion %q, kind %q instead of kubelet.config.k8s.io/v1beta1, KubeletConfiguration",
+			fields.Line, kind.APIVersion, kind.Kind)
+	}
+	for i := 0; i+1 < len(fields.Content); i += 2 {
+		if err := c.set(fields.Content[i].Value, fields.Content[i+1], base); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// set sets one field.
+func (c *config) set(name string, value *yaml.Node, base config) error {
+	if name == "featureGates" {
+		return c.mergeGates(value, base)
+	}
+	field := c.field(name)
+	if field == nil {
+		return nil
+	}
+	to := reflect.ValueOf(field).Elem()
+	if isNull(value) {
+		to.Set(reflect.ValueOf(base.field(name)).Elem())
+		return nil
+	}
+	fresh := reflect.New(to.Type())
+	if err := value.Decode(fresh.Interface()); err != nil {
+		return fmt.Errorf("%s: %w", name, yamlError(err))
+	}
+	to.Set(fresh.Elem())
+	return nil
+}
+
+// mergeGates merges the field featureGates.
+func (c *config) mergeGates(value *yaml.Node, base config) error {
+	if isNull(value) {
+		c.Gates = base.Gates
+		return nil
+	}
+	var gates map[string]*bool
+	if err := value.Decode(&gates); err != nil {
+		return fmt.Errorf("featureGates: %w", yamlError(err))
+	}
+	for name, on := range gates {
+		if on != nil {
+			c.gate(name, *on)
+			continue
+		}
+		c.Gates = maps.Clone(c.Gates)
+		delete(c.Gates, name)
+	}
+	return nil
+}
+
+// isNull reports whether a value is null.
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// yamlError returns the error of a YAML document on one line that begins with the position.
+func yamlError(err error) error {
+	var types *yaml.TypeError
+	if errors.As(err, &types) {
+		return errors.New(strings.Join(types.Errors, "; "))
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+}
+
+// read applies the files of --config and --config-dir, below r, to c. A relative path is one
+// of dir. A static pod path is relative to the file of --config, in a drop-in to dir.
+func (c *config) read(r root, dir string, f flags) error {
+	base := *c
+	if f.config != "" {
+		name := absolute(dir, f.config)
+		if err := c.readFile(r, name, base); err != nil {
+			return err
+		}
+		if c.StaticPods != "" {
+			c.StaticPods = absolute(filepath.Dir(name), c.StaticPods)
+		}
+	}
+	if f.configDir == "" {
+		return nil
+	}
+	files, err := dropIns(r, absolute(dir, f.configDir))
+	if err != nil {
+		return err
+	}
+	for _, name := range files {
+		if err := c.readFile(r, name, base); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readFile applies one file.
+func (c *config) readFile(r root, name string, base config) error {
+	text, err := r.read(name)
+	if err == nil {
+		err = c.apply(text, base)
+	}
+	if err != nil {
+		return &ConfigError{File: r.path(name), Err: err}
+	}
+	return nil
+}
+
+// dropIns returns the files of a directory of --config-dir, in the order in which the
+// kubelet merges them: *.conf, sorted by path, also those of its subdirectories.
+func dropIns(r root, dir string) ([]string, error) {
+	var files []string
+	top := r.path(dir)
+	err := filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return withoutPath(err)
+		}
+		if !e.IsDir() && filepath.Ext(path) == ".conf" {
+			files = append(files, filepath.Join(dir, strings.TrimPrefix(path, top)))
+		}
+		if len(files) > maxDropIns {
+			return fmt.Errorf("more than %d files", maxDropIns)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, &ConfigError{File: top, Err: err}
+	}
+	return files, nil
+}
+
+// absolute returns name, below dir if it is relative.
+func absolute(dir, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join("/", dir, name)
+}
