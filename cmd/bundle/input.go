@@ -128,6 +128,7 @@ func gather(result *scan.Result) []bundle.Image {
 	for _, found := range result.Images() {
 		img := bundle.Image{Name: found.Name, Required: found.Class == scan.Required, Windows: found.OS == "windows", ClusterInternal: found.ClusterInternal, Locked: found.Locked()}
 		for _, ref := range found.References {
+			img.Volume = img.Volume || isVolume(ref)
 			for _, s := range ref.PullSecrets {
 				if !slices.Contains(img.Secrets, s) {
 					img.Secrets = append(img.Secrets, s)
@@ -137,4 +138,12 @@ func gather(result *scan.Result) []bundle.Image {
 		out = append(out, img)
 	}
 	return out
+}
+
+// isVolume reports whether a pod needs the image of a reference as an image volume.
+func isVolume(r scan.Reference) bool { return r.Class == scan.Required && r.Form == scan.FormVolume }
+
+// isContainer reports whether a pod needs the image of a reference for a container.
+func isContainer(r scan.Reference) bool {
+	return r.Class == scan.Required && (r.Form == scan.FormContainer || r.Form == scan.FormInit || r.Form == scan.FormEphemeral)
 }

@@ -14,6 +14,7 @@ import (
 	"stowage/pkg/archive"
 	"stowage/pkg/bundle"
 	"stowage/pkg/pull"
+	"stowage/pkg/scan"
 )
 
 // job is one run of the main job.
@@ -21,7 +22,8 @@ type job struct {
 	*settings
 	streams cli.Streams
 	display *progress.Display
-	sum     *sum // of what was written
+	sum     *sum         // of what was written
+	found   *scan.Result // in the input
 
 	fetching atomic.Int64 // bytes of all blobs of the bundle; 0 before they are known
 	fetched  atomic.Int64 // of these, by this run or an earlier one, and then those compressed
@@ -59,6 +61,7 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 	for _, line := range warningLines(found.Warnings) {
 		j.display.Warning("%s", line)
 	}
+	j.found = found
 	j.request.Images = append(gather(found), j.request.Images...)
 	for _, l := range found.LeftOut {
 		j.request.Skipped = append(j.request.Skipped, archive.Skipped{Name: l.Name, Reason: l.Reason})
@@ -117,6 +120,8 @@ func (j *job) show(e bundle.Event) {
 			what = "is skipped for " + e.Platforms
 		}
 		j.display.Warning("%s %s: %s", e.Name, what, e.Reason)
+	case bundle.EventArtifact:
+		j.artifact(e)
 	case bundle.EventStart:
 		j.start(e)
 	case bundle.EventBytes:
@@ -130,6 +135,20 @@ func (j *job) show(e bundle.Event) {
 			return
 		}
 		j.display.Message("%d of %s fetched and kept beside %s", e.Images, cli.Count(e.Of, "image"), j.request.Output)
+	}
+}
+
+// artifact displays a warning about an artifact that a pod needs, with the place of the pod.
+func (j *job) artifact(e bundle.EventArtifact) {
+	needs, why := isContainer, "a container of it starts only with a runtime handler for such artifacts, as there are for WebAssembly"
+	if e.Volume {
+		needs, why = isVolume, "containerd cannot mount it as an image volume, so the pod will not start; put its files into an image"
+	}
+	for _, r := range j.found.References {
+		if r.Name == e.Name && needs(r) {
+			j.display.Warning("%s:%d:%d: %s is an artifact without a root file system: %s", r.File, r.Line, r.Column, e.Name, why)
+			return
+		}
 	}
 }
 

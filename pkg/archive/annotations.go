@@ -31,8 +31,7 @@ const (
 	// not a name: no reader makes an image of it.
 	AnnotationTag = "dev.stowage.bundle.tag"
 
-	// annotationArtifact is an annotation of the descriptor of a named artifact that a pod
-	// needs: Image.Artifact.
+	// annotationArtifact is an annotation of the descriptor of a name: Image.Artifact.
 	annotationArtifact = "dev.stowage.bundle.artifact"
 
 	// annotationImageName is the annotation from which containerd's importer takes the name.

@@ -45,10 +45,10 @@
 //
 //	dev.stowage.bundle.tag       "docker.io/library/busybox:sha256-<hex>.sig"
 //
-// A named artifact without a root file system that a pod needs, so that a node can say that
-// the pod will not start, has an annotation as well:
+// A named artifact, without a root file system, that a pod needs as an image volume has an
+// annotation as well, so that a node can say that the pod will not start:
 //
-//	dev.stowage.bundle.artifact  "image-volume" or "container": what the pod does with it
+//	dev.stowage.bundle.artifact  "image-volume"
 //
 // # Writing
 //

@@ -26,21 +26,18 @@ type Image struct {
 	// that says which manifest it is about.
 	Referrers []ocispec.Descriptor `json:"referrers,omitempty"`
 
-	// Artifact is set if a pod needs the image although it is an artifact, which has no root
-	// file system: ArtifactVolume if a pod mounts it as a volume, else ArtifactContainer. A
-	// bundle made before there was this mark has it for no image.
+	// Artifact is ArtifactVolume if the image is an artifact, without a root file system, that
+	// a pod needs as an image volume: containerd cannot mount it. It is "" for all other
+	// images, and in a bundle made before there was this mark.
 	Artifact string `json:"artifact,omitempty"`
 }
 
-// What pods do with an artifact.
-const (
-	ArtifactVolume    = "image-volume" // a volume, which containerd cannot mount
-	ArtifactContainer = "container"    // a container; some runtime handlers run such artifacts
-)
+// ArtifactVolume says that a pod needs an artifact as an image volume.
+const ArtifactVolume = "image-volume"
 
 // knownUse returns use if it is a use of an artifact, else "".
 func knownUse(use string) string {
-	if use == ArtifactVolume || use == ArtifactContainer {
+	if use == ArtifactVolume {
 		return use
 	}
 	return ""

@@ -88,7 +88,7 @@ func merge(images []Image) ([]Image, error) {
 			}
 			last.Present = slices.Concat(last.Present, img.Present)
 			last.Referrers = slices.Concat(last.Referrers, img.Referrers)
-			last.Artifact = max(last.Artifact, img.Artifact) // a volume before a container
+			last.Artifact = max(last.Artifact, img.Artifact)
 			continue
 		}
 		out = append(out, img)

@@ -248,7 +248,7 @@ func TestArtifactUse(t *testing.T) {
 		s.name("registry.test/chart:2", chart)
 		plain := s.bundle(t, opts)
 		s.images = append(s.images, s.images[0], s.images[0])
-		s.images[2].Artifact, s.images[3].Artifact = ArtifactVolume, ArtifactContainer
+		s.images[2].Artifact = ArtifactVolume
 		raw := s.bundle(t, opts)
 		r := open(t, raw)
 		if got := []string{r.Images()[0].Artifact, r.Images()[1].Artifact}; !slices.Equal(got, []string{ArtifactVolume, ""}) {

@@ -18,6 +18,10 @@ type EventEstimate struct{ pull.Estimate }
 // EventSkip reports an image that will not be in the bundle, or not for all platforms.
 type EventSkip struct{ archive.Skipped }
 
+// EventArtifact reports an artifact in the bundle, which has no root file system. No node can
+// mount it as an image volume, and the bundle says so to those that load it.
+type EventArtifact struct{ Image }
+
 // EventStart reports the start of a stage.
 type EventStart struct {
 	Stage Stage
@@ -56,6 +60,7 @@ const (
 func (EventResolve) event()  {}
 func (EventEstimate) event() {}
 func (EventSkip) event()     {}
+func (EventArtifact) event() {}
 func (EventStart) event()    {}
 func (EventBytes) event()    {}
 func (EventFinish) event()   {}

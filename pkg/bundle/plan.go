@@ -68,6 +68,9 @@ func (m *maker) plan(ctx context.Context) (*archive.Plan, error) {
 	}
 	m.resolved = resolved
 	for _, r := range resolved {
+		if r.Artifact {
+			m.event(EventArtifact{m.image(r.Name)})
+		}
 		if r.Missing != nil {
 			failures = append(failures, pull.Failure{Name: r.Name, Err: &partialError{r.Missing}})
 		}
@@ -85,6 +88,12 @@ func (m *maker) plan(ctx context.Context) (*archive.Plan, error) {
 	return m.lay(images)
 }
 
+// image returns the image of the request that has a name.
+func (m *maker) image(name string) Image {
+	i := slices.IndexFunc(m.images, func(img Image) bool { return img.Name == name })
+	return m.images[i]
+}
+
 // named returns each resolved image under the names by which a node looks it up.
 func (m *maker) named(resolved []pull.Resolved) ([]archive.Image, error) {
 	var images []archive.Image
@@ -96,12 +105,16 @@ func (m *maker) named(resolved []pull.Resolved) ([]archive.Image, error) {
 				referrers[i].Annotations = map[string]string{archive.AnnotationTag: tag}
 			}
 		}
+		use := ""
+		if r.Artifact && m.image(r.Name).Volume {
+			use = archive.ArtifactVolume
+		}
 		names, err := m.names(r.Name)
 		if err != nil {
 			return nil, err
 		}
 		for _, name := range names {
-			images = append(images, archive.Image{Name: name, Target: r.Target, Present: r.Present, Referrers: referrers})
+			images = append(images, archive.Image{Name: name, Target: r.Target, Present: r.Present, Referrers: referrers, Artifact: use})
 		}
 	}
 	return images, nil

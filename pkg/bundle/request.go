@@ -17,6 +17,7 @@ import (
 type Image struct {
 	Name     string   // "busybox", "quay.io/a/b:v1@sha256:…"; read as containerd reads it
 	Required bool     // the run fails when it is not available; otherwise it is skipped then
+	Volume   bool     // a pod needs it as an image volume
 	Secrets  []string // pull secrets that apply to it, "namespace/name", best first
 
 	Windows         bool // only Windows pods use it: skipped without a Windows platform
@@ -112,6 +113,7 @@ func merge(images []Image) ([]Image, error) {
 		}
 		old := &out[i]
 		old.Required = old.Required || img.Required
+		old.Volume = old.Volume || img.Volume
 		old.Windows = old.Windows && img.Windows
 		old.ClusterInternal = old.ClusterInternal && img.ClusterInternal
 		old.Locked = old.Locked && img.Locked

@@ -96,8 +96,12 @@ func TestOddIndexes(t *testing.T) {
 				return
 			}
 			var have []digest.Digest
-			for _, d := range resolve(t, client, h.Ref("a/b", tag))[0].Present[1:] {
+			resolved := resolve(t, client, h.Ref("a/b", tag))[0]
+			for _, d := range resolved.Present[1:] {
 				have = append(have, d.Digest)
+			}
+			if resolved.Artifact != (tag == "chart" || tag == "artifacts") {
+				t.Errorf("artifact: %v", resolved.Artifact)
 			}
 			if n := h.Counts().ManifestGets; !slices.Equal(have, c.have) || n != c.gets {
 				t.Errorf("present %v after %d GETs, want %v after %d", have, n, c.have, c.gets)

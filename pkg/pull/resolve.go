@@ -25,6 +25,8 @@ type Resolved struct {
 	// Missing reports the wanted platforms that the image does not have, beside others that
 	// are in Present; nil for none.
 	Missing *NoPlatformError
+	// Artifact says that the image has no root file system: a chart or a model, for example.
+	Artifact bool
 	// Referrers are manifests about those in Present: signatures, attestations, SBOMs, in
 	// the order of their digests. One that does not state its subject has the name that led
 	// to it ("repo:sha256-<hex>.sig") in its annotation

@@ -41,7 +41,7 @@ func (t *target) selectManifests(ctx context.Context) error {
 		return t.noPlatform(t.client.opts.Platforms)
 	}
 	there := without(t.client.opts.Platforms, missing)
-	lacking, err := t.checkUsable(ctx, present, there)
+	lacking, artifact, err := t.checkUsable(ctx, present, there)
 	if err != nil {
 		return err
 	}
@@ -49,9 +49,9 @@ func (t *target) selectManifests(ctx context.Context) error {
 		return t.noPlatform(missing)
 	}
 	if !runnable {
-		missing = nil // a chart or another artifact, which has no platform
+		missing, artifact = nil, t.isArtifact(ctx, present[0]) // a chart or the like, which has no platform
 	}
-	t.resolved = Resolved{Name: t.Name, Target: present[0], Present: present}
+	t.resolved = Resolved{Name: t.Name, Target: present[0], Present: present, Artifact: artifact}
 	if len(missing) > 0 {
 		t.resolved.Missing = t.noPlatform(missing)
 	}
@@ -159,6 +159,9 @@ func (t *target) configPlatform(ctx context.Context, config ocispec.Descriptor) 
 
 // config returns a config, from what is held or from the registry: a blob, which is free.
 func (t *target) config(ctx context.Context, config ocispec.Descriptor) ([]byte, error) {
+	if empty := ocispec.DescriptorEmptyJSON; config.Digest == empty.Digest {
+		return empty.Data, nil // what most artifacts have
+	}
 	if raw, err := t.client.docs.Metadata(config.Digest); err == nil && int64(len(raw)) == config.Size {
 		return raw, nil
 	}

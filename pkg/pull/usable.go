@@ -13,9 +13,10 @@ import (
 
 // checkUsable reads the configs of the chosen manifests and refuses an image that no
 // containerd can use: on the node it would be too late. It returns the platforms for which
-// containerd would not select one of the manifests. A config that is lost or damaged at the
-// registry is not its concern: the caller fetches it with the other blobs.
-func (t *target) checkUsable(ctx context.Context, present []ocispec.Descriptor, want []ocispec.Platform) ([]ocispec.Platform, error) {
+// containerd would not select one of the manifests, and whether the image is an artifact on
+// all others. A config that is lost or damaged at the registry is not its concern: the caller
+// fetches it with the other blobs.
+func (t *target) checkUsable(ctx context.Context, present []ocispec.Descriptor, want []ocispec.Platform) (missing []ocispec.Platform, artifact bool, err error) {
 	if t.client.opts.All {
 		want = nil
 		for _, d := range present {
@@ -24,23 +25,34 @@ func (t *target) checkUsable(ctx context.Context, present []ocispec.Descriptor, 
 			}
 		}
 	}
-	var missing []ocispec.Platform
+	images := 0
 	for _, p := range want {
-		_, err := usable.Select(documents{ctx, t}, present[0], usable.On(p))
+		img, err := usable.Select(documents{ctx, t}, present[0], usable.On(p))
 		var bad *usable.Error
 		var wrong *ContentError
 		var config *configError
 		switch {
 		case err != nil && (isNotFound(err) || errors.As(err, &wrong)) && errors.As(err, &config):
 		case errors.As(err, &bad):
-			return nil, &UnsupportedError{Name: t.Name, MediaType: present[0].MediaType, Err: bad}
+			return nil, false, &UnsupportedError{Name: t.Name, MediaType: present[0].MediaType, Err: bad}
 		case errors.Is(err, usable.ErrNoPlatform):
 			missing = append(missing, p)
 		case err != nil:
-			return nil, err
+			return nil, false, err
+		case img.Artifact:
+			artifact = true
+		default:
+			images++
 		}
 	}
-	return missing, nil
+	return missing, artifact && images == 0, nil
+}
+
+// isArtifact reports whether a manifest without a platform is one without a root file system.
+// A config that is not available is not its concern, as for checkUsable.
+func (t *target) isArtifact(ctx context.Context, desc ocispec.Descriptor) bool {
+	img, err := usable.Select(documents{ctx, t}, desc, usable.On(ocispec.Platform{}))
+	return err == nil && img.Artifact
 }
 
 // documents are those of one image, as the rule reads them.

@@ -17,6 +17,7 @@ const (
 	noteIndirect = "indirect"
 	noteDigest   = "digest" // the manifest names the image by digest
 	noteWindows  = "windows"
+	noteVolume   = "image-volume" // a pod needs it as a volume
 )
 
 // LeftOut is an image that a lock file names as not available.
@@ -42,6 +43,9 @@ func LockNote(img Image) string {
 	}
 	if img.OS == "windows" {
 		notes = append(notes, noteWindows)
+	}
+	if slices.ContainsFunc(img.References, func(r Reference) bool { return r.Class == Required && r.Form == FormVolume }) {
+		notes = append(notes, noteVolume)
 	}
 	if len(notes) == 0 {
 		return ""
@@ -82,6 +86,9 @@ func (r *Reference) noted(notes []string) {
 	}
 	if slices.Contains(notes, noteWindows) {
 		r.OS = "windows"
+	}
+	if slices.Contains(notes, noteVolume) {
+		r.Form = FormVolume
 	}
 	r.Locked = !slices.Contains(notes, noteDigest)
 }

@@ -20,8 +20,8 @@ type Options struct {
 	// included, and "?" one. Exclude wins.
 	Include, Exclude []string
 	// Distinct keeps only the first of the references that differ in nothing but their
-	// places: the same image in the same class, with the same pull secrets. Memory then
-	// grows with the images and not with the places that name them.
+	// places: the same image in the same class, with the same pull secrets, and as a volume or
+	// not. Memory then grows with the images and not with the places that name them.
 	Distinct bool
 	// MaxDocument is the largest size of a document in bytes, MaxDepth how deep mappings
 	// and sequences may nest, MaxNodes the number of values in a document, aliases

@@ -215,6 +215,7 @@ type place struct {
 	name    string
 	class   Class
 	os      string
+	volume  bool   // of a pod
 	secrets string // namespace, account and secrets of the pod
 }
 
@@ -242,7 +243,7 @@ func (s *Scanner) keep(d *docResult) {
 
 // first reports whether no reference before f was the same apart from its place.
 func (s *Scanner) first(f found) bool {
-	p := place{name: f.Name, class: f.Class, os: f.OS}
+	p := place{name: f.Name, class: f.Class, os: f.OS, volume: f.Form == FormVolume}
 	if f.pod != nil {
 		p.secrets = f.pod.namespace + "/" + f.pod.account + "/" + strings.Join(f.pod.secrets, "/")
 	}

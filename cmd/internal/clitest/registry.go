@@ -25,6 +25,7 @@ import (
 //	          [origin=HOST,...] [redirect=true] [hidemissing=true] [public=PATTERN,...]
 //	registry calico [scale=N] [run=true]       adds the three images of calico.yaml
 //	registry image REPO:TAG [size=BYTES] [layers=N] [platforms=A,B] [seed=N] [run=true]
+//	registry artifact REPO:TAG                 adds an artifact, which has no root file system
 //	registry sign REPO:TAG                     adds a signature as cosign 2 does, under a tag
 //	registry refer REPO:TAG                    adds one as cosign 3 does, with a subject
 //	registry rm REPO REF                       deletes a tag, manifest or blob
@@ -66,6 +67,11 @@ func init() {
 	registryCommands = map[string]registryFunc{
 		"calico": addCalico,
 		"image":  addImage,
+		"artifact": func(_ *testscript.TestScript, h *registrytest.Registry, args []string) error {
+			repo, tag, _ := strings.Cut(args[0], ":")
+			_, err := h.AddArtifact(repo, tag, registrytest.Artifact{Type: "application/x-model", Blobs: [][]byte{[]byte(repo)}})
+			return err
+		},
 		"sign": func(_ *testscript.TestScript, h *registrytest.Registry, args []string) error {
 			return sign(h, args[0], func(repo string, of ocispec.Descriptor) (registrytest.Added, error) {
 				return h.AddCosignTag(repo, of.Digest)
