@@ -101,9 +101,9 @@ func (f finder) of(dir string, running []candidate) (*candidate, error) {
 			return &c, nil
 		}
 	}
-	s := ofFiles(f.root, dir)
+	s := ofFiles("", dir)
 	if s == nil {
-		s = &start{root: f.root, dir: "/", args: []string{"--root-dir=" + dir}}
+		s = &start{dir: "/", args: []string{"--root-dir=" + dir}}
 	}
 	s.found = "--kubelet-dir"
 	c := f.prepare(*s, nil)

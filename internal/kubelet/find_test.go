@@ -1,7 +1,6 @@
 package kubelet
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,8 +12,7 @@ import (
 	"stowage/internal/pullrecords"
 )
 
-// TestMain answers --version as a kubelet does: the fake kubelets are links to the test's own
-// executable.
+// TestMain answers --version as a kubelet does: the fake kubelets are the test's own executable.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "--version" {
 		printVersion(filepath.Base(os.Args[0]))
@@ -64,7 +62,12 @@ func (s *system) program(name string) {
 	self, err := os.Executable()
 	s.check(err)
 	s.mkdir(filepath.Dir(s.files + name))
-	s.link(self, s.files+name)
+	if os.Link(self, s.files+name) == nil {
+		return
+	}
+	b, err := os.ReadFile(self) // on another file system
+	s.check(err)
+	s.check(os.WriteFile(s.files+name, b, 0o755))
 }
 
 // start adds a process of root with the files of the system.
@@ -291,18 +294,5 @@ func TestFindRunning(t *testing.T) {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestFindNone(t *testing.T) {
-	s := newSystem(t)
-	_, err := s.find(Options{})
-	var none *NotFoundError
-	if !errors.As(err, &none) {
-		t.Fatalf("got %v", err)
-	}
-	want := "no kubelet found (no process is a kubelet, no files of a kubelet in /var/lib/kubelet, /var/lib/rancher, /var/lib/k0s/kubelet, /var/snap/microk8s/common/var/lib/kubelet)"
-	if err.Error() != want {
-		t.Errorf("got  %s\nwant %s", err, want)
 	}
 }

@@ -74,7 +74,7 @@ type NotFoundError struct {
 // Error completes the sentence "not looked at: ...".
 func (e *NotFoundError) Error() string {
 	if len(e.Roots) > 0 {
-		return "more than one kubelet: " + strings.Join(e.Roots, ", ")
+		return "more than one kubelet: " + strings.Join(e.Roots, ", ") + "; choose one with --kubelet-dir"
 	}
 	return "no kubelet found (" + strings.Join(e.Looked, ", ") + ")"
 }
