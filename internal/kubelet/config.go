@@ -169,11 +169,11 @@ func (c *config) mergeGates(value *yaml.Node, base config) error {
 // isNull reports whether a value is null.
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// yamlError returns the error of a YAML document on one line that begins with the position.
+// yamlError returns the first error of a YAML document, which begins with its position.
 func yamlError(err error) error {
 	var types *yaml.TypeError
 	if errors.As(err, &types) {
-		return errors.New(strings.Join(types.Errors, "; "))
+		return errors.New(types.Errors[0])
 	}
 	return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 }
