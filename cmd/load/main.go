@@ -22,6 +22,7 @@ func program() *cli.Program {
 			"place":     runPlace,
 			"serve":     runServe,
 			"unpin":     runUnpin,
+			"why":       runWhy,
 		},
 		Guesses: map[string][]string{
 			"list": {"load check FILE", "crictl images"}, "ls": {"load check FILE", "crictl images"}, "ps": {"load check FILE", "crictl images"},
@@ -31,6 +32,7 @@ func program() *cli.Program {
 			"copy": {"load place FILE"}, "cp": {"load place FILE"}, "install": {"load place FILE"}, "stage": {"load place FILE"},
 			"remove": {"load unpin FILE"}, "rm": {"load unpin FILE"}, "delete": {"load unpin FILE"}, "rmi": {"load unpin FILE"},
 			"unload": {"load unpin FILE"}, "prune": {"load unpin FILE"}, "gc": {"load unpin FILE"},
+			"explain": {"load why"}, "describe": {"load why"}, "doctor": {"load why"}, "diagnose": {"load why"}, "debug": {"load why"}, "logs": {"load why"},
 			"verify": {"bundle verify FILE"}, "inspect": {"bundle inspect FILE"}, "show": {"bundle inspect FILE"}, "info": {"bundle inspect FILE"},
 			"diff": {"bundle diff OLD NEW"}, "scan": {"bundle scan -f FILE"}, "rewrite": {"bundle rewrite -f FILE"},
 			"pull": {"bundle -f FILE -o OUT"}, "save": {"bundle -f FILE -o OUT"}, "bundle": {"bundle -f FILE -o OUT"},

@@ -16,6 +16,7 @@ Usage:
   load serve [FILE]  answer pulls on this machine from the node's images, or a bundle's
   load place FILE    copy to the image directory of k3s, RKE2 or k0s, before the node starts
   load unpin FILE    let the kubelet's garbage collection remove the images again
+  load why [POD]     say why pods of this node wait for their images
 
   -i, --input FILE         the same as FILE, as of docker load
   -a, --address SOCKET     containerd's socket (default: CONTAINERD_ADDRESS, else the usual
@@ -154,4 +155,31 @@ Who can reach the address can read every image, without an account.
 Example:
   load serve calico.tar &
   crane manifest 127.0.0.1:5480/docker.io/calico/node:v3.28.0
+`
+
+const whyHelp = `load why says why pods of this node wait for their images: for each image the likely causes,
+the most likely first, each with its cure. It writes nothing.
+
+Usage:
+  load why           all pods of this node
+  load why POD       one pod; POD is its name or NAMESPACE/NAME
+
+      --look DIR           name bundles below DIR that have the image; repeatable
+      --ask                ask the registries for the images: HEAD requests without an account,
+                           which count as no pull
+      --kubelet-dir DIR    the kubelet's root directory (default: that of the running kubelet,
+                           else /var/lib/kubelet and those of k3s, RKE2, k0s and microk8s)
+  -a, --address SOCKET     containerd's socket (default: as for load)
+  -o, --output FORMAT      text or json (default text)
+  -h, --help               print this text
+
+The pods are those that the kubelet lists: at its read-only port, at its port for the client
+certificates of this node, or through the API server with the kubelet's account. Without
+them they are the static pods, and what CRI has of others.
+
+` + cli.ExitCodes + `
+A pod that waits for an image is exit code 3.
+
+Example:
+  sudo load why --look /media/usb
 `

@@ -98,6 +98,14 @@ var rules = []rule{
 		deep: []string{containerd, "net"},
 	},
 	{
+		pkg: "stowage/pkg/node/why",
+		own: []string{
+			"stowage/pkg/archive", "stowage/pkg/node", "stowage/internal/fsutil", "stowage/internal/imagename", "stowage/internal/kubelet",
+			"stowage/internal/manifest", "stowage/internal/pullrecords", "stowage/internal/redact", "stowage/internal/usable",
+		},
+		deep: []string{"stowage/cmd", "stowage/pkg/pull", ggcr},
+	},
+	{
 		pkg:  "stowage/pkg/node/imagedir",
 		own:  []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest"},
 		deep: []string{containerd, "google.golang.org/grpc", "k8s.io", "stowage/pkg/node", "net/http", ggcr},

@@ -103,20 +103,25 @@ func (e *explainer) findPods(ctx context.Context) error {
 	}
 	var pods []pod
 	static := false
+	var failed []string
 	for _, s := range e.sources(k) {
 		found, err := s.pods(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			e.unread("%s: %v", s, err)
-			if len(found) == 0 {
-				continue
-			}
+			failed = append(failed, fmt.Sprintf("%s: %v", s, err))
 		}
-		_, static = s.(staticPods)
-		pods, e.report.Node.Source = found, s.String()
-		break
+		if err == nil || len(found) > 0 {
+			_, static = s.(staticPods)
+			pods, e.report.Node.Source = found, s.String()
+			break
+		}
+	}
+	if static || e.report.Node.Source == "" { // else the pods are known
+		for _, f := range failed {
+			e.unread("%s", f)
+		}
 	}
 	if e.report.Node.Source == "" {
 		e.report.Node.Source = "CRI"

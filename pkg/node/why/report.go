@@ -51,7 +51,8 @@ type Cause struct {
 // Cure is what to do about a cause, step by step.
 type Cure []Step
 
-// Step is a command, or words, or words that introduce a command.
+// Step is a command, or words, or words that introduce a command. A command without words
+// belongs to the step before it.
 type Step struct {
 	Say string   `json:"say,omitempty"`
 	Run []string `json:"run,omitempty"` // arguments, not quoted

@@ -214,7 +214,7 @@ func pullRecords(s *subject) (string, Cure) {
 		text += fmt.Sprintf("; the pod has %s, which may have changed", s.secrets[i])
 	}
 	if o, ok := s.offer(true); ok && !v.policy {
-		return text, Cure{{Run: []string{"sudo", "load", "--trust-preloaded", o.file}}, {Say: "and restart the kubelet:", Run: []string{"sudo", "systemctl", "restart", "kubelet"}}}
+		return text, Cure{{Run: []string{"sudo", "load", "--trust-preloaded", o.file}}, {Run: []string{"sudo", "systemctl", "restart", "kubelet"}}}
 	}
 	return text, Cure{serveStep}
 }
@@ -241,7 +241,7 @@ func wrongNamespace(s *subject) (string, Cure) {
 	return fmt.Sprintf("containerd has it in namespace %q, and the kubelet uses %q only", stored.namespace, kubernetes),
 		Cure{
 			{Run: s.ctr("-n", stored.namespace, "images", "export", file, stored.name)},
-			{Say: "then", Run: []string{"sudo", "load", file}},
+			{Run: []string{"sudo", "load", file}},
 		}
 }
 
