@@ -13,13 +13,15 @@ RUNC         := v1.5.2
 CRANE        := v0.22.1
 STATICCHECK  := v0.8.2
 GOVULNCHECK  := v1.9.0
-KUBELET      := v1.35.4
+KUBERNETES   := 1.37.2
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X stowage/cmd/internal/cli.Version=$(VERSION)"
 PREFIX  ?= /usr/local
 FUZZTIME ?= 20s
 ROUNDS ?= 20
+# The kubelet of the end-to-end tests, beside the control plane of KUBERNETES.
+KUBELET ?= v$(KUBERNETES)
 
 export STOWAGE_TOOLS := $(TOOLS)
 
@@ -46,8 +48,8 @@ check: ## build, vet and run the quick tests: about a minute, no root, nothing f
 test: build tools servers skopeo ## run all tests of this machine
 	test/run
 
-e2e: tools $(TOOLS)/.kubelet-$(KUBELET) $(TOOLS)/runc-seccomp ## run loaded images with a real kubelet without a network
-	cd test && go test -count=1 -v -timeout 15m ./e2e/...
+e2e: tools cluster $(TOOLS)/kubernetes-$(KUBELET:v%=%)/kubelet $(TOOLS)/runc-seccomp ## run loaded images with a real cluster without a network; KUBELET=v1.35.4 uses another kubelet
+	cd test && STOWAGE_KUBELET=$(KUBELET:v%=%) go test -count=1 -v -timeout 20m ./e2e/...
 
 lint: $(TOOLS)/.staticcheck-$(STATICCHECK) $(TOOLS)/.govulncheck-$(GOVULNCHECK) ## run gofmt -s, go vet, staticcheck, govulncheck and go mod tidy -diff
 	@unformatted=$$(gofmt -s -l $$(git ls-files '*.go')); \
@@ -136,19 +138,24 @@ $(TOOLS)/.govulncheck-$(GOVULNCHECK):
 	GOBIN=$(TOOLS) go install -trimpath golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
 	@touch $@
 
-# The module of the kubelet replaces its dependencies with directories below ./staging, which
-# a downloaded module lacks. They are also published separately: each replacement is pointed
-# there. Their checksums are not in go.sum, so the build may write it (-mod=mod).
-$(TOOLS)/.kubelet-$(KUBELET):
-	@rm -rf $(TOOLS)/.kubelet-* $(TOOLS)/src-kubelet && mkdir -p $(TOOLS)
-	cp -r "$$(cd / && go mod download -json k8s.io/kubernetes@$(KUBELET) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" $(TOOLS)/src-kubelet
-	chmod -R u+w $(TOOLS)/src-kubelet
-	cd $(TOOLS)/src-kubelet && \
-	  sed -i -E 's#(k8s\.io/[a-z0-9-]+) => \./staging/.*#\1 => \1 $(KUBELET:v1.%=v0.%)#' go.mod && \
-	  GOWORK=off CGO_ENABLED=0 nice go build -p 2 -mod=mod -trimpath \
-	    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBELET)" -o $(TOOLS)/kubelet ./cmd/kubelet
-	@rm -rf $(TOOLS)/src-kubelet
-	@touch $@
+# The control plane and its kubelet take about 15 CPU minutes, a kubelet alone 9. Each version is
+# kept.
+KUBERNETES_DIR := $(TOOLS)/kubernetes-$(KUBERNETES)
+
+$(KUBERNETES_DIR)/kubelet:
+	test/build-kubernetes $(KUBERNETES) $(@D) kubelet kube-apiserver kube-controller-manager kube-scheduler
+
+$(TOOLS)/kubernetes-%/kubelet:
+	test/build-kubernetes $* $(@D) kubelet
+
+# Debian's etcd and CNI plugins, unpacked but not installed. Without apt-get the tests search
+# PATH and the usual directory of CNI plugins, and report what is missing.
+.PHONY: cluster
+cluster: $(KUBERNETES_DIR)/kubelet
+	@[ -x $(TOOLS)/cluster/usr/bin/etcd ] || { command -v apt-get >/dev/null || exit 0; \
+	  rm -rf $(TOOLS)/cluster $(TOOLS)/debs-cluster && mkdir -p $(TOOLS)/debs-cluster && cd $(TOOLS)/debs-cluster && apt-get update -qq && \
+	  apt-get download -qq etcd-server containernetworking-plugins && \
+	  for deb in *.deb; do dpkg -x $$deb x; done && mv x $(TOOLS)/cluster && rm -rf $(TOOLS)/debs-cluster; }
 
 # The kubelet requires a seccomp filter for every pod, but the runc above is built without
 # libseccomp, because few machines have its headers. Debian's runc has it. Without apt-get

@@ -1,7 +1,8 @@
 //go:build linux
 
-// Package e2e tests with a real kubelet and a real containerd, on a machine without access
-// to any registry, that pods run from what bundle wrote and load transferred.
+// Package e2e tests with real kubelets and real containerds, with and without a control
+// plane, on a machine without access to any registry, that pods run from what bundle wrote
+// and load transferred.
 //
 //	m := newMachine(t, defaultDisk, "") // new namespaces: no network, own processes
 //	n := m.startNode(t, "")             // containerd inside
@@ -28,10 +29,21 @@
 //
 // # The kubelet
 //
-// It has no API server. Its pods are files in a directory (static pods), and their status
-// is read from /pods of its read-only port. Pods use the network of the machine: there is
-// no CNI. It is the kubelet of k8s.io/kubernetes, which "make e2e" builds from unchanged
-// code.
+// In most tests it has no API server. Its pods are files in a directory (static pods), and
+// their status is read from /pods of its read-only port. Pods use the network of the
+// machine. It is the kubelet of k8s.io/kubernetes, which "make e2e" builds from unchanged
+// code; "make e2e KUBELET=v1.35.4" uses another version.
+//
+// # The cluster
+//
+// A [cluster] is a control plane in a machine, also of unchanged code. Its nodes are in the
+// same machine: each has a containerd, a kubelet, directories and an address of its own, and
+// the CNI plugins ptp, host-local and loopback connect its pods to the machine.
+//
+//	c := m.startCluster(t)
+//	n := c.addNode(t, nil) // containerd
+//	k := n.startKubelet(t, nil)
+//	k.put(t, p) // through the API server
 //
 // The tests mostly wait, so they run in parallel (-parallel); they share only the built
 // programs.

@@ -38,7 +38,11 @@ func startRegistry(t *testing.T, policy registrytest.Policy) *registrytest.Regis
 
 // mirrors returns flags that make the registry the only one that bundle uses.
 func mirrors(h *registrytest.Registry) []string {
-	return []string{"--mirror", "docker.io=" + h.Host(), "--mirror", "registry.k8s.io=" + h.Host()}
+	var args []string
+	for _, name := range []string{"docker.io", "quay.io", "registry.k8s.io"} {
+		args = append(args, "--mirror", name+"="+h.Host())
+	}
+	return args
 }
 
 // addCalico adds the images of examples/calico.yaml and the sandbox image to h.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -23,18 +24,20 @@ import (
 // seconds, and a machine that builds and tests at the same time is slow.
 const patience = 2 * time.Minute
 
-// readOnlyPort is the port with the status of the kubelet's pods. Every machine has its own
-// ports.
+// readOnlyPort is the port with the status of the kubelet's pods and its metrics. Every
+// machine has its own ports.
 const readOnlyPort = 10255
 
 // settings are fields of a KubeletConfiguration (kubelet.config.k8s.io/v1beta1).
 type settings map[string]any
 
-// kubelet is a kubelet without an API server: its pods are the files in a directory.
+// kubelet is the kubelet of a node. Without an API server its pods are the files in a
+// directory.
 type kubelet struct {
 	node    *node
 	config  string
 	program string
+	version string // such as "1.35.4"
 	client  *http.Client
 	process *process
 }
@@ -43,17 +46,35 @@ type kubelet struct {
 // the settings that every kubelet of these tests has.
 func (n *node) startKubelet(t *testing.T, extra settings) *kubelet {
 	t.Helper()
-	program, err := kubeletProgram()
+	program, version, err := kubeletProgram()
 	if err != nil {
 		need.Missing(t, err)
 	}
-	k := &kubelet{node: n, program: program, config: n.machine.path("kubelet.json")}
+	k := &kubelet{node: n, program: program, version: version, config: n.path("kubelet.json")}
 	k.client = &http.Client{Transport: &http.Transport{DialContext: n.machine.dial}, Timeout: 10 * time.Second}
 	for _, dir := range []string{k.podDir(), k.logDir()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
+	k.configure(t, extra)
+	t.Cleanup(func() {
+		k.client.CloseIdleConnections()
+		if t.Failed() {
+			t.Logf("what the kubelet of %s complains of:\n%s", n.site.name, k.complaints(40))
+		}
+	})
+	k.start(t)
+	n.machine.before = append(n.machine.before, k.stop)
+	if n.cluster != nil {
+		n.cluster.wait(t, "node "+n.site.name, "/api/v1/nodes/"+n.site.name, ready)
+	}
+	return k
+}
+
+// configure writes the configuration of the kubelet's next start.
+func (k *kubelet) configure(t *testing.T, extra settings) {
+	t.Helper()
 	raw, err := json.MarshalIndent(k.settings(extra), "", " ")
 	if err != nil {
 		t.Fatal(err)
@@ -61,26 +82,17 @@ func (n *node) startKubelet(t *testing.T, extra settings) *kubelet {
 	if err := os.WriteFile(k.config, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		k.client.CloseIdleConnections()
-		if t.Failed() {
-			t.Logf("what the kubelet complains of:\n%s", k.complaints(40))
-		}
-	})
-	k.start(t)
-	n.machine.before = append(n.machine.before, k.stop)
-	return k
 }
 
 // path returns the path of a file in the machine's temporary directory.
 func (m *machine) path(name string) string { return filepath.Join(m.dir, name) }
 
-func (k *kubelet) podDir() string  { return k.node.machine.path("manifests") }
-func (k *kubelet) logDir() string  { return k.node.machine.path("pods") }
-func (k *kubelet) logFile() string { return k.node.machine.path("kubelet.log") }
+func (k *kubelet) podDir() string  { return k.node.path("manifests") }
+func (k *kubelet) logDir() string  { return k.node.path("pods") }
+func (k *kubelet) logFile() string { return k.node.path("kubelet.log") }
 
-// settings returns settings of a kubelet that needs only containerd: no API server, no CNI,
-// no swap or cgroup requirements, no iptables.
+// settings returns settings of a kubelet that needs only containerd: no CNI, no swap or
+// cgroup requirements, no iptables.
 func (k *kubelet) settings(extra settings) settings {
 	s := settings{
 		"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -88,7 +100,8 @@ func (k *kubelet) settings(extra settings) settings {
 		"podLogsDir":                  k.logDir(),
 		"containerRuntimeEndpoint":    "unix://" + k.node.Address(),
 		"readOnlyPort":                readOnlyPort,
-		"address":                     "127.0.0.1",
+		"address":                     k.node.site.address,
+		"healthzBindAddress":          k.node.site.address,
 		"authentication":              settings{"anonymous": settings{"enabled": true}, "webhook": settings{"enabled": false}},
 		"authorization":               settings{"mode": "AlwaysAllow"},
 		"cgroupDriver":                "cgroupfs",
@@ -99,7 +112,7 @@ func (k *kubelet) settings(extra settings) settings {
 		"makeIPTablesUtilChains":      false,
 		"oomScoreAdj":                 0,
 		"resolvConf":                  "",
-		"volumePluginDir":             k.node.machine.path("plugins"),
+		"volumePluginDir":             k.node.path("plugins"),
 		"fileCheckFrequency":          "1s",
 		"syncFrequency":               "2s",
 		"imageGCHighThresholdPercent": 100,
@@ -117,8 +130,12 @@ func (k *kubelet) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	root := filepath.Join(k.node.machine.diskDir(), "kubelet")
-	cmd := k.node.machine.command(k.program, "--config", k.config, "--root-dir", root, "--cert-dir", root+"/pki", "--hostname-override", "node", "--v", "2")
+	root := k.node.root("kubelet")
+	args := []string{"--config", k.config, "--root-dir", root, "--cert-dir", root + "/pki", "--hostname-override", k.node.site.name, "--v", "2"}
+	if c := k.node.cluster; c != nil {
+		args = append(args, "--kubeconfig", c.kubeconfig(k.node.site.name), "--node-ip", k.node.site.address)
+	}
+	cmd := k.node.machine.command(k.program, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if k.process, err = k.node.machine.startInside(cmd); err != nil {
 		t.Fatal(err)
@@ -148,6 +165,15 @@ func (k *kubelet) restart(t *testing.T) {
 	k.start(t)
 }
 
+// kill kills the kubelet; its pods continue to run.
+func (k *kubelet) kill(t *testing.T) {
+	t.Helper()
+	if err := k.process.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-k.process.ended
+}
+
 // stop stops the kubelet; its pods continue to run.
 func (k *kubelet) stop() error {
 	k.process.cmd.Process.Signal(syscall.SIGTERM) // if it has exited, the channel is closed
@@ -159,11 +185,16 @@ func (k *kubelet) stop() error {
 	}
 }
 
-// put adds a static pod. It renames the complete file: the kubelet reads every file whose
-// name does not begin with a dot.
+// put adds pods to the node: through the API server, or else as static pods. It renames the
+// complete file: the kubelet reads every file whose name does not begin with a dot.
 func (k *kubelet) put(t *testing.T, pods ...pod) {
 	t.Helper()
 	for _, p := range pods {
+		if c := k.node.cluster; c != nil {
+			p.Spec.NodeName = k.node.site.name
+			c.create(t, p)
+			continue
+		}
 		hiddenName := filepath.Join(k.podDir(), "."+p.Metadata.Name)
 		manifest(t, hiddenName, p)
 		if err := os.Rename(hiddenName, filepath.Join(k.podDir(), p.Metadata.Name+".json")); err != nil {
@@ -172,10 +203,10 @@ func (k *kubelet) put(t *testing.T, pods ...pod) {
 	}
 }
 
-// pods returns the kubelet's pods by the names in their files, to which the kubelet appends
-// the node's name.
-func (k *kubelet) pods(ctx context.Context) (map[string]pod, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/pods", readOnlyPort), nil)
+// get reads from the kubelet's read-only port.
+func (k *kubelet) get(ctx context.Context, path string) ([]byte, error) {
+	url := fmt.Sprintf("http://%s:%d%s", k.node.site.address, readOnlyPort, path)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -187,13 +218,23 @@ func (k *kubelet) pods(ctx context.Context) (map[string]pod, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, errors.New(resp.Status)
 	}
+	return io.ReadAll(resp.Body)
+}
+
+// pods returns the kubelet's pods by name. To the names of static pods the kubelet appends
+// the node's name.
+func (k *kubelet) pods(ctx context.Context) (map[string]pod, error) {
+	raw, err := k.get(ctx, "/pods")
+	if err != nil {
+		return nil, err
+	}
 	var list struct{ Items []pod }
-	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
+	if err := json.Unmarshal(raw, &list); err != nil {
 		return nil, err
 	}
 	pods := map[string]pod{}
 	for _, p := range list.Items {
-		pods[strings.TrimSuffix(p.Metadata.Name, "-node")] = p
+		pods[strings.TrimSuffix(p.Metadata.Name, "-"+k.node.site.name)] = p
 	}
 	return pods, nil
 }
@@ -239,7 +280,10 @@ func (k *kubelet) waitPod(t *testing.T, name string, good func(pod) bool) pod {
 // a CRI log (time, stream and tag).
 func (k *kubelet) output(t *testing.T, name string) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(k.logDir(), "*_"+name+"-node_*", "*", "*.log"))
+	if k.node.cluster == nil {
+		name += "-" + k.node.site.name // a static pod
+	}
+	files, err := filepath.Glob(filepath.Join(k.logDir(), "*_"+name+"_*", "*", "*.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,10 +302,13 @@ func (k *kubelet) output(t *testing.T, name string) string {
 	return b.String()
 }
 
-// complaints returns the last errors and warnings in the kubelet's log (klog marks them
+// complaints returns the last errors and warnings in the kubelet's log.
+func (k *kubelet) complaints(lines int) string { return complaints(k.logFile(), lines) }
+
+// complaints returns the last errors and warnings in a log of Kubernetes (klog marks them
 // with the first letter).
-func (k *kubelet) complaints(lines int) string {
-	raw, err := os.ReadFile(k.logFile())
+func complaints(path string, lines int) string {
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,6 +26,46 @@ func loopbackUp() error {
 	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
 	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req); err != nil {
 		return fmt.Errorf("enable lo: %w", err)
+	}
+	return nil
+}
+
+// addAddress adds an address to the machine, which only the machine itself can reach. A
+// kubelet refuses a loopback address as the address of its node.
+func (m *machine) addAddress(label int, ip netip.Addr) error {
+	var err error
+	m.do(func() { err = setAddress(fmt.Sprintf("lo:%d", label), ip) })
+	if err != nil {
+		return fmt.Errorf("add the address %s: %w", ip, err)
+	}
+	return nil
+}
+
+// setAddress sets the address of an alias of an interface (netdevice(7)), without a network
+// around it.
+func setAddress(alias string, ip netip.Addr) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	for _, row := range []struct {
+		request uint
+		value   netip.Addr
+	}{
+		{unix.SIOCSIFADDR, ip},
+		{unix.SIOCSIFNETMASK, netip.AddrFrom4([4]byte{255, 255, 255, 255})},
+	} {
+		req, err := unix.NewIfreq(alias)
+		if err != nil {
+			return err
+		}
+		if err := req.SetInet4Addr(row.value.AsSlice()); err != nil {
+			return err
+		}
+		if err := unix.IoctlIfreq(fd, row.request, req); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -24,22 +24,49 @@ import (
 type node struct {
 	*nodetest.Node
 	machine *machine
+	site    site
+	cluster *cluster // nil: its kubelet has no API server
 }
 
-// root returns containerd's root on the disk, which has the same name on every machine.
-func (m *machine) root() string { return filepath.Join(m.diskDir(), "containerd") }
+// site distinguishes the nodes of a machine.
+type site struct {
+	name    string // of the node and its directories
+	address string // of the kubelet's ports
+}
+
+// alone is the site of the only node of a machine.
+var alone = site{"node", "127.0.0.1"}
+
+// path returns the path of a file of the node in the machine's temporary directory.
+func (n *node) path(name string) string { return n.machine.path(filepath.Join(n.site.name, name)) }
+
+// root returns a root directory of the node on the disk, which has the same name on every
+// machine.
+func (n *node) root(program string) string {
+	return filepath.Join(n.machine.diskDir(), n.site.name, program)
+}
 
 // startNode starts containerd, which stops with the machine. config is appended to
 // containerd's configuration file.
 func (m *machine) startNode(t *testing.T, config string) *node {
 	t.Helper()
+	return m.startNodeAt(t, alone, config)
+}
+
+// startNodeAt is startNode for one of several nodes.
+func (m *machine) startNodeAt(t *testing.T, s site, config string) *node {
+	t.Helper()
 	runc, err := runcProgram()
 	if err != nil {
 		need.Missing(t, err)
 	}
-	config = runcConfig(runc) + config
+	mine := &node{machine: m, site: s}
+	if err := os.MkdirAll(mine.path(""), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	opts := nodetest.Options{Root: mine.root("containerd"), Config: runcConfig(runc) + config}
 	var n *nodetest.Node
-	m.do(func() { n, err = nodetest.Launch(t.Context(), nodetest.Options{Root: m.root(), Config: config}) })
+	m.do(func() { n, err = nodetest.Launch(t.Context(), opts) })
 	if lacks := (*nodetest.MissingError)(nil); errors.As(err, &lacks) {
 		need.Missing(t, lacks)
 	}
@@ -52,10 +79,10 @@ func (m *machine) startNode(t *testing.T, config string) *node {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("end of containerd's log:\n%s", n.Log(40))
+			t.Logf("end of the log of containerd of %s:\n%s", s.name, n.Log(40))
 		}
 	})
-	mine := &node{n, m}
+	mine.Node = n
 	mine.waitForCRI(t)
 	return mine
 }
@@ -203,7 +230,7 @@ func (n *node) runningContainers(t *testing.T) map[string]int {
 	count := map[string]int{}
 	for _, c := range resp.Containers {
 		// The kubelet's labels (pkg/kubelet/types of Kubernetes).
-		count[strings.TrimSuffix(c.Labels["io.kubernetes.pod.name"], "-node")]++
+		count[strings.TrimSuffix(c.Labels["io.kubernetes.pod.name"], "-"+n.site.name)]++
 	}
 	return count
 }

@@ -8,8 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"gopkg.in/yaml.v3"
 )
 
 // pod is the part of a v1 Pod that these tests write and read.
@@ -27,6 +25,7 @@ type metadata struct {
 }
 
 type podSpec struct {
+	NodeName         string      `json:"nodeName,omitempty"`
 	HostNetwork      bool        `json:"hostNetwork"`
 	RestartPolicy    string      `json:"restartPolicy,omitempty"`
 	GracePeriod      *int64      `json:"terminationGracePeriodSeconds,omitempty"`
@@ -136,17 +135,8 @@ func waitsFor(reason string) func(pod) bool {
 // pull policies are kept.
 func templates(t *testing.T, path string) []pod {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	var pods []pod
-	for decoder := yaml.NewDecoder(f); ; {
-		var doc map[string]any
-		if decoder.Decode(&doc) != nil {
-			break // the callers check the number
-		}
+	for _, doc := range documents(t, path) {
 		raw, err := json.Marshal(doc)
 		if err != nil {
 			t.Fatal(err)

@@ -38,7 +38,7 @@ func TestRateLimitedNode(t *testing.T) {
 	defer h.Close()
 	addCalico(t, h)
 
-	n := m.startNode(t, hostsConfig(t, m, h))
+	n := m.startNode(t, hostsConfig(t, m.path("certs.d"), h.URL(), "docker.io"))
 	k := n.startKubelet(t, nil)
 	// Every node has the sandbox image, so its pulls do not count here.
 	n.load(t, bundleInside(t, m, account, h, "sandbox.tar", pauseImage))
@@ -58,7 +58,7 @@ func TestRateLimitedNode(t *testing.T) {
 
 	yaml := m.path("site.yaml")
 	p.Spec.ImagePullSecrets = []named{{"regcred"}} // a kubelet refuses this in its own static pods
-	manifest(t, yaml, pullSecret(t, account, h), any(p))
+	manifest(t, yaml, pullSecret(t, "regcred", account, h.Host()), any(p))
 	tarball := bundleInside(t, m, registrytest.Account{}, h, "site.tar", "-f", yaml)
 	if got := h.Used(account.User); got != 2 {
 		t.Errorf("%d pulls counted for the account, want 2: index and manifest", got)
@@ -72,17 +72,18 @@ func TestRateLimitedNode(t *testing.T) {
 	}
 }
 
-// hostsConfig configures the node's containerd to pull images of docker.io from the
-// registry (docs/hosts.md of containerd).
-func hostsConfig(t *testing.T, m *machine, h *registrytest.Registry) string {
+// hostsConfig configures a node's containerd to pull images of registries from another one
+// (docs/hosts.md of containerd), with files below dir.
+func hostsConfig(t *testing.T, dir, url string, names ...string) string {
 	t.Helper()
-	dir := m.path("certs.d")
-	if err := os.MkdirAll(filepath.Join(dir, "docker.io"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	text := fmt.Sprintf("server = %q\n[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\n", h.URL(), h.URL())
-	if err := os.WriteFile(filepath.Join(dir, "docker.io", "hosts.toml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	text := fmt.Sprintf("server = %q\n[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\n", url, url)
+	for _, name := range names {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, "hosts.toml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if olderContainerd() {
 		return fmt.Sprintf("[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = %q\n", dir)
@@ -90,17 +91,16 @@ func hostsConfig(t *testing.T, m *machine, h *registrytest.Registry) string {
 	return fmt.Sprintf("[plugins.\"io.containerd.cri.v1.images\".registry]\nconfig_path = %q\n", dir)
 }
 
-// pullSecret returns the secret that "kubectl create secret docker-registry regcred"
-// creates.
-func pullSecret(t *testing.T, a registrytest.Account, h *registrytest.Registry) any {
+// pullSecret returns the secret that "kubectl create secret docker-registry" creates.
+func pullSecret(t *testing.T, name string, a registrytest.Account, server string) any {
 	t.Helper()
-	raw, err := json.Marshal(map[string]any{"auths": map[string]any{h.Host(): map[string]string{"username": a.User, "password": a.Password}}})
+	raw, err := json.Marshal(map[string]any{"auths": map[string]any{server: map[string]string{"username": a.User, "password": a.Password}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return map[string]any{
 		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
-		"metadata": metadata{Name: "regcred", Namespace: "default"},
+		"metadata": metadata{Name: name, Namespace: "default"},
 		"data":     map[string]string{".dockerconfigjson": base64.StdEncoding.EncodeToString(raw)},
 	}
 }
@@ -112,7 +112,7 @@ func bundleInside(t *testing.T, m *machine, a registrytest.Account, h *registryt
 	tarball := m.path(name)
 	args = append([]string{"--progress", "none", "-o", tarball}, append(args, mirrors(h)...)...)
 	if a.User != "" {
-		password := m.path("password")
+		password := tarball + ".password"
 		if err := os.WriteFile(password, []byte(a.Password), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -4,10 +4,14 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	goversion "go/version"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,17 +43,86 @@ func missing() error {
 	return nil
 }
 
-// kubeletProgram returns the path of the kubelet that "make e2e" builds.
-func kubeletProgram() (string, error) {
+// kubeletVariable names the version of the kubelet, such as "1.35.4". Empty: the newest one
+// that "make e2e" has built.
+const kubeletVariable = "STOWAGE_KUBELET"
+
+// kubeletProgram returns the path and the version of a kubelet that "make e2e" builds.
+func kubeletProgram() (path, version string, err error) {
+	if v := os.Getenv(kubeletVariable); v != "" {
+		path, err = kubernetesProgram(v, "kubelet")
+		return path, v, err
+	}
+	path, err = kubernetesProgram("*", "kubelet")
+	return path, kubernetesVersion(path), err
+}
+
+// kubernetesProgram returns the path of a program of Kubernetes in the newest version that
+// matches the pattern and has been built.
+func kubernetesProgram(pattern, name string) (string, error) {
 	dir, err := nodetest.Tools()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "kubelet")
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("no kubelet (make e2e builds it): %w", err)
+	all, err := filepath.Glob(filepath.Join(dir, "kubernetes-"+pattern, name))
+	if err != nil || len(all) == 0 {
+		return "", fmt.Errorf("no %s of Kubernetes %s in %s (make e2e builds it): %w", name, pattern, dir, errors.Join(err, fs.ErrNotExist))
 	}
-	return path, nil
+	return slices.MaxFunc(all, func(a, b string) int {
+		// The versions of Go have the same syntax.
+		return goversion.Compare("go"+kubernetesVersion(a), "go"+kubernetesVersion(b))
+	}), nil
+}
+
+// kubernetesVersion returns the version in the path of a program of kubernetesProgram.
+func kubernetesVersion(path string) string {
+	return strings.TrimPrefix(filepath.Base(filepath.Dir(path)), "kubernetes-")
+}
+
+// controlPlane are the programs of a cluster.
+type controlPlane struct {
+	etcd, apiServer, controllers, scheduler string
+	plugins                                 []string // of CNI
+}
+
+// findControlPlane returns the programs that "make e2e" builds and fetches; etcd and the CNI
+// plugins may be those of the system.
+func findControlPlane() (p controlPlane, err error) {
+	dir, err := nodetest.Tools()
+	if err != nil {
+		return p, err
+	}
+	for name, path := range map[string]*string{
+		"kube-apiserver": &p.apiServer, "kube-controller-manager": &p.controllers, "kube-scheduler": &p.scheduler,
+	} {
+		if *path, err = kubernetesProgram("*", name); err != nil {
+			return p, err
+		}
+	}
+	if p.etcd, err = firstProgram(filepath.Join(dir, "cluster/usr/bin/etcd"), "etcd"); err != nil {
+		return p, err
+	}
+	for _, name := range []string{"loopback", "ptp", "host-local"} {
+		path, err := firstProgram(filepath.Join(dir, "cluster/usr/lib/cni", name), "/usr/lib/cni/"+name, "/opt/cni/bin/"+name)
+		if err != nil {
+			return p, err
+		}
+		p.plugins = append(p.plugins, path)
+	}
+	return p, nil
+}
+
+// firstProgram returns the first of the programs that exists.
+func firstProgram(names ...string) (string, error) {
+	var errs []error
+	for _, name := range names {
+		path, err := exec.LookPath(name)
+		if err == nil {
+			return path, nil
+		}
+		errs = append(errs, err)
+	}
+	return "", errors.Join(errs...)
 }
 
 // runcProgram finds a runc with seccomp, which the kubelet requires for every sandbox. The

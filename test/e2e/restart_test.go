@@ -43,10 +43,8 @@ func TestRestarts(t *testing.T) {
 		}},
 		{"kubelet", k.restart},
 		{"kubelet killed", func(t *testing.T) {
-			if err := k.process.cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			k.restart(t)
+			k.kill(t)
+			k.start(t)
 		}},
 	} {
 		row.do(t)
