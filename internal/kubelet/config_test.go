@@ -20,8 +20,8 @@ func defaults() config {
 	}
 }
 
-// TestConfigPrecedence checks what becomes of the file, the drop-ins and the flags. The
-// kubelet 1.35.4 prints the same (its log at --v=5).
+// TestConfigPrecedence checks what becomes of the file, the drop-ins and the flags. A
+// kubelet 1.35.4 makes the same of them, as its log at --v=5 shows.
 func TestConfigPrecedence(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -29,9 +29,9 @@ func TestConfigPrecedence(t *testing.T) {
 		flags string
 		want  func(*config)
 	}{
-		{name: "flags only", flags: "--feature-gates=A=true,B=false --feature-gates= --feature-gates=B=1", want: func(c *config) {
+		{name: "flags only", flags: "--feature-gates=KubeletPSI=true,ImageVolume=false --feature-gates= --feature-gates=ImageVolume=1", want: func(c *config) {
 			c.ReadOnlyPort = 10255
-			c.Gates = map[string]bool{"A": true, "B": true}
+			c.Gates = map[string]bool{"KubeletPSI": true, "ImageVolume": true}
 		}},
 		{name: "file", files: map[string]string{"k.yaml": "port: 1\nreadOnlyPort: 2\naddress: 192.0.2.1\nunknown: [1]\n"}, flags: "--config=k.yaml", want: func(c *config) {
 			c.Port, c.ReadOnlyPort, c.Address = 1, 2, "192.0.2.1"
@@ -39,22 +39,24 @@ func TestConfigPrecedence(t *testing.T) {
 		{name: "null and empty are the default", files: map[string]string{"k.yaml": "port: null\naddress: \"\"\nimagePullCredentialsVerificationPolicy: ~\nfeatureGates: null\nimageGCHighThresholdPercent: null\n"}, flags: "--config=k.yaml", want: func(*config) {}},
 		{name: "flags over drop-ins over the file",
 			files: map[string]string{
-				"k.yaml":         "port: 1\nreadOnlyPort: 1\nimageGCHighThresholdPercent: 1\nfeatureGates: {A: true, B: true, C: true}\n",
-				"d/10.conf":      "readOnlyPort: 2\nimageGCHighThresholdPercent: 2\nfeatureGates: {B: false, C: null}\n",
-				"d/20.conf":      "imageGCHighThresholdPercent: 3\n",
+				"k.yaml":         "port: 1\nreadOnlyPort: 1\nimageGCHighThresholdPercent: 91\nfeatureGates: {KubeletPSI: true, ImageVolume: true, NodeSwap: true}\n",
+				"d/10.conf":      "readOnlyPort: 2\nimageGCHighThresholdPercent: 92\nfeatureGates: {ImageVolume: false, NodeSwap: null}\n",
+				"d/20.conf":      "imageGCHighThresholdPercent: 93\n",
 				"d/15/x.conf":    "readOnlyPort: 15\n",
 				"d/99.yaml":      "port: 99\n",
-				"d/.hidden.conf": "address: 192.0.2.9\nfeatureGates: {D: true}\n",
+				"d/.hidden.conf": "address: 192.0.2.9\nfeatureGates: {ContextualLogging: true}\n",
 			},
-			flags: "--config k.yaml --config-dir d --image-gc-high-threshold=4 --feature-gates=A=false",
+			flags: "--config k.yaml --config-dir d --image-gc-high-threshold=94 --feature-gates=KubeletPSI=false",
 			want: func(c *config) {
-				c.Port, c.ReadOnlyPort, c.ImageGCHigh, c.Address = 1, 15, 4, "192.0.2.9"
-				c.Gates = map[string]bool{"A": false, "B": false, "D": true}
+				c.Port, c.ReadOnlyPort, c.ImageGCHigh, c.Address = 1, 15, 94, "192.0.2.9"
+				c.Gates = map[string]bool{"KubeletPSI": false, "ImageVolume": false, "ContextualLogging": true}
 			}},
 		{name: "null in a drop-in sets the default",
-			files: map[string]string{"k.yaml": "port: 1\nstaticPodPath: /a\npreloadedImagesVerificationAllowlist: [a, b]\nfeatureGates: {A: true}\n", "d/1.conf": "port: null\nstaticPodPath: null\nfeatureGates: null\n", "d/2.conf": "preloadedImagesVerificationAllowlist: [c]\n"},
+			files: map[string]string{"k.yaml": "port: 1\nstaticPodPath: /a\nimagePullCredentialsVerificationPolicy: NeverVerifyAllowlistedImages\npreloadedImagesVerificationAllowlist: [a.example/b, c.example/d]\nfeatureGates: {KubeletPSI: true}\n", "d/1.conf": "port: null\nstaticPodPath: null\nfeatureGates: null\n", "d/2.conf": "preloadedImagesVerificationAllowlist: [e.example/f/*]\n"},
 			flags: "--config k.yaml --config-dir d",
-			want:  func(c *config) { c.Allowlist = []string{"c"} }},
+			want: func(c *config) {
+				c.Policy, c.Allowlist = pullrecords.NeverVerifyAllowlistedImages, []string{"e.example/f/*"}
+			}},
 		{name: "the legacy read-only port stays with drop-ins alone", files: map[string]string{"d/1.conf": "port: 5\n"}, flags: "--config-dir=d", want: func(c *config) {
 			c.Port, c.ReadOnlyPort = 5, 10255
 		}},
