@@ -173,3 +173,25 @@ func TestRecordsEnabled(t *testing.T) {
 		}
 	}
 }
+
+// FuzzSettings checks that no file of a configuration, unit or k3s makes the search fail
+// otherwise than with an error of one line.
+func FuzzSettings(f *testing.F) {
+	for _, seed := range []string{kubeletConfig, kubeletConfig + "port: [\n", k3sDefaults, kubeadmDropIn, k3sUnit, microk8sArgs, "kubelet-arg+: [a, {b: c}]\n<<: *a\n", "a\\", "$", "${", "'\"\\"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c := config{}
+		err := c.apply([]byte(text), config{})
+		if err == nil {
+			err = options{}.merge([]byte(text))
+		}
+		if err != nil && strings.Contains(err.Error(), "\n") {
+			t.Errorf("an error of several lines: %q", err)
+		}
+		for _, line := range serviceLines(text) {
+			expand(words(line), map[string]string{"A": line})
+		}
+		parseFlags(strings.Fields(text))
+	})
+}

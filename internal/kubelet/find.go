@@ -30,6 +30,12 @@ type candidate struct {
 }
 
 func (f finder) find(o Options) (*Kubelet, error) {
+	if o.Dir != "" {
+		var err error
+		if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+			return nil, err
+		}
+	}
 	found, unclear := processes(f.proc, f.root)
 	var running []candidate
 	for _, p := range found {
@@ -151,34 +157,30 @@ func (f finder) prepare(s start, err error) candidate {
 }
 
 // pick returns the candidate of the container runtime at the socket, nil for none, and adds
-// to none why the others are not it. One whose configuration cannot be read may be it.
+// to none why the others are not it. One whose configuration cannot be used counts when there
+// is no other.
 func pick(all []candidate, socket string, none *NotFoundError) (*candidate, error) {
-	var ours []candidate
+	var ours, broken *candidate
+	var roots []string
 	for _, c := range all {
 		switch {
 		case c.off:
-		case c.err != nil || c.uses(socket):
-			ours = append(ours, c)
-		default:
+			none.Looked = append(none.Looked, c.found+" starts no kubelet")
+		case c.err != nil:
+			setDefault(&broken, &c)
+		case !c.uses(socket):
 			none.Looked = append(none.Looked, fmt.Sprintf("%s has the container runtime %s", c.found, c.config.Endpoint))
+		default:
+			setDefault(&ours, &c)
+			roots = append(roots, c.root.path(c.flags.root))
 		}
 	}
-	var roots []string
-	for _, c := range ours {
-		roots = append(roots, c.root.path(c.flags.root))
+	slices.Sort(roots)
+	if roots = slices.Compact(roots); len(roots) > 1 {
+		return nil, &NotFoundError{Roots: roots}
 	}
-	if slices.Sort(roots); len(slices.Compact(roots)) > 1 {
-		return nil, &NotFoundError{Roots: slices.Compact(roots)}
-	}
-	for _, c := range ours {
-		if c.err == nil {
-			return &c, nil
-		}
-	}
-	if len(ours) > 0 {
-		return &ours[0], nil
-	}
-	return nil, nil
+	setDefault(&ours, broken)
+	return ours, nil
 }
 
 // uses reports whether the kubelet has its images from the container runtime at the socket.

@@ -188,7 +188,7 @@ func runningNodes() []distribution {
 			name: "k3s", containerd: "/run/k3s/containerd/containerd.sock",
 			make: func(s *system) {
 				s.put("/run/k3s/containerd/containerd.sock", "")
-				s.put("/etc/systemd/system/k3s.service", k3sUnit)
+				s.put("/etc/systemd/system/k3s-edge.service", k3sUnit) // INSTALL_K3S_NAME=edge
 				s.put("/etc/rancher/k3s/config.yaml", "write-kubeconfig-mode: \"0644\"\nkubelet-arg:\n- image-gc-high-threshold=95\n")
 				s.put("/etc/rancher/k3s/config.yaml.d/10-more.yaml", "kubelet-arg+:\n- port=10251\n- config=/etc/kubelet.yaml\n")
 				s.put("/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/00-k3s-defaults.conf", k3sDefaults)
@@ -196,6 +196,7 @@ func runningNodes() []distribution {
 				s.program("/var/lib/rancher/k3s/data/0a1b/bin/k3s")
 				s.start(933, "/var/lib/rancher/k3s/data/0a1b/bin/k3s", "/usr/local/bin/k3s server")
 				s.unmask(933)
+				s.write(filepath.Join(s.proc, "933", "cgroup"), "12:pids:/system.slice/k3s-edge.service\n1:name=systemd:/system.slice/k3s-edge.service\n")
 			},
 			want: Kubelet{
 				Root: "/var/lib/kubelet", Found: "process 933 (k3s server)", PID: 933, Version: "v1.35.4+k3s1",

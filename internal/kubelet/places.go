@@ -32,7 +32,7 @@ func ofProcess(p process) (start, error) {
 	case "k3s server", "k3s agent":
 		// k3s hides its arguments; those of its unit are the same.
 		args := p.args
-		if u := p.root.readUnit(k3sUnits[p.name]); len(args) == 1 && u != nil {
+		if u := p.root.readUnit(p.unit()); len(args) == 1 && u != nil {
 			args = u.args
 		}
 		s, err = rancher(p.root, "k3s", args, p.env)
@@ -41,9 +41,6 @@ func ofProcess(p process) (start, error) {
 	s.exe, s.name = filepath.Join(p.dir, "exe"), filepath.Base(p.exe)
 	return s, err
 }
-
-// k3sUnits are the services that the installer of k3s makes.
-var k3sUnits = map[string]string{"k3s server": "k3s.service", "k3s agent": "k3s-agent.service"}
 
 // distributions find a kubelet that does not run by what its distribution has on disk. Each
 // returns nil when there is nothing of it.

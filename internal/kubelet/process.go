@@ -108,6 +108,21 @@ func (p process) role() string {
 	return ""
 }
 
+// unit returns the service of systemd that a process of k3s belongs to: that of its control
+// group, else the one that the installer of k3s makes.
+func (p process) unit() string {
+	groups, _ := readSome(filepath.Join(p.dir, "cgroup"))
+	for part := range strings.FieldsFuncSeq(string(groups), func(r rune) bool { return r == '/' || r == '\n' }) {
+		if strings.HasSuffix(part, ".service") {
+			return part
+		}
+	}
+	if p.name == "k3s agent" {
+		return "k3s-agent.service"
+	}
+	return "k3s.service"
+}
+
 // trusted reports whether a process runs as root or as the user of this process. The name
 // alone proves nothing: any user can start a program that is called kubelet. The owner of
 // /proc/PID does not prove it either, as it is root for a process that cannot be dumped.

@@ -182,6 +182,11 @@ func TestFindRefuses(t *testing.T) {
 			want: "more than one kubelet: FILES/var/lib/k0s/kubelet, FILES/var/lib/kubelet; choose one with --kubelet-dir",
 		},
 		{
+			name: "a server of k3s without agent", o: Options{Containerd: "/run/k3s/containerd/containerd.sock"},
+			make: func(s *system) { s.start(7, "/usr/local/bin/k3s", "k3s server --disable-agent") },
+			want: "no kubelet found (process 7 (k3s server) starts no kubelet, no files of a kubelet in /var/lib/kubelet, /var/lib/rancher, /var/lib/k0s/kubelet, /var/snap/microk8s/common/var/lib/kubelet)",
+		},
+		{
 			name: "its configuration is missing",
 			make: func(s *system) {
 				s.start(7, "/usr/bin/kubelet", "kubelet --config /etc/kubelet.yaml")
@@ -232,11 +237,12 @@ func TestFindDir(t *testing.T) {
 		t.Errorf("empty directory: got %+v, %v", k, err)
 	}
 	s.put("/srv/kubelet/config.yaml", kubeletConfig+"port: 99\n")
-	if k, err = s.find(Options{Dir: dir}); err != nil || k.Port != 99 {
+	t.Chdir(s.files)
+	if k, err = s.find(Options{Dir: "srv/kubelet"}); err != nil || k.Port != 99 {
 		t.Errorf("with config.yaml: got %+v, %v", k, err)
 	}
 	s.start(7, "/usr/bin/kubelet", "kubelet --root_dir /srv/../srv/kubelet --container_runtime_endpoint=/run/crio/crio.sock --read-only-port 5")
-	s.start(8, "/usr/bin/kubelet", "kubelet")
+	s.start(8, "/usr/bin/kubelet", "kubelet --config=/missing")
 	k, err = s.find(Options{Dir: dir})
 	if err != nil || k.PID != 7 || !k.Running || k.ReadOnlyPort != 5 || k.Endpoint != "unix:///run/crio/crio.sock" || k.Root != "/srv/kubelet" {
 		t.Errorf("with a process: got %+v, %v", k, err)
