@@ -68,9 +68,9 @@ func runServe(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		return s.listenError(err)
 	}
-	log := &accessLog{out: streams.Err, all: s.verbose}
+	watch := newWatch(streams.Err, s.verbose)
 	cli.Fprintf(streams.Err, "load: serving %s at http://%s\n", what, l.Addr())
-	return serve.Serve(ctx, l, serve.New(source, serve.Options{OnRequest: log.request}))
+	return serve.Serve(ctx, l, serve.New(source, serve.Options{OnRequest: watch.request}))
 }
 
 // source opens what is served and says what it is.

@@ -3,10 +3,10 @@ package serve
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,9 +19,10 @@ import (
 type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	head    bool // the request is HEAD
 	status  int
 	sent    int64
-	err     error
+	err     error // of the source
 }
 
 // stall is how long a client may take to read what is sent to it at once, which is at most
@@ -42,10 +43,12 @@ func (a *answer) WriteHeader(status int) {
 
 // Write sends p.
 func (a *answer) Write(p []byte) (int, error) {
+	if a.head {
+		return len(p), nil
+	}
 	_ = a.control.SetWriteDeadline(time.Now().Add(stall)) // not all writers of tests have one
 	n, err := a.ResponseWriter.Write(p)
 	a.sent += int64(n)
-	a.err = errors.Join(a.err, err)
 	return n, err
 }
 
@@ -66,7 +69,7 @@ func (a *answer) ReadFrom(r io.Reader) (n int64, err error) {
 		case rerr == io.EOF:
 			return n, nil
 		case rerr != nil:
-			a.err = errors.Join(a.err, rerr)
+			a.err = rerr
 			return n, rerr
 		}
 	}
@@ -85,15 +88,18 @@ func (a *answer) content(r *http.Request, d digest.Digest, b Blob) {
 }
 
 // json sends a value as JSON.
-func (a *answer) json(r *http.Request, v any) {
+func (a *answer) json(v any) {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // a value of this package
 	}
-	if a.Header().Get("Content-Type") == "" {
-		a.Header().Set("Content-Type", "application/json")
+	h := a.Header()
+	if h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "application/json")
 	}
-	http.ServeContent(a, r, "", time.Time{}, bytes.NewReader(raw))
+	h.Set("Content-Length", strconv.Itoa(len(raw)))
+	a.WriteHeader(a.status)
+	_, _ = a.Write(raw) // on an error the client has gone
 }
 
 // bytesBlob is a blob in memory.

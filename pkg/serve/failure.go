@@ -1,9 +1,7 @@
 package serve
 
 import (
-	"encoding/json"
 	"net/http"
-	"strconv"
 )
 
 // code is an error code of the specification.
@@ -50,18 +48,11 @@ func broken(err error) *failure {
 }
 
 // write answers with the failure.
-func (f *failure) write(w http.ResponseWriter) {
+func (f *failure) write(a *answer) {
 	type entry struct {
 		Code    code   `json:"code"`
 		Message string `json:"message"`
 	}
-	body, err := json.Marshal(map[string][]entry{"errors": {{f.code, f.message}}})
-	if err != nil {
-		panic(err) // a map of strings
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(f.status)
-	_, _ = w.Write(body) // the client has gone
+	a.status = f.status
+	a.json(map[string][]entry{"errors": {{f.code, f.message}}})
 }

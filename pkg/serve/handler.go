@@ -22,7 +22,10 @@ type Request struct {
 	Status   int
 	Bytes    int64 // of the body, as far as it was sent
 	Duration time.Duration
-	Err      error // why the source failed, or the client did not receive all; or nil
+
+	// Err is the error of the source: it failed, or it lacks a blob that a manifest of it
+	// may have named. It is nil for any other answer.
+	Err error
 }
 
 // New returns the handler of the registry protocol for a source. It may be called from many
@@ -37,18 +40,20 @@ type handler struct {
 // ServeHTTP answers one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	a := &answer{ResponseWriter: w, control: http.NewResponseController(w)}
+	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), head: r.Method == http.MethodHead, status: http.StatusOK}
+	if h.options.OnRequest != nil {
+		defer func() {
+			h.options.OnRequest(Request{r.RemoteAddr, r.Method, r.RequestURI, a.status, a.sent, time.Since(start), a.err})
+		}()
+	}
 	a.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	a.Header().Set("X-Content-Type-Options", "nosniff")
 	if r.ContentLength != 0 {
 		a.Header().Set("Connection", "close") // rather than wait for a body that is not read
 	}
 	if f := h.serve(a, r); f != nil {
-		a.err = errors.Join(a.err, f.err)
+		a.err = f.err
 		f.write(a)
-	}
-	if h.options.OnRequest != nil {
-		h.options.OnRequest(Request{r.RemoteAddr, r.Method, r.RequestURI, a.status, a.sent, time.Since(start), a.err})
 	}
 }
 
@@ -64,20 +69,20 @@ func (h *handler) serve(w *answer, r *http.Request) *failure {
 	if f != nil {
 		return f
 	}
-	repo := repository{registry: r.URL.Query().Get("ns"), path: t.path}
+	repo := named(r.URL.Query().Get("ns"), t.path)
 	if repo.registry != "" && (len(repo.registry) > maxName || !registryPattern.MatchString(repo.registry)) {
 		return failed(codeNameInvalid, "ns is not the name of a registry")
 	}
 	switch t.kind {
 	case kindBase:
-		w.json(r, map[string]string{})
+		w.json(map[string]string{})
 		return nil
 	case kindManifest:
 		return h.serveManifest(w, r, repo, t)
 	case kindBlob:
 		return h.serveBlob(w, r, t.digest)
 	case kindTags:
-		return h.serveTags(w, r, repo)
+		return h.serveTags(w, r, repo, t.path)
 	case kindReferrers:
 		return h.serveReferrers(w, r, t.digest)
 	}
@@ -110,7 +115,9 @@ func (h *handler) serveBlob(w *answer, r *http.Request, d digest.Digest) *failur
 	b, err := h.source.Open(r.Context(), d)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return failed(codeBlobUnknown, "no such blob")
+		f := failed(codeBlobUnknown, "no such blob")
+		f.err = err
+		return f
 	case err != nil:
 		return broken(err)
 	}

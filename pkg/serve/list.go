@@ -15,7 +15,7 @@ import (
 )
 
 // serveTags answers with the tags of a repository, in order, those after last and at most n.
-func (h *handler) serveTags(w *answer, r *http.Request, repo repository) *failure {
+func (h *handler) serveTags(w *answer, r *http.Request, repo repository, name string) *failure {
 	query := r.URL.Query()
 	most := -1
 	if n := query.Get("n"); n != "" {
@@ -45,7 +45,7 @@ func (h *handler) serveTags(w *answer, r *http.Request, repo repository) *failur
 			w.Header().Set("Link", fmt.Sprintf("<%s>; rel=\"next\"", next.String()))
 		}
 	}
-	w.json(r, map[string]any{"name": repo.path, "tags": tags})
+	w.json(map[string]any{"name": name, "tags": tags})
 	return nil
 }
 
@@ -80,7 +80,7 @@ func (h *handler) serveReferrers(w *answer, r *http.Request, d digest.Digest) *f
 		w.Header().Set("OCI-Filters-Applied", "artifactType")
 	}
 	w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
-	w.json(r, index)
+	w.json(index)
 	return nil
 }
 

@@ -15,6 +15,15 @@ type repository struct {
 	path     string
 }
 
+// named returns the repository of a request. One of docker.io may be named as its registry
+// before the path, without "library/".
+func named(registry, path string) repository {
+	if rest, ok := strings.CutPrefix(path, dockerHub+"/"); ok && registry == "" {
+		return repository{dockerHub, rest}
+	}
+	return repository{registry, path}
+}
+
 // pattern matches the names of the images that the repository may mean. It is RE2, for a
 // [Source].
 func (r repository) pattern() *regexp.Regexp {

@@ -2,8 +2,9 @@ package serve
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -19,33 +20,11 @@ const (
 	drainTimeout   = 10 * time.Second // for the transfers that run when the context ends
 )
 
-// ErrNotLoopback means that an address is not one of this machine alone. There are no
-// accounts and no encryption here: a network must not reach it.
-var ErrNotLoopback = errors.New("not a loopback address")
-
-// Listen listens at an address, such as "127.0.0.1:5480". The port 0 chooses a free one. It
-// returns [ErrNotLoopback] for an address that other machines can reach.
-func Listen(ctx context.Context, address string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && !ip.IsLoopback() {
-		return nil, fmt.Errorf("listen at %s: %w", address, ErrNotLoopback)
-	}
-	return new(net.ListenConfig).Listen(ctx, "tcp", address)
-}
-
 // Serve answers the requests that arrive at l until ctx ends, and closes l. Transfers that
 // run then have 10 seconds to end. The error is nil if ctx ended it.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	s := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-	}
+	s := newServer(h)
+	s.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
@@ -62,6 +41,17 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	}
 	<-stopped
 	return nil
+}
+
+// newServer returns a server with the limits on clients.
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          log.New(io.Discard, "", 0), // about clients; what fails here is in Request.Err
+	}
 }
 
 // limit returns a listener that accepts no further connection while n are open. Clients wait
