@@ -26,7 +26,7 @@ func outcome(err error) *cli.Error {
 		inflated    *node.InflatedError
 		moved       *node.MovedError
 		name        *archive.NameError
-		other       *node.OtherImageError
+		incomplete  *node.IncompleteError
 		temp        *archive.TempError
 	)
 	e := &cli.Error{Code: cli.Failed, Err: err}
@@ -53,20 +53,47 @@ func outcome(err error) *cli.Error {
 		e.Code, e.Hint = cli.NoNode, directoryHint(directory)
 	case errors.Is(err, imagedir.ErrForm):
 		e.Hint = "place a complete, uncompressed bundle"
-	case errors.As(err, &other):
-		e.Code, e.Hint = cli.Incomplete, "load the bundle again to make its names lead to its images"
 	case errors.As(err, &temp):
 		e.Hint = "what cannot be read twice is kept there: choose another directory with TMPDIR"
 	case errors.As(err, &file) && file.Path == os.TempDir():
 		e.Hint = "free some space there, or choose another directory with TMPDIR"
+	case errors.As(err, &incomplete):
+		e.Code, e.Err = cli.Incomplete, notReady{incomplete}
 	case errors.Is(err, node.ErrIncomplete):
-		e.Code, e.Hint = cli.Incomplete, "a pod that uses a missing image would make the kubelet ask a registry"
+		e.Code = cli.Incomplete
 	case errors.As(err, &file):
 		e.Hint = "free some space on the disk of that path"
 	case errors.As(err, &space), errors.Is(err, syscall.ENOSPC):
 		e.Hint = "free some space below containerd's root, or use --discard-layers"
 	}
 	return e
+}
+
+// notReady is an IncompleteError in one line, without the causes, which have lines of their
+// own.
+type notReady struct{ *node.IncompleteError }
+
+func (e notReady) Error() string { return fmt.Sprintf("%d of %d images ready", e.Ready, e.Total) }
+
+func (e notReady) Unwrap() error { return e.IncompleteError }
+
+// causeHint says what to do about a cause: a command, or the flag of one.
+func (s *settings) causeHint(c node.Cause) string {
+	file, image := cli.Quote(s.file), cli.Quote(c.Image)
+	switch c.Kind {
+	case node.CauseMissing, node.CauseOther:
+		if s.name == "load" { // it did what it could
+			return fmt.Sprintf("check containerd's log and \"crictl inspecti %s\", and run \"load %s\" again", image, file)
+		}
+		return "load " + file
+	case node.CausePlatform:
+		return "make the bundle for the platform of this node too, with --platform"
+	case node.CauseUnusable:
+		return fmt.Sprintf("make the bundle with another version of the image, or without it: bundle --exclude %s", image)
+	case node.CauseLeftOut, node.CauseNoSandbox:
+		return fmt.Sprintf("where there is a network run \"bundle %s -o more.tar\", and here \"load more.tar\"", image)
+	}
+	return ""
 }
 
 // missingHint names the bundle to load first.

@@ -13,6 +13,7 @@ import (
 
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
+	"stowage/pkg/archive"
 	"stowage/pkg/node"
 )
 
@@ -135,6 +136,9 @@ func (s *settings) each(ctx context.Context, streams cli.Streams, do work) error
 		if err == nil {
 			continue
 		}
+		if incomplete := (*node.IncompleteError)(nil); len(s.files) > 1 && errors.As(err, &incomplete) {
+			err = fmt.Errorf("%s: %w", file, err)
+		}
 		errs = append(errs, err)
 		if e := (*cli.Error)(nil); errors.As(err, &e) && (e.Code == cli.Incomplete || e.Code == cli.Damaged) {
 			continue
@@ -182,11 +186,10 @@ func (s *settings) do(ctx context.Context, streams cli.Streams, display *progres
 	if report == nil {
 		return nil, err
 	}
-	for _, l := range b.skipped() {
-		if !l.On(report.Server.Platform) {
-			continue // it lacks other platforms only
+	for _, l := range report.Left {
+		if l.Class == archive.ClassIndirect { // any other is a cause
+			display.Warning("%s is not in the bundle: %s", l.Name, l.Reason)
 		}
-		display.Warning("%s is not in the bundle: %s", l.Name, l.Reason)
 	}
 	for _, w := range report.Warnings {
 		display.Warning("%s", w.Text)
@@ -198,7 +201,19 @@ func (s *settings) do(ctx context.Context, streams cli.Streams, display *progres
 		display.Message("%s", summary(report))
 		return report, nil
 	}
+	s.blame(display, report)
 	return report, outcome(err) // the work was done before a signal arrived, if one did
+}
+
+// blame shows a line for each cause, and one for the hint of those that share it.
+func (s *settings) blame(display *progress.Display, r *node.Report) {
+	for i, c := range r.NotReady {
+		f := progress.Fault{Message: c.String(), Image: c.Image, Hint: s.causeHint(c)}
+		if i+1 < len(r.NotReady) && s.causeHint(r.NotReady[i+1]) == f.Hint && s.progress != progress.JSON {
+			f.Hint = ""
+		}
+		display.Fault(f)
+	}
 }
 
 // ended returns the error of a run with its exit code and hint. Whatever fails after a signal
@@ -230,9 +245,13 @@ func loaded(file string, r *node.Report) progress.Result {
 		Present:  new(r.Skipped),
 		Changed:  new(!r.UpToDate()),
 	}
+	unready := map[string]bool{}
+	for _, c := range r.NotReady {
+		unready[c.Image] = true
+	}
 	for _, img := range r.Images {
 		out.Names = append(out.Names, img.Name)
-		if img.CRI == node.Ready {
+		if img.CRI == node.Ready && !unready[img.Name] {
 			*out.Ready++
 		}
 	}

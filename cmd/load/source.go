@@ -74,15 +74,6 @@ func (s *source) metadata() (*archive.Reader, error) {
 	return s.stream.Reader()
 }
 
-// skipped returns the names that could not be included in the bundle, once it is loaded.
-func (s *source) skipped() []archive.Skipped {
-	r, err := s.metadata()
-	if err != nil {
-		return nil // it was not loaded
-	}
-	return r.Skipped()
-}
-
 // Close frees what the source holds. Standard input stays open.
 func (s *source) Close() error {
 	if s.stream == nil {

@@ -29,7 +29,7 @@ path = "DIR/opt"
 disable = true
 `
 	criV3 = `[plugins."io.containerd.cri.v1.images".pinned_images]
-sandbox = "SANDBOX"
+NAMEDsandbox = "SANDBOX"
 [plugins."io.containerd.cri.v1.runtime"]
 restrict_oom_score_adj = true
 [plugins."io.containerd.cri.v1.runtime".cni]
@@ -46,7 +46,7 @@ address = "DIR/c.sock"
 path = "DIR/opt"
 `
 	criV2 = `[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "SANDBOX"
+NAMEDsandbox_image = "SANDBOX"
 restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
@@ -88,6 +88,13 @@ func (n *Node) configText(version string) (string, error) {
 	if !n.opts.DisableCRI {
 		text, disabled = text+criText, ""
 	}
-	text = strings.NewReplacer("IMPORTS", n.opts.Imports, "ROOT", n.Root(), "DIR", n.dir, "DISABLED", disabled, "SANDBOX", n.opts.SandboxImage).Replace(text)
+	sandbox, named := n.opts.SandboxImage, ""
+	switch {
+	case sandbox == "" && n.opts.SandboxTar == "":
+		named = "# "
+	case sandbox == "":
+		sandbox = DefaultSandboxImage
+	}
+	text = strings.NewReplacer("NAMED", named, "IMPORTS", n.opts.Imports, "ROOT", n.Root(), "DIR", n.dir, "DISABLED", disabled, "SANDBOX", sandbox).Replace(text)
 	return text + n.opts.Config + "\n", nil
 }

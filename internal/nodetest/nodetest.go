@@ -32,7 +32,7 @@ import (
 	"stowage/internal/need"
 )
 
-// DefaultSandboxImage is the sandbox image of pods unless [Options] names another.
+// DefaultSandboxImage is the default sandbox image of the default version of containerd.
 const DefaultSandboxImage = "registry.k8s.io/pause:3.10.2"
 
 // Options are the settings of a containerd. The zero value is a containerd of the default
@@ -43,7 +43,9 @@ type Options struct {
 	// value of the environment variable STOWAGE_CONTAINERD, or else the containerd in the
 	// directory of tools itself.
 	Version string
-	// SandboxImage is the name of the sandbox image. Empty: DefaultSandboxImage.
+	// SandboxImage is the name of the sandbox image in the configuration file. Empty:
+	// DefaultSandboxImage with SandboxTar, and without it the file names none, so that the
+	// default of the version counts.
 	SandboxImage string
 	// SandboxTar is an image tarball with SandboxImage that ctr imports after the start.
 	// Empty: the caller loads the image if it needs it.
@@ -115,9 +117,6 @@ func Start(t testing.TB, opts ...Options) *Node {
 // Launch runs a node and returns when its services answer. The caller calls Stop. It
 // returns a [*MissingError] if the machine cannot run a node.
 func Launch(ctx context.Context, o Options) (_ *Node, err error) {
-	if o.SandboxImage == "" {
-		o.SandboxImage = DefaultSandboxImage
-	}
 	if os.Geteuid() != 0 {
 		return nil, &MissingError{"not running as root (containerd mounts file systems)"}
 	}

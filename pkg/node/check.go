@@ -11,7 +11,8 @@ import (
 // Check reports whether the kubelet would find every image of the bundle. It writes
 // nothing. A name is [Present] when its record has the bundle's target and the root file
 // system is there, unpacked or as layers that the CRI plugin can unpack. Check asks the
-// CRI plugin once. When something is missing it returns the report with [ErrIncomplete].
+// CRI plugin once. When something is missing it returns the report with an
+// [*IncompleteError].
 func (n *Node) Check(ctx context.Context, b *archive.Reader) (*Report, error) {
 	ctx = n.in(ctx)
 	s, err := selectImages(b, n.server.Platform)
@@ -45,8 +46,7 @@ func (n *Node) Check(ctx context.Context, b *archive.Reader) (*Report, error) {
 	if err := n.verify(ctx, imgs, report, verifyOptions{}); err != nil {
 		return nil, err
 	}
-	n.warn(ctx, report, imgs, inv, nil)
-	return report, report.conclude(b, s.failed)
+	return report, n.conclude(ctx, report, b, s, inv, nil)
 }
 
 // complete reports whether the node has everything it needs to run the image.

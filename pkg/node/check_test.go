@@ -252,12 +252,23 @@ func TestWithoutCRI(t *testing.T) {
 	}
 }
 
-func TestMissingSandboxImageWarns(t *testing.T) {
-	_, n := connect(t, nodetest.Options{SandboxImage: "registry.example/pause:9"})
+// A missing sandbox image makes a load incomplete if containerd's configuration names it.
+func TestMissingSandboxImage(t *testing.T) {
 	s := newShelf(t)
-	r := load(t, n, s.Bundle(s.calico(0)...), LoadOptions{})
-	want := []Warning{{WarnNoSandbox, "the sandbox image, registry.example/pause:9, is neither on the node nor in the bundle; without it no pod starts: give \"bundle\" the argument registry.example/pause:9 as well"}}
-	if d := cmp.Diff(want, r.Warnings); d != "" {
-		t.Errorf("warnings (-want +got):\n%s", d)
+	b := s.Bundle(s.calico(0)...)
+	_, n := connect(t, nodetest.Options{SandboxImage: "example/pause:9"})
+	r, err := n.Load(t.Context(), b, LoadOptions{})
+	var incomplete *IncompleteError
+	if !errors.As(err, &incomplete) || incomplete.Ready != 3 || incomplete.Total != 4 || r.Complete {
+		t.Fatalf("complete %v, %v, want 3 of 4 images", r.Complete, err)
+	}
+	want := []Cause{{CauseNoSandbox, "docker.io/example/pause:9", "the sandbox image is neither on the node nor in the bundle: without it no pod starts"}}
+	if d := cmp.Diff(want, r.NotReady); d != "" {
+		t.Errorf("causes (-want +got):\n%s", d)
+	}
+	_, n = connect(t)
+	r = load(t, n, b, LoadOptions{})
+	if got := kinds(r.Warnings); !slices.Equal(got, []Kind{WarnNoSandbox}) || !strings.Contains(r.Warnings[0].Text, nodetest.DefaultSandboxImage) {
+		t.Errorf("warnings: %v", r.Warnings)
 	}
 }

@@ -81,25 +81,6 @@ func (e *UnavailableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// OtherImageError says that names of the bundle are other images on the node, and that the
-// node has everything else. It is an [ErrIncomplete].
-type OtherImageError struct {
-	Names  []string
-	Images []digest.Digest // what a pod would start with: image IDs, in the order of Names
-}
-
-// Error lists the names with what a pod would start with.
-func (e *OtherImageError) Error() string {
-	texts := make([]string, len(e.Names))
-	for i, name := range e.Names {
-		texts[i] = fmt.Sprintf("%s is another image on this node: a pod would start with %s", name, e.Images[i])
-	}
-	return strings.Join(texts, "; ")
-}
-
-// Is reports whether target is [ErrIncomplete].
-func (e *OtherImageError) Is(target error) bool { return target == ErrIncomplete }
-
 // PlatformError says that images of the bundle do not support the node's platform. It is an
 // [ErrIncomplete].
 type PlatformError struct {

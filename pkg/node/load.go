@@ -58,7 +58,7 @@ type LoadOptions struct {
 // An image that containerd cannot use, by its manifests and config, is a failure of its names
 // only: the others are loaded, and the report has the reason.
 //
-// Errors: [ErrIncomplete], with a report if the load itself succeeded; [archive.ErrDamaged]
+// Errors: [*IncompleteError], with a report, if the load itself succeeded; [archive.ErrDamaged]
 // for a bundle whose bytes do not match their digests; [*MovedError]; [*DiskFullError];
 // [*UnavailableError] if containerd ends meanwhile; or an error of containerd.
 func (n *Node) Load(ctx context.Context, b *archive.Reader, o LoadOptions) (*Report, error) {
@@ -139,8 +139,7 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.warn(ctx, report, imgs, inv, l)
-	return report, report.conclude(b, s.failed)
+	return report, n.conclude(ctx, report, b, s, inv, l)
 }
 
 // plan compares the bundle with the node.

@@ -261,10 +261,14 @@ func TestMovedTagIsReported(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("report (-want +got):\n%s", d)
 	}
-	var other *OtherImageError
+	var incomplete *IncompleteError
 	_, err := n.Check(t.Context(), first)
-	if !errors.Is(err, ErrIncomplete) || !errors.As(err, &other) || !slices.Equal(other.Images, []digest.Digest{got.Image}) {
-		t.Errorf("check of the first bundle: %v, want what a pod would start with", err)
+	if !errors.Is(err, ErrIncomplete) || !errors.As(err, &incomplete) {
+		t.Fatalf("check of the first bundle: %v, want an IncompleteError", err)
+	}
+	causes := []Cause{{CauseOther, name, "another image on this node: a pod would start with " + got.Image.String()}}
+	if d := cmp.Diff(causes, incomplete.Causes); d != "" {
+		t.Errorf("check of the first bundle (-want +got):\n%s", d)
 	}
 }
 

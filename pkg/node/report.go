@@ -1,9 +1,7 @@
 package node
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -85,9 +83,11 @@ type Report struct {
 	Server   Server        `json:"server"`
 	Images   []ImageReport `json:"images"` // one per name, in the bundle's order; those not usable last
 	Warnings []Warning     `json:"warnings,omitempty"`
-	// Complete says that a kubelet finds every image that the bundle was made for: those in it,
-	// and no required one was skipped when it was made.
+	// Complete says that pods find every image that the bundle was made for: those in it are
+	// ready, and no required one was skipped when it was made.
 	Complete bool `json:"complete"`
+	// NotReady says why it is not complete.
+	NotReady []Cause `json:"notReady,omitempty"`
 	// Left are the images that are not in the bundle, as [archive.Reader.Skipped] lists them.
 	Left []archive.Skipped `json:"skipped,omitempty"`
 	// Released are the names of earlier bundles of the same images that this load has
@@ -129,53 +129,6 @@ func (r *Report) Missing() []string {
 		}
 	}
 	return names
-}
-
-// conclude adds what the bundle lacks, and returns an [ErrIncomplete] when the kubelet would
-// not find every image, those included that were skipped although a pod requires them.
-func (r *Report) conclude(b bundle, failed []failure) error {
-	r.addFailed(failed)
-	r.warnNameless(b)
-	var reasons []string
-	other := &OtherImageError{}
-	for _, i := range r.Images {
-		switch {
-		case i.Status == NotUsable:
-			reasons = append(reasons, fmt.Sprintf("%s is not usable: %s", i.Name, i.Reason))
-		case i.CRI == Differs:
-			other.Names, other.Images = append(other.Names, i.Name), append(other.Images, i.Found)
-		case i.Status == Missing, i.CRI == Unknown:
-			reasons = append(reasons, fmt.Sprintf("the kubelet would not find %s", i.Name))
-		}
-	}
-	ready, total := len(r.Images)-len(reasons)-len(other.Names), len(r.Images)
-	for _, s := range b.Skipped() {
-		if s.Platforms != "" {
-			continue // it is in the bundle; a platform that it lacks is in Images
-		}
-		r.Left = append(r.Left, s)
-		if s.Class != archive.ClassIndirect {
-			total++
-			reasons = append(reasons, fmt.Sprintf("%s is not in the bundle", s.Name))
-		}
-	}
-	r.Complete = len(reasons) == 0 && len(other.Names) == 0
-	switch {
-	case r.Complete:
-		return nil
-	case len(reasons) == 0:
-		return other
-	case len(other.Names) > 0:
-		reasons = append(reasons, other.Error())
-	}
-	return fmt.Errorf("%w: %d of %d images ready: %s", ErrIncomplete, ready, total, strings.Join(reasons, "; "))
-}
-
-// addFailed adds the names whose images the node cannot use.
-func (r *Report) addFailed(failed []failure) {
-	for _, f := range failed {
-		r.Images = append(r.Images, ImageReport{Name: f.name, Target: f.target, Status: NotUsable, CRI: NotAsked, Reason: f.err.Error()})
-	}
 }
 
 // newReport returns the report of a plan: what was there and what it will create.

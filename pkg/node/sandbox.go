@@ -4,22 +4,28 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/distribution/reference"
+
 	"stowage/pkg/node/internal/daemonconfig"
 )
 
-// sandboxImage returns the name of the image that the CRI plugin starts every pod
-// sandbox from. The CRI plugin reports it until containerd 1.7; after that it is read
-// from the daemon's configuration files, and failing that it is the default of this
-// version, which its distribution may have changed: then sure is false. The name is empty
-// when it is not known.
-func (n *Node) sandboxImage(ctx context.Context) (name string, sure bool) {
+// sandboxImage returns the name of the image that the CRI plugin starts every pod sandbox
+// from, as containerd spells it. The CRI plugin reports it until containerd 1.7; after that
+// it is read from the daemon's configuration files, and failing that it is the default of
+// this version, which its distribution may have changed. named says that the files name one.
+// The name is empty when it is not known.
+func (n *Node) sandboxImage(ctx context.Context) (name string, named bool) {
+	name = daemonConfig(n.server.Address).Sandbox
+	named = name != ""
 	if c, err := readCRIConfig(ctx, n.criRuntime); err == nil && c.SandboxImage != "" {
-		return c.SandboxImage, true
+		name = c.SandboxImage
+	} else if !named {
+		name = defaultSandbox(n.server.Version)
 	}
-	if c := daemonConfig(n.server.Address); c.Sandbox != "" {
-		return c.Sandbox, true
+	if ref, err := reference.ParseDockerRef(name); err == nil {
+		name = ref.String()
 	}
-	return defaultSandbox(n.server.Version), false
+	return name, named
 }
 
 // daemonConfig returns what the configuration files of the containerd behind the socket say,

@@ -64,9 +64,10 @@ const (
 
 // failure is a name whose image the node cannot use.
 type failure struct {
-	name   string
-	target digest.Digest
-	err    error // a *usable.Error, or that the image is for other platforms
+	name     string
+	target   digest.Digest
+	err      error // a *usable.Error, or that the image is for other platforms
+	platform bool  // the bundle has it for other platforms
 }
 
 // selectImages resolves every name of the bundle for one platform, by the rule of package
@@ -106,7 +107,7 @@ func selectImages(b bundle, platform string) (*selection, error) {
 		}
 		switch {
 		case img == nil:
-			s.failed = append(s.failed, failure{in.Name, target, refused[target]})
+			s.failed = append(s.failed, failure{name: in.Name, target: target, err: refused[target]})
 		case !chosen[in.Name]:
 			if len(img.names) == 0 {
 				s.images = append(s.images, img)
@@ -151,10 +152,10 @@ func (s *selection) settle(chosen map[string]bool, platform string) error {
 	s.failed = nil
 	for _, name := range names {
 		f := byName[name]
-		other = other && isOtherPlatform(f.err)
-		if isOtherPlatform(f.err) {
+		if f.platform = isOtherPlatform(f.err); f.platform {
 			f.err = fmt.Errorf("the bundle has no manifest for %s of it", platform)
 		}
+		other = other && f.platform
 		s.failed = append(s.failed, f)
 	}
 	if len(s.images) == 0 && len(names) > 0 && other {

@@ -121,7 +121,7 @@ func TestUnusableImages(t *testing.T) {
 				if strings.Contains(i.Reason, want[short]) && want[short] != "" {
 					got[short] = want[short]
 				}
-				if !strings.Contains(err.Error(), i.Name+" is not usable: "+i.Reason) {
+				if !strings.Contains(err.Error(), i.Name+": ") || !strings.Contains(err.Error(), i.Reason) {
 					t.Errorf("error %v lacks %s", err, i.Name)
 				}
 			} else if i.Name != repo+"hostile:v1" || i.CRI != Ready {
@@ -180,10 +180,11 @@ func TestSkippedImages(t *testing.T) {
 		{nil, ""},
 		{[]archive.Skipped{{Name: "a", Class: archive.ClassIndirect}}, ""},
 		{[]archive.Skipped{{Name: "a", Platforms: "linux/s390x"}}, ""},
-		{[]archive.Skipped{{Name: "a"}, {Name: "b", Class: archive.ClassIndirect}}, "incomplete: 1 of 2 images ready: a is not in the bundle"},
+		{[]archive.Skipped{{Name: "a", Reason: "no manifest"}, {Name: "b", Class: archive.ClassIndirect}}, "1 of 2 images ready: a: not in the bundle: no manifest"},
 	} {
 		r := &Report{Images: []ImageReport{{Name: "x", Status: Loaded, CRI: Ready}}}
-		err := r.conclude(skipping{skipped: tt.skipped}, nil)
+		r.addLeft(skipping{skipped: tt.skipped})
+		err := r.outcome()
 		if (err == nil) != (tt.want == "") || err != nil && (err.Error() != tt.want || !errors.Is(err, ErrIncomplete)) || r.Complete != (err == nil) {
 			t.Errorf("%v: %v, complete %v, want %q", tt.skipped, err, r.Complete, tt.want)
 		}

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -14,7 +13,7 @@ import (
 const gcThreshold = 85
 
 // warn adds to the report what succeeded but may surprise later. l is nil for a check.
-func (n *Node) warn(ctx context.Context, r *Report, imgs []*image, inv *inventory, l *loader) {
+func (n *Node) warn(r *Report, imgs []*image, l *loader) {
 	switch n.server.CRI {
 	case CRIAbsent:
 		r.warn(WarnUnverified, "this containerd runs without its CRI plugin; whether a kubelet finds the images was not verified")
@@ -41,11 +40,6 @@ func (n *Node) warn(ctx context.Context, r *Report, imgs []*image, inv *inventor
 	}
 	if lost := unpinned(r); pins && keepsPins(n.server.Version) && len(lost) > 0 {
 		r.warn(WarnUnpinned, "the CRI plugin does not show these images as pinned: %s", strings.Join(lost, ", "))
-	}
-	sandbox, _ := n.sandboxImage(ctx)
-	_, there := inv.records[sandbox]
-	if !there && sandbox != "" && !slices.ContainsFunc(r.Images, func(i ImageReport) bool { return i.Name == sandbox }) {
-		r.warn(WarnNoSandbox, "the sandbox image, %[1]s, is neither on the node nor in the bundle; without it no pod starts: give \"bundle\" the argument %[1]s as well", sandbox)
 	}
 }
 

@@ -62,7 +62,7 @@ func launch(ctx context.Context, version string) (*nodetest.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := nodetest.Options{Version: version}
+	o := nodetest.Options{Version: version, SandboxImage: nodetest.DefaultSandboxImage}
 	if _, err := os.Stat(filepath.Join(dir, "containerd-"+version)); errors.Is(err, os.ErrNotExist) {
 		o.Version = "" // the one in the directory itself
 	}

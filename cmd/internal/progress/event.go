@@ -24,6 +24,7 @@ type Event struct {
 type Fault struct {
 	Message string `json:"message"`
 	Image   string `json:"image,omitempty"`   // or the blob asked for
+	Hint    string `json:"hint,omitempty"`    // what to do next
 	Host    string `json:"host,omitempty"`    // registry concerned
 	Status  int    `json:"status,omitempty"`  // HTTP status
 	RetryAt string `json:"retryAt,omitempty"` // RFC 3339, UTC; when a limit resets

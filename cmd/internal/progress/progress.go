@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,6 +62,8 @@ type Display struct {
 	told  bool      // that bytes have stopped
 	stop  chan struct{}
 	ended sync.WaitGroup
+
+	faults []Fault // of the run, in the JSON mode
 }
 
 // New returns a display on w, normally standard error. Lines begin with program. Mode is one
@@ -109,6 +112,21 @@ func (d *Display) print(event, prefix, format string, args []any) {
 	}
 }
 
+// Fault shows one of the errors with which the run will end, and its hint. In the JSON mode
+// it is a part of the event "error" that [Display.End] shows.
+func (d *Display) Fault(f Fault) {
+	if d.mode == JSON {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.faults = append(d.faults, f)
+		return
+	}
+	d.print("error", "error: ", "%s", []any{f.Message})
+	if f.Hint != "" {
+		d.print("error", "hint: ", "%s", []any{f.Hint})
+	}
+}
+
 // End shows the end of a run. In the JSON mode it shows err and then the result as events
 // and returns err marked as reported, so that [cli.Report] does not print it as text as
 // well. In the other modes it returns err unchanged. It ends a phase that is still shown.
@@ -127,7 +145,7 @@ func (d *Display) End(err error, r Result, faults ...Fault) error {
 	if e, ok := errors.AsType[*cli.Error](err); ok {
 		reported.Code, reported.Hint = e.Code, e.Hint
 	}
-	d.emit(Event{Event: "error", Message: err.Error(), Hint: reported.Hint, Code: &reported.Code, Errors: faults})
+	d.emit(Event{Event: "error", Message: err.Error(), Hint: reported.Hint, Code: &reported.Code, Errors: slices.Concat(d.faults, faults)})
 	d.emitResult(reported.Code, r)
 	return reported
 }
