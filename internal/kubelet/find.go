@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +14,9 @@ import (
 // Find returns the kubelet of this node: that of the running process, else that of the one
 // place where a kubelet has left its files. Its error is a [*NotFoundError] when there is
 // none or more than one, and a [*ConfigError] when its configuration cannot be used.
-func Find(o Options) (*Kubelet, error) { return finder{proc: "/proc"}.find(o) }
+func Find(ctx context.Context, o Options) (*Kubelet, error) {
+	return finder{proc: "/proc"}.find(ctx, o)
+}
 
 // finder finds kubelets below the directories of a system.
 type finder struct {
@@ -29,7 +32,7 @@ type candidate struct {
 	err    error // of the configuration
 }
 
-func (f finder) find(o Options) (*Kubelet, error) {
+func (f finder) find(ctx context.Context, o Options) (*Kubelet, error) {
 	if o.Dir != "" {
 		var err error
 		if o.Dir, err = filepath.Abs(o.Dir); err != nil {
@@ -49,7 +52,7 @@ func (f finder) find(o Options) (*Kubelet, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	k := c.kubelet()
+	k := c.kubelet(c.version(ctx))
 	if o.Dir != "" {
 		k.Root = o.Dir
 	}
@@ -197,9 +200,8 @@ func (c candidate) uses(socket string) bool {
 	return false
 }
 
-// kubelet returns what is known of the kubelet.
-func (c candidate) kubelet() *Kubelet {
-	version := c.version()
+// kubelet returns what is known of the kubelet of this version.
+func (c candidate) kubelet(version string) *Kubelet {
 	k := &Kubelet{
 		Root:    c.root.path(c.flags.root),
 		Found:   c.found,

@@ -91,7 +91,7 @@ func (s *system) find(o Options) (*Kubelet, error) {
 		o.Containerd = "/run/containerd/containerd.sock"
 	}
 	o.Containerd = s.files + o.Containerd
-	k, err := finder{proc: s.proc, root: root(s.files)}.find(o)
+	k, err := finder{proc: s.proc, root: root(s.files)}.find(s.t.Context(), o)
 	if k != nil {
 		for _, path := range []*string{&k.Root, &k.ConfigFile, &k.StaticPods} {
 			*path = strings.TrimPrefix(*path, s.files)

@@ -2,7 +2,7 @@
 // the images that containerd has: the policy of its pull records, the feature gates and the
 // version behind it, the directories of the records and of the static pods, the ports.
 //
-//	k, err := kubelet.Find(kubelet.Options{Containerd: "/run/containerd/containerd.sock"})
+//	k, err := kubelet.Find(ctx, kubelet.Options{Containerd: "/run/containerd/containerd.sock"})
 //	var none *kubelet.NotFoundError
 //	if errors.As(err, &none) {
 //		fmt.Println("not looked at:", none)

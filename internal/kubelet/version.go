@@ -20,16 +20,16 @@ const (
 
 // version returns the version of the kubelet, "" when it is not known. Of a running kubelet
 // it executes the file that runs, which root has already chosen to run.
-func (s start) version() string {
+func (s start) version(ctx context.Context) string {
 	if s.release != "" {
 		text, _ := s.root.read(s.release) // "version: v1.35.4"
 		return versionPattern.FindString(string(text))
 	}
 	if s.exe != "" {
-		return askVersion(s.exe, s.name)
+		return askVersion(ctx, s.exe, s.name)
 	}
 	for _, name := range s.programs {
-		if v := askVersion(s.root.path(name), filepath.Base(name)); v != "" {
+		if v := askVersion(ctx, s.root.path(name), filepath.Base(name)); v != "" {
 			return v
 		}
 	}
@@ -39,7 +39,7 @@ func (s start) version() string {
 // askVersion executes a kubelet, or what contains one, with --version and returns the
 // version that it prints: "Kubernetes v1.35.4", "k3s version v1.35.4+k3s1 (hash)". It
 // executes no script, which may do anything with the flag. The environment is empty.
-func askVersion(path, name string) string {
+func askVersion(ctx context.Context, path, name string) string {
 	if name != "kubelet" && !isK3s(name) {
 		return ""
 	}
@@ -52,7 +52,7 @@ func askVersion(path, name string) string {
 	if _, err := io.ReadFull(f, magic); err != nil || string(magic) != elf.ELFMAG {
 		return ""
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), versionTime)
+	ctx, cancel := context.WithTimeout(ctx, versionTime)
 	defer cancel()
 	var out head
 	cmd := exec.CommandContext(ctx, "/proc/self/fd/3") // the first of ExtraFiles

@@ -54,7 +54,7 @@ func Explain(ctx context.Context, n *node.Node, o Options) (*Report, error) {
 	if e.facts.sandboxes, e.started, err = r.sandboxes(ctx); err != nil {
 		return nil, err
 	}
-	e.findKubelet(server.Address)
+	e.findKubelet(ctx, server.Address)
 	if err := e.findPods(ctx); err != nil {
 		return nil, err
 	}
@@ -83,8 +83,8 @@ func (e *explainer) unread(format string, args ...any) {
 }
 
 // findKubelet finds the kubelet and its pull records.
-func (e *explainer) findKubelet(address string) {
-	k, err := kubelet.Find(kubelet.Options{Dir: e.options.KubeletDir, Containerd: address})
+func (e *explainer) findKubelet(ctx context.Context, address string) {
+	k, err := kubelet.Find(ctx, kubelet.Options{Dir: e.options.KubeletDir, Containerd: address})
 	if err != nil {
 		e.unread("the kubelet: %v", err)
 		return
