@@ -63,11 +63,16 @@ func askVersion(ctx context.Context, path, name string) string {
 	return versionPattern.FindString(string(out))
 }
 
-// head keeps the first versionSize bytes of what is written to it.
+// head keeps the first versionSize bytes of what is written to it, and refuses more: the
+// program that writes is ended by its next write.
 type head []byte
 
 // Write implements [io.Writer].
 func (h *head) Write(p []byte) (int, error) {
-	*h = append(*h, p[:min(len(p), versionSize-len(*h))]...)
-	return len(p), nil
+	n := min(len(p), versionSize-len(*h))
+	*h = append(*h, p[:n]...)
+	if n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
 }
