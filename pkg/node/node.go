@@ -2,12 +2,15 @@ package node
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/distribution/reference"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"stowage/pkg/node/internal/stored"
@@ -63,6 +66,49 @@ func (n *Node) Server() Server { return n.server }
 // containerd's image store and bytes from its content store, with each request. A containerd
 // that restarts is connected to again. Layers that are there only unpacked are not found.
 func (n *Node) Source() serve.Source { return stored.New(n.images, n.content, n.server.Namespace) }
+
+// Pulls describes where the node's containerd looks for what it pulls.
+type Pulls struct {
+	// Registries are the registries in the names that bundles have brought, sorted.
+	Registries []string
+	// Files are containerd's configuration files, the one it was started with first.
+	Files []string
+	// ConfigPath are the directories with a hosts.toml file for each registry: what is set, or
+	// the default of containerd's version. Without them it reads no such file.
+	ConfigPath []string
+	// Mirrors says that the deprecated registry.mirrors is set, which containerd accepts only
+	// without ConfigPath.
+	Mirrors bool
+}
+
+// defaultConfigPath is the config_path of containerd 2.2 and later
+// (internal/cri/config/config_unix.go of 2.2.0, plugins/cri/images/plugin.go of 2.4.2).
+var defaultConfigPath = []string{"/etc/containerd/certs.d", "/etc/docker/certs.d"}
+
+// Pulls returns where containerd looks for what it pulls. It fails if containerd's
+// configuration cannot be found from here.
+func (n *Node) Pulls(ctx context.Context) (*Pulls, error) {
+	all, err := n.images.List(n.in(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("list the node's images: %w", err)
+	}
+	c := daemonConfig(n.server.Address)
+	if len(c.Files) == 0 {
+		return nil, fmt.Errorf("find the configuration of containerd at %s: its process cannot be seen from here", n.server.Address)
+	}
+	p := &Pulls{Files: c.Files, ConfigPath: c.ConfigPath, Mirrors: c.Mirrors}
+	if v, ok := parseVersion(n.server.Version); ok && (v[0] > 2 || v[0] == 2 && v[1] >= 2) && len(p.ConfigPath) == 0 && !p.Mirrors {
+		p.ConfigPath = defaultConfigPath
+	}
+	for _, i := range all {
+		if ref, err := reference.ParseNormalizedNamed(i.Name); err == nil && i.Labels[LabelBundle] != "" {
+			p.Registries = append(p.Registries, reference.Domain(ref))
+		}
+	}
+	slices.Sort(p.Registries)
+	p.Registries = slices.Compact(p.Registries)
+	return p, nil
+}
 
 // in returns ctx with the containerd namespace of the node.
 func (n *Node) in(ctx context.Context) context.Context {

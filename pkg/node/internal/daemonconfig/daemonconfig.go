@@ -27,6 +27,9 @@ type Config struct {
 	// ConfigPath are the directories with a directory for each registry that has a
 	// hosts.toml file. The first that knows a registry counts.
 	ConfigPath []string
+	// Mirrors says that the deprecated table registry.mirrors is not empty. containerd does not
+	// start with it and ConfigPath.
+	Mirrors bool
 	// Runtimes are the snapshotters of the runtime handlers that have one of their own.
 	// containerd creates the containers of a handler in this snapshotter. What the table
 	// runtime_platforms of the image service sets counts for pulls only.
@@ -81,7 +84,8 @@ type criSection struct {
 }
 
 type registry struct {
-	ConfigPath string `toml:"config_path"`
+	ConfigPath string         `toml:"config_path"`
+	Mirrors    map[string]any `toml:"mirrors"`
 }
 
 type runtimes struct {
@@ -107,10 +111,11 @@ func (c *Config) add(f *content) {
 			c.Sandbox = name
 		}
 	}
-	for _, list := range []string{p.V1.Registry.ConfigPath, p.V2.Registry.ConfigPath, p.V3.Registry.ConfigPath} {
-		if list != "" {
-			c.ConfigPath = slices.DeleteFunc(filepath.SplitList(list), func(dir string) bool { return dir == "" })
+	for _, r := range []registry{p.V1.Registry, p.V2.Registry, p.V3.Registry} {
+		if r.ConfigPath != "" {
+			c.ConfigPath = slices.DeleteFunc(filepath.SplitList(r.ConfigPath), func(dir string) bool { return dir == "" })
 		}
+		c.Mirrors = c.Mirrors || len(r.Mirrors) > 0
 	}
 	for _, r := range []runtimes{p.V1.Containerd, p.V2.Containerd, p.V3Runtime.Containerd} {
 		for handler, runtime := range r.Runtimes {

@@ -102,6 +102,12 @@ snapshotter = 'nydus'
 			t.Errorf("format %s (-want +got):\n%s", name, d)
 		}
 	}
+	for _, table := range []string{"cri", "'" + v2 + "'", "'" + v3 + "'"} {
+		mirrors := fmt.Sprintf("[plugins.%s.registry.mirrors.'docker.io']\nendpoint = ['https://m.example']\n", table)
+		if d := cmp.Diff(Config{Mirrors: true}, of(t, mirrors)); d != "" {
+			t.Errorf("mirrors of %s (-want +got):\n%s", table, d)
+		}
+	}
 	if d := cmp.Diff(Config{}, of(t, "version = 3\n")); d != "" {
 		t.Errorf("a file without settings (-want +got):\n%s", d)
 	}
