@@ -22,8 +22,10 @@ const defaultListen = "127.0.0.1:5480"
 // serveSettings are the settings of load serve.
 type serveSettings struct {
 	settings
-	listen  string
-	verbose bool
+	listen    string
+	verbose   bool
+	install   bool
+	uninstall bool
 }
 
 // parseServe reads the flags of load serve.
@@ -35,6 +37,9 @@ func parseServe(args []string, streams cli.Streams) (*serveSettings, error) {
 	input := fs.StringArrayP("input", "i", nil, "")
 	fs.StringVar(&s.listen, "listen", defaultListen, "")
 	fs.BoolVar(&s.verbose, "verbose", false, "")
+	fs.BoolVar(&s.install, "install", false, "")
+	fs.BoolVar(&s.uninstall, "uninstall", false, "")
+	fs.StringVarP(&s.format, "output", "o", "text", "")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -45,12 +50,18 @@ func parseServe(args []string, streams cli.Streams) (*serveSettings, error) {
 	}
 	s.files = append(*input, fs.Args()...)
 	switch {
-	case len(s.files) > 0 && (fs.Changed("address") || fs.Changed("namespace")):
+	case s.install && s.uninstall:
+		return nil, cli.Usagef("want either --install or --uninstall")
+	case s.uninstall && (len(s.files) > 0 || fs.Changed("listen")):
+		return nil, cli.Usagef("--uninstall removes what --install has written, whatever is served").WithHint("usage: load serve --uninstall")
+	case fs.Changed("output") && !s.install && !s.uninstall:
+		return nil, cli.Usagef("--output is for --install and --uninstall")
+	case len(s.files) > 0 && !s.install && (fs.Changed("address") || fs.Changed("namespace")):
 		return nil, cli.Usagef("--address and --namespace are for containerd's images, not for those of %s", s.files[0]).WithHint("name the bundles or the containerd")
 	case slices.Contains(s.files, "-"):
 		return nil, cli.Usagef("-: a bundle is served from many places at once, which standard input cannot be").WithHint("save it to a file first")
 	}
-	return s, nil
+	return s, s.checkFormat()
 }
 
 // runServe answers pulls until a signal ends it.
@@ -58,6 +69,12 @@ func runServe(ctx context.Context, args []string, streams cli.Streams) error {
 	s, err := parseServe(args, streams)
 	if err != nil {
 		return err
+	}
+	switch {
+	case s.install:
+		return s.runInstall(ctx, streams)
+	case s.uninstall:
+		return s.runUninstall(ctx, streams)
 	}
 	source, what, closeSource, err := s.source(ctx)
 	if err != nil {

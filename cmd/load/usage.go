@@ -140,9 +140,16 @@ nothing and needs no network.
 Usage:
   load serve           the images of containerd, as they are at the time of each request
   load serve FILE...   the images of bundles, without containerd; FILE is not compressed
+  load serve --install [FILE...]    make it a service that containerd asks first
+  load serve --uninstall            remove the service, and restore what --install changed
 
       --listen ADDRESS     loopback address and port to listen at (default 127.0.0.1:5480)
       --verbose            print each request
+      --install            write and start a socket unit of systemd, and add an entry to the
+                           hosts.toml of each registry of the loaded bundles, or of FILE; for
+                           k3s and RKE2, to registries.yaml
+      --uninstall          stop and remove the units, and take the entries out again
+  -o, --output FORMAT      text or json, of --install and --uninstall (default text)
   -i, --input FILE         the same as FILE
   -a, --address SOCKET     containerd's socket (default: as for load)
   -n, --namespace NAME     containerd's namespace (default k8s.io)
@@ -153,6 +160,7 @@ Who can reach the address can read every image, without an account.
 
 ` + cli.ExitCodes + `
 Example:
+  sudo load calico.tar && sudo load serve --install
   load serve calico.tar &
   crane manifest 127.0.0.1:5480/docker.io/calico/node:v3.28.0
 `

@@ -79,6 +79,12 @@ var rules = []rule{
 		deep:   []string{containerd, "google.golang.org/grpc", "stowage/pkg/node", "stowage/cmd", ggcr},
 	},
 	{
+		pkg:    "stowage/pkg/serve/install",
+		own:    []string{"stowage/internal/fsutil"},
+		direct: []string{"net/http"},
+		deep:   []string{containerd, "google.golang.org/grpc", "k8s.io", "net/http", ggcr},
+	},
+	{
 		pkg:    "stowage/pkg/node",
 		own:    []string{"stowage/pkg/archive", "stowage/pkg/serve", "stowage/internal/fsutil", "stowage/internal/imagename", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
 		direct: []string{ggcr},

@@ -63,6 +63,7 @@ var errUnclosed = errors.New(beginMark + " without " + endMark)
 // removeBlocks returns raw without its blocks, and what was there before the first of them.
 // found is false if there is none.
 func removeBlocks(raw []byte) (out []byte, o origin, found bool, err error) {
+	out = []byte{} // nil is a file that does not exist
 	rest := raw
 	for {
 		i := bytes.Index(rest, []byte(beginMark))

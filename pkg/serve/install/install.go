@@ -34,6 +34,8 @@ type Containerd struct {
 	Files []string
 	// ConfigPath are the directories of its setting config_path, or of its default.
 	ConfigPath []string
+	// Mirrors says that the deprecated registry.mirrors is set.
+	Mirrors bool
 }
 
 // Report is the result of [Install] and [Uninstall].

@@ -79,6 +79,7 @@ func (i *installer) editError(path string, err error, want string) error {
 // ConfigPathError reports a containerd that does not read hosts.toml files.
 type ConfigPathError struct {
 	Version string // of containerd
+	Mirrors bool   // registry.mirrors is set, which it does not accept beside a config_path
 	Several bool   // it has several directories, which it does not read when it pulls through its transfer service
 	File    string // the file to change
 	Section string // the table in it, without brackets
@@ -104,7 +105,7 @@ func (i *installer) checkConfigPath() error {
 	if len(c.ConfigPath) > 0 && !several {
 		return nil
 	}
-	e := &ConfigPathError{Version: c.Version, Several: several, File: "/etc/containerd/config.toml",
+	e := &ConfigPathError{Version: c.Version, Mirrors: c.Mirrors, Several: several, File: "/etc/containerd/config.toml",
 		Line: `config_path = "/etc/containerd/certs.d"`}
 	if len(c.Files) > 0 {
 		e.File = c.Files[0]
