@@ -178,32 +178,34 @@ func yamlError(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 }
 
-// read applies the files of --config and --config-dir, below r, to c. A relative path is one
-// of dir. A static pod path is relative to the file of --config, in a drop-in to dir.
-func (c *config) read(r root, dir string, f flags) error {
+// read applies the files of --config and --config-dir, below r, to c, and returns them. A
+// relative path is one of dir. A static pod path is relative to the file of --config, in a
+// drop-in to dir.
+func (c *config) read(r root, dir string, f flags) (files []string, err error) {
 	base := *c
 	if f.config != "" {
 		name := absolute(dir, f.config)
 		if err := c.readFile(r, name, base); err != nil {
-			return err
+			return nil, err
 		}
+		files = append(files, name)
 		if c.StaticPods != "" {
 			c.StaticPods = absolute(filepath.Dir(name), c.StaticPods)
 		}
 	}
 	if f.configDir == "" {
-		return nil
+		return files, nil
 	}
-	files, err := dropIns(r, absolute(dir, f.configDir))
+	more, err := dropIns(r, absolute(dir, f.configDir))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, name := range files {
+	for _, name := range more {
 		if err := c.readFile(r, name, base); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return append(files, more...), nil
 }
 
 // readFile applies one file.

@@ -110,7 +110,7 @@ func TestConfigHostile(t *testing.T) {
 			name := filepath.Join(t.TempDir(), "k.yaml")
 			(&system{t: t}).write(name, test.text)
 			var c config
-			err := c.read("", "/", flags{config: name})
+			_, err := c.read("", "/", flags{config: name})
 			var at *ConfigError
 			if !errors.As(err, &at) || at.File != name || at.Err.Error() != test.want {
 				t.Errorf("got %v\nwant %s", err, test.want)
@@ -141,7 +141,7 @@ func TestConfigFiles(t *testing.T) {
 		{flags{configDir: dir + "/many"}, "DIR/many: more than 256 files"},
 	} {
 		var c config
-		err := c.read("", "/", test.f)
+		_, err := c.read("", "/", test.f)
 		if got := strings.ReplaceAll(err.Error(), dir, "DIR"); got != test.want {
 			t.Errorf("%+v: got %s, want %s", test.f, got, test.want)
 		}

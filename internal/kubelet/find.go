@@ -56,6 +56,9 @@ func (f finder) find(ctx context.Context, o Options) (*Kubelet, error) {
 	if o.Dir != "" {
 		k.Root = o.Dir
 	}
+	if c.pid != 0 {
+		k.Changed = c.changed(started(f.proc, c.pid))
+	}
 	k.Running = len(unclear) > 0 || answers(k.Root) || slices.ContainsFunc(running, func(r candidate) bool {
 		return r.root.same(r.flags.root, k.Root)
 	})
@@ -147,9 +150,11 @@ func (f finder) prepare(s start, err error) candidate {
 	if c.flags.config == "" {
 		c.config.ReadOnlyPort = 10255 // applyLegacyDefaults in cmd/kubelet/app/options, v1.35.4
 	}
-	if c.err = c.config.read(s.root, s.dir, c.flags); c.err != nil {
+	var files []string
+	if files, c.err = c.config.read(s.root, s.dir, c.flags); c.err != nil {
 		return c
 	}
+	c.files = append(c.files, files...)
 	for _, set := range c.flags.settings {
 		if err := set(&c.config); err != nil && c.err == nil {
 			c.err = &ConfigError{File: "the flags of " + s.found, Err: err}

@@ -45,6 +45,10 @@ type Kubelet struct {
 	// its pull records in memory: a change on disk reaches it at its next start.
 	Running bool
 
+	// Changed are the files of its configuration that changed after it started. What is known
+	// of the kubelet is what they say now, which it reads at its next start.
+	Changed []string
+
 	// Version is the kubelet's version, "v1.35.4", or "" when it is not known.
 	Version string
 	// Settings decide over images that are present.

@@ -18,6 +18,7 @@ type start struct {
 	base     config   // what its distribution sets before them
 	programs []string // where its executable may be; asked for the version
 	release  string   // a file that has the version, "" for none
+	files    []string // that args are from
 	off      bool     // its distribution is told to start none
 }
 
@@ -161,7 +162,7 @@ func microk8s(r root) (*start, error) {
 // microk8s, Kubelite-integration.patch).
 func kubelite(r root, args []string, env map[string]string) (start, error) {
 	file := cliOptions(args).last("kubelet-args-file", snapData+"/args/kubelet")
-	s := start{root: r, dir: "/"}
+	s := start{root: r, dir: "/", files: []string{file}}
 	text, err := r.read(file)
 	if err != nil {
 		return s, &ConfigError{File: r.path(file), Err: err}

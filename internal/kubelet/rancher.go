@@ -32,7 +32,7 @@ func rancher(r root, name string, args []string, env map[string]string) (start, 
 	if v := env[prefix+"CONFIG_FILE"]; v != "" {
 		file = v
 	}
-	o, err := readOptions(r, file)
+	o, files, err := readOptions(r, file)
 	if err != nil {
 		return start{}, err
 	}
@@ -45,7 +45,7 @@ func rancher(r root, name string, args []string, env map[string]string) (start, 
 	}
 	agent := filepath.Join(data, "agent")
 	s := start{
-		root: r, dir: "/", off: o.last("disable-agent", "false") == "true",
+		root: r, dir: "/", files: files, off: o.last("disable-agent", "false") == "true",
 		base: config{
 			Endpoint:   "unix:///run/k3s/containerd/containerd.sock",
 			StaticPods: filepath.Join(agent, "pod-manifests"),
@@ -118,10 +118,9 @@ func canonical(name string) string {
 }
 
 // readOptions reads the configuration file of k3s or RKE2 and those of its directory .d, of
-// which each key replaces an earlier value; "key+" appends.
-func readOptions(r root, file string) (options, error) {
-	o := options{}
-	files := []string{file}
+// which each key replaces an earlier value; "key+" appends. It returns these files too.
+func readOptions(r root, file string) (o options, files []string, err error) {
+	o, files = options{}, []string{file}
 	entries, _ := os.ReadDir(r.path(file + ".d"))
 	for _, e := range entries {
 		if ext := strings.ToLower(filepath.Ext(e.Name())); !e.IsDir() && (ext == ".yaml" || ext == ".yml") {
@@ -129,7 +128,7 @@ func readOptions(r root, file string) (options, error) {
 		}
 	}
 	if len(files) > maxDropIns {
-		return nil, &ConfigError{File: r.path(file + ".d"), Err: fmt.Errorf("more than %d files", maxDropIns)}
+		return nil, nil, &ConfigError{File: r.path(file + ".d"), Err: fmt.Errorf("more than %d files", maxDropIns)}
 	}
 	for _, name := range files {
 		text, err := r.read(name)
@@ -140,10 +139,10 @@ func readOptions(r root, file string) (options, error) {
 			err = o.merge(text)
 		}
 		if err != nil {
-			return nil, &ConfigError{File: r.path(name), Err: err}
+			return nil, nil, &ConfigError{File: r.path(name), Err: err}
 		}
 	}
-	return o, nil
+	return o, files, nil
 }
 
 // merge applies one file.

@@ -6,8 +6,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // answers reports whether a kubelet serves the socket of its root directory, or whether that
@@ -28,3 +31,44 @@ func answers(dir string) bool {
 	conn.Close()
 	return true
 }
+
+// started returns when a process was started, the zero time when that is not known: its start
+// in ticks after the boot (proc_pid_stat(5), field 22), a hundred of which are a second on
+// every architecture.
+func started(proc string, pid int) time.Time {
+	stat, _ := readSome(filepath.Join(proc, strconv.Itoa(pid), "stat"))
+	system, _ := readSome(filepath.Join(proc, "stat"))
+	_, boot, _ := strings.Cut(string(system), "\nbtime ")
+	boot, _, _ = strings.Cut(boot, "\n")
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])) // a name may contain spaces
+	if len(fields) < 20 {
+		return time.Time{}
+	}
+	ticks, err1 := strconv.ParseInt(fields[19], 10, 64)
+	seconds, err2 := strconv.ParseInt(boot, 10, 64)
+	if err1 != nil || err2 != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds+ticks/100, 0)
+}
+
+// changed returns the files of the configuration that changed after the kubelet started, for
+// which a few seconds are allowed: the kernel rounds the time of the boot. k3s has its kubelet
+// inside and writes some of its files after its own start.
+func (c candidate) changed(start time.Time) []string {
+	if start.IsZero() {
+		return nil
+	}
+	var all []string
+	for _, name := range c.files {
+		path := c.root.path(name)
+		info, err := os.Stat(path)
+		if err == nil && info.ModTime().After(start.Add(3*time.Second)) && !writtenByK3s.MatchString(name) {
+			all = append(all, path)
+		}
+	}
+	return all
+}
+
+// writtenByK3s matches the files that k3s and RKE2 write at each start.
+var writtenByK3s = regexp.MustCompile(`/agent/etc/kubelet\.conf\.d/(00-[a-z0-9]+-defaults\.conf$|10-cli-config\.conf$|20-cli-config-dir/)`)

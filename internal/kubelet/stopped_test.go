@@ -2,11 +2,14 @@ package kubelet
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -322,5 +325,31 @@ func TestRunning(t *testing.T) {
 	s.check(l.Close())
 	if running() {
 		t.Error("with a socket left by a kubelet that was killed: it runs")
+	}
+}
+
+// TestChanged checks that files of the configuration that the kubelet has not read yet are
+// named.
+func TestChanged(t *testing.T) {
+	s := newSystem(t)
+	const boot, start = 1_000_000, 1_000_050
+	s.write(filepath.Join(s.proc, "stat"), fmt.Sprintf("cpu  1 2 3\nbtime %d\nprocesses 7\n", boot))
+	agent := "/var/lib/rancher/rke2/agent/etc/kubelet.conf.d/"
+	for name, at := range map[string]int64{
+		"/etc/k.yaml":                      start - 100,
+		agent + "00-rke2-defaults.conf":    start + 60, // RKE2 has written it for this start
+		agent + "10-site.conf":             start,
+		agent + "20-site.conf":             start + 60,
+		agent + "20-cli-config-dir/x.conf": start + 60,
+	} {
+		s.put(name, kubeletConfig)
+		s.check(os.Chtimes(s.files+name, time.Unix(at, 0), time.Unix(at, 0)))
+	}
+	dir := s.start(7, "/usr/bin/kubelet", "kubelet --config=/etc/k.yaml --config-dir="+agent)
+	s.write(filepath.Join(dir, "stat"), "7 (a ) b) S 1 7 7 0 -1 4194560 1 0 0 0 1 1 0 0 20 0 9 0 5000 1 1\n")
+	k, err := s.find(Options{})
+	s.check(err)
+	if want := []string{s.files + agent + "20-site.conf"}; !slices.Equal(k.Changed, want) {
+		t.Errorf("got %q, want %q", k.Changed, want)
 	}
 }
