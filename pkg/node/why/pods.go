@@ -97,9 +97,6 @@ const (
 	evicted      = "Evicted"
 )
 
-// openReasons are reasons of a waiting container that may be about its image.
-var openReasons = []string{"", creating, initializing, "CreateContainerError", "RunContainerError", "CrashLoopBackOff", "StartError"}
-
 // waits returns what the containers of the pod wait for.
 func (p *pod) waits() []wait {
 	switch {
@@ -152,11 +149,21 @@ func (p *pod) wait(c container, state containerStatus) (wait, bool) {
 		return w, true // not known to the kubelet yet
 	}
 	w.Reason, w.Message = text.Reason, redact.Addresses(text.Message)
-	w.sure = slices.Contains(imageReasons, text.Reason) && !p.aboutVolume(w)
+	w.sure = isImageReason(text.Reason) && !p.aboutVolume(w)
+	if strings.Contains(w.Reason, " ") {
+		w.Message = redact.Addresses(w.Reason) + ": " + w.Message
+		w.Reason = ""
+	}
 	if last := state.LastState.Terminated; last != nil && !w.sure {
 		w.Message += " " + redact.Addresses(last.Message) // why it did not stay up
 	}
-	return w, w.sure || w.Reason == evicted || slices.Contains(openReasons, w.Reason)
+	return w, true
+}
+
+// isImageReason reports whether a reason is about the image. Where the kubelet cannot read or
+// write its pull records, the reason is the text of that error.
+func isImageReason(reason string) bool {
+	return slices.Contains(imageReasons, reason) || strings.Contains(reason, " ")
 }
 
 // aboutVolume reports whether the message of a container is about the image of a volume, and
@@ -185,7 +192,7 @@ func (p *pod) volumeWaits(containers []wait) []wait {
 		for _, c := range containers {
 			if w.Reason == "" || strings.Contains(c.Message, v.Image.Reference) {
 				w.Reason, w.Message = c.Reason, c.Message
-				w.sure = strings.Contains(c.Message, v.Image.Reference) && slices.Contains(imageReasons, c.Reason)
+				w.sure = strings.Contains(c.Message, v.Image.Reference) && isImageReason(c.Reason)
 			}
 		}
 		all = append(all, w)

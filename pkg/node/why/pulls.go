@@ -48,6 +48,9 @@ func failedPull(s *subject) (string, Cure) {
 	if kind == Refused && len(s.secrets) == 0 {
 		text += "; the pod has no imagePullSecrets"
 	}
+	if kind == PullLimit && registryOf(s.names[0]) == "docker.io" {
+		text += "; Docker Hub renews it within 6 hours"
+	}
 	text += s.answers[s.image].quota.String()
 	if why != "" {
 		text += fmt.Sprintf(": %q", ending(why))
@@ -69,12 +72,14 @@ func (s *subject) cureOf(kind Kind) Cure {
 	return cure
 }
 
-// registry returns the host that a text is about, else the registry of the image.
+// registry names the registry of the image, with the host that a text is about if that is
+// another one: a mirror, a token server.
 func (s *subject) registry(text string) string {
-	if host := hostOf(text); host != "" {
-		return host
+	registry := registryOf(s.names[0])
+	if host := hostOf(text); host != "" && host != registry {
+		return fmt.Sprintf("%s (%s)", registry, host)
 	}
-	return registryOf(s.names[0])
+	return registry
 }
 
 // String returns what is known of the limit, as the end of a sentence.

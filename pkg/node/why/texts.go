@@ -41,7 +41,7 @@ var (
 	quoted  = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 	address = regexp.MustCompile(`https?://[^\s"]+`)
 	dialled = regexp.MustCompile(`(?:request to |Head "|Get "|Post ")https?://([^/\s"?]+)`)
-	object  = regexp.MustCompile(`^(?:[A-Z][a-z]+ )?"[^"]*": `)
+	object  = regexp.MustCompile(`^(?:(?:[A-Z][a-z]+ )?"[^"]*": |failed to copy: |httpReadSeeker: failed open: |unexpected status from [A-Z]+ request to \S+: )+`)
 	lookup  = regexp.MustCompile(`lookup ([^\s:]+)(?: on |: )`)
 )
 
@@ -81,7 +81,7 @@ func hostOf(message string) string {
 // image's name.
 func ending(message string) string {
 	message = strings.Join(strings.Fields(message), " ")
-	for _, cut := range []string{"failed to do request: ", "failed to resolve reference ", "failed to pull and unpack image ", "failed to pull image "} {
+	for _, cut := range []string{"failed to do request: ", "failed to resolve reference ", "failed to resolve image: ", "failed to pull and unpack image ", "failed to pull image "} {
 		if i := strings.LastIndex(message, cut); i >= 0 {
 			message = message[i+len(cut):]
 			return message[len(object.FindString(message)):]
