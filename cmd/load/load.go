@@ -38,6 +38,7 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 	if loading {
 		fs.StringVar(&s.node.Snapshotter, "snapshotter", "", "")
 		fs.BoolVar(&s.load.NoPin, "no-pin", false, "")
+		fs.BoolVar(&s.load.NoReferrers, "no-referrers", false, "")
 		fs.BoolVar(&s.load.NoMove, "no-move", false, "")
 		fs.BoolVar(&s.load.DiscardLayers, "discard-layers", false, "")
 		fs.IntVar(&s.load.Jobs, "jobs", 0, "")

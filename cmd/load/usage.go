@@ -29,6 +29,8 @@ Usage:
       --no-pin             let the kubelet's garbage collection remove the images
       --no-move            refuse a bundle in which a name is another image than on this
                            node (exit code 6), before anything is written
+      --no-referrers       leave signatures, attestations and SBOMs in the bundle: without it
+                           this node keeps those of its images, as long as it has them
       --discard-layers     do not keep the compressed layers: saves disk and time, but this
                            node cannot export or push the images, pass them on to other
                            nodes, or use them with another snapshotter

@@ -96,6 +96,19 @@ func (r *Reader) Digest() digest.Digest { return r.id }
 // be changed.
 func (r *Reader) Images() []Image { return r.images }
 
+// About returns the digest of the manifest that one of the Referrers of an image is about: its
+// subject, or else what its [AnnotationTag] says. That manifest need not be in the bundle.
+func (r *Reader) About(referrer ocispec.Descriptor) digest.Digest {
+	if tag := referrer.Annotations[AnnotationTag]; tag != "" {
+		d, _ := tagDigest(tag) // checked when the bundle was opened
+		return d
+	}
+	if doc := r.docs.manifests[referrer.Digest]; doc != nil {
+		return doc.subject
+	}
+	return ""
+}
+
 // Unnamed returns what index.json lists without a name that a node could request, other
 // than referrers of named images. A bundle has none; a single image packed by another
 // program may.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/internal/nodetest"
 	"stowage/pkg/archive"
@@ -23,13 +24,14 @@ import (
 // memory is a bundle of blobs without images.
 type memory map[digest.Digest][]byte
 
-func (m memory) Images() []archive.Image      { return nil }
-func (m memory) Nameless() []archive.Nameless { return nil }
-func (m memory) Skipped() []archive.Skipped   { return nil }
-func (m memory) Digest() digest.Digest        { return dg("bundle") }
-func (m memory) Base() digest.Digest          { return "" }
-func (m memory) Has(d digest.Digest) bool     { return m[d] != nil }
-func (m memory) Hold(int64) error             { return nil }
+func (m memory) Images() []archive.Image                { return nil }
+func (m memory) Nameless() []archive.Nameless           { return nil }
+func (m memory) Skipped() []archive.Skipped             { return nil }
+func (m memory) Digest() digest.Digest                  { return dg("bundle") }
+func (m memory) Base() digest.Digest                    { return "" }
+func (m memory) Has(d digest.Digest) bool               { return m[d] != nil }
+func (m memory) Hold(int64) error                       { return nil }
+func (m memory) About(ocispec.Descriptor) digest.Digest { return "" }
 func (m memory) Manifest(digest.Digest) (*archive.Manifest, error) {
 	return nil, archive.ErrNotFound
 }

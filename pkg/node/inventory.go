@@ -77,6 +77,11 @@ func wants(imgs []*image) (blobs, chains map[digest.Digest]bool) {
 		for _, d := range img.blobs {
 			blobs[d.Digest] = true
 		}
+		for i := range img.referrers {
+			for _, d := range img.referrers[i].Blobs() {
+				blobs[d.Digest] = true
+			}
+		}
 	}
 	return blobs, chains
 }

@@ -12,6 +12,7 @@ import (
 
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/layer"
+	"stowage/pkg/node/internal/referrers"
 	"stowage/pkg/node/internal/taskgraph"
 )
 
@@ -25,6 +26,9 @@ type LoadOptions struct {
 	// DiscardLayers keeps only the unpacked layers: that needs less disk and time, but the
 	// images cannot be exported, pushed or used with another snapshotter.
 	DiscardLayers bool
+	// NoReferrers leaves the referrers of the images in the bundle: signatures, attestations and
+	// SBOMs. Those that are on the node already stay.
+	NoReferrers bool
 	// NoMove refuses a bundle that would change what a name on the node means, with a
 	// [*MovedError] and before anything is written.
 	NoMove bool
@@ -93,6 +97,7 @@ type loader struct {
 	rebase  bool                    // and the layers of one image in parallel
 	visible bool                    // image records exist, or are being written
 	unkept  int                     // see plan
+	left    referrers.Left          // referrers that are not kept
 	users   map[string][]string     // of the images that names have led to, by moved name
 
 	ingested, unpacked atomic.Int64
@@ -119,10 +124,14 @@ func (l *loader) load(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	imgs := s.images
+	if !l.opts.NoReferrers {
+		l.left = s.addReferrers(b)
+	}
 	p, inv, err := l.plan(ctx, imgs)
 	if err != nil {
 		return nil, n.asUnavailable(ctx, n.withBase(ctx, err, b))
 	}
+	l.left.Join(p.left)
 	l.unkept, l.users = len(p.unkept), n.users(ctx, p.moves())
 	report := l.newReport(p, inv)
 	if p.empty() {

@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/internal/imagename"
+	"stowage/pkg/node/internal/referrers"
 )
 
 // Labels by which containerd's garbage collection follows references
@@ -44,6 +45,7 @@ type plan struct {
 	compare []*unpackWork   // layers to compare with their diffID; their snapshots exist
 	images  []*imagePlan    // one per image, in the bundle's order
 	unkept  []digest.Digest // layers to keep that neither side has, except unpacked
+	left    referrers.Left  // those with a blob that neither side has
 }
 
 // blobWork is one blob to write into the content store, or to label there.
@@ -147,6 +149,7 @@ func (p *planner) addImage(img *image) {
 		config[labelSnapshotRef+p.opts.snapshotter] = top.String()
 	}
 	p.addBlob(ip, img.config, config)
+	refs := p.addReferrers(ip)
 	for i, d := range slices.Backward(img.manifests) {
 		have := p.inv.labels[d.Digest]
 		want := map[string]string{}
@@ -156,11 +159,44 @@ func (p *planner) addImage(img *image) {
 		} else {
 			addRefs(want, have, labelManifestRef, []digest.Digest{img.manifests[i+1].Digest})
 		}
+		maps.Copy(want, refs[d.Digest])
 		p.addBlob(ip, d, want)
 	}
 	p.addRecords(ip)
 	p.addCompare(ip)
 	p.plan.images = append(p.plan.images, ip)
+}
+
+// addReferrers plans the blobs of what is about the image, and returns the labels that lead to
+// it by manifest. A referrer of which a blob is missing is left out.
+func (p *planner) addReferrers(ip *imagePlan) map[digest.Digest]map[string]string {
+	labels, have := map[digest.Digest]map[string]string{}, map[digest.Digest]map[string]string{}
+	for _, d := range ip.manifests {
+		labels[d.Digest], have[d.Digest] = map[string]string{}, map[string]string{}
+		maps.Copy(have[d.Digest], p.inv.labels[d.Digest])
+		if w := p.blobs[d.Digest]; w != nil { // another image has it as well
+			maps.Copy(have[d.Digest], w.labels)
+		}
+	}
+	for i := range ip.referrers {
+		r := &ip.referrers[i]
+		absent := func(d ocispec.Descriptor) bool { return !p.inv.has(d.Digest) && !p.inBundle(d.Digest) }
+		if at := slices.IndexFunc(r.Blobs(), absent); at >= 0 {
+			p.plan.left.Add(fmt.Errorf("referrer %s of %s: neither the bundle nor the node has its blob %s", r.Manifest.Digest, ip.names[0], r.Blobs()[at].Digest))
+			continue
+		}
+		want := map[string]string{labelConfigRef: r.Config.Digest.String()}
+		var layers []digest.Digest
+		for _, d := range r.Layers {
+			layers = append(layers, d.Digest)
+			p.addBlob(ip, d, map[string]string{})
+		}
+		addRefs(want, p.inv.labels[r.Manifest.Digest], labelLayerRef, layers)
+		p.addBlob(ip, r.Config, map[string]string{})
+		p.addBlob(ip, r.Manifest, want)
+		referrers.AddLabels(labels[r.Holder], have[r.Holder], r)
+	}
+	return labels
 }
 
 // addLayers plans the blobs and snapshots of the layers and returns the digests that the

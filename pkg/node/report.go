@@ -74,6 +74,7 @@ const (
 	WarnMoved      Kind = "moved"    // a name on the node now leads to another image
 	WarnReleased   Kind = "released" // names of earlier bundles have lost their pins
 	WarnNameless   Kind = "nameless" // images of the tarball that have no name, and are not loaded
+	WarnReferrers  Kind = "referrer" // referrers of the bundle that are not kept on the node
 	WarnNoFiles    Kind = "no-files" // an artifact, which has no files for a pod
 )
 
@@ -152,6 +153,11 @@ func newReport(server Server, bundle digest.Digest, p *plan, inv *inventory) *Re
 		count(ip.config.Digest, ip.config.Size)
 		for _, d := range ip.blobs {
 			count(d.Digest, d.Size)
+		}
+		for i := range ip.referrers {
+			for _, d := range ip.referrers[i].Blobs() {
+				count(d.Digest, d.Size)
+			}
 		}
 		for _, l := range ip.layers {
 			count(l.Digest, l.Size)

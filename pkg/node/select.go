@@ -14,6 +14,7 @@ import (
 	"stowage/internal/manifest"
 	"stowage/internal/usable"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/referrers"
 )
 
 // bundle is the part of [archive.Reader] that a load uses.
@@ -26,6 +27,7 @@ type bundle interface {
 	Has(digest.Digest) bool
 	Manifest(digest.Digest) (*archive.Manifest, error)
 	Config(digest.Digest) (*archive.Config, error)
+	About(ocispec.Descriptor) digest.Digest
 	Hold(int64) error
 	Open(digest.Digest) (*io.SectionReader, error)
 }
@@ -39,6 +41,7 @@ type image struct {
 	layers    []imageLayer         // of the root file system, lowest first
 	blobs     []ocispec.Descriptor // layers of other types: stored, never unpacked
 	artifact  bool                 // has no root file system
+	referrers []referrers.Referrer // to keep with it; none for a check
 }
 
 // imageLayer is one layer of an image.
@@ -117,6 +120,23 @@ func selectImages(b bundle, platform string) (*selection, error) {
 		}
 	}
 	return s, s.settle(chosen, platform)
+}
+
+// addReferrers adds what is about the images, and returns what is not kept of it.
+func (s *selection) addReferrers(b bundle) (left referrers.Left) {
+	byTarget := map[digest.Digest]*image{}
+	for _, img := range s.images {
+		byTarget[img.target.Digest] = img
+	}
+	for _, in := range b.Images() {
+		if img := byTarget[in.Target.Digest]; img != nil && len(in.Referrers) > 0 {
+			delete(byTarget, in.Target.Digest) // other names have the same
+			list, refused := referrers.Of(b, &in, img.manifests)
+			img.referrers = list
+			left.Join(refused)
+		}
+	}
+	return left
 }
 
 // isFailure reports whether err is about one image and not about the bundle.

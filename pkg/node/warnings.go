@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"stowage/pkg/node/internal/referrers"
 )
 
 // gcThreshold is the disk usage, in percent, from which the kubelet removes images
@@ -79,8 +81,16 @@ func (l *loader) warn(r *Report) {
 	if !l.local && r.Layers > 0 {
 		r.warn(WarnRemote, "containerd unpacked the layers itself, as its files are out of reach from here")
 	}
+	r.warnReferrers(l.left)
 	if l.unkept > 0 {
 		r.warn(WarnNoBlob, "layers that the bundle omits (%d) are on this node only unpacked, as after --discard-layers: their images run, but cannot be exported, pushed, or used with another snapshotter", l.unkept)
+	}
+}
+
+// warnReferrers adds which referrers are not kept.
+func (r *Report) warnReferrers(left referrers.Left) {
+	if left.N > 0 {
+		r.warn(WarnReferrers, "signatures, attestations or SBOMs that are not kept on this node: %d; the first: %v", left.N, left.Err)
 	}
 }
 

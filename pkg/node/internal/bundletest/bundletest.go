@@ -27,12 +27,19 @@ type Shelf struct {
 	T        testing.TB
 	Registry *registrytest.Registry
 	Added    map[string]registrytest.Added // by the name in bundles
+	Attached map[string][]Attached         // what bundles have about an image, by its name
+}
+
+// Attached is a referrer of an image.
+type Attached struct {
+	registrytest.Added
+	Descriptor ocispec.Descriptor // as in [archive.Image].Referrers
 }
 
 // New returns an empty shelf. Its methods end the test when something fails.
 func New(t testing.TB) *Shelf {
 	t.Helper()
-	return &Shelf{T: t, Registry: registrytest.Start(t, registrytest.Options{}), Added: map[string]registrytest.Added{}}
+	return &Shelf{T: t, Registry: registrytest.Start(t, registrytest.Options{}), Added: map[string]registrytest.Added{}, Attached: map[string][]Attached{}}
 }
 
 // Image puts an image on the shelf under a name of Docker Hub.
@@ -56,6 +63,40 @@ func (s *Shelf) Keep(a registrytest.Added, err error) string {
 	name := "docker.io/" + a.Repo + ":" + a.Tag
 	s.Added[name] = a
 	return name
+}
+
+// Refer adds a signature with a subject to an image.
+func (s *Shelf) Refer(name string) Attached {
+	s.T.Helper()
+	a, err := s.Registry.AddReferrer(s.Added[name].Repo, s.Added[name].Descriptor)
+	return s.attach(name, "", a, err)
+}
+
+// Attach adds an artifact to an image, about that.
+func (s *Shelf) Attach(name string, a registrytest.Artifact) Attached {
+	s.T.Helper()
+	about := s.Added[name].Descriptor
+	a.Subject = &about
+	added, err := s.Registry.AddArtifact(s.Added[name].Repo, "", a)
+	return s.attach(name, "", added, err)
+}
+
+// Sign adds a signature under a tag to an image.
+func (s *Shelf) Sign(name string) Attached {
+	s.T.Helper()
+	a, err := s.Registry.AddCosignTag(s.Added[name].Repo, s.Added[name].Descriptor.Digest)
+	return s.attach(name, "docker.io/"+a.Repo+":"+a.Tag, a, err)
+}
+
+func (s *Shelf) attach(name, tag string, a registrytest.Added, err error) Attached {
+	s.T.Helper()
+	must(s.T, err)
+	out := Attached{Added: a, Descriptor: a.Descriptor}
+	if tag != "" {
+		out.Descriptor.Annotations = map[string]string{archive.AnnotationTag: tag}
+	}
+	s.Attached[name] = append(s.Attached[name], out)
+	return out
 }
 
 // Hello puts an image with a program that prints "hello from REPO" on the shelf.
@@ -140,6 +181,10 @@ func (s *Shelf) describe(d *writer.File, w Wanted) (archive.Image, error) {
 			img.Present = append(img.Present, m.Descriptor)
 			manifests = append(manifests, m.Descriptor)
 		}
+	}
+	for _, r := range s.Attached[w.Name] {
+		img.Referrers = append(img.Referrers, r.Descriptor)
+		manifests = append(manifests, r.Descriptor)
 	}
 	for _, doc := range manifests {
 		raw, err := s.Registry.Manifest(a.Repo, doc.Digest.String())

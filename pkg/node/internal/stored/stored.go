@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"stowage/pkg/node/internal/referrers"
 	"stowage/pkg/serve"
 )
 
@@ -56,9 +57,17 @@ func (s *source) Open(ctx context.Context, d digest.Digest) (serve.Blob, error) 
 	return b, nil
 }
 
-// Referrers returns none.
-func (s *source) Referrers(context.Context, digest.Digest) ([]digest.Digest, error) {
-	return nil, nil
+// Referrers returns those to which the labels of the manifest lead: what load has kept, and
+// what containerd has fetched itself.
+func (s *source) Referrers(ctx context.Context, d digest.Digest) ([]digest.Digest, error) {
+	info, err := s.content.Info(s.in(ctx), d)
+	switch {
+	case errdefs.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("look for referrers of %s: %w", d, err)
+	}
+	return referrers.List(info.Labels), nil
 }
 
 func (s *source) in(ctx context.Context) context.Context {
