@@ -124,7 +124,7 @@ var rules = []rule{
 	},
 	{
 		pkg:  "stowage/internal/kubelet",
-		own:  []string{"stowage/internal/pullrecords", "stowage/internal/fsutil"},
+		own:  []string{"stowage/internal/pullrecords"},
 		deep: []string{containerd, "google.golang.org/grpc", "k8s.io", "net/http", ggcr},
 	},
 	{
