@@ -29,9 +29,6 @@ func outcome(err error) *cli.Error {
 		incomplete  *node.IncompleteError
 		temp        *archive.TempError
 	)
-	if e := installHint(err); e != nil {
-		return e
-	}
 	e := &cli.Error{Code: cli.Failed, Err: err}
 	switch {
 	case errors.As(err, &unavailable):

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,7 +28,7 @@ func (s *serveSettings) runInstall(ctx context.Context, streams cli.Streams) err
 	}
 	report, err := install.Install(ctx, o)
 	if err != nil {
-		return ended(ctx, err)
+		return installError(ctx, err)
 	}
 	return s.printReport(streams, report, "wired: containerd asks http://"+s.listen+" first for images of ")
 }
@@ -121,7 +122,7 @@ func (s *serveSettings) runUninstall(ctx context.Context, streams cli.Streams) e
 	}
 	report, err := install.Uninstall(ctx, o)
 	if err != nil {
-		return ended(ctx, err)
+		return installError(ctx, err)
 	}
 	return s.printReport(streams, report, "unwired: containerd asks as before for images of ")
 }
@@ -165,8 +166,8 @@ func printFiles(w io.Writer, files []install.File) error {
 	return t.Flush()
 }
 
-// installHint explains an error of package install, or returns nil.
-func installHint(err error) *cli.Error {
+// installError adds the hint to an error of package install.
+func installError(ctx context.Context, err error) error {
 	var (
 		edit    *install.EditError
 		path    *install.ConfigPathError
@@ -174,19 +175,24 @@ func installHint(err error) *cli.Error {
 	)
 	e := &cli.Error{Code: cli.Failed, Err: err}
 	switch {
+	case ctx.Err() != nil:
+		return ended(ctx, err)
 	case errors.As(err, &edit):
-		e.Hint = "correct the file, or move it away, and run the same command again; nothing was changed"
+		e.Hint = "nothing was changed; correct the file, or move it away, and run the same command again"
 		if edit.Want != "" {
-			e.Hint = "nothing was changed; add it by hand, as the first host: " + strings.Join(strings.Fields(edit.Want), " ")
+			e.Hint = "nothing was changed; add it by hand as the first host: " + strings.Join(strings.Fields(edit.Want), " ")
 		}
 	case errors.As(err, &path):
 		e.Code, e.Hint = cli.NoNode, configPathHint(path)
 	case errors.As(err, &systemd) && systemd.Args == nil:
-		e.Hint = "nothing was changed; without systemd, run \"load serve\" from what starts services here, before containerd, and add the entry by hand: docs/serve.md"
+		e.Hint = "nothing was changed; without systemd, start \"load serve\" before containerd by other means, and add the entry by hand: docs/serve.md"
 	case errors.As(err, &systemd):
-		e.Hint = "what was written has been undone; systemctl status stowage-load-serve.socket says more"
-	default:
-		return nil
+		e.Hint = "systemctl status stowage-load-serve.socket says more"
+		if systemd.Undone {
+			e.Hint = "what was written has been undone; is the port in use? \"ss -ltnp\" shows by which process"
+		}
+	case errors.Is(err, fs.ErrPermission):
+		e.Hint = "run the command as root, with sudo"
 	}
 	return e
 }

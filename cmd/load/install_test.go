@@ -36,6 +36,9 @@ func TestInstall(t *testing.T) {
 			if want := filepath.Join(w.registryDir(), "hosts.toml") + "  changed"; !strings.Contains(strings.Join(strings.Fields(out), "  "), want) {
 				t.Errorf("printed\n%s\nwant %q", out, want)
 			}
+			if dirs, err := os.ReadDir(w.certs); err != nil || len(dirs) != 1 {
+				t.Errorf("wired %q, %v, want the registry of the image only", dirs, err)
+			}
 			w.start(t)
 			w.pull(t, true)
 			if out := w.load(t, "serve", "--install", "--listen", w.listen); !strings.Contains(out, "nothing to do") {

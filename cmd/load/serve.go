@@ -14,6 +14,7 @@ import (
 	"stowage/pkg/archive"
 	"stowage/pkg/node"
 	"stowage/pkg/serve"
+	"stowage/pkg/serve/install"
 )
 
 // defaultListen is where load serve listens.
@@ -52,6 +53,8 @@ func parseServe(args []string, streams cli.Streams) (*serveSettings, error) {
 	switch {
 	case s.install && s.uninstall:
 		return nil, cli.Usagef("want either --install or --uninstall")
+	case s.install && !install.Loopback(s.listen):
+		return nil, cli.Usagef("--listen %s: want a loopback address and a port, as in %s", s.listen, defaultListen)
 	case s.uninstall && (len(s.files) > 0 || fs.Changed("listen")):
 		return nil, cli.Usagef("--uninstall removes what --install has written, whatever is served").WithHint("usage: load serve --uninstall")
 	case fs.Changed("output") && !s.install && !s.uninstall:

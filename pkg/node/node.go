@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"stowage/pkg/node/internal/stored"
@@ -101,6 +102,9 @@ func (n *Node) Pulls(ctx context.Context) (*Pulls, error) {
 		p.ConfigPath = defaultConfigPath
 	}
 	for _, i := range all {
+		if digest.Digest(i.Name).Validate() == nil {
+			continue // the CRI plugin's name for an image id
+		}
 		if ref, err := reference.ParseNormalizedNamed(i.Name); err == nil && i.Labels[LabelBundle] != "" {
 			p.Registries = append(p.Registries, reference.Domain(ref))
 		}

@@ -41,12 +41,10 @@ func (i *installer) planHosts() ([]change, error) {
 		if !exists {
 			o = ofDirectory
 		}
-		if !slices.ContainsFunc(dirs, func(d hostsDir) bool { return d.path == dir }) {
-			dirs = append(dirs, hostsDir{dir, o})
-		}
+		dirs = append(dirs, hostsDir{dir, o})
 	}
 	var changes []change
-	for _, d := range dirs {
+	for _, d := range i.distinct(dirs) {
 		c, err := i.planHostsFile(d)
 		if err != nil {
 			return nil, err
@@ -60,6 +58,23 @@ func (i *installer) planHosts() ([]change, error) {
 type hostsDir struct {
 	path   string
 	origin origin
+}
+
+// distinct returns the directories without those whose file is that of an earlier one, under
+// the same name or another that a symbolic link makes.
+func (i *installer) distinct(dirs []hostsDir) []hostsDir {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(dirs, func(d hostsDir) bool {
+		file := i.at(filepath.Join(d.path, hostsFile))
+		if real, err := filepath.EvalSymlinks(file); err == nil {
+			file = real
+		} else if dir, err := filepath.EvalSymlinks(filepath.Dir(file)); err == nil {
+			file = filepath.Join(dir, hostsFile)
+		}
+		again := seen[file]
+		seen[file] = true
+		return again
+	})
 }
 
 // planHostsFile returns the change of the hosts.toml in a directory.
@@ -169,7 +184,7 @@ func (i *installer) planRemoval() ([]change, error) {
 		return nil, err
 	}
 	var paths []string
-	for _, d := range dirs {
+	for _, d := range i.distinct(dirs) {
 		paths = append(paths, filepath.Join(d.path, hostsFile))
 		i.report.Registries = append(i.report.Registries, registryOf(filepath.Base(d.path)))
 	}
@@ -202,6 +217,7 @@ func (i *installer) removal(path string, raw, base []byte, o origin) change {
 		if path == registriesFile(program) {
 			i.report.Registries = append(i.report.Registries, wiredMirrors(raw, base)...)
 			i.report.Next = append(i.report.Next, "systemctl restart "+i.rancherUnit(program))
+			i.note("until %s is restarted, containerd still asks the address of load serve first, at which any process can listen now", program)
 		}
 	}
 	switch {

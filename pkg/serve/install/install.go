@@ -99,7 +99,11 @@ func (i *installer) install(ctx context.Context, units, entries []change) error 
 		err = i.start(ctx, len(changed) > 0)
 	}
 	if err != nil {
-		return errors.Join(err, i.undoUnits(ctx, changed))
+		undo := i.undoUnits(ctx, changed)
+		if e := (*SystemdError)(nil); errors.As(err, &e) {
+			e.Undone = undo == nil
+		}
+		return errors.Join(err, undo)
 	}
 	wired, err := i.applyAll(entries)
 	if err != nil {
@@ -168,10 +172,16 @@ func newReport() *Report {
 	return &Report{Registries: []string{}, Files: []File{}, Next: []string{}} // none is [] in JSON
 }
 
+// Loopback reports whether an address has an IP of the loopback interface and a port, as
+// [Options] want it.
+func Loopback(address string) bool {
+	hostname, port, err := net.SplitHostPort(address)
+	return err == nil && net.ParseIP(hostname).IsLoopback() && port != "" && port != "0"
+}
+
 // newInstaller checks the options.
 func newInstaller(o Options) (*installer, error) {
-	hostname, port, err := net.SplitHostPort(o.Listen)
-	if ip := net.ParseIP(hostname); err != nil || ip == nil || !ip.IsLoopback() || port == "0" {
+	if !Loopback(o.Listen) {
 		return nil, fmt.Errorf("listen on %q: want an address of the loopback interface and a port, such as 127.0.0.1:5480", o.Listen)
 	}
 	if len(o.Command) == 0 || !filepath.IsAbs(o.Command[0]) {

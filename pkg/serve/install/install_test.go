@@ -5,12 +5,15 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"stowage/internal/need"
 )
 
 // machine is the root directory of a node whose systemd only records.
@@ -56,8 +59,12 @@ func (m *machine) files() map[string]string {
 			}
 			return nil
 		}
+		info, err := os.Stat(path)
+		if err != nil || info.IsDir() {
+			out[name] = "link"
+			return nil
+		}
 		raw, err := os.ReadFile(path)
-		info, _ := d.Info()
 		out[name] = info.Mode().String() + "\n" + string(raw)
 		return err
 	})
@@ -187,7 +194,8 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestInstallFails lets each step of an installation fail: everything is as before.
+// TestInstallFails lets each step of an installation fail: everything is as before. The step
+// that systemctl refuses always fails in the undoing as well.
 func TestInstallFails(t *testing.T) {
 	for _, step := range []string{"daemon-reload", "enable " + socketUnit, "stop " + serviceUnit, "restart " + socketUnit} {
 		t.Run(step, func(t *testing.T) {
@@ -196,7 +204,7 @@ func TestInstallFails(t *testing.T) {
 			m.fails = step
 			_, err := Install(t.Context(), m.options("quay.io", "docker.io"))
 			var systemd *SystemdError
-			if !errors.As(err, &systemd) || strings.Join(systemd.Args, " ") != step {
+			if !errors.As(err, &systemd) || strings.Join(systemd.Args, " ") != step || systemd.Undone == (step == "daemon-reload") {
 				t.Errorf("error %v", err)
 			}
 			if d := cmp.Diff(before, m.files()); d != "" {
@@ -219,7 +227,7 @@ func TestInstallUndoesEntries(t *testing.T) {
 		return run(ctx, args...)
 	}
 	_, err := Install(t.Context(), o)
-	if err == nil || !strings.Contains(err.Error(), "changed by another program") {
+	if err == nil || !strings.Contains(err.Error(), "changed by another program at the same time") {
 		t.Errorf("error %v", err)
 	}
 	after := m.files()
@@ -312,6 +320,38 @@ func TestInstallPlaces(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// TestInstallLinks: a file that several names lead to is changed once, at its place.
+func TestInstallLinks(t *testing.T) {
+	const certs = "etc/containerd/certs.d/"
+	m := newMachine(t, map[string]string{"etc/site/mirror.toml": mirrorFile, certs + "a.example/x": "", certs + "b.example/x": "", "etc/systemd/system/other.service": "x"})
+	link := func(target, name string) {
+		t.Helper()
+		if err := os.Symlink(target, filepath.Join(m.root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("../../../site/mirror.toml", certs+"a.example/hosts.toml")
+	link("../a.example/hosts.toml", certs+"b.example/hosts.toml")
+	link("b.example", certs+"c.example")
+	link("docker", "etc/other")
+	before := m.files()
+	o := m.options("a.example", "b.example", "c.example", "d.example")
+	m.install(o)
+	if got := m.files()["etc/site/mirror.toml"]; strings.Count(got, beginMark) != 1 {
+		t.Errorf("%s", got)
+	}
+	for _, name := range []string{"a.example/hosts.toml", "b.example/hosts.toml", "c.example"} {
+		if info, err := os.Lstat(filepath.Join(m.root, certs, name)); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			t.Errorf("%s is no link any more: %v", name, err)
+		}
+	}
+	o.Containerd.ConfigPath = append(o.Containerd.ConfigPath, "/etc/site/../containerd/certs.d")
+	m.uninstall(o)
+	if d := cmp.Diff(before, m.files()); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }
 
@@ -523,5 +563,20 @@ func (m *machine) interrupt(o Options, n int) {
 	}
 	if _, err := i.applyAll(append(units, entries...)[:n]); err != nil {
 		m.t.Fatal(err)
+	}
+}
+
+// TestUnitsVerify asks systemd whether it accepts the units.
+func TestUnitsVerify(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	need.Part(t, "systemd-analyze", err)
+	m := newMachine(t, nil)
+	o := m.options("docker.io")
+	o.Command = []string{"/bin/sh", "-c", "exit 0; # $HOME 50% \"a\""}
+	m.install(o)
+	dir := filepath.Join(m.root, unitDir)
+	out, err := exec.CommandContext(t.Context(), analyze, "verify", filepath.Join(dir, socketUnit), filepath.Join(dir, serviceUnit)).CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -144,8 +144,9 @@ func quoteUnit(arg string) (string, error) {
 
 // SystemdError reports that systemd is missing or that systemctl failed.
 type SystemdError struct {
-	Args []string // of systemctl; nil if it is missing
-	Err  error
+	Args   []string // of systemctl; nil if it is missing
+	Undone bool     // what was written before has been undone
+	Err    error
 }
 
 func (e *SystemdError) Error() string {
