@@ -11,6 +11,7 @@ CONTAINERD16 := 1.6.20
 CONTAINERDS  := 2.0.14 2.1.9 2.2.9 2.3.7
 RUNC         := v1.5.2
 CRANE        := v0.22.1
+CONFORMANCE  := v0.0.0-20260831232431-97274622c111
 STATICCHECK  := v0.8.2
 GOVULNCHECK  := v1.9.0
 KUBERNETES   := 1.37.2
@@ -45,7 +46,7 @@ check: ## build, vet and run the quick tests: about a minute, no root, nothing f
 	go test -short ./internal/borders ./internal/fsutil ./internal/iox ./internal/manifest ./internal/need ./internal/redact \
 	  ./pkg/scan ./pkg/pull/account ./pkg/pull/hosts ./cmd/internal/...
 
-test: build tools servers skopeo ## run all tests of this machine
+test: build tools servers skopeo $(TOOLS)/.conformance-$(CONFORMANCE) ## run all tests of this machine
 	test/run
 
 e2e: tools cluster $(TOOLS)/kubernetes-$(KUBELET:v%=%)/kubelet $(TOOLS)/runc-seccomp ## run loaded images with a real cluster without a network; KUBELET=v1.35.4 uses another kubelet
@@ -126,6 +127,12 @@ $(TOOLS)/.runc-$(RUNC):
 $(TOOLS)/.crane-$(CRANE):
 	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.crane-*
 	CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath github.com/google/go-containerregistry/cmd/crane@$(CRANE)
+	@touch $@
+
+# The conformance program of the distribution specification, for load serve.
+$(TOOLS)/.conformance-$(CONFORMANCE):
+	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.conformance-*
+	CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath github.com/opencontainers/distribution-spec/conformance@$(CONFORMANCE)
 	@touch $@
 
 $(TOOLS)/.staticcheck-$(STATICCHECK):

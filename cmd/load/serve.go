@@ -79,15 +79,16 @@ func runServe(ctx context.Context, args []string, streams cli.Streams) error {
 	case s.uninstall:
 		return s.runUninstall(ctx, streams)
 	}
+	l, err := serve.Listen(ctx, s.listen)
+	if err != nil {
+		return s.listenError(err)
+	}
+	defer l.Close() // twice if it served
 	source, what, closeSource, err := s.source(ctx)
 	if err != nil {
 		return ended(ctx, err)
 	}
 	defer closeSource()
-	l, err := serve.Listen(ctx, s.listen)
-	if err != nil {
-		return s.listenError(err)
-	}
 	watch := newWatch(streams.Err, s.verbose)
 	cli.Fprintf(streams.Err, "load: serving %s at http://%s\n", what, l.Addr())
 	return serve.Serve(ctx, l, serve.New(source, serve.Options{OnRequest: watch.request}))

@@ -4,7 +4,6 @@ package main
 
 import (
 	"io"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -28,12 +27,6 @@ type watch struct {
 // newWatch returns a watch. The start of a program is followed by calm, too.
 func newWatch(out io.Writer, all bool) *watch {
 	return &watch{out: out, all: all, idle: time.AfterFunc(calm, release)}
-}
-
-// release returns memory to the kernel: a pool loses its content with the second collection.
-func release() {
-	debug.FreeOSMemory()
-	debug.FreeOSMemory()
 }
 
 // request prints a request. Its texts come from the client and pass cli.Text.
