@@ -103,24 +103,36 @@ func (c *config) apply(text []byte, base config) error {
 	if doc.Kind != yaml.DocumentNode || doc.Content[0].Kind != yaml.MappingNode {
 		return errors.New("line 1: not a KubeletConfiguration")
 	}
-	var kind struct {
-		APIVersion string `yaml:"apiVersion"`
-		Kind       string `yaml:"kind"`
-	}
 	fields := doc.Content[0]
-	if err := fields.Decode(&kind); err != nil {
-		return yamlError(err)
-	}
-	if kind.Kind != "KubeletConfiguration" || kind.APIVersion != "kubelet.config.k8s.io/v1beta1" {
+	kind, version := scalar(fields, "kind"), scalar(fields, "apiVersion")
+	if kind != "KubeletConfiguration" || version != "kubelet.config.k8s.io/v1beta1" {
 		return fmt.Errorf("line %d: apiVersion %q, kind %q instead of kubelet.config.k8s.io/v1beta1, KubeletConfiguration",
-			fields.Line, kind.APIVersion, kind.Kind)
+			fields.Line, version, kind)
 	}
-	for i := 0; i+1 < len(fields.Content); i += 2 {
-		if err := c.set(fields.Content[i].Value, fields.Content[i+1], base); err != nil {
+	return pairs(fields, func(name string, value *yaml.Node) error { return c.set(name, value, base) })
+}
+
+// pairs calls f with the entries of a mapping. A key may appear twice: the kubelet then
+// decodes its file again, leniently, and the last one counts (DecodeKubeletConfiguration in
+// pkg/kubelet/kubeletconfig/util/codec, v1.35.4).
+func pairs(mapping *yaml.Node, f func(name string, value *yaml.Node) error) error {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if err := f(mapping.Content[i].Value, mapping.Content[i+1]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// scalar returns the value of a field of a mapping, "" if it has none.
+func scalar(mapping *yaml.Node, name string) (value string) {
+	_ = pairs(mapping, func(key string, node *yaml.Node) error {
+		if key == name {
+			value = node.Value
+		}
+		return nil
+	})
+	return value
 }
 
 // set sets one field.
@@ -151,19 +163,22 @@ func (c *config) mergeGates(value *yaml.Node, base config) error {
 		c.Gates = base.Gates
 		return nil
 	}
-	var gates map[string]*bool
-	if err := value.Decode(&gates); err != nil {
-		return fmt.Errorf("featureGates: %w", yamlError(err))
+	if value.Kind != yaml.MappingNode {
+		return fmt.Errorf("featureGates: line %d: not a mapping", value.Line)
 	}
-	for name, on := range gates {
-		if on != nil {
-			c.gate(name, *on)
-			continue
+	return pairs(value, func(name string, value *yaml.Node) error {
+		if isNull(value) {
+			c.Gates = maps.Clone(c.Gates)
+			delete(c.Gates, name)
+			return nil
 		}
-		c.Gates = maps.Clone(c.Gates)
-		delete(c.Gates, name)
-	}
-	return nil
+		var on bool
+		if err := value.Decode(&on); err != nil {
+			return fmt.Errorf("featureGates: %w", yamlError(err))
+		}
+		c.gate(name, on)
+		return nil
+	})
 }
 
 // isNull reports whether a value is null.

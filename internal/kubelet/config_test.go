@@ -36,6 +36,13 @@ func TestConfigPrecedence(t *testing.T) {
 		{name: "file", files: map[string]string{"k.yaml": "port: 1\nreadOnlyPort: 2\naddress: 192.0.2.1\nunknown: [1]\n"}, flags: "--config=k.yaml", want: func(c *config) {
 			c.Port, c.ReadOnlyPort, c.Address = 1, 2, "192.0.2.1"
 		}},
+		{name: "the last of a key that appears twice", files: map[string]string{"k.yaml": "port: 1\nport: 2\nPORT: 9\nfeatureGates: {KubeletPSI: true, KubeletPSI: false}\n"}, flags: "--config=k.yaml", want: func(c *config) {
+			c.Port, c.Gates = 2, map[string]bool{"KubeletPSI": false}
+		}},
+		{name: "the first document", files: map[string]string{"k.yaml": "port: 7\n---\nport: 8\n"}, flags: "--config=k.yaml", want: func(c *config) { c.Port = 7 }},
+		{name: "JSON with tabs", files: map[string]string{"k.json": ""}, flags: "--config=k.json", want: func(c *config) {
+			c.Port, c.Gates = 7, map[string]bool{"KubeletPSI": true}
+		}},
 		{name: "null and empty are the default", files: map[string]string{"k.yaml": "port: null\naddress: \"\"\nimagePullCredentialsVerificationPolicy: ~\nfeatureGates: null\nimageGCHighThresholdPercent: null\n"}, flags: "--config=k.yaml", want: func(*config) {}},
 		{name: "flags over drop-ins over the file",
 			files: map[string]string{
@@ -70,7 +77,11 @@ func TestConfigPrecedence(t *testing.T) {
 			dir := t.TempDir()
 			s := &system{t: t}
 			for name, text := range test.files {
-				s.write(filepath.Join(dir, name), kubeletConfig+text)
+				text = kubeletConfig + text
+				if filepath.Ext(name) == ".json" {
+					text = "{\n\t\"kind\":\t\"KubeletConfiguration\",\n\t\"apiVersion\": \"kubelet.config.k8s.io/v1beta1\",\n\t\"port\":\t7,\n\t\"featureGates\": {\n\t\t\"KubeletPSI\":true\n\t}\n}\n"
+				}
+				s.write(filepath.Join(dir, name), text)
 			}
 			c := finder{}.prepare(start{dir: dir, args: strings.Fields(test.flags)}, nil)
 			s.check(c.err)
@@ -97,11 +108,11 @@ func TestConfigHostile(t *testing.T) {
 		{"binary", "\x7fELF\x00\x01", "control characters are not allowed"},
 		{"cut", kubeletConfig + "featureGates: {A: tr", "line 2: did not find expected ',' or '}'"},
 		{"of another kind", "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: CredentialProviderConfig\n", `line 1: apiVersion "kubelet.config.k8s.io/v1beta1", kind "CredentialProviderConfig" instead of kubelet.config.k8s.io/v1beta1, KubeletConfiguration`},
-		{"a kind that is a list", "kind: [a]\n", "line 1: cannot unmarshal !!seq into string"},
+		{"a kind that is a list", "kind: [a]\n", `line 1: apiVersion "", kind "" instead of kubelet.config.k8s.io/v1beta1, KubeletConfiguration`},
 		{"text for a number", kubeletConfig + "port: many\n", "port: line 3: cannot unmarshal !!str `many` into int"},
 		{"a list for text", kubeletConfig + "staticPodPath:\n- a\n", "staticPodPath: line 4: cannot unmarshal !!seq into string"},
 		{"text for a gate", kubeletConfig + "featureGates:\n  A: maybe\n", "featureGates: line 4: cannot unmarshal !!str `maybe` into bool"},
-		{"text for the gates", kubeletConfig + "featureGates: all\n", "featureGates: line 3: cannot unmarshal !!str `all` into map[string]*bool"},
+		{"text for the gates", kubeletConfig + "featureGates: all\n", "featureGates: line 3: not a mapping"},
 		{"a number for the list", kubeletConfig + "preloadedImagesVerificationAllowlist: 7\n", "preloadedImagesVerificationAllowlist: line 3: cannot unmarshal !!int `7` into []string"},
 		{"aliases without end", kubeletConfig + "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e]\npreloadedImagesVerificationAllowlist: [*f,*f,*f,*f,*f,*f,*f,*f]\n", "preloadedImagesVerificationAllowlist: line 8: cannot unmarshal !!seq into string"},
 		{"too large", strings.Repeat(" ", maxFile+1), "larger than 1048576 bytes"},
