@@ -5,7 +5,10 @@ package node
 import (
 	"bytes"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -15,6 +18,7 @@ import (
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/bundletest"
+	"stowage/pkg/serve"
 )
 
 // blobsOf returns the digests of all blobs of a referrer.
@@ -96,6 +100,7 @@ func TestReferrers(t *testing.T) {
 				if got := n.hasAll(t, blobs); got != "all" {
 					t.Errorf("after a collection: %s", got)
 				}
+				n.servesReferrers(t, s, index, plain)
 				before := n.take(t)
 				for _, o := range []LoadOptions{{}, {NoReferrers: true}} {
 					if r := get(o); !r.UpToDate() {
@@ -116,6 +121,32 @@ func TestReferrers(t *testing.T) {
 			})
 		}
 		must(t, machine.Stop())
+	}
+}
+
+// servesReferrers asks for the referrers of images and for the tags of their signatures as a
+// client of a registry does.
+func (n *Node) servesReferrers(t *testing.T, s *shelf, names ...string) {
+	t.Helper()
+	registry := serve.New(n.Source(), serve.Options{})
+	get := func(path string) string {
+		w := httptest.NewRecorder()
+		registry.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		return fmt.Sprint(w.Code, " ", w.Body)
+	}
+	for _, name := range names {
+		for _, a := range s.Attached[name] {
+			want, path := a.Descriptor.Digest.String(), "/v2/"+a.Repo+"/referrers/"+s.Added[name].Descriptor.Digest.String()
+			if a.Tag != "" {
+				path, want = "/v2/"+a.Repo+"/manifests/"+a.Tag+"?ns=docker.io", "simplesigning"
+			}
+			if got := get(path); !strings.HasPrefix(got, "200 ") || strings.Count(got, want) != 1 {
+				t.Errorf("%s: %s\nwant one %s", path, got, want)
+			}
+		}
+	}
+	if got := get("/v2/acme/plain/manifests/sha256-" + dg("x").Encoded() + ".sig"); !strings.HasPrefix(got, "404 ") {
+		t.Errorf("an unknown tag: %s", got)
 	}
 }
 

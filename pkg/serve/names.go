@@ -99,6 +99,11 @@ func (h *handler) resolve(ctx context.Context, r repository, tag string) (digest
 		return "", f
 	}
 	list = slices.DeleteFunc(list, func(t tagged) bool { return t.tag != tag })
+	if len(list) == 0 {
+		if list, f = h.about(ctx, r, tag); f != nil {
+			return "", f
+		}
+	}
 	switch {
 	case len(list) == 0:
 		return "", failed(codeManifestUnknown, "no such tag")
@@ -106,4 +111,28 @@ func (h *handler) resolve(ctx context.Context, r repository, tag string) (digest
 		return "", failed(codeManifestUnknown, "several registries have the tag; name one with ?ns= or before the repository")
 	}
 	return list[0].digest, nil
+}
+
+// digestTag matches the tag of a digest.
+var digestTag = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.`)
+
+// about returns what the repository has under the tag of a digest.
+func (h *handler) about(ctx context.Context, r repository, tag string) ([]tagged, *failure) {
+	source, ok := h.source.(TagSource)
+	part := digestTag.FindStringSubmatch(tag)
+	if !ok || part == nil {
+		return nil, nil
+	}
+	images, err := source.Tags(ctx, digest.NewDigestFromEncoded(digest.SHA256, part[1]))
+	if err != nil {
+		return nil, broken(err)
+	}
+	var list []tagged
+	pattern := r.pattern()
+	for _, i := range images {
+		if _, t := splitName(i.Name); t == tag && pattern.MatchString(i.Name) {
+			list = append(list, tagged{t, i.Digest})
+		}
+	}
+	return list, nil
 }

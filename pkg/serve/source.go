@@ -39,3 +39,12 @@ type Source interface {
 	// handler reads them and leaves out those that have not.
 	Referrers(ctx context.Context, d digest.Digest) ([]digest.Digest, error)
 }
+
+// A TagSource is a [Source] that has tags which are not names of images: those of a digest, by
+// which cosign before version 3 finds signatures ("sha256-<hex>.sig").
+type TagSource interface {
+	Source
+
+	// Tags returns what is tagged as belonging to d, in any order.
+	Tags(ctx context.Context, d digest.Digest) ([]Image, error)
+}

@@ -60,14 +60,27 @@ func (s *source) Open(ctx context.Context, d digest.Digest) (serve.Blob, error) 
 // Referrers returns those to which the labels of the manifest lead: what load has kept, and
 // what containerd has fetched itself.
 func (s *source) Referrers(ctx context.Context, d digest.Digest) ([]digest.Digest, error) {
+	labels, err := s.labels(ctx, d)
+	return referrers.List(labels), err
+}
+
+// Tags returns those that load has kept with the manifest.
+func (s *source) Tags(ctx context.Context, d digest.Digest) ([]serve.Image, error) {
+	labels, err := s.labels(ctx, d)
+	var list []serve.Image
+	for name, target := range referrers.Tags(labels) {
+		list = append(list, serve.Image{Name: name, Digest: target})
+	}
+	return list, err
+}
+
+// labels returns those of a blob, none if there is no such blob.
+func (s *source) labels(ctx context.Context, d digest.Digest) (map[string]string, error) {
 	info, err := s.content.Info(s.in(ctx), d)
-	switch {
-	case errdefs.IsNotFound(err):
-		return nil, nil
-	case err != nil:
+	if err != nil && !errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("look for referrers of %s: %w", d, err)
 	}
-	return referrers.List(info.Labels), nil
+	return info.Labels, nil
 }
 
 func (s *source) in(ctx context.Context) context.Context {
