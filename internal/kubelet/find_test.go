@@ -157,114 +157,113 @@ type distribution struct {
 	want       Kubelet
 }
 
-func runningNodes() []distribution {
-	return []distribution{
-		{
-			name: "kubeadm",
-			make: func(s *system) {
-				s.put("/var/lib/kubelet/config.yaml", kubeletConfig+"staticPodPath: /etc/kubernetes/manifests\nimagePullCredentialsVerificationPolicy: AlwaysVerify\n")
-				s.program("/usr/bin/kubelet")
-				s.start(812, "/usr/bin/kubelet", "/usr/bin/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf --config=/var/lib/kubelet/config.yaml --container-runtime-endpoint=unix:///run/containerd/containerd.sock --pod-infra-container-image=registry.k8s.io/pause:3.10")
-			},
-			want: Kubelet{
-				Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "process 812 (kubelet)", PID: 812, Version: "v1.35.4",
-				Settings: pullrecords.Settings{Enabled: true, Policy: pullrecords.AlwaysVerify, Version: "v1.35.4"},
-				Endpoint: "unix:///run/containerd/containerd.sock", StaticPods: "/etc/kubernetes/manifests", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
-			},
+// runningNodes are nodes whose kubelet runs.
+var runningNodes = []distribution{
+	{
+		name: "kubeadm",
+		make: func(s *system) {
+			s.put("/var/lib/kubelet/config.yaml", kubeletConfig+"staticPodPath: /etc/kubernetes/manifests\nimagePullCredentialsVerificationPolicy: AlwaysVerify\n")
+			s.program("/usr/bin/kubelet")
+			s.start(812, "/usr/bin/kubelet", "/usr/bin/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf --config=/var/lib/kubelet/config.yaml --container-runtime-endpoint=unix:///run/containerd/containerd.sock --pod-infra-container-image=registry.k8s.io/pause:3.10")
 		},
-		{
-			name: "minikube",
-			make: func(s *system) {
-				s.put("/var/lib/kubelet/config.yaml", kubeletConfig+"staticPodPath: /etc/kubernetes/manifests\nimageGCHighThresholdPercent: 100\n")
-				s.program("/var/lib/minikube/binaries/v1.35.4/kubelet")
-				s.start(2210, "/var/lib/minikube/binaries/v1.35.4/kubelet", "/var/lib/minikube/binaries/v1.35.4/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --cgroups-per-qos=false --config=/var/lib/kubelet/config.yaml --enforce-node-allocatable= --hostname-override=minikube --kubeconfig=/etc/kubernetes/kubelet.conf --node-ip=192.0.2.49")
-			},
-			want: Kubelet{
-				Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "process 2210 (kubelet)", PID: 2210, Version: "v1.35.4", Settings: settings("v1.35.4"),
-				Endpoint: "unix:///run/containerd/containerd.sock", StaticPods: "/etc/kubernetes/manifests", Address: "0.0.0.0", Port: 10250, NodeName: "minikube", ImageGCHighThresholdPercent: 100,
-			},
+		want: Kubelet{
+			Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "process 812 (kubelet)", PID: 812, Version: "v1.35.4",
+			Settings: pullrecords.Settings{Enabled: true, Policy: pullrecords.AlwaysVerify, Version: "v1.35.4"},
+			Endpoint: "unix:///run/containerd/containerd.sock", StaticPods: "/etc/kubernetes/manifests", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
 		},
-		{
-			name: "k3s", containerd: "/run/k3s/containerd/containerd.sock",
-			make: func(s *system) {
-				s.put("/run/k3s/containerd/containerd.sock", "")
-				s.put("/etc/systemd/system/k3s-edge.service", k3sUnit) // INSTALL_K3S_NAME=edge
-				s.put("/etc/rancher/k3s/config.yaml", "write-kubeconfig-mode: \"0644\"\nkubelet-arg:\n- image-gc-high-threshold=95\n")
-				s.put("/etc/rancher/k3s/config.yaml.d/10-more.yaml", "kubelet-arg+:\n- port=10251\n- config=/etc/kubelet.yaml\n")
-				s.put("/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/00-k3s-defaults.conf", k3sDefaults)
-				s.put("/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/50-site.conf", kubeletConfig+"imagePullCredentialsVerificationPolicy: NeverVerify\n")
-				s.program("/var/lib/rancher/k3s/data/0a1b/bin/k3s")
-				s.start(933, "/var/lib/rancher/k3s/data/0a1b/bin/k3s", "/usr/local/bin/k3s server")
-				s.unmask(933)
-				s.write(filepath.Join(s.proc, "933", "cgroup"), "12:pids:/system.slice/k3s-edge.service\n1:name=systemd:/system.slice/k3s-edge.service\n")
-			},
-			want: Kubelet{
-				Root: "/var/lib/kubelet", Found: "process 933 (k3s server)", PID: 933, Version: "v1.35.4+k3s1",
-				Settings: pullrecords.Settings{Policy: pullrecords.NeverVerify, Version: "v1.35.4+k3s1"},
-				Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10251, NodeName: "edge-7", ImageGCHighThresholdPercent: 95,
-			},
+	},
+	{
+		name: "minikube",
+		make: func(s *system) {
+			s.put("/var/lib/kubelet/config.yaml", kubeletConfig+"staticPodPath: /etc/kubernetes/manifests\nimageGCHighThresholdPercent: 100\n")
+			s.program("/var/lib/minikube/binaries/v1.35.4/kubelet")
+			s.start(2210, "/var/lib/minikube/binaries/v1.35.4/kubelet", "/var/lib/minikube/binaries/v1.35.4/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --cgroups-per-qos=false --config=/var/lib/kubelet/config.yaml --enforce-node-allocatable= --hostname-override=minikube --kubeconfig=/etc/kubernetes/kubelet.conf --node-ip=192.0.2.49")
 		},
-		{
-			name: "k3s 1.30 in a container, without systemd and drop-ins", containerd: "/run/k3s/containerd/containerd.sock",
-			make: func(s *system) {
-				s.put("/run/k3s/containerd/containerd.sock", "")
-				s.program("/bin/k3s")
-				s.start(41, "/bin/k3s", "/bin/k3s agent", "K3S_NODE_NAME=k3d-agent-0", "K3S_TOKEN=hidden")
-			},
-			want: Kubelet{
-				Root: "/var/lib/kubelet", Found: "process 41 (k3s agent)", PID: 41, Version: "v1.35.4+k3s1", Settings: settings("v1.35.4+k3s1"),
-				Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "k3d-agent-0", ImageGCHighThresholdPercent: 85,
-			},
+		want: Kubelet{
+			Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "process 2210 (kubelet)", PID: 2210, Version: "v1.35.4", Settings: settings("v1.35.4"),
+			Endpoint: "unix:///run/containerd/containerd.sock", StaticPods: "/etc/kubernetes/manifests", Address: "0.0.0.0", Port: 10250, NodeName: "minikube", ImageGCHighThresholdPercent: 100,
 		},
-		{
-			name: "RKE2", containerd: "/run/k3s/containerd/containerd.sock",
-			make: func(s *system) {
-				s.put("/run/k3s/containerd/containerd.sock", "")
-				s.put("/var/lib/rancher/rke2/agent/etc/kubelet.conf.d/00-rke2-defaults.conf", strings.ReplaceAll(k3sDefaults, "k3s/agent", "rke2/agent"))
-				s.program("/usr/local/bin/rke2")
-				s.start(700, "/usr/local/bin/rke2", "/usr/local/bin/rke2 server")
-				s.program("/var/lib/rancher/rke2/data/v1.35.4-rke2r1/bin/kubelet")
-				s.start(744, "/var/lib/rancher/rke2/data/v1.35.4-rke2r1/bin/kubelet", "kubelet --volume-plugin-dir=/var/lib/kubelet/volumeplugins --file-check-frequency=5s --sync-frequency=30s --cloud-provider=external --config-dir=/var/lib/rancher/rke2/agent/etc/kubelet.conf.d --hostname-override=n1 --kubeconfig=/var/lib/rancher/rke2/agent/kubelet.kubeconfig --node-ip=192.0.2.7 --node-labels= --read-only-port=0")
-			},
-			want: Kubelet{
-				Root: "/var/lib/kubelet", Found: "process 744 (kubelet)", PID: 744, Version: "v1.35.4", Settings: settings("v1.35.4"),
-				Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/rke2/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "n1", ImageGCHighThresholdPercent: 90,
-			},
+	},
+	{
+		name: "k3s", containerd: "/run/k3s/containerd/containerd.sock",
+		make: func(s *system) {
+			s.put("/run/k3s/containerd/containerd.sock", "")
+			s.put("/etc/systemd/system/k3s-edge.service", k3sUnit) // INSTALL_K3S_NAME=edge
+			s.put("/etc/rancher/k3s/config.yaml", "write-kubeconfig-mode: \"0644\"\nkubelet-arg:\n- image-gc-high-threshold=95\n")
+			s.put("/etc/rancher/k3s/config.yaml.d/10-more.yaml", "kubelet-arg+:\n- port=10251\n- config=/etc/kubelet.yaml\n")
+			s.put("/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/00-k3s-defaults.conf", k3sDefaults)
+			s.put("/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/50-site.conf", kubeletConfig+"imagePullCredentialsVerificationPolicy: NeverVerify\n")
+			s.program("/var/lib/rancher/k3s/data/0a1b/bin/k3s")
+			s.start(933, "/var/lib/rancher/k3s/data/0a1b/bin/k3s", "/usr/local/bin/k3s server")
+			s.unmask(933)
+			s.write(filepath.Join(s.proc, "933", "cgroup"), "12:pids:/system.slice/k3s-edge.service\n1:name=systemd:/system.slice/k3s-edge.service\n")
 		},
-		{
-			name: "k0s", containerd: "/run/k0s/containerd.sock",
-			make: func(s *system) {
-				s.put("/run/k0s/containerd.sock", "")
-				s.put("/var/lib/k0s/kubelet-config.yaml", `{"apiVersion":"kubelet.config.k8s.io/v1beta1","kind":"KubeletConfiguration","featureGates":{"AllBeta":false}}`)
-				s.program("/usr/local/bin/k0s")
-				s.start(500, "/usr/local/bin/k0s", "/usr/local/bin/k0s worker --token-file=/etc/k0s/token")
-				s.program("/var/lib/k0s/bin/kubelet")
-				s.start(555, "/var/lib/k0s/bin/kubelet", "/var/lib/k0s/bin/kubelet --cert-dir=/var/lib/k0s/kubelet/pki --config=/var/lib/k0s/kubelet-config.yaml --container-runtime-endpoint=unix:///run/k0s/containerd.sock --containerd=/run/k0s/containerd.sock --kubeconfig=/var/lib/k0s/kubelet.conf --root-dir=/var/lib/k0s/kubelet --runtime-cgroups=/system.slice/containerd.service --v=1")
-			},
-			want: Kubelet{
-				Root: "/var/lib/k0s/kubelet", ConfigFile: "/var/lib/k0s/kubelet-config.yaml", Found: "process 555 (kubelet)", PID: 555, Version: "v1.35.4",
-				Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.35.4"},
-				Endpoint: "unix:///run/k0s/containerd.sock", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
-			},
+		want: Kubelet{
+			Root: "/var/lib/kubelet", Found: "process 933 (k3s server)", PID: 933, Version: "v1.35.4+k3s1",
+			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerify, Version: "v1.35.4+k3s1"},
+			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10251, NodeName: "edge-7", ImageGCHighThresholdPercent: 95,
 		},
-		{
-			name: "microk8s", containerd: "/var/snap/microk8s/common/run/containerd.sock",
-			make: func(s *system) {
-				s.put("/var/snap/microk8s/common/run/containerd.sock", "")
-				s.put("/var/snap/microk8s/9072/args/kubelet", microk8sArgs)
-				s.put("/snap/microk8s/9072/meta/snap.yaml", "name: microk8s\nversion: v1.34.3\n")
-				s.program("/snap/microk8s/9072/kubelite")
-				dir := s.start(86109, "/snap/microk8s/9072/kubelite", "/snap/microk8s/9072/kubelite --scheduler-args-file=/var/snap/microk8s/9072/args/kube-scheduler --kubelet-args-file=/var/snap/microk8s/9072/args/kubelet --start-control-plane=true", "SNAP_DATA=/var/snap/microk8s/9072", "SNAP_COMMON=/var/snap/microk8s/common")
-				s.check(os.Remove(filepath.Join(dir, "exe")))
-				s.link("/snap/microk8s/9072/kubelite", filepath.Join(dir, "exe"))
-			},
-			want: Kubelet{
-				Root: "/var/snap/microk8s/common/var/lib/kubelet", Found: "process 86109 (kubelite)", PID: 86109, Version: "v1.34.3",
-				Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.34.3"},
-				Endpoint: "unix:///var/snap/microk8s/common/run/containerd.sock", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
-			},
+	},
+	{
+		name: "k3s 1.30 in a container, without systemd and drop-ins", containerd: "/run/k3s/containerd/containerd.sock",
+		make: func(s *system) {
+			s.put("/run/k3s/containerd/containerd.sock", "")
+			s.program("/bin/k3s")
+			s.start(41, "/bin/k3s", "/bin/k3s agent", "K3S_NODE_NAME=k3d-agent-0", "K3S_TOKEN=hidden")
 		},
-	}
+		want: Kubelet{
+			Root: "/var/lib/kubelet", Found: "process 41 (k3s agent)", PID: 41, Version: "v1.35.4+k3s1", Settings: settings("v1.35.4+k3s1"),
+			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "k3d-agent-0", ImageGCHighThresholdPercent: 85,
+		},
+	},
+	{
+		name: "RKE2", containerd: "/run/k3s/containerd/containerd.sock",
+		make: func(s *system) {
+			s.put("/run/k3s/containerd/containerd.sock", "")
+			s.put("/var/lib/rancher/rke2/agent/etc/kubelet.conf.d/00-rke2-defaults.conf", strings.ReplaceAll(k3sDefaults, "k3s/agent", "rke2/agent"))
+			s.program("/usr/local/bin/rke2")
+			s.start(700, "/usr/local/bin/rke2", "/usr/local/bin/rke2 server")
+			s.program("/var/lib/rancher/rke2/data/v1.35.4-rke2r1/bin/kubelet")
+			s.start(744, "/var/lib/rancher/rke2/data/v1.35.4-rke2r1/bin/kubelet", "kubelet --volume-plugin-dir=/var/lib/kubelet/volumeplugins --file-check-frequency=5s --sync-frequency=30s --cloud-provider=external --config-dir=/var/lib/rancher/rke2/agent/etc/kubelet.conf.d --hostname-override=n1 --kubeconfig=/var/lib/rancher/rke2/agent/kubelet.kubeconfig --node-ip=192.0.2.7 --node-labels= --read-only-port=0")
+		},
+		want: Kubelet{
+			Root: "/var/lib/kubelet", Found: "process 744 (kubelet)", PID: 744, Version: "v1.35.4", Settings: settings("v1.35.4"),
+			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/rke2/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "n1", ImageGCHighThresholdPercent: 90,
+		},
+	},
+	{
+		name: "k0s", containerd: "/run/k0s/containerd.sock",
+		make: func(s *system) {
+			s.put("/run/k0s/containerd.sock", "")
+			s.put("/var/lib/k0s/kubelet-config.yaml", `{"apiVersion":"kubelet.config.k8s.io/v1beta1","kind":"KubeletConfiguration","featureGates":{"AllBeta":false}}`)
+			s.program("/usr/local/bin/k0s")
+			s.start(500, "/usr/local/bin/k0s", "/usr/local/bin/k0s worker --token-file=/etc/k0s/token")
+			s.program("/var/lib/k0s/bin/kubelet")
+			s.start(555, "/var/lib/k0s/bin/kubelet", "/var/lib/k0s/bin/kubelet --cert-dir=/var/lib/k0s/kubelet/pki --config=/var/lib/k0s/kubelet-config.yaml --container-runtime-endpoint=unix:///run/k0s/containerd.sock --containerd=/run/k0s/containerd.sock --kubeconfig=/var/lib/k0s/kubelet.conf --root-dir=/var/lib/k0s/kubelet --runtime-cgroups=/system.slice/containerd.service --v=1")
+		},
+		want: Kubelet{
+			Root: "/var/lib/k0s/kubelet", ConfigFile: "/var/lib/k0s/kubelet-config.yaml", Found: "process 555 (kubelet)", PID: 555, Version: "v1.35.4",
+			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.35.4"},
+			Endpoint: "unix:///run/k0s/containerd.sock", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
+		},
+	},
+	{
+		name: "microk8s", containerd: "/var/snap/microk8s/common/run/containerd.sock",
+		make: func(s *system) {
+			s.put("/var/snap/microk8s/common/run/containerd.sock", "")
+			s.put("/var/snap/microk8s/9072/args/kubelet", microk8sArgs)
+			s.put("/snap/microk8s/9072/meta/snap.yaml", "name: microk8s\nversion: v1.34.3\n")
+			s.program("/snap/microk8s/9072/kubelite")
+			dir := s.start(86109, "/snap/microk8s/9072/kubelite", "/snap/microk8s/9072/kubelite --scheduler-args-file=/var/snap/microk8s/9072/args/kube-scheduler --kubelet-args-file=/var/snap/microk8s/9072/args/kubelet --start-control-plane=true", "SNAP_DATA=/var/snap/microk8s/9072", "SNAP_COMMON=/var/snap/microk8s/common")
+			s.check(os.Remove(filepath.Join(dir, "exe")))
+			s.link("/snap/microk8s/9072/kubelite", filepath.Join(dir, "exe"))
+		},
+		want: Kubelet{
+			Root: "/var/snap/microk8s/common/var/lib/kubelet", Found: "process 86109 (kubelite)", PID: 86109, Version: "v1.34.3",
+			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.34.3"},
+			Endpoint: "unix:///var/snap/microk8s/common/run/containerd.sock", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
+		},
+	},
 }
 
 // unmask sets the only argument of a process that hides the others: "k3s server", and what
@@ -277,7 +276,7 @@ func (s *system) unmask(pid int) {
 // TestFindRunning checks that the kubelet of each distribution is found from its processes,
 // beside one of another container runtime.
 func TestFindRunning(t *testing.T) {
-	for _, d := range runningNodes() {
+	for _, d := range runningNodes {
 		t.Run(d.name, func(t *testing.T) {
 			s := newSystem(t)
 			d.make(s)

@@ -17,112 +17,110 @@ import (
 )
 
 // stoppedNodes are nodes whose kubelet does not run.
-func stoppedNodes() []distribution {
-	return []distribution{
-		{
-			name: "kubeadm",
-			make: func(s *system) {
-				s.put("/usr/lib/systemd/system/kubelet.service", kubeadmUnit)
-				s.put("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", kubeadmDropIn)
-				s.put("/etc/default/kubelet", "# site\nKUBELET_EXTRA_ARGS='--hostname-override=n3 --read-only-port 10255'\n")
-				s.put("/var/lib/kubelet/kubeadm-flags.env", "KUBELET_KUBEADM_ARGS=\"--container-runtime-endpoint=unix:///run/containerd/containerd.sock --pod-infra-container-image=registry.k8s.io/pause:3.10\"\n")
-				s.put("/var/lib/kubelet/config.yaml", kubeletConfig+"staticPodPath: /etc/kubernetes/manifests\n")
-				s.program("/usr/bin/kubelet")
-			},
-			want: Kubelet{
-				Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "kubelet.service", Version: "v1.35.4", Settings: settings("v1.35.4"),
-				Endpoint: "unix:///run/containerd/containerd.sock", StaticPods: "/etc/kubernetes/manifests", Address: "0.0.0.0", Port: 10250, ReadOnlyPort: 10255, NodeName: "n3", ImageGCHighThresholdPercent: 85,
-			},
+var stoppedNodes = []distribution{
+	{
+		name: "kubeadm",
+		make: func(s *system) {
+			s.put("/usr/lib/systemd/system/kubelet.service", kubeadmUnit)
+			s.put("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", kubeadmDropIn)
+			s.put("/etc/default/kubelet", "# site\nKUBELET_EXTRA_ARGS='--hostname-override=n3 --read-only-port 10255'\n")
+			s.put("/var/lib/kubelet/kubeadm-flags.env", "KUBELET_KUBEADM_ARGS=\"--container-runtime-endpoint=unix:///run/containerd/containerd.sock --pod-infra-container-image=registry.k8s.io/pause:3.10\"\n")
+			s.put("/var/lib/kubelet/config.yaml", kubeletConfig+"staticPodPath: /etc/kubernetes/manifests\n")
+			s.program("/usr/bin/kubelet")
 		},
-		{
-			name: "kubeadm without a unit that can be read",
-			make: func(s *system) {
-				s.put("/usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/local/bin/kubelet-wrapper.sh --fast\n")
-				s.put("/var/lib/kubelet/kubeadm-flags.env", "KUBELET_KUBEADM_ARGS=\"--container-runtime-endpoint=unix:///run/containerd/containerd.sock\"\n")
-				s.put("/var/lib/kubelet/config.yaml", kubeletConfig+"port: 10260\n")
-			},
-			want: Kubelet{
-				Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "/var/lib/kubelet", Settings: settings(""),
-				Endpoint: "unix:///run/containerd/containerd.sock", Address: "0.0.0.0", Port: 10260, ImageGCHighThresholdPercent: 85,
-			},
+		want: Kubelet{
+			Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "kubelet.service", Version: "v1.35.4", Settings: settings("v1.35.4"),
+			Endpoint: "unix:///run/containerd/containerd.sock", StaticPods: "/etc/kubernetes/manifests", Address: "0.0.0.0", Port: 10250, ReadOnlyPort: 10255, NodeName: "n3", ImageGCHighThresholdPercent: 85,
 		},
-		{
-			name: "a kubelet of its own, without configuration",
-			make: func(s *system) { s.mkdir(s.files + "/var/lib/kubelet/pods") },
-			want: Kubelet{
-				Root: "/var/lib/kubelet", Found: "/var/lib/kubelet", Settings: settings(""),
-				Endpoint: "unix:///run/containerd/containerd.sock", Address: "0.0.0.0", Port: 10250, ReadOnlyPort: 10255, ImageGCHighThresholdPercent: 85,
-			},
+	},
+	{
+		name: "kubeadm without a unit that can be read",
+		make: func(s *system) {
+			s.put("/usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/local/bin/kubelet-wrapper.sh --fast\n")
+			s.put("/var/lib/kubelet/kubeadm-flags.env", "KUBELET_KUBEADM_ARGS=\"--container-runtime-endpoint=unix:///run/containerd/containerd.sock\"\n")
+			s.put("/var/lib/kubelet/config.yaml", kubeletConfig+"port: 10260\n")
 		},
-		{
-			name: "k3s after kubeadm reset", containerd: "/run/k3s/containerd/containerd.sock",
-			make: func(s *system) {
-				s.put("/run/k3s/containerd/containerd.sock", "")
-				s.put("/usr/lib/systemd/system/kubelet.service", kubeadmUnit)
-				s.put("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", kubeadmDropIn)
-				s.put("/etc/systemd/system/k3s.service", k3sUnit)
-				s.put("/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/00-k3s-defaults.conf", k3sDefaults)
-				s.program("/var/lib/rancher/k3s/data/current/bin/k3s")
-				s.mkdir(s.files + "/var/lib/kubelet/pods")
-			},
-			want: Kubelet{
-				Root: "/var/lib/kubelet", Found: "the configuration of k3s", Version: "v1.35.4+k3s1",
-				Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.35.4+k3s1"},
-				Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "edge-7", ImageGCHighThresholdPercent: 90,
-			},
+		want: Kubelet{
+			Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "/var/lib/kubelet", Settings: settings(""),
+			Endpoint: "unix:///run/containerd/containerd.sock", Address: "0.0.0.0", Port: 10260, ImageGCHighThresholdPercent: 85,
 		},
-		{
-			name: "RKE2", containerd: "/run/k3s/containerd/containerd.sock",
-			make: func(s *system) {
-				s.put("/run/k3s/containerd/containerd.sock", "")
-				s.put("/usr/local/lib/systemd/system/rke2-agent.service", "[Service]\nEnvironment=HOME=/root\nExecStart=/usr/local/bin/rke2 agent --data-dir /srv/rke2\n")
-				s.put("/etc/rancher/rke2/config.yaml", "kubelet-arg: root-dir=/srv/kubelet\nnode-name: n9\n")
-				s.put("/srv/rke2/agent/etc/kubelet.conf.d/00-rke2-defaults.conf", k3sDefaults)
-				s.program("/srv/rke2/bin/kubelet")
-				s.mkdir(s.files + "/srv/kubelet/image_manager")
-			},
-			want: Kubelet{
-				Root: "/srv/kubelet", Found: "the configuration of rke2", Version: "v1.35.4", Settings: settings("v1.35.4"),
-				Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "n9", ImageGCHighThresholdPercent: 90,
-			},
+	},
+	{
+		name: "a kubelet of its own, without configuration",
+		make: func(s *system) { s.mkdir(s.files + "/var/lib/kubelet/pods") },
+		want: Kubelet{
+			Root: "/var/lib/kubelet", Found: "/var/lib/kubelet", Settings: settings(""),
+			Endpoint: "unix:///run/containerd/containerd.sock", Address: "0.0.0.0", Port: 10250, ReadOnlyPort: 10255, ImageGCHighThresholdPercent: 85,
 		},
-		{
-			name: "k0s", containerd: "/run/k0s/containerd.sock",
-			make: func(s *system) {
-				s.put("/run/k0s/containerd.sock", "")
-				s.put("/etc/systemd/system/k0sworker.service", "[Service]\nExecStart=/usr/local/bin/k0s worker --token-file=/etc/k0s/token \"--kubelet-extra-args=--feature-gates=KubeletEnsureSecretPulledImages=false --port=10299\"\n")
-				s.put("/var/lib/k0s/kubelet-config.yaml", kubeletConfig)
-				s.mkdir(s.files + "/var/lib/k0s/kubelet/pods")
-				s.program("/var/lib/k0s/bin/kubelet")
-			},
-			want: Kubelet{
-				Root: "/var/lib/k0s/kubelet", ConfigFile: "/var/lib/k0s/kubelet-config.yaml", Found: "the configuration of k0s", Version: "v1.35.4",
-				Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.35.4"},
-				Endpoint: "unix:///run/k0s/containerd.sock", Address: "0.0.0.0", Port: 10299, ImageGCHighThresholdPercent: 85,
-			},
+	},
+	{
+		name: "k3s after kubeadm reset", containerd: "/run/k3s/containerd/containerd.sock",
+		make: func(s *system) {
+			s.put("/run/k3s/containerd/containerd.sock", "")
+			s.put("/usr/lib/systemd/system/kubelet.service", kubeadmUnit)
+			s.put("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", kubeadmDropIn)
+			s.put("/etc/systemd/system/k3s.service", k3sUnit)
+			s.put("/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/00-k3s-defaults.conf", k3sDefaults)
+			s.program("/var/lib/rancher/k3s/data/current/bin/k3s")
+			s.mkdir(s.files + "/var/lib/kubelet/pods")
 		},
-		{
-			name: "microk8s", containerd: "/var/snap/microk8s/common/run/containerd.sock",
-			make: func(s *system) {
-				s.put("/var/snap/microk8s/common/run/containerd.sock", "")
-				s.put("/var/snap/microk8s/9072/args/kubelet", microk8sArgs)
-				s.link("9072", s.files+"/var/snap/microk8s/current")
-				s.put("/snap/microk8s/9072/meta/snap.yaml", "version: v1.35.0\n")
-				s.link("/snap/microk8s/9072", s.files+"/snap/microk8s/current")
-				s.mkdir(s.files + "/var/snap/microk8s/common/var/lib/kubelet/pods")
-			},
-			want: Kubelet{
-				Root: "/var/snap/microk8s/common/var/lib/kubelet", Found: "the configuration of microk8s", Version: "v1.35.0", Settings: settings("v1.35.0"),
-				Endpoint: "unix:///var/snap/microk8s/common/run/containerd.sock", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
-			},
+		want: Kubelet{
+			Root: "/var/lib/kubelet", Found: "the configuration of k3s", Version: "v1.35.4+k3s1",
+			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.35.4+k3s1"},
+			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "edge-7", ImageGCHighThresholdPercent: 90,
 		},
-	}
+	},
+	{
+		name: "RKE2", containerd: "/run/k3s/containerd/containerd.sock",
+		make: func(s *system) {
+			s.put("/run/k3s/containerd/containerd.sock", "")
+			s.put("/usr/local/lib/systemd/system/rke2-agent.service", "[Service]\nEnvironment=HOME=/root\nExecStart=/usr/local/bin/rke2 agent --data-dir /srv/rke2\n")
+			s.put("/etc/rancher/rke2/config.yaml", "kubelet-arg: root-dir=/srv/kubelet\nnode-name: n9\n")
+			s.put("/srv/rke2/agent/etc/kubelet.conf.d/00-rke2-defaults.conf", k3sDefaults)
+			s.program("/srv/rke2/bin/kubelet")
+			s.mkdir(s.files + "/srv/kubelet/image_manager")
+		},
+		want: Kubelet{
+			Root: "/srv/kubelet", Found: "the configuration of rke2", Version: "v1.35.4", Settings: settings("v1.35.4"),
+			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "n9", ImageGCHighThresholdPercent: 90,
+		},
+	},
+	{
+		name: "k0s", containerd: "/run/k0s/containerd.sock",
+		make: func(s *system) {
+			s.put("/run/k0s/containerd.sock", "")
+			s.put("/etc/systemd/system/k0sworker.service", "[Service]\nExecStart=/usr/local/bin/k0s worker --token-file=/etc/k0s/token \"--kubelet-extra-args=--feature-gates=KubeletEnsureSecretPulledImages=false --port=10299\"\n")
+			s.put("/var/lib/k0s/kubelet-config.yaml", kubeletConfig)
+			s.mkdir(s.files + "/var/lib/k0s/kubelet/pods")
+			s.program("/var/lib/k0s/bin/kubelet")
+		},
+		want: Kubelet{
+			Root: "/var/lib/k0s/kubelet", ConfigFile: "/var/lib/k0s/kubelet-config.yaml", Found: "the configuration of k0s", Version: "v1.35.4",
+			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.35.4"},
+			Endpoint: "unix:///run/k0s/containerd.sock", Address: "0.0.0.0", Port: 10299, ImageGCHighThresholdPercent: 85,
+		},
+	},
+	{
+		name: "microk8s", containerd: "/var/snap/microk8s/common/run/containerd.sock",
+		make: func(s *system) {
+			s.put("/var/snap/microk8s/common/run/containerd.sock", "")
+			s.put("/var/snap/microk8s/9072/args/kubelet", microk8sArgs)
+			s.link("9072", s.files+"/var/snap/microk8s/current")
+			s.put("/snap/microk8s/9072/meta/snap.yaml", "version: v1.35.0\n")
+			s.link("/snap/microk8s/9072", s.files+"/snap/microk8s/current")
+			s.mkdir(s.files + "/var/snap/microk8s/common/var/lib/kubelet/pods")
+		},
+		want: Kubelet{
+			Root: "/var/snap/microk8s/common/var/lib/kubelet", Found: "the configuration of microk8s", Version: "v1.35.0", Settings: settings("v1.35.0"),
+			Endpoint: "unix:///var/snap/microk8s/common/run/containerd.sock", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
+		},
+	},
 }
 
 // TestFindStopped checks that a kubelet that does not run is found from the files of its
 // distribution.
 func TestFindStopped(t *testing.T) {
-	for _, d := range stoppedNodes() {
+	for _, d := range stoppedNodes {
 		t.Run(d.name, func(t *testing.T) {
 			s := newSystem(t)
 			d.make(s)
