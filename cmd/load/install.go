@@ -203,5 +203,9 @@ func configPathHint(e *install.ConfigPathError) string {
 	if e.Mirrors {
 		first = "write its registry.mirrors as hosts.toml files and remove them, as containerd does not start with both; "
 	}
-	return cli.Sprintf("nothing was changed; %sset %s in the table [%s] of %s, restart containerd and run the same command again", first, e.Line, e.Section, e.File)
+	file := e.File
+	if e.New {
+		file = cli.Sprintf("%s, a new file that begins with version = %d", e.File, e.Format)
+	}
+	return cli.Sprintf("nothing was changed; %sset %s in the table [%s] of %s; then restart containerd and run the same command again", first, e.Line, e.Section, file)
 }

@@ -478,6 +478,8 @@ func TestConfigPathError(t *testing.T) {
 		{"2.4, local pull", "2.4.2", "version = 3\n[plugins.'io.containerd.cri.v1.images']\nuse_local_image_pull = true\n", []string{"/a", "/b"}, "", ""},
 		{"2.4, format 4", "2.4.2", "version = 4\n", nil, v3, "/etc/containerd/certs.d"},
 		{"2.4", "2.4.2", "version = 3\n", []string{"/a"}, "", ""},
+		{"k0s", "1.7.35", "# k0s_managed=true\nversion = 2\n", nil, v2, "/etc/containerd/certs.d"},
+		{"k0s", "2.1.4", "# k0s_managed=true\nversion = 3\n", nil, v3, "/etc/containerd/certs.d"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newMachine(t, nil)
@@ -497,7 +499,11 @@ func TestConfigPathError(t *testing.T) {
 			if !errors.As(err, &e) {
 				t.Fatalf("error %v", err)
 			}
-			if e.Section != tt.section || e.Line != `config_path = "`+tt.line+`"` || e.File != "/etc/containerd/config.toml" {
+			file, isNew := "/etc/containerd/config.toml", tt.config == ""
+			if tt.name == "k0s" {
+				file, isNew = "/etc/k0s/containerd.d/certs.toml", true
+			}
+			if e.Section != tt.section || e.Line != `config_path = "`+tt.line+`"` || e.New != isNew || e.File != file {
 				t.Errorf("%+v", e)
 			}
 		})

@@ -82,6 +82,8 @@ type ConfigPathError struct {
 	Mirrors bool   // registry.mirrors is set, which it does not accept beside a config_path
 	Several bool   // it has several directories, which it does not read when it pulls through its transfer service
 	File    string // the file to change
+	New     bool   // that does not exist and begins with the version of its format
+	Format  int
 	Section string // the table in it, without brackets
 	Line    string
 }
@@ -113,9 +115,27 @@ func (i *installer) checkConfigPath() error {
 	if several {
 		e.Line = fmt.Sprintf("config_path = %q", c.ConfigPath[0])
 	}
-	e.Section = i.registrySection(e.File)
+	if raw, err := i.read(e.File); err == nil && bytes.Contains(raw, []byte(k0sMark)) {
+		e.File = k0sDropIn
+	}
+	e.Format, e.New = i.configFormat(e.File)
+	switch {
+	case e.Format >= 3:
+		e.Section = `plugins."io.containerd.cri.v1.images".registry`
+	case e.Format == 2:
+		e.Section = `plugins."io.containerd.grpc.v1.cri".registry`
+	default:
+		e.Section = "plugins.cri.registry"
+	}
 	return e
 }
+
+// k0s writes containerd's configuration again, with this line in it, and merges the files of a
+// directory into it (docs/runtime.md of k0s).
+const (
+	k0sMark   = "k0s_managed=true"
+	k0sDropIn = "/etc/k0s/containerd.d/certs.toml"
+)
 
 // atLeast reports whether a version is at least major.minor.
 func atLeast(version string, major, minor int) bool {
@@ -146,25 +166,18 @@ func (i *installer) localPull() bool {
 	return local
 }
 
-// registrySection returns the table of config_path in a configuration file, by the version of
-// its format.
-func (i *installer) registrySection(file string) string {
-	format := 2
-	if atLeast(i.Containerd.Version, 2, 0) {
-		format = 3
-	}
+// configFormat returns the version of the format of a configuration file, and that
+// of a file to create if there is none.
+func (i *installer) configFormat(file string) (format int, isNew bool) {
 	raw, err := i.read(file)
 	var c struct {
 		Version int `toml:"version"`
 	}
 	if err == nil && len(bytes.TrimSpace(raw)) > 0 && toml.Unmarshal(raw, &c) == nil {
-		format = c.Version
+		return c.Version, false
 	}
-	switch {
-	case format >= 3:
-		return `plugins."io.containerd.cri.v1.images".registry`
-	case format == 2:
-		return `plugins."io.containerd.grpc.v1.cri".registry`
+	if atLeast(i.Containerd.Version, 2, 0) {
+		return 3, true
 	}
-	return "plugins.cri.registry"
+	return 2, true
 }
