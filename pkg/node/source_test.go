@@ -193,12 +193,18 @@ func TestSourceConformance(t *testing.T) {
 	name := s.Index("acme/app", "v1", registrytest.Index{Images: []registrytest.Image{
 		registrytest.Hello("app", "amd64", nil), registrytest.Hello("app", "arm64", nil),
 	}})
+	s.Refer(name)
+	signature := s.Sign(name)
 	b := s.Pack(archive.PlanOptions{}, bundletest.Wanted{Name: name, Platform: "linux/" + runtime.GOARCH})
 	load(t, n, b, LoadOptions{})
 	for what, source := range map[string]serve.Source{"node": n.Source(), "bundle": serve.Bundle(b)} {
 		t.Run(what, func(t *testing.T) {
 			h := newHost(t)
 			h.serve(source)
+			r, err := http.Head(h.URL + "/v2/docker.io/acme/app/manifests/" + signature.Tag)
+			if err != nil || r.Header.Get("Docker-Content-Digest") != signature.Descriptor.Digest.String() {
+				t.Errorf("tag of a signature: %v, %v", r, err)
+			}
 			conform(t, program, h, s.Added[name], b)
 		})
 	}
