@@ -229,6 +229,9 @@ func (c candidate) kubelet(version string) *Kubelet {
 	if c.flags.config != "" {
 		k.ConfigFile = c.root.path(absolute(c.dir, c.flags.config))
 	}
+	if c.flags.kubeconfig != "" {
+		k.Kubeconfig = c.root.path(absolute(c.dir, c.flags.kubeconfig))
+	}
 	if c.config.StaticPods != "" {
 		k.StaticPods = c.root.path(absolute(c.dir, c.config.StaticPods))
 	}

@@ -93,7 +93,7 @@ func (s *system) find(o Options) (*Kubelet, error) {
 	o.Containerd = s.files + o.Containerd
 	k, err := finder{proc: s.proc, root: root(s.files)}.find(s.t.Context(), o)
 	if k != nil {
-		for _, path := range []*string{&k.Root, &k.ConfigFile, &k.StaticPods} {
+		for _, path := range []*string{&k.Root, &k.ConfigFile, &k.StaticPods, &k.Kubeconfig} {
 			*path = strings.TrimPrefix(*path, s.files)
 		}
 	}
@@ -167,7 +167,7 @@ var runningNodes = []distribution{
 			s.start(812, "/usr/bin/kubelet", "/usr/bin/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf --config=/var/lib/kubelet/config.yaml --container-runtime-endpoint=unix:///run/containerd/containerd.sock --pod-infra-container-image=registry.k8s.io/pause:3.10")
 		},
 		want: Kubelet{
-			Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "process 812 (kubelet)", PID: 812, Version: "v1.35.4",
+			Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "process 812 (kubelet)", PID: 812, Kubeconfig: "/etc/kubernetes/kubelet.conf", Version: "v1.35.4",
 			Settings: pullrecords.Settings{Enabled: true, Policy: pullrecords.AlwaysVerify, Version: "v1.35.4"},
 			Endpoint: "unix:///run/containerd/containerd.sock", StaticPods: "/etc/kubernetes/manifests", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
 		},
@@ -180,7 +180,7 @@ var runningNodes = []distribution{
 			s.start(2210, "/var/lib/minikube/binaries/v1.35.4/kubelet", "/var/lib/minikube/binaries/v1.35.4/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --cgroups-per-qos=false --config=/var/lib/kubelet/config.yaml --enforce-node-allocatable= --hostname-override=minikube --kubeconfig=/etc/kubernetes/kubelet.conf --node-ip=192.0.2.49")
 		},
 		want: Kubelet{
-			Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "process 2210 (kubelet)", PID: 2210, Version: "v1.35.4", Settings: settings("v1.35.4"),
+			Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "process 2210 (kubelet)", PID: 2210, Kubeconfig: "/etc/kubernetes/kubelet.conf", Version: "v1.35.4", Settings: settings("v1.35.4"),
 			Endpoint: "unix:///run/containerd/containerd.sock", StaticPods: "/etc/kubernetes/manifests", Address: "0.0.0.0", Port: 10250, NodeName: "minikube", ImageGCHighThresholdPercent: 100,
 		},
 	},
@@ -227,7 +227,7 @@ var runningNodes = []distribution{
 			s.start(744, "/var/lib/rancher/rke2/data/v1.35.4-rke2r1/bin/kubelet", "kubelet --volume-plugin-dir=/var/lib/kubelet/volumeplugins --file-check-frequency=5s --sync-frequency=30s --cloud-provider=external --config-dir=/var/lib/rancher/rke2/agent/etc/kubelet.conf.d --hostname-override=n1 --kubeconfig=/var/lib/rancher/rke2/agent/kubelet.kubeconfig --node-ip=192.0.2.7 --node-labels= --read-only-port=0")
 		},
 		want: Kubelet{
-			Root: "/var/lib/kubelet", Found: "process 744 (kubelet)", PID: 744, Version: "v1.35.4", Settings: settings("v1.35.4"),
+			Root: "/var/lib/kubelet", Found: "process 744 (kubelet)", PID: 744, Kubeconfig: "/var/lib/rancher/rke2/agent/kubelet.kubeconfig", Version: "v1.35.4", Settings: settings("v1.35.4"),
 			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/rke2/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "n1", ImageGCHighThresholdPercent: 90,
 		},
 	},
@@ -242,7 +242,7 @@ var runningNodes = []distribution{
 			s.start(555, "/var/lib/k0s/bin/kubelet", "/var/lib/k0s/bin/kubelet --cert-dir=/var/lib/k0s/kubelet/pki --config=/var/lib/k0s/kubelet-config.yaml --container-runtime-endpoint=unix:///run/k0s/containerd.sock --containerd=/run/k0s/containerd.sock --kubeconfig=/var/lib/k0s/kubelet.conf --root-dir=/var/lib/k0s/kubelet --runtime-cgroups=/system.slice/containerd.service --v=1")
 		},
 		want: Kubelet{
-			Root: "/var/lib/k0s/kubelet", ConfigFile: "/var/lib/k0s/kubelet-config.yaml", Found: "process 555 (kubelet)", PID: 555, Version: "v1.35.4",
+			Root: "/var/lib/k0s/kubelet", ConfigFile: "/var/lib/k0s/kubelet-config.yaml", Found: "process 555 (kubelet)", PID: 555, Kubeconfig: "/var/lib/k0s/kubelet.conf", Version: "v1.35.4",
 			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.35.4"},
 			Endpoint: "unix:///run/k0s/containerd.sock", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
 		},
@@ -259,7 +259,7 @@ var runningNodes = []distribution{
 			s.link("/snap/microk8s/9072/kubelite", filepath.Join(dir, "exe"))
 		},
 		want: Kubelet{
-			Root: "/var/snap/microk8s/common/var/lib/kubelet", Found: "process 86109 (kubelite)", PID: 86109, Version: "v1.34.3",
+			Root: "/var/snap/microk8s/common/var/lib/kubelet", Found: "process 86109 (kubelite)", PID: 86109, Kubeconfig: "/var/snap/microk8s/9072/credentials/kubelet.config", Version: "v1.34.3",
 			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.34.3"},
 			Endpoint: "unix:///var/snap/microk8s/common/run/containerd.sock", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
 		},

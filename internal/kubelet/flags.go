@@ -10,8 +10,9 @@ import (
 // flags are the flags of a kubelet that matter here. Those that are deprecated in favour of
 // its configuration file are settings, applied over it.
 type flags struct {
-	root, config, configDir, nodeName string
-	settings                          []func(*config) error
+	root, config, configDir, nodeName, kubeconfig string
+
+	settings []func(*config) error
 }
 
 // parseFlags reads the arguments of a kubelet, in which a later flag overrides an earlier
@@ -29,6 +30,8 @@ func parseFlags(args []string) flags {
 			f.configDir = value
 		case "hostname-override":
 			f.nodeName = value
+		case "kubeconfig":
+			f.kubeconfig = value
 		default:
 			if set, ok := settingFlags[name]; ok {
 				f.settings = append(f.settings, func(c *config) error {
@@ -44,7 +47,7 @@ func parseFlags(args []string) flags {
 }
 
 // flagNames are the flags that parseFlags knows, all of which have a value.
-var flagNames = []string{"root-dir", "config", "config-dir", "hostname-override"}
+var flagNames = []string{"root-dir", "config", "config-dir", "hostname-override", "kubeconfig"}
 
 // settingFlags are the flags that set a field of the configuration.
 var settingFlags = map[string]func(*config, string) error{

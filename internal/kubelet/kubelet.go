@@ -62,6 +62,8 @@ type Kubelet struct {
 	// Address, Port and ReadOnlyPort are what the kubelet serves at. A port of 0 is closed.
 	Address            string
 	Port, ReadOnlyPort int
+	// Kubeconfig is the file with the kubelet's account at the API server, "" without.
+	Kubeconfig string
 	// NodeName is the value of --hostname-override, "" without.
 	NodeName string
 	// ImageGCHighThresholdPercent is the usage of the image file system, in percent, above

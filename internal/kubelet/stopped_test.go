@@ -29,7 +29,7 @@ var stoppedNodes = []distribution{
 			s.program("/usr/bin/kubelet")
 		},
 		want: Kubelet{
-			Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "kubelet.service", Version: "v1.35.4", Settings: settings("v1.35.4"),
+			Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "kubelet.service", Kubeconfig: "/etc/kubernetes/kubelet.conf", Version: "v1.35.4", Settings: settings("v1.35.4"),
 			Endpoint: "unix:///run/containerd/containerd.sock", StaticPods: "/etc/kubernetes/manifests", Address: "0.0.0.0", Port: 10250, ReadOnlyPort: 10255, NodeName: "n3", ImageGCHighThresholdPercent: 85,
 		},
 	},
@@ -111,7 +111,7 @@ var stoppedNodes = []distribution{
 			s.mkdir(s.files + "/var/snap/microk8s/common/var/lib/kubelet/pods")
 		},
 		want: Kubelet{
-			Root: "/var/snap/microk8s/common/var/lib/kubelet", Found: "the configuration of microk8s", Version: "v1.35.0", Settings: settings("v1.35.0"),
+			Root: "/var/snap/microk8s/common/var/lib/kubelet", Found: "the configuration of microk8s", Kubeconfig: "/var/snap/microk8s/9072/credentials/kubelet.config", Version: "v1.35.0", Settings: settings("v1.35.0"),
 			Endpoint: "unix:///var/snap/microk8s/common/run/containerd.sock", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
 		},
 	},

@@ -60,17 +60,9 @@ func defaultSandbox(version string) string {
 	return sandboxDefaults[fmt.Sprintf("%d.%d", v[0], v[1])]
 }
 
-// PullSettings are what containerd's configuration says about pulls.
-type PullSettings struct {
-	// Sandbox is the image from which every pod's sandbox starts; empty when it is not known.
-	Sandbox string
-	// HostDirs are the directories of config_path, which have the hosts.toml files of
-	// registries. The first that knows a registry counts.
-	HostDirs []string
-}
-
-// PullSettings reads what containerd's configuration says about pulls.
-func (n *Node) PullSettings(ctx context.Context) PullSettings {
+// SandboxImage returns the name of the image from which containerd starts every pod's
+// sandbox, or "" when it is not known.
+func (n *Node) SandboxImage(ctx context.Context) string {
 	name, _ := n.sandboxImage(ctx)
-	return PullSettings{Sandbox: name, HostDirs: daemonConfig(n.server.Address).ConfigPath}
+	return name
 }

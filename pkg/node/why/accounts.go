@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -211,7 +212,10 @@ func (a *account) node(k *kubelet.Kubelet) string {
 	return hostName()
 }
 
-// kubeconfigsOf returns the files to look for accounts in.
+// kubeconfigsOf returns the files to look for accounts in, that of the kubelet first.
 func kubeconfigsOf(k *kubelet.Kubelet) []string {
-	return kubeconfigs
+	if k.Kubeconfig == "" || slices.Contains(kubeconfigs, k.Kubeconfig) {
+		return kubeconfigs
+	}
+	return append([]string{k.Kubeconfig}, kubeconfigs...)
 }

@@ -58,7 +58,13 @@ func Explain(ctx context.Context, n *node.Node, o Options) (*Report, error) {
 	if err := e.findPods(ctx); err != nil {
 		return nil, err
 	}
-	if err := e.findFacts(ctx, n.PullSettings(ctx)); err != nil {
+	var dirs []string
+	if pulls, err := n.Pulls(ctx); err != nil {
+		e.unread("containerd's configuration: %v", err)
+	} else {
+		dirs = pulls.ConfigPath
+	}
+	if err := e.findFacts(ctx, n.SandboxImage(ctx), dirs); err != nil {
 		return nil, err
 	}
 	e.conclude()
@@ -178,15 +184,16 @@ func (e *explainer) addPods(pods []pod, static bool) error {
 }
 
 // findFacts reads what the node knows of the images that pods wait for.
-func (e *explainer) findFacts(ctx context.Context, settings node.PullSettings) error {
+// sandboxImage is the name of the sandbox image, and dirs are those of hosts.toml files.
+func (e *explainer) findFacts(ctx context.Context, sandboxImage string, dirs []string) error {
 	f := e.facts
-	if len(settings.HostDirs) > 0 {
-		f.hostsDir = settings.HostDirs[0]
+	if len(dirs) > 0 {
+		f.hostsDir = dirs[0]
 	}
 	if len(e.waits) == 0 {
 		return nil
 	}
-	if f.sandbox.name = settings.Sandbox; f.sandbox.name != "" {
+	if f.sandbox.name = sandboxImage; f.sandbox.name != "" {
 		id, err := e.imageID(ctx, f.sandbox.name)
 		if err != nil {
 			return err
@@ -216,7 +223,7 @@ func (e *explainer) findFacts(ctx context.Context, settings node.PullSettings) e
 	if err := e.look(ctx, wants); err != nil {
 		return err
 	}
-	e.ask(ctx, wants, settings.HostDirs)
+	e.ask(ctx, wants, dirs)
 	return nil
 }
 
