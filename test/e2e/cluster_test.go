@@ -10,8 +10,9 @@ import (
 	"stowage/internal/registrytest"
 )
 
-// TestCluster starts a control plane without a route to anywhere, and creates on two
-// nodes everything in examples/calico.yaml, unchanged.
+// TestCluster starts a control plane without a route to anywhere. On two nodes it creates
+// everything in examples/calico.yaml, unchanged; then each row of verdicts runs on a node of
+// its own.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	requireMachine(t)
@@ -19,6 +20,12 @@ func TestCluster(t *testing.T) {
 	c := m.startCluster(t)
 	sandbox := pauseTarball(t)
 	t.Run("calico", func(t *testing.T) { calicoOnTwoNodes(t, c, sandbox) })
+	for _, row := range verdictRows {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			row.run(t, c, sandbox)
+		})
+	}
 }
 
 // calicoOnTwoNodes creates the objects of the manifest while one node has the images and the

@@ -45,6 +45,10 @@
 //	k := n.startKubelet(t, nil)
 //	k.put(t, p) // through the API server
 //
+// A [lab] is a node with a registry that can be cut off, for what a kubelet decides about
+// images that are already there: the pod, "load check" and the kubelet's own counter of its
+// decisions have to agree.
+//
 // The tests mostly wait, so they run in parallel (-parallel); they share only the built
 // programs.
 package e2e

@@ -203,6 +203,20 @@ func (k *kubelet) put(t *testing.T, pods ...pod) {
 	}
 }
 
+// remove deletes a pod of put and waits until the kubelet no longer has it.
+func (k *kubelet) remove(t *testing.T, p pod) {
+	t.Helper()
+	if c := k.node.cluster; c != nil {
+		c.remove(t, p)
+	} else if err := os.Remove(filepath.Join(k.podDir(), p.Metadata.Name+".json")); err != nil {
+		t.Fatal(err)
+	}
+	k.wait(t, "the end of pod "+p.Metadata.Name, func(pods map[string]pod) bool {
+		_, there := pods[p.Metadata.Name]
+		return !there
+	})
+}
+
 // get reads from the kubelet's read-only port.
 func (k *kubelet) get(ctx context.Context, path string) ([]byte, error) {
 	url := fmt.Sprintf("http://%s:%d%s", k.node.site.address, readOnlyPort, path)
