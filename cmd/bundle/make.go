@@ -237,12 +237,14 @@ func (j *job) print(ctx context.Context, r *bundle.Result) (err error) {
 	switch {
 	case j.request.Writer != nil:
 		j.display.Message("wrote standard output: %s", j.summary(r))
+		j.hintSecrets(r)
 		return nil
 	case r.UpToDate:
 		j.display.Message("%s is up to date: %s", j.request.Output, j.summary(r))
 	default:
 		j.display.Message("wrote %s: %s", j.request.Output, j.summary(r))
 	}
+	j.hintSecrets(r)
 	if !j.checksum {
 		j.display.Message("SHA-256 of %s: %s", j.request.Output, j.sum)
 		return nil
@@ -261,4 +263,26 @@ func (j *job) summary(r *bundle.Result) string {
 		s += fmt.Sprintf("; %s without a platform, see above", cli.Count(n, "image"))
 	}
 	return s + "; identity " + r.Digest.String()
+}
+
+// hintSecrets says when images must be loaded for which pods name pull secrets: a kubelet that
+// has pulled one of them with a secret asks a registry again for other pods.
+func (j *job) hintSecrets(r *bundle.Result) {
+	names := map[string]bool{}
+	for _, img := range r.Images {
+		names[img.Name] = true
+	}
+	secret, images := "", map[string]bool{}
+	for _, ref := range j.found.References {
+		if len(ref.PullSecrets) == 0 || ref.Class != scan.Required || !names[ref.Name] {
+			continue
+		}
+		images[ref.Name] = true
+		if secret == "" {
+			secret = ref.PullSecrets[0]
+		}
+	}
+	if secret != "" {
+		j.display.Message("hint: pods name the pull secret %s for %s in this bundle: load it before the kubelet pulls with that secret; since Kubernetes 1.35 the kubelet then asks a registry for pods without it, see \"load check\"", secret, cli.Count(len(images), "image"))
+	}
 }
