@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -78,7 +79,7 @@ func (e notReady) Error() string { return fmt.Sprintf("%d of %d images ready", e
 func (e notReady) Unwrap() error { return e.IncompleteError }
 
 // causeHint says what to do about a cause: a command, or the flag of one.
-func (s *settings) causeHint(c node.Cause) string {
+func (s *settings) causeHint(c node.Cause, k *node.Kubelet) string {
 	file, image := cli.Quote(s.file), cli.Quote(c.Image)
 	switch c.Kind {
 	case node.CauseMissing, node.CauseOther:
@@ -92,8 +93,33 @@ func (s *settings) causeHint(c node.Cause) string {
 		return fmt.Sprintf("make the bundle with another version of the image, or without it: bundle --exclude %s", image)
 	case node.CauseLeftOut, node.CauseNoSandbox:
 		return fmt.Sprintf("where there is a network run \"bundle %s -o more.tar\", and here \"load more.tar\"", image)
+	case node.CauseArtifact:
+		return "containerd cannot mount artifacts: pack the files into an image, or use a runtime that mounts artifacts"
+	case node.CauseHandler:
+		return fmt.Sprintf("load %s without --discard-layers", file)
 	}
-	return ""
+	return s.recordHint(c.Kind, k)
+}
+
+// recordHint says what to do about what the kubelet has on record of an image.
+func (s *settings) recordHint(kind node.CauseKind, k *node.Kubelet) string {
+	load, again := "load "+cli.Quote(s.file), ""
+	if k.Running {
+		again = "; systemctl restart kubelet"
+	}
+	trust := fmt.Sprintf("\"load --trust-preloaded %s%s\" lets every pod of this node use it", cli.Quote(s.file), again)
+	switch kind {
+	case node.CauseRestart:
+		return "systemctl restart kubelet"
+	case node.CauseInterrupted:
+		if k.Running {
+			return fmt.Sprintf("wait until the pull fails, or: systemctl stop kubelet; %s; systemctl start kubelet", load)
+		}
+		return load
+	case node.CausePolicy:
+		return fmt.Sprintf("set imagePullCredentialsVerificationPolicy to NeverVerify in %s and restart the kubelet; or %s", cmp.Or(k.Config, "its configuration"), trust)
+	}
+	return trust
 }
 
 // missingHint names the bundle to load first.

@@ -64,3 +64,37 @@ func TestOutcome(t *testing.T) {
 		})
 	}
 }
+
+// TestCauseHint: every kind of cause has a hint, which fits a kubelet that runs and one that
+// does not.
+func TestCauseHint(t *testing.T) {
+	stopped, running := &node.Kubelet{Config: "/k/config.yaml"}, &node.Kubelet{Running: true}
+	for _, tt := range []struct {
+		kind    node.CauseKind
+		job     string
+		kubelet *node.Kubelet
+		want    string
+	}{
+		{node.CauseMissing, "load check", stopped, `load 'a b.tar'`},
+		{node.CauseMissing, "load", stopped, `check containerd's log and "crictl inspecti x:1", and run "load 'a b.tar'" again`},
+		{node.CauseOther, "load check", stopped, `load 'a b.tar'`},
+		{node.CauseUnusable, "load", stopped, `make the bundle with another version of the image, or without it: bundle --exclude x:1`},
+		{node.CausePlatform, "load", stopped, `make the bundle for the platform of this node too, with --platform`},
+		{node.CauseLeftOut, "load", stopped, `where there is a network run "bundle x:1 -o more.tar", and here "load more.tar"`},
+		{node.CauseNoSandbox, "load", stopped, `where there is a network run "bundle x:1 -o more.tar", and here "load more.tar"`},
+		{node.CauseArtifact, "load", stopped, `containerd cannot mount artifacts: pack the files into an image, or use a runtime that mounts artifacts`},
+		{node.CauseHandler, "load", stopped, `load 'a b.tar' without --discard-layers`},
+		{node.CausePulled, "load", stopped, `"load --trust-preloaded 'a b.tar'" lets every pod of this node use it`},
+		{node.CausePulled, "load", running, `"load --trust-preloaded 'a b.tar'; systemctl restart kubelet" lets every pod of this node use it`},
+		{node.CauseUnreadable, "load", stopped, `"load --trust-preloaded 'a b.tar'" lets every pod of this node use it`},
+		{node.CauseInterrupted, "load check", stopped, `load 'a b.tar'`},
+		{node.CauseInterrupted, "load", running, `wait until the pull fails, or: systemctl stop kubelet; load 'a b.tar'; systemctl start kubelet`},
+		{node.CausePolicy, "load", stopped, `set imagePullCredentialsVerificationPolicy to NeverVerify in /k/config.yaml and restart the kubelet; or "load --trust-preloaded 'a b.tar'" lets every pod of this node use it`},
+		{node.CauseRestart, "load", running, `systemctl restart kubelet`},
+	} {
+		s := &settings{name: tt.job, file: "a b.tar"}
+		if got := s.causeHint(node.Cause{Kind: tt.kind, Image: "x:1"}, tt.kubelet); got != tt.want {
+			t.Errorf("%s: %s: got %q, want %q", tt.job, tt.kind, got, tt.want)
+		}
+	}
+}

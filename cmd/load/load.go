@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,9 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 	s.addNodeFlags(fs.FlagSet)
 	input := fs.StringArrayP("input", "i", nil, "")
 	names := fs.StringArray("name", nil, "")
+	fs.StringVar(&s.node.KubeletDir, "kubelet-dir", "", "")
 	if loading {
+		fs.BoolVar(&s.load.TrustPreloaded, "trust-preloaded", false, "")
 		fs.StringVar(&s.node.Snapshotter, "snapshotter", "", "")
 		fs.BoolVar(&s.load.NoPin, "no-pin", false, "")
 		fs.BoolVar(&s.load.NoReferrers, "no-referrers", false, "")
@@ -198,6 +201,15 @@ func (s *settings) do(ctx context.Context, streams cli.Streams, display *progres
 	if perr := s.print(streams.Out, report); perr != nil {
 		return report, perr
 	}
+	if why := report.Kubelet.NotLooked; why != "" && report.Server.CRI == node.CRIReady {
+		display.Message("whether the kubelet would ask a registry was not looked at: %s", why)
+	}
+	for _, name := range report.Kubelet.Dropped {
+		display.Message("removed the kubelet's record of an interrupted pull of %s", name)
+	}
+	for _, name := range report.Kubelet.Trusted {
+		display.Message("recorded for the kubelet that every pod may use %s", name)
+	}
 	if err == nil {
 		display.Message("%s", summary(report))
 		return report, nil
@@ -209,8 +221,8 @@ func (s *settings) do(ctx context.Context, streams cli.Streams, display *progres
 // blame shows a line for each cause, and one for the hint of those that share it.
 func (s *settings) blame(display *progress.Display, r *node.Report) {
 	for i, c := range r.NotReady {
-		f := progress.Fault{Message: c.String(), Image: c.Image, Hint: s.causeHint(c)}
-		if i+1 < len(r.NotReady) && s.causeHint(r.NotReady[i+1]) == f.Hint && s.progress != progress.JSON {
+		f := progress.Fault{Message: c.String(), Image: c.Image, Hint: s.causeHint(c, r.Kubelet)}
+		if i+1 < len(r.NotReady) && s.causeHint(r.NotReady[i+1], r.Kubelet) == f.Hint && s.progress != progress.JSON {
 			f.Hint = ""
 		}
 		display.Fault(f)
@@ -264,7 +276,7 @@ func (s *settings) print(w io.Writer, r *node.Report) error {
 		return cli.WriteJSON(w, r)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	cli.Fprintf(t, "NAME\tSTATUS\tCRI\tPINNED\tIMAGE ID\n")
+	cli.Fprintf(t, "NAME\tSTATUS\tCRI\tPINNED\tIMAGE ID\tKUBELET\n")
 	for _, img := range r.Images {
 		status := string(img.Status)
 		if img.Status == node.Moved {
@@ -274,7 +286,7 @@ func (s *settings) print(w io.Writer, r *node.Report) error {
 		if img.Pinned {
 			pinned = "yes"
 		}
-		cli.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", img.Name, status, img.CRI, pinned, short(img.Image.String()))
+		cli.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", img.Name, status, img.CRI, pinned, short(img.Image.String()), cmp.Or(img.KubeletReason, string(img.Kubelet)))
 	}
 	return t.Flush()
 }
@@ -292,6 +304,9 @@ func short(d string) string {
 func summary(r *node.Report) string {
 	where := fmt.Sprintf("containerd %s at %s, namespace %s", r.Server.Version, r.Server.Address, r.Server.Namespace)
 	verified := "CRI has all of them: the kubelet needs no registry"
+	if r.Kubelet.NotLooked != "" {
+		verified = "CRI has all of them; the kubelet was not looked at"
+	}
 	switch r.Server.CRI {
 	case node.CRIAbsent:
 		verified = "this containerd has no CRI, so nothing is verified for a kubelet"

@@ -26,6 +26,11 @@ Usage:
       --name [DIGEST=]NAME name an image that has none in another program's tarball; NAME
                            without a tag takes the tag in the tarball; repeat with DIGEST=
                            for several
+      --kubelet-dir DIR    root directory of the kubelet (default: the running kubelet's, else
+                           the usual places of kubeadm, k3s, RKE2, k0s and microk8s)
+      --trust-preloaded    where the kubelet would ask a registry because of its own pull
+                           records, record that every pod of this node may use the image,
+                           whatever credentials it was pulled with; restart the kubelet then
       --no-pin             let the kubelet's garbage collection remove the images
       --no-move            refuse a bundle in which a name is another image than on this
                            node (exit code 6), before anything is written
@@ -60,6 +65,7 @@ Usage:
   -a, --address SOCKET     containerd's socket (default: as for load)
   -n, --namespace NAME     containerd's namespace (default k8s.io)
       --name [DIGEST=]NAME name an image that has none in another program's tarball
+      --kubelet-dir DIR    root directory of the kubelet (default: as for load)
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
   -q, --quiet              errors and warnings only: --progress none

@@ -52,7 +52,7 @@ func Connect(ctx context.Context, o Options) (*Node, error) {
 
 // newNode takes over the connection of d and fills in what a load needs.
 func newNode(ctx context.Context, d *daemon, o Options) (_ *Node, err error) {
-	n := &Node{client: d.client, content: d.client.ContentStore(), images: d.client.ImageService()}
+	n := &Node{client: d.client, content: d.client.ContentStore(), images: d.client.ImageService(), kubeletDir: o.KubeletDir}
 	defer func() {
 		if err != nil {
 			d.client.Close()
@@ -72,6 +72,9 @@ func newNode(ctx context.Context, d *daemon, o Options) (_ *Node, err error) {
 	}
 	if n.snapshotter, err = d.findSnapshotter(ctx, n.criImages, o.Snapshotter); err != nil {
 		return nil, err
+	}
+	if n.defaultSnapshotter = n.snapshotter.name; o.Snapshotter != "" {
+		n.defaultSnapshotter = d.criSnapshotter(ctx, n.criImages)
 	}
 	n.snapshots = d.client.SnapshotService(n.snapshotter.name)
 	n.server.Snapshotter = n.snapshotter.name

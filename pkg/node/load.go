@@ -32,6 +32,10 @@ type LoadOptions struct {
 	// NoMove refuses a bundle that would change what a name on the node means, with a
 	// [*MovedError] and before anything is written.
 	NoMove bool
+	// TrustPreloaded records those images that the kubelet would ask a registry for as usable
+	// by every pod of the node, whatever credentials they were pulled with. A kubelet that runs
+	// sees that only after a restart.
+	TrustPreloaded bool
 	// Jobs is how many layers are processed at once, not counting small ones. 0 means twice
 	// the number of cores, at most 4.
 	Jobs int
@@ -99,6 +103,9 @@ type loader struct {
 	unkept  int                     // see plan
 	left    referrers.Left          // referrers that are not kept
 	users   map[string][]string     // of the images that names have led to, by moved name
+
+	dropped     []string // images whose interrupted pulls are no longer on record
+	kubeletErrs []error  // of changes to the kubelet's records
 
 	ingested, unpacked atomic.Int64
 	layers             atomic.Int64
@@ -185,6 +192,7 @@ func (l *loader) confirm(ctx context.Context, imgs []*image, report *Report) err
 	if err := l.endStream(); err != nil {
 		return err
 	}
+	l.dropIntents(ctx, imgs)
 	if err := l.node.dropLeftovers(ctx, l.bundle.Digest()); err != nil {
 		return err
 	}
@@ -223,6 +231,7 @@ func (l *loader) transfer(ctx context.Context, imgs []*image) (_ *Report, err er
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	l.dropIntents(ctx, imgs)
 	l.visible = true
 	if err := writeRecords(lctx, l.node.images, p.images); err != nil {
 		return nil, err

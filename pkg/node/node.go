@@ -38,6 +38,10 @@ type Options struct {
 	// Snapshotter is the plugin that stores unpacked layers. Empty: the one the CRI
 	// plugin uses, else overlayfs.
 	Snapshotter string
+	// KubeletDir is the root directory of the kubelet, whose pull records decide over images
+	// that are present. Empty: that of the running kubelet, else of the one that has left its
+	// files in a usual place.
+	KubeletDir string
 }
 
 // Node is a connection to a node's containerd. It is safe for concurrent use; loads of
@@ -51,7 +55,11 @@ type Node struct {
 	criRuntime  cri.RuntimeServiceClient // nil with criImages
 	server      Server
 	snapshotter snapshotter
+
+	defaultSnapshotter string // of containers whose runtime handler has none of its own
+
 	contentRoot string
+	kubeletDir  string
 	// local says that this process sees the snapshotter's files at the same paths as
 	// containerd, so it can unpack layers itself.
 	local bool

@@ -153,6 +153,11 @@ func (d *daemon) criSnapshotter(ctx context.Context, plugin cri.ImageServiceClie
 // criConfig is what a load reads of the CRI plugin's configuration.
 type criConfig struct {
 	SandboxImage string `json:"sandboxImage"` // until containerd 1.7
+	Containerd   struct {
+		Runtimes map[string]struct { // by the name of the runtime handler
+			Snapshotter string `json:"snapshotter"` // of its containers, empty for the default
+		} `json:"runtimes"`
+	} `json:"containerd"`
 }
 
 // readCRIConfig returns the configuration that the CRI plugin reports.

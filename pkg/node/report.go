@@ -75,6 +75,7 @@ const (
 	WarnReleased   Kind = "released" // names of earlier bundles have lost their pins
 	WarnNameless   Kind = "nameless" // images of the tarball that have no name, and are not loaded
 	WarnReferrers  Kind = "referrer" // referrers of the bundle that are not kept on the node
+	WarnKubelet    Kind = "kubelet"  // the kubelet's records could not be changed
 	WarnNoFiles    Kind = "no-files" // an artifact, which has no files for a pod
 )
 
@@ -83,6 +84,7 @@ type Report struct {
 	Bundle   digest.Digest `json:"bundle"`
 	Server   Server        `json:"server"`
 	Images   []ImageReport `json:"images"` // one per name, in the bundle's order; those not usable last
+	Kubelet  *Kubelet      `json:"kubelet"`
 	Warnings []Warning     `json:"warnings,omitempty"`
 	// Complete says that pods find every image that the bundle was made for: those in it are
 	// ready, and no required one was skipped when it was made.
@@ -114,6 +116,9 @@ type ImageReport struct {
 	Pinned bool          `json:"pinned"`          // as the CRI plugin shows it
 
 	Reason string `json:"reason,omitempty"` // why the image is not usable
+
+	Kubelet       KubeletStatus `json:"kubelet"`
+	KubeletReason string        `json:"kubeletReason,omitempty"` // in a few words, if CRI has the image
 }
 
 // UpToDate reports whether everything was there before.

@@ -3,7 +3,11 @@ package node
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 
 	"stowage/pkg/node/internal/daemonconfig"
@@ -26,6 +30,87 @@ func (n *Node) sandboxImage(ctx context.Context) (name string, named bool) {
 		name = ref.String()
 	}
 	return name, named
+}
+
+// handlers returns the runtime handlers whose containers containerd creates in another
+// snapshotter than the one of the node, by that snapshotter, each sorted. The default
+// handler is "".
+func (n *Node) handlers(ctx context.Context) (map[string][]string, error) {
+	c, err := readCRIConfig(ctx, n.criRuntime)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]string{}
+	add := func(handler, snapshotter string) {
+		if snapshotter != n.snapshotter.name {
+			all[snapshotter] = append(all[snapshotter], handler)
+		}
+	}
+	add("", n.defaultSnapshotter)
+	for _, handler := range slices.Sorted(maps.Keys(c.Containerd.Runtimes)) {
+		if s := c.Containerd.Runtimes[handler].Snapshotter; s != "" {
+			add(handler, s)
+		}
+	}
+	return all, nil
+}
+
+// judgeHandlers adds which images the containers of a runtime handler cannot use, because
+// they are not unpacked in its snapshotter and their layers are gone. As long as the layers
+// are there, containerd unpacks them when it creates the container (WithNewSnapshot in
+// internal/cri/opts/container.go): then only the first start is slow.
+func (n *Node) judgeHandlers(ctx context.Context, r *Report, imgs []*image) error {
+	if n.criRuntime == nil {
+		return nil
+	}
+	handlers, err := n.handlers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, snapshotter := range slices.Sorted(maps.Keys(handlers)) {
+		who := "the default runtime handler"
+		if names := strings.Trim(strings.Join(handlers[snapshotter], ", "), ", "); names != "" {
+			who = "runtime handler " + names
+		}
+		for _, img := range imgs {
+			usable, err := n.startsIn(ctx, img, snapshotter)
+			if err != nil {
+				return err
+			}
+			if usable {
+				continue
+			}
+			for i := range r.Images {
+				if out := &r.Images[i]; slices.Contains(img.names, out.Name) && out.Kubelet != KubeletNotReady {
+					r.refuse(out, CauseHandler, "not in snapshotter "+snapshotter,
+						fmt.Sprintf("%s uses the snapshotter %s, in which the image is not unpacked, and its layers are not kept", who, snapshotter))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// startsIn reports whether containerd can create a container of the image in a snapshotter.
+func (n *Node) startsIn(ctx context.Context, img *image, snapshotter string) (bool, error) {
+	if len(img.layers) == 0 {
+		return true, nil
+	}
+	switch _, err := n.client.SnapshotService(snapshotter).Stat(ctx, img.top().String()); {
+	case err == nil:
+		return true, nil
+	case !errdefs.IsNotFound(err):
+		return false, fmt.Errorf("look for a snapshot of %s in %s: %w", img.names[0], snapshotter, err)
+	}
+	for _, l := range img.layers {
+		switch _, err := n.content.Info(ctx, l.Digest); {
+		case errdefs.IsNotFound(err):
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("look for a layer of %s: %w", img.names[0], err)
+		}
+	}
+	return true, nil
 }
 
 // daemonConfig returns what the configuration files of the containerd behind the socket say,

@@ -30,6 +30,16 @@ const (
 	CausePlatform  CauseKind = "other platform" // the bundle has it for other platforms only
 	CauseLeftOut   CauseKind = "left out"       // required, and the bundle was made without it
 	CauseNoSandbox CauseKind = "no sandbox"     // the sandbox image is neither on the node nor in the bundle
+
+	CauseArtifact CauseKind = "artifact"    // a pod mounts it as a volume, and it has no files
+	CauseHandler  CauseKind = "snapshotter" // a runtime handler has another snapshotter, and the layers are gone
+
+	// The kubelet asks a registry, although CRI has the image.
+	CausePulled      CauseKind = "pulled before"     // with credentials, or from another repository
+	CauseInterrupted CauseKind = "interrupted pull"  // a pull is in progress or was interrupted
+	CausePolicy      CauseKind = "policy"            // of the kubelet's configuration
+	CauseUnreadable  CauseKind = "unreadable record" // it cannot read the record of the image
+	CauseRestart     CauseKind = "restart"           // it must be started again to see the records
 )
 
 // IncompleteError says that pods of the bundle's images would not start without a registry.
@@ -59,10 +69,15 @@ func (n *Node) conclude(ctx context.Context, r *Report, b bundle, s *selection, 
 	for i := range r.Images {
 		r.judge(&r.Images[i])
 	}
+	found := n.judgeRecords(ctx, r, l)
+	r.judgeArtifacts(b, s.images)
+	if err := n.judgeHandlers(ctx, r, s.images); err != nil {
+		r.warn(WarnUnverified, "whether other runtime handlers can use the images was not verified: %v", err)
+	}
 	r.addFailed(s.failed)
 	r.addLeft(b)
 	n.warn(r, s.images, l)
-	n.judgeSandbox(ctx, r, inv)
+	n.judgeSandbox(ctx, r, inv, found)
 	r.warnNameless(b)
 	return r.outcome()
 }
@@ -94,20 +109,36 @@ func (r *Report) has(name string) bool {
 
 // judge adds the cause for an image that a pod would not find.
 func (r *Report) judge(i *ImageReport) {
-	switch {
+	switch i.Kubelet = KubeletUnknown; {
 	case i.CRI == Differs:
-		r.blame(CauseOther, i.Name, "another image on this node: a pod would start with %s", i.Found)
+		r.refuse(i, CauseOther, "", fmt.Sprintf("another image on this node: a pod would start with %s", i.Found))
 	case i.Status == Missing:
-		r.blame(CauseMissing, i.Name, "not on this node")
+		r.refuse(i, CauseMissing, "", "not on this node")
 	case i.CRI == Unknown:
-		r.blame(CauseMissing, i.Name, "CRI does not show it")
+		r.refuse(i, CauseMissing, "", "CRI does not show it")
+	}
+}
+
+// judgeArtifacts adds the artifacts that pods need as image volumes: containerd mounts only
+// images with a root file system.
+func (r *Report) judgeArtifacts(b bundle, imgs []*image) {
+	needed := map[string]bool{}
+	for _, in := range b.Images() {
+		needed[in.Name] = in.Artifact == archive.ArtifactVolume
+	}
+	for _, img := range imgs {
+		for i := range r.Images {
+			if out := &r.Images[i]; img.artifact && needed[out.Name] && slices.Contains(img.names, out.Name) && out.Kubelet != KubeletNotReady {
+				r.refuse(out, CauseArtifact, "an artifact", "an artifact that a pod needs as an image volume, and containerd cannot mount it")
+			}
+		}
 	}
 }
 
 // addFailed adds the names whose images the node cannot use.
 func (r *Report) addFailed(failed []failure) {
 	for _, f := range failed {
-		r.Images = append(r.Images, ImageReport{Name: f.name, Target: f.target, Status: NotUsable, CRI: NotAsked, Reason: f.err.Error()})
+		r.Images = append(r.Images, ImageReport{Name: f.name, Target: f.target, Status: NotUsable, CRI: NotAsked, Kubelet: KubeletNotReady, Reason: f.err.Error()})
 		if f.platform {
 			r.blame(CausePlatform, f.name, "%v", f.err)
 		} else {
@@ -129,18 +160,18 @@ func (r *Report) addLeft(b bundle) {
 	}
 }
 
-// judgeSandbox adds that the sandbox image is missing. That is a cause if containerd's
-// configuration names the image: a default of its version may have been changed by the
-// distribution.
-func (n *Node) judgeSandbox(ctx context.Context, r *Report, inv *inventory) {
+// judgeSandbox adds that the sandbox image is missing. That is a cause on a node with a
+// kubelet, and where containerd's configuration names the image. Elsewhere it may be that no
+// pods are to run.
+func (n *Node) judgeSandbox(ctx context.Context, r *Report, inv *inventory, kubelet bool) {
 	if n.criImages == nil {
 		return
 	}
-	sandbox, sure := n.sandboxImage(ctx)
+	sandbox, named := n.sandboxImage(ctx)
 	if _, there := inv.records[sandbox]; there || sandbox == "" || r.has(sandbox) {
 		return
 	}
-	if sure {
+	if kubelet || named {
 		r.blame(CauseNoSandbox, sandbox, "the sandbox image is neither on the node nor in the bundle: without it no pod starts")
 	} else {
 		r.warn(WarnNoSandbox, "the sandbox image, %[1]s, is neither on the node nor in the bundle; without it no pod starts: give \"bundle\" the argument %[1]s as well", sandbox)

@@ -78,6 +78,9 @@ func (r *Report) warnArtifacts(imgs []*image) {
 
 // warn adds what only a load can know.
 func (l *loader) warn(r *Report) {
+	for _, err := range l.kubeletErrs {
+		r.warn(WarnKubelet, "%v", err)
+	}
 	if !l.local && r.Layers > 0 {
 		r.warn(WarnRemote, "containerd unpacked the layers itself, as its files are out of reach from here")
 	}
