@@ -21,12 +21,15 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X stowage/cmd/internal/cli.Version=$
 PREFIX  ?= /usr/local
 FUZZTIME ?= 20s
 ROUNDS ?= 20
+STATES ?= 100000
+# The versions whose pull manager internal/pullrecords is compared with.
+PULLMANAGERS := v1.35.4 v1.36.3 v1.37.2
 # The kubelet of the end-to-end tests, beside the control plane of KUBERNETES.
 KUBELET ?= v$(KUBERNETES)
 
 export STOWAGE_TOOLS := $(TOOLS)
 
-.PHONY: help build install demo check test e2e lint bench matrix matrix-ci soak microbench fuzz clean tools servers
+.PHONY: help build install demo check test e2e lint bench matrix matrix-ci soak pullmanager microbench fuzz clean tools servers
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -79,6 +82,11 @@ matrix-ci: build tools servers skopeo ## run the part of the matrix that every c
 
 soak: build tools ## run ROUNDS rounds with random faults; SEED=N repeats a round
 	cd test && go run ./soak --bin ../bin --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
+pullmanager: ## compare the rule on the kubelet's pull records with the kubelet's own in STATES random states; SEED=N
+	@for version in $(PULLMANAGERS); do \
+	  echo "Kubernetes $$version" && test/pullmanager/run $$version -states $(STATES) $(if $(SEED),-seed $(SEED)) || exit 1; \
+	done
 
 microbench: ## run the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
