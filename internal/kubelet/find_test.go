@@ -199,7 +199,7 @@ var runningNodes = []distribution{
 			s.write(filepath.Join(s.proc, "933", "cgroup"), "12:pids:/system.slice/k3s-edge.service\n1:name=systemd:/system.slice/k3s-edge.service\n")
 		},
 		want: Kubelet{
-			Root: "/var/lib/kubelet", Found: "process 933 (k3s server)", PID: 933, Version: "v1.35.4+k3s1",
+			Root: "/var/lib/kubelet", Found: "process 933 (k3s server)", PID: 933, Kubeconfig: "/var/lib/rancher/k3s/agent/kubelet.kubeconfig", Version: "v1.35.4+k3s1",
 			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerify, Version: "v1.35.4+k3s1"},
 			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10251, NodeName: "edge-7", ImageGCHighThresholdPercent: 95,
 		},
@@ -212,7 +212,7 @@ var runningNodes = []distribution{
 			s.start(41, "/bin/k3s", "/bin/k3s agent", "K3S_NODE_NAME=k3d-agent-0", "K3S_TOKEN=hidden")
 		},
 		want: Kubelet{
-			Root: "/var/lib/kubelet", Found: "process 41 (k3s agent)", PID: 41, Version: "v1.35.4+k3s1", Settings: settings("v1.35.4+k3s1"),
+			Root: "/var/lib/kubelet", Found: "process 41 (k3s agent)", PID: 41, Kubeconfig: "/var/lib/rancher/k3s/agent/kubelet.kubeconfig", Version: "v1.35.4+k3s1", Settings: settings("v1.35.4+k3s1"),
 			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "k3d-agent-0", ImageGCHighThresholdPercent: 85,
 		},
 	},

@@ -130,7 +130,7 @@ func k0s(r root) (*start, error) {
 	s := &start{
 		found: "the configuration of k0s", root: r, dir: "/",
 		base:     config{Endpoint: "unix:///run/k0s/containerd.sock"},
-		args:     []string{"--root-dir=" + dir},
+		args:     []string{"--root-dir=" + dir, "--kubeconfig=" + filepath.Join(data, "kubelet.conf")},
 		programs: []string{filepath.Join(data, "bin", "kubelet")},
 	}
 	if file := filepath.Join(data, "kubelet-config.yaml"); r.exists(file) {

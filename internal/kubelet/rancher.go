@@ -50,7 +50,7 @@ func rancher(r root, name string, args []string, env map[string]string) (start, 
 			Endpoint:   "unix:///run/k3s/containerd/containerd.sock",
 			StaticPods: filepath.Join(agent, "pod-manifests"),
 		},
-		args:     []string{"--read-only-port=0"},
+		args:     []string{"--read-only-port=0", "--kubeconfig=" + filepath.Join(agent, "kubelet.kubeconfig")},
 		programs: []string{filepath.Join(data, "bin", "kubelet"), filepath.Join(data, "data", "current", "bin", "k3s"), "/usr/local/bin/" + name},
 	}
 	if v := o.last("container-runtime-endpoint", ""); v != "" {

@@ -65,7 +65,7 @@ var stoppedNodes = []distribution{
 			s.mkdir(s.files + "/var/lib/kubelet/pods")
 		},
 		want: Kubelet{
-			Root: "/var/lib/kubelet", Found: "the configuration of k3s", Version: "v1.35.4+k3s1",
+			Root: "/var/lib/kubelet", Found: "the configuration of k3s", Kubeconfig: "/var/lib/rancher/k3s/agent/kubelet.kubeconfig", Version: "v1.35.4+k3s1",
 			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.35.4+k3s1"},
 			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "edge-7", ImageGCHighThresholdPercent: 90,
 		},
@@ -81,7 +81,7 @@ var stoppedNodes = []distribution{
 			s.mkdir(s.files + "/srv/kubelet/image_manager")
 		},
 		want: Kubelet{
-			Root: "/srv/kubelet", Found: "the configuration of rke2", Version: "v1.35.4", Settings: settings("v1.35.4"),
+			Root: "/srv/kubelet", Found: "the configuration of rke2", Kubeconfig: "/srv/rke2/agent/kubelet.kubeconfig", Version: "v1.35.4", Settings: settings("v1.35.4"),
 			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "n9", ImageGCHighThresholdPercent: 90,
 		},
 	},
@@ -95,7 +95,7 @@ var stoppedNodes = []distribution{
 			s.program("/var/lib/k0s/bin/kubelet")
 		},
 		want: Kubelet{
-			Root: "/var/lib/k0s/kubelet", ConfigFile: "/var/lib/k0s/kubelet-config.yaml", Found: "the configuration of k0s", Version: "v1.35.4",
+			Root: "/var/lib/k0s/kubelet", ConfigFile: "/var/lib/k0s/kubelet-config.yaml", Found: "the configuration of k0s", Kubeconfig: "/var/lib/k0s/kubelet.conf", Version: "v1.35.4",
 			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.35.4"},
 			Endpoint: "unix:///run/k0s/containerd.sock", Address: "0.0.0.0", Port: 10299, ImageGCHighThresholdPercent: 85,
 		},
