@@ -80,18 +80,9 @@ func (i *installer) distinct(dirs []hostsDir) []hostsDir {
 // planHostsFile returns the change of the hosts.toml in a directory.
 func (i *installer) planHostsFile(d hostsDir) (change, error) {
 	c := change{path: filepath.Join(d.path, hostsFile), dir: d.origin == ofDirectory}
-	raw, err := i.read(c.path)
+	raw, base, o, err := i.original(c.path, d.origin)
 	if err != nil {
 		return c, err
-	}
-	base, o, found, err := removeBlocks(raw)
-	switch {
-	case err != nil:
-		return c, i.editError(c.path, err, "")
-	case raw == nil:
-		o = d.origin
-	case !found || o == ofUnended:
-		o = ofFile
 	}
 	var certificates []string
 	if len(base) == 0 && o != ofDirectory {
@@ -108,6 +99,22 @@ func (i *installer) planHostsFile(d hostsDir) (change, error) {
 		c.done = Created
 	}
 	return c, nil
+}
+
+// original returns the content of a file, what it is without blocks of ours, and what there
+// was before them: missing for a file that does not exist.
+func (i *installer) original(path string, missing origin) (raw, base []byte, o origin, err error) {
+	if raw, err = i.read(path); err != nil || raw == nil {
+		return nil, nil, missing, err
+	}
+	base, o, found, err := removeBlocks(raw)
+	if err != nil {
+		return nil, nil, "", i.editError(path, err, "")
+	}
+	if !found || o == ofUnended {
+		o = ofFile
+	}
+	return raw, base, o, nil
 }
 
 // wiredDirs returns the directories below roots whose hosts.toml has an entry of ours.
@@ -138,18 +145,9 @@ func (i *installer) wiredDirs(roots []string) ([]hostsDir, error) {
 // planRegistries returns the change of the registries.yaml of k3s or RKE2.
 func (i *installer) planRegistries(program string) ([]change, error) {
 	c := change{path: registriesFile(program), done: Changed}
-	raw, err := i.read(c.path)
+	raw, base, o, err := i.original(c.path, ofNoFile)
 	if err != nil {
 		return nil, err
-	}
-	base, o, found, err := removeBlocks(raw)
-	switch {
-	case err != nil:
-		return nil, i.editError(c.path, err, "")
-	case raw == nil:
-		c.done, o = Created, ofNoFile
-	case !found || o == ofUnended:
-		o = ofFile
 	}
 	m, err := parseMirrors(base)
 	if err != nil {
@@ -161,7 +159,9 @@ func (i *installer) planRegistries(program string) ([]change, error) {
 	}
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
-	c.before = raw
+	if c.before = raw; raw == nil {
+		c.done = Created
+	}
 	if c.after, err = wireMirrors(base, o, i.host(), keys); err != nil {
 		return nil, i.editError(c.path, err, "mirrors:\n  "+strings.Join(entries(keys, i.host()).lines, "\n  "))
 	}
@@ -193,18 +193,13 @@ func (i *installer) planRemoval() ([]change, error) {
 	}
 	var changes []change
 	for _, path := range paths {
-		raw, err := i.read(path)
+		raw, base, o, err := i.original(path, ofFile)
 		if err != nil {
 			return nil, err
 		}
-		base, o, found, err := removeBlocks(raw)
-		if err != nil {
-			return nil, i.editError(path, err, "")
+		if !bytes.Equal(raw, base) {
+			changes = append(changes, i.removal(path, raw, base, o))
 		}
-		if !found {
-			continue
-		}
-		changes = append(changes, i.removal(path, raw, base, o))
 	}
 	slices.Sort(i.report.Registries)
 	return changes, nil

@@ -1,3 +1,5 @@
+//go:build unix
+
 package install
 
 import (
@@ -9,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -585,4 +588,30 @@ func TestUnitsVerify(t *testing.T) {
 	if err != nil || len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// TestInstallKeepsOwner changes and restores a file of another user, who stays its owner.
+func TestInstallKeepsOwner(t *testing.T) {
+	need.Root(t, "own files as another user")
+	const file, user = "etc/containerd/certs.d/quay.io/hosts.toml", 65534
+	m := newMachine(t, map[string]string{file: mirrorFile})
+	path := filepath.Join(m.root, file)
+	if err := os.Chown(path, user, user); err != nil {
+		t.Fatal(err)
+	}
+	owner := func() {
+		t.Helper()
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stat := info.Sys().(*syscall.Stat_t); stat.Uid != user || stat.Gid != user || info.Mode() != 0o640 {
+			t.Errorf("owner %d:%d, mode %v", stat.Uid, stat.Gid, info.Mode())
+		}
+	}
+	o := m.options("quay.io")
+	m.install(o)
+	owner()
+	m.uninstall(o)
+	owner()
 }
