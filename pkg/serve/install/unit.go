@@ -200,7 +200,10 @@ func (i *installer) stop(ctx context.Context) error {
 	if !i.booted() {
 		return i.systemctl(ctx, "disable", socketUnit)
 	}
-	return i.systemctl(ctx, "disable", "--now", socketUnit, serviceUnit)
+	err := i.systemctl(ctx, "disable", "--now", socketUnit, serviceUnit)
+	// A unit that has failed stays in the list of units otherwise. Of others it is an error.
+	i.systemctl(ctx, "reset-failed", socketUnit, serviceUnit)
+	return err
 }
 
 // reload makes systemd read its units again.
