@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 
+	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 
 	"stowage/pkg/archive"
@@ -29,10 +30,16 @@ type bundle struct {
 	referrers []digest.Digest
 }
 
-// add notes the names of a bundle.
+// add notes the names of a bundle. A flat bundle has an image for each platform under one
+// name, of which that of this machine counts.
 func (b *bundle) add(r *archive.Reader) {
+	here := platforms.Default()
+	seen := map[string]bool{}
 	for _, img := range r.Images() {
-		b.names[img.Name] = img.Target.Digest
+		if p := img.Target.Platform; !seen[img.Name] || p != nil && here.Match(*p) {
+			b.names[img.Name] = img.Target.Digest
+		}
+		seen[img.Name] = true
 		for _, d := range img.Referrers {
 			b.referrers = append(b.referrers, d.Digest)
 			if tag := d.Annotations[archive.AnnotationTag]; tag != "" {

@@ -27,10 +27,13 @@ type memory struct {
 	images    []Image
 	blobs     map[digest.Digest][]byte
 	referrers []digest.Digest
-	err       error // of every call
+	platform  map[digest.Digest]*ocispec.Platform // of images
+	err       error                               // of every call
 }
 
-func newMemory() *memory { return &memory{blobs: map[digest.Digest][]byte{}} }
+func newMemory() *memory {
+	return &memory{blobs: map[digest.Digest][]byte{}, platform: map[digest.Digest]*ocispec.Platform{}}
+}
 
 func (m *memory) Images(_ context.Context, names *regexp.Regexp) ([]Image, error) {
 	return slices.DeleteFunc(slices.Clone(m.images), func(i Image) bool { return !names.MatchString(i.Name) }), m.err
@@ -68,16 +71,24 @@ func (m *memory) manifest(t testing.TB, mediaType string, doc any) ocispec.Descr
 	return m.put(mediaType, raw)
 }
 
-// image stores an image with one layer.
+// image stores an image of amd64 with one layer.
 func (m *memory) image(t testing.TB, layer string) ocispec.Descriptor {
+	t.Helper()
+	return m.imageFor(t, "amd64", layer)
+}
+
+// imageFor stores an image with one layer.
+func (m *memory) imageFor(t testing.TB, arch, layer string) ocispec.Descriptor {
 	t.Helper()
 	doc := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest}
 	doc.SchemaVersion = 2
 	tarball := tarOf(t, map[string][]byte{"file": []byte(layer)})
 	doc.Layers = []ocispec.Descriptor{m.put(ocispec.MediaTypeImageLayer, tarball)}
-	config := fmt.Sprintf(`{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[%q]}}`, doc.Layers[0].Digest)
+	config := fmt.Sprintf(`{"os":"linux","architecture":%q,"rootfs":{"type":"layers","diff_ids":[%q]}}`, arch, doc.Layers[0].Digest)
 	doc.Config = m.put(ocispec.MediaTypeImageConfig, []byte(config))
-	return m.manifest(t, doc.MediaType, doc)
+	d := m.manifest(t, doc.MediaType, doc)
+	m.platform[d.Digest] = &ocispec.Platform{OS: "linux", Architecture: arch}
+	return d
 }
 
 // name makes a name lead to a manifest.
@@ -123,7 +134,7 @@ func (m *memory) bundle(t testing.TB) *archive.Reader {
 		if err != nil {
 			t.Fatal(err)
 		}
-		index.Manifests = append(index.Manifests, ocispec.Descriptor{MediaType: doc.mediaType, Digest: d, Size: int64(len(doc.raw))})
+		index.Manifests = append(index.Manifests, ocispec.Descriptor{MediaType: doc.mediaType, Digest: d, Size: int64(len(doc.raw)), Platform: m.platform[d]})
 		return &index.Manifests[len(index.Manifests)-1]
 	}
 	for _, i := range m.images {

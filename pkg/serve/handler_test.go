@@ -4,8 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -308,6 +312,51 @@ func TestLaterBundle(t *testing.T) {
 	r := get(New(Bundle(a.bundle(t), b.bundle(t)), Options{}), "HEAD", "/v2/acme/app/manifests/1")
 	if r.Header.Get("Docker-Content-Digest") != want.Digest.String() {
 		t.Errorf("%s %v", r.Status, r.Header)
+	}
+}
+
+// TestFlatBundle checks that the image of this machine's platform is served, whatever its place
+// in a bundle that has one for each platform under the same name.
+func TestFlatBundle(t *testing.T) {
+	t.Parallel()
+	for _, archs := range [][]string{{runtime.GOARCH, "s390x", "mips64le"}, {"s390x", "mips64le", runtime.GOARCH}} {
+		m := newMemory()
+		var want digest.Digest
+		for _, arch := range archs {
+			d := m.imageFor(t, arch, arch)
+			m.name("docker.io/acme/app:1", d)
+			if arch == runtime.GOARCH {
+				want = d.Digest
+			}
+		}
+		r := get(New(Bundle(m.bundle(t)), Options{}), "HEAD", "/v2/acme/app/manifests/1")
+		if got := r.Header.Get("Docker-Content-Digest"); got != want.String() {
+			t.Errorf("%v: %s %s, want %s", archs, r.Status, got, want)
+		}
+	}
+}
+
+// deadlines is a client whose connection has deadlines for writing.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return nil
+}
+
+// TestWriteDeadlines checks that each part of a long answer has a deadline of its own, so that
+// a client that does not read loses its connection and one that is slow does not.
+func TestWriteDeadlines(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	d := m.put("", make([]byte, 4*chunk))
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	New(m, Options{}).ServeHTTP(w, httptest.NewRequest("GET", "/v2/a/blobs/"+d.Digest.String(), nil))
+	if len(w.set) != 4 || !slices.IsSortedFunc(w.set, time.Time.Compare) || w.Body.Len() != 4*chunk {
+		t.Errorf("%d bytes, deadlines %v", w.Body.Len(), w.set)
 	}
 }
 
