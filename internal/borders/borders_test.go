@@ -86,7 +86,7 @@ var rules = []rule{
 	},
 	{
 		pkg:    "stowage/pkg/node",
-		own:    []string{"stowage/pkg/archive", "stowage/pkg/serve", "stowage/internal/fsutil", "stowage/internal/imagename", "stowage/internal/iox", "stowage/internal/manifest", "stowage/internal/usable"},
+		own:    []string{"stowage/pkg/archive", "stowage/pkg/serve", "stowage/internal/fsutil", "stowage/internal/imagename", "stowage/internal/iox", "stowage/internal/kubelet", "stowage/internal/manifest", "stowage/internal/pullrecords", "stowage/internal/usable"},
 		direct: []string{ggcr},
 		deep:   []string{"stowage/cmd"},
 	},

@@ -16,6 +16,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/identifiers"
 	"google.golang.org/grpc"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"stowage/pkg/node/internal/system"
 )
 
 // Connect finds containerd, checks that its CRI plugin works, and reads what a load needs
@@ -80,7 +82,7 @@ func newNode(ctx context.Context, d *daemon, o Options) (_ *Node, err error) {
 	n.server.Snapshotter = n.snapshotter.name
 	n.server.Platform = d.platform()
 	n.contentRoot = d.contentRoot()
-	n.local = n.snapshotter.extractable() && sharesFiles(d.address, n.snapshotter.root)
+	n.local = n.snapshotter.extractable() && system.SharesFiles(d.address, n.snapshotter.root)
 	return n, nil
 }
 

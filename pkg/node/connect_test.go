@@ -19,6 +19,7 @@ import (
 	"stowage/internal/nodetest"
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/layer"
+	"stowage/pkg/node/internal/system"
 )
 
 // memory is a bundle of blobs without images.
@@ -190,19 +191,10 @@ func TestDefaultSandbox(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	dir := t.TempDir()
-	for path, want := range map[string]string{dir: dir, dir + "/a": dir, dir + "/a/b/c": dir, "/": "/", "none": "."} {
-		if got := nearest(path); got != want {
-			t.Errorf("%s: %s, want %s", path, got, want)
-		}
-	}
-}
-
 func TestPreflight(t *testing.T) {
 	_, n := connect(t)
 	l := &loader{node: n, bundle: memory{}, local: true}
-	disk, err := usage(n.snapshotter.root)
+	disk, err := system.Usage(n.snapshotter.root)
 	must(t, err)
 	for _, tt := range []struct {
 		size int64

@@ -18,6 +18,7 @@ import (
 	"stowage/internal/nodetest"
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/system"
 )
 
 // smallInodes is how many inodes a small disk has.
@@ -56,7 +57,7 @@ func TestFullDiskLeavesNothing(t *testing.T) {
 			before := n.take(t)
 			rest := filepath.Join(machine.Dir(), "rest")
 			fill := func(int64) {
-				disk, err := usage(machine.Dir())
+				disk, err := system.Usage(machine.Dir())
 				must(t, err)
 				must(t, os.WriteFile(rest, make([]byte, max(disk.Free-(4<<20), 0)), 0o600))
 			}
@@ -81,7 +82,7 @@ func TestFullDiskWithoutStatusCode(t *testing.T) {
 	b := s.Bundle(name)
 	tx, ctx, err := n.begin(n.namespaced(t), b.Digest())
 	must(t, err)
-	disk, err := usage(machine.Dir())
+	disk, err := system.Usage(machine.Dir())
 	must(t, err)
 	rest := filepath.Join(machine.Dir(), "rest")
 	must(t, os.WriteFile(rest, make([]byte, disk.Free-(2<<20)), 0o600))
@@ -95,7 +96,7 @@ func TestFullDiskWithoutStatusCode(t *testing.T) {
 	must(t, tx.end(ctx))
 	// With enough space the error is another one and stays as it is.
 	odd := errors.New("odd")
-	disk, err = usage(machine.Dir())
+	disk, err = system.Usage(machine.Dir())
 	must(t, err)
 	for _, tt := range []struct {
 		need int64
@@ -126,7 +127,7 @@ func TestNearlyFullDiskWarns(t *testing.T) {
 	_, n := connect(t, nodetest.Options{Dir: smallDisk(t, 80<<20)})
 	s := newShelf(t)
 	name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "a", Size: 1 << 20}}}}})
-	disk, err := usage(n.snapshotter.root)
+	disk, err := system.Usage(n.snapshotter.root)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(n.contentRoot, "rest"), make([]byte, disk.Free-(11<<20)), 0o600))
 	r := load(t, n, s.Bundle(name, s.Sandbox()), LoadOptions{})

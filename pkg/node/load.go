@@ -13,6 +13,7 @@ import (
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/layer"
 	"stowage/pkg/node/internal/referrers"
+	"stowage/pkg/node/internal/system"
 	"stowage/pkg/node/internal/taskgraph"
 )
 
@@ -291,7 +292,7 @@ func (l *loader) sync() error {
 	}
 	synced := map[uint64]bool{}
 	for _, root := range []string{l.node.snapshotter.root, l.node.contentRoot} {
-		disk, err := usage(root)
+		disk, err := system.Usage(root)
 		if err != nil {
 			return fmt.Errorf("sync %s: %w", root, err)
 		}
@@ -299,7 +300,7 @@ func (l *loader) sync() error {
 			continue
 		}
 		synced[disk.Device] = true
-		if err := syncFile(root); err != nil {
+		if err := system.SyncFile(root); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/bundletest"
+	"stowage/pkg/node/internal/system"
 )
 
 // TestOtherStreamRuns loads the tarballs of other programs from a pipe, plain and compressed,
@@ -193,7 +194,7 @@ func TestOtherStreamCancelled(t *testing.T) {
 // TestOtherStreamOnFullDisk checks that an entry is refused before any byte of it is sent.
 func TestOtherStreamOnFullDisk(t *testing.T) {
 	_, n := connect(t)
-	disk, err := usage(n.contentRoot)
+	disk, err := system.Usage(n.contentRoot)
 	must(t, err)
 	var head bytes.Buffer
 	w := &tarWriter{t: t, tw: newTar(&head)}

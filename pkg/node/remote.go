@@ -15,6 +15,7 @@ import (
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/disk"
 	"stowage/pkg/node/internal/layer"
+	"stowage/pkg/node/internal/system"
 )
 
 // writeRemotely lets containerd's diff service write the layer from its content store. The
@@ -101,7 +102,7 @@ func (u *unpack) watch(ctx context.Context) (_ context.Context, stop func()) {
 // layer is at fault if it took more than a real one does.
 func (u *unpack) blame(full error) error {
 	v := u.loader.files
-	now, err := usage(v.path)
+	now, err := system.Usage(v.path)
 	if taken := v.before.Free - now.Free; err == nil && layer.TooLarge(u.Size, taken) {
 		return &InflatedError{Layer: u.Digest, Size: u.Size, Unpacked: taken, Err: full}
 	}

@@ -20,6 +20,7 @@ import (
 	"stowage/internal/nodetest"
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/bundletest"
+	"stowage/pkg/node/internal/system"
 )
 
 // statesMuch returns a zstd layer of a few bytes that states 2^62.
@@ -48,7 +49,7 @@ func TestDiskKeepsReserve(t *testing.T) {
 	t.Parallel()
 	machine, n := connect(t, nodetest.Options{Dir: smallDisk(t, 96<<20)})
 	before := n.take(t)
-	start, err := usage(machine.Dir())
+	start, err := system.Usage(machine.Dir())
 	must(t, err)
 	one, oneDiff := hiddenSize(t, "a", 60<<20)
 	two, twoDiff := hiddenSize(t, "b", 60<<20)
@@ -100,7 +101,7 @@ func TestDiskKeepsReserve(t *testing.T) {
 				t.Errorf("%s, streamed %t: only %d bytes and %d inodes were free", tt.name, streamed, free, inodes)
 			}
 			n.take(t).same(t, before)
-			if end, err := usage(machine.Dir()); err != nil || end.Free < start.Free-returnSlack {
+			if end, err := system.Usage(machine.Dir()); err != nil || end.Free < start.Free-returnSlack {
 				t.Errorf("%s, streamed %t: %d bytes free before, now %d: %v", tt.name, streamed, start.Free, end.Free, err)
 			}
 		}
@@ -115,7 +116,7 @@ func watch(t *testing.T, path string) func() (free, inodes int64) {
 	free, inodes := int64(math.MaxInt64), int64(math.MaxInt64)
 	wg.Go(func() {
 		for {
-			u, err := usage(path)
+			u, err := system.Usage(path)
 			if err != nil {
 				t.Error(err)
 				return

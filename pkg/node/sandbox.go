@@ -11,6 +11,7 @@ import (
 	"github.com/distribution/reference"
 
 	"stowage/pkg/node/internal/daemonconfig"
+	"stowage/pkg/node/internal/system"
 )
 
 // sandboxImage returns the name of the image that the CRI plugin starts every pod sandbox
@@ -116,7 +117,7 @@ func (n *Node) startsIn(ctx context.Context, img *image, snapshotter string) (bo
 // daemonConfig returns what the configuration files of the containerd behind the socket say,
 // nothing if they cannot be found from here.
 func daemonConfig(address string) daemonconfig.Config {
-	pid, err := peer(address)
+	pid, err := system.Peer(address)
 	if err != nil || pid <= 0 {
 		return daemonconfig.Config{}
 	}

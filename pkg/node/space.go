@@ -11,6 +11,7 @@ import (
 	"stowage/internal/fsutil"
 	"stowage/pkg/node/internal/disk"
 	"stowage/pkg/node/internal/layer"
+	"stowage/pkg/node/internal/system"
 )
 
 // volume is a file system of the node that a load writes to.
@@ -25,7 +26,7 @@ type volume struct {
 // budget if they are on the same one.
 func (l *loader) openVolumes() error {
 	open := func(path string) (*volume, error) {
-		u, err := usage(path)
+		u, err := system.Usage(path)
 		if err != nil {
 			return nil, fmt.Errorf("check the space of %s: %w", path, err)
 		}
@@ -50,7 +51,7 @@ func (l *loader) openVolumes() error {
 
 // budgetOf returns the budget of the file system of path.
 func budgetOf(path string) (*disk.Budget, error) {
-	return disk.New(path, func() (fsutil.Usage, error) { return usage(path) })
+	return disk.New(path, func() (fsutil.Usage, error) { return system.Usage(path) })
 }
 
 // preflight compares what the plan adds with the free space of the node, before anything is
@@ -110,7 +111,7 @@ func (l *loader) checkReturned(err error) error {
 	for _, v := range l.volumes {
 		deadline := time.Now().Add(returnTimeout)
 		missing := func() int64 {
-			u, uerr := usage(v.path)
+			u, uerr := system.Usage(v.path)
 			if uerr != nil {
 				return 0
 			}
@@ -148,7 +149,7 @@ func (n *Node) asNoSpace(err error, path string, need int64) error {
 		return err
 	}
 	need = max(need, databaseRoom)
-	disk, unknown := usage(path)
+	disk, unknown := system.Usage(path)
 	if unknown != nil || disk.Free >= need {
 		return err
 	}

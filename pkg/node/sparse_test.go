@@ -15,6 +15,7 @@ import (
 	"stowage/internal/need"
 	"stowage/internal/nodetest"
 	"stowage/pkg/node/internal/bundletest"
+	"stowage/pkg/node/internal/system"
 )
 
 // TestSparseFileLargerThanDisk checks that only the free space limits a sparse file.
@@ -48,7 +49,7 @@ func TestSparseFileOver8GiB(t *testing.T) {
 	}
 	const size = 8<<30 + 512
 	dir := nodetest.Options{Dir: "/var/tmp"}
-	if disk, err := usage(dir.Dir); err != nil || disk.Free < 3*size {
+	if disk, err := system.Usage(dir.Dir); err != nil || disk.Free < 3*size {
 		t.Skipf("%d bytes free below %s, want %d: %v", disk.Free, dir.Dir, int64(3*size), err)
 	}
 	path := handmade{layers: [][]byte{thinLayer(t, size)}}.write(t)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"stowage/pkg/node/internal/referrers"
+	"stowage/pkg/node/internal/system"
 )
 
 // gcThreshold is the disk usage, in percent, from which the kubelet removes images
@@ -37,7 +38,7 @@ func (n *Node) warn(r *Report, imgs []*image, l *loader) {
 	if n.criImages == nil {
 		return
 	}
-	if disk, err := usage(n.snapshotter.root); err == nil && l != nil && n.local && disk.Used >= gcThreshold {
+	if disk, err := system.Usage(n.snapshotter.root); err == nil && l != nil && n.local && disk.Used >= gcThreshold {
 		r.warn(WarnDisk, "%d %% of the file system of %s are in use; from %d %% on the kubelet removes images that are not pinned, then it evicts pods", disk.Used, n.snapshotter.root, gcThreshold)
 	}
 	if lost := unpinned(r); pins && keepsPins(n.server.Version) && len(lost) > 0 {

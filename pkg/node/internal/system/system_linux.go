@@ -1,4 +1,6 @@
-package node
+// Package system answers what containerd and this process share on the machine: file systems,
+// mount namespaces, and the process behind a socket.
+package system
 
 import (
 	"fmt"
@@ -12,14 +14,14 @@ import (
 	"stowage/internal/fsutil"
 )
 
-// sharesFiles reports whether this process sees the directory root as containerd does: in the
+// SharesFiles reports whether this process sees the directory root as containerd does: in the
 // same mount namespace, and not inside a user namespace, where whiteouts (mknod of character
 // device 0/0) cannot be created.
-func sharesFiles(address, root string) bool {
+func SharesFiles(address, root string) bool {
 	if os.Geteuid() != 0 || inUserNamespace() {
 		return false
 	}
-	pid, err := peer(address)
+	pid, err := Peer(address)
 	if err != nil || pid <= 0 {
 		return false
 	}
@@ -45,9 +47,9 @@ func sameRoot(pid int) bool {
 	return err == nil && os.SameFile(own, theirs)
 }
 
-// peer returns the process that serves the socket, or 0 when it is in a PID namespace that
+// Peer returns the process that serves the socket, or 0 when it is in a PID namespace that
 // is not visible from here (unix(7), SO_PEERCRED).
-func peer(address string) (int, error) {
+func Peer(address string) (int, error) {
 	conn, err := net.Dial("unix", address)
 	if err != nil {
 		return 0, err
@@ -81,8 +83,8 @@ func inUserNamespace() bool {
 	return len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != "4294967295"
 }
 
-// nearest returns path, or its nearest parent that exists.
-func nearest(path string) string {
+// Nearest returns path, or its nearest parent that exists.
+func Nearest(path string) string {
 	for {
 		parent := filepath.Dir(path)
 		if _, err := os.Lstat(path); err == nil || parent == path {
@@ -92,9 +94,9 @@ func nearest(path string) string {
 	}
 }
 
-// syncFile syncs the file system of path to disk.
-func syncFile(path string) error {
-	f, err := os.Open(nearest(path))
+// SyncFile syncs the file system of path to disk.
+func SyncFile(path string) error {
+	f, err := os.Open(Nearest(path))
 	if err != nil {
 		return err
 	}
@@ -105,6 +107,6 @@ func syncFile(path string) error {
 	return nil
 }
 
-// usage returns the usage of the file system on which path lies or will lie: containerd
+// Usage returns the usage of the file system on which path lies or will lie: containerd
 // creates some of its directories when it first needs them.
-func usage(path string) (fsutil.Usage, error) { return fsutil.Stat(nearest(path)) }
+func Usage(path string) (fsutil.Usage, error) { return fsutil.Stat(Nearest(path)) }
