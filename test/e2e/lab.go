@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -282,18 +281,4 @@ func (k *kubelet) intents(t *testing.T) map[string]string {
 		}
 	})
 	return files
-}
-
-// waitIntent waits until the kubelet pulls.
-func (k *kubelet) waitIntent(t *testing.T) map[string]string {
-	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		if files := k.intents(t); len(files) > 0 {
-			t.Logf("intents: %q", slices.Collect(maps.Values(files)))
-			return files
-		}
-		if time.Now().After(end) {
-			t.Fatal("the kubelet notes no pull")
-		}
-	}
 }
