@@ -199,12 +199,12 @@ var minimum = map[string]int{
 	"result: error":                   1000,
 
 	"credentials: secret":          1000,
-	"credentials: service account": 500,
+	"credentials: service account": 250,
 	"record: 99 secrets":           500,
 	"record: 100 secrets":          500,
 	"record: 101 secrets":          500,
 
-	"secrets: known with other credentials, in a full record": 50,
+	"secrets: known with other credentials, in a full record": 20,
 
 	"start: intent of a present image":    1000,
 	"start: intents stay":                 1000,
