@@ -134,7 +134,7 @@ func (v *kubeletView) decide(i *ImageReport) pullrecords.Decision {
 	}
 	var d pullrecords.Decision
 	for _, name := range spellings {
-		if d = v.records.Decide(v.Settings, name, i.Image.String(), pullrecords.Pod{}); d.Pull {
+		if d = v.records.DecideImage(v.Settings, name, i.Image.String(), pullrecords.Pod{}); d.Pull {
 			break
 		}
 	}
