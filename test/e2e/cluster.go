@@ -124,7 +124,7 @@ func (c *cluster) startAPIServer(t *testing.T, port int, extra ...string) *apiSe
 		"--service-account-signing-key-file", c.path("sa.key"), "--service-cluster-ip-range", "198.51.100.0/24",
 	}, extra...)...)
 	s := &apiServer{url: fmt.Sprintf("https://127.0.0.1:%d", port), client: &http.Client{
-		Timeout: 10 * time.Second,
+		Timeout: patience,
 		Transport: &http.Transport{
 			DialContext:     c.machine.dial,
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // it signed its certificate itself

@@ -51,7 +51,7 @@ func (n *node) startKubelet(t *testing.T, extra settings) *kubelet {
 		need.Missing(t, err)
 	}
 	k := &kubelet{node: n, program: program, version: version, config: n.path("kubelet.json")}
-	k.client = &http.Client{Transport: &http.Transport{DialContext: n.machine.dial}, Timeout: 10 * time.Second}
+	k.client = &http.Client{Transport: &http.Transport{DialContext: n.machine.dial}, Timeout: patience}
 	for _, dir := range []string{k.podDir(), k.logDir()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
