@@ -164,7 +164,7 @@ Usage:
   -h, --help               print this text
 
 It serves until SIGINT or SIGTERM ends it; transfers that run then have 10 seconds to end.
-Who can reach the address can read every image, without an account.
+Every process that can reach the address can read every image, without an account.
 
 ` + cli.ExitCodes + `
 Example:

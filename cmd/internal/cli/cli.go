@@ -23,7 +23,7 @@ const (
 	OK          = 0   // done
 	Failed      = 1   // network, disk, I/O
 	Usage       = 2   // the command line
-	Incomplete  = 3   // an image is not available, or not visible to the kubelet
+	Incomplete  = 3   // an image is not available, or a pod would not start with it
 	RateLimited = 4   // everything fetched so far is kept; the same command resumes
 	Refused     = 5   // credentials refused
 	Damaged     = 6   // bundle damaged, over the limits, or not trusted
@@ -36,7 +36,7 @@ const ExitCodes = `Exit codes:
   0  done
   1  failed: network, disk, I/O, or input that cannot be read
   2  usage
-  3  incomplete: an image is not available, or not visible to the kubelet
+  3  incomplete: an image is not available, or a pod would not start with it
   4  rate limited: everything fetched so far is kept, the same command resumes
   5  credentials refused
   6  bundle damaged, over the limits, or not trusted
