@@ -62,6 +62,9 @@ func (f finder) find(ctx context.Context, o Options) (*Kubelet, error) {
 	k.Running = len(unclear) > 0 || answers(k.Root) || slices.ContainsFunc(running, func(r candidate) bool {
 		return r.root.same(r.flags.root, k.Root)
 	})
+	if k.Running {
+		k.Settings.Process = identity(f.proc, c.pid)
+	}
 	return k, nil
 }
 

@@ -289,7 +289,7 @@ func TestFindRunning(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d.want.Running = true
+			d.want.Running, d.want.Settings.Process = true, pullrecords.UnknownProcess
 			if diff := cmp.Diff(&d.want, got); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}

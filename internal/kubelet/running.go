@@ -2,6 +2,8 @@ package kubelet
 
 import (
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"net"
 	"os"
@@ -11,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"stowage/internal/pullrecords"
 )
 
 // answers reports whether a kubelet serves the socket of its root directory, or whether that
@@ -32,19 +36,38 @@ func answers(dir string) bool {
 	return true
 }
 
-// started returns when a process was started, the zero time when that is not known: its start
-// in ticks after the boot (proc_pid_stat(5), field 22), a hundred of which are a second on
-// every architecture.
-func started(proc string, pid int) time.Time {
+// identity returns the number that tells a process from all others that this node ever had,
+// as in [pullrecords.Settings]: a hash of the boot and of the start, which no change of the
+// clock affects.
+func identity(proc string, pid int) uint32 {
+	boot, err := readSome(filepath.Join(proc, "sys", "kernel", "random", "boot_id"))
+	ticks := startTicks(proc, pid)
+	if err != nil || ticks == "" {
+		return pullrecords.UnknownProcess
+	}
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%s %s", boot, ticks)
+	return pullrecords.UnknownProcess + 1 + h.Sum32()%(pullrecords.MaxProcess-pullrecords.UnknownProcess)
+}
+
+// startTicks returns when a process was started, in ticks after the boot (proc_pid_stat(5),
+// field 22), "" when that is not known.
+func startTicks(proc string, pid int) string {
 	stat, _ := readSome(filepath.Join(proc, strconv.Itoa(pid), "stat"))
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])) // a name may contain spaces
+	if len(fields) < 20 {
+		return ""
+	}
+	return fields[19]
+}
+
+// started returns when a process was started, the zero time when that is not known. A hundred
+// ticks are a second on every architecture.
+func started(proc string, pid int) time.Time {
 	system, _ := readSome(filepath.Join(proc, "stat"))
 	_, boot, _ := strings.Cut(string(system), "\nbtime ")
 	boot, _, _ = strings.Cut(boot, "\n")
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])) // a name may contain spaces
-	if len(fields) < 20 {
-		return time.Time{}
-	}
-	ticks, err1 := strconv.ParseInt(fields[19], 10, 64)
+	ticks, err1 := strconv.ParseInt(startTicks(proc, pid), 10, 64)
 	seconds, err2 := strconv.ParseInt(boot, 10, 64)
 	if err1 != nil || err2 != nil {
 		return time.Time{}

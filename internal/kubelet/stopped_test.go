@@ -326,6 +326,30 @@ func TestRunning(t *testing.T) {
 	}
 }
 
+// TestIdentity checks that a kubelet has a number of its own after a restart and after a boot.
+func TestIdentity(t *testing.T) {
+	s := newSystem(t)
+	s.start(7, "/usr/bin/kubelet", "kubelet")
+	s.mkdir(s.files + "/var/lib/kubelet")
+	seen := map[uint32]bool{}
+	for _, boot := range []string{"b0", "b1"} {
+		for _, ticks := range []string{"5000", "5001"} {
+			s.write(filepath.Join(s.proc, "7", "stat"), "7 (a ) b) S 1 7 7 0 -1 4194560 1 0 0 0 1 1 0 0 20 0 9 0 "+ticks+" 1 1\n")
+			s.write(filepath.Join(s.proc, "sys/kernel/random/boot_id"), boot)
+			k, err := s.find(Options{})
+			s.check(err)
+			if id := k.Settings.Process; seen[id] || id <= pullrecords.UnknownProcess || id > pullrecords.MaxProcess {
+				t.Errorf("boot %s, start %s: %d, of %v", boot, ticks, id, seen)
+			}
+			seen[k.Settings.Process] = true
+		}
+	}
+	s.check(os.Remove(filepath.Join(s.proc, "7", "stat")))
+	if k, err := s.find(Options{}); err != nil || k.Settings.Process != pullrecords.UnknownProcess {
+		t.Errorf("a start that is not known: %+v, %v", k, err)
+	}
+}
+
 // TestChanged checks that files of the configuration that the kubelet has not read yet are
 // named.
 func TestChanged(t *testing.T) {

@@ -29,6 +29,7 @@ const (
 	Repository    Reason = "repository"     // recorded for other repositories only
 	Secrets       Reason = "secrets"        // recorded with credentials that the pod lacks
 	NoCredentials Reason = "no-credentials" // recorded without any: what a start makes of an intent
+	Unread        Reason = "unread"         // Trust wrote the record after the kubelet read its records
 )
 
 // Result returns the label "result" with which the kubelet counts the decision in its
@@ -39,7 +40,7 @@ func (r Reason) Result() string {
 		return "credentialPolicyAllowed"
 	case NodeAccessible, Credentials:
 		return "credentialRecordFound"
-	case PolicyAlways, NotAllowed, Interrupted, Repository, Secrets, NoCredentials:
+	case PolicyAlways, NotAllowed, Interrupted, Repository, Secrets, NoCredentials, Unread:
 		return "mustAuthenticate"
 	case Unreadable, BadName:
 		return "error"
@@ -163,7 +164,19 @@ func (r *Records) decide(s Settings, names naming, name, imageRef string, p Pod)
 	if !ok {
 		return rec.refusal()
 	}
-	return c.decide(p)
+	if d := c.decide(p); d.Pull || !rec.unread(s.Process) {
+		return d
+	}
+	return Decision{Pull: true, Reason: Unread, Text: "the kubelet must be restarted to see a new record"}
+}
+
+// unread reports whether the kubelet that runs, as in [Settings.Process], has not read the
+// record: it had read its records before Trust wrote this one.
+func (r record) unread(process uint32) bool {
+	if r.Process == 0 || process == 0 {
+		return false
+	}
+	return r.Process == process || r.Process == UnknownProcess || process == UnknownProcess
 }
 
 // decide returns whether credentials of p are among those that pulled the image.

@@ -45,9 +45,11 @@ func decodeRecord(data []byte) (key string, rec record, old bool, err error) {
 	var mapping json.RawMessage
 	o.value("imageRef", &rec.ImageRef)
 	o.value("lastUpdatedTime", &updated)
-	if _, err := time.Parse(time.RFC3339, updated); err != nil && updated != "" && o.err == nil {
+	at, err := time.Parse(time.RFC3339, updated)
+	if err != nil && updated != "" && o.err == nil {
 		o.err = fmt.Errorf("lastUpdatedTime: %w", err)
 	}
+	rec.Process = uint32(at.Nanosecond()) // see encodeRecord
 	o.value("credentialMapping", &mapping)
 	if err := o.end(); err != nil {
 		return "", record{}, false, err

@@ -49,6 +49,9 @@ type Records struct {
 type record struct {
 	ImageRef string
 	Format   string // the version of the file's API, "v1beta1"
+	// Process is the kubelet that ran when Trust wrote the record, as in [Settings.Process].
+	// It is 0 in the records of the kubelet.
+	Process uint32
 	// Repositories holds the credentials by repository, as the kubelet that wrote the file
 	// spells it.
 	Repositories map[string]credentials

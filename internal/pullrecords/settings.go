@@ -20,4 +20,14 @@ type Settings struct {
 	Policy    Policy   // of imagePullCredentialsVerificationPolicy
 	Allowlist []string // of preloadedImagesVerificationAllowlist
 	Version   string   // of the kubelet, "v1.35.4", or "" when it is not known
+
+	// Process identifies the process of the kubelet, among all that this node ever had. It is
+	// 0 when none runs, and UnknownProcess when one runs and it is not known which.
+	Process uint32
 }
+
+// Bounds of [Settings.Process].
+const (
+	UnknownProcess = 1
+	MaxProcess     = 999_999_999
+)

@@ -59,8 +59,9 @@ func RemoveIntents(root string, names []string) (removed []string, err error) {
 
 // Trust records that every pod of the node may use the image imageRef under each of the
 // repositories, in every spelling, whatever credentials it was pulled with. What the record
-// has of other repositories stays. The file has the newest format that a kubelet of the
-// version reads. A kubelet that runs must be restarted to see it.
+// has of other repositories stays. The file has the newest format that the kubelet reads. A
+// kubelet that runs must be restarted to see it: until then [Records.Decide] says that it is
+// not read.
 //
 // The record makes the kubelet verify the image under all other repositories, even if it
 // had none before and accepted the image as preloaded: repositories must be all under which
@@ -68,14 +69,14 @@ func RemoveIntents(root string, names []string) (removed []string, err error) {
 //
 // A record that is not readable is replaced, as the kubelet does. One of a newer version is
 // an error.
-func Trust(root, version, imageRef string, repositories ...string) error {
-	if err := trust(root, version, imageRef, repositories); err != nil {
+func Trust(root string, s Settings, imageRef string, repositories ...string) error {
+	if err := trust(root, s, imageRef, repositories); err != nil {
 		return fmt.Errorf("record %s as usable by every pod: %w", quote(imageRef), err)
 	}
 	return nil
 }
 
-func trust(root, version, imageRef string, repositories []string) error {
+func trust(root string, s Settings, imageRef string, repositories []string) error {
 	if imageRef == "" || len(repositories) == 0 {
 		return errors.New("no image")
 	}
@@ -93,11 +94,12 @@ func trust(root, version, imageRef string, repositories []string) error {
 		if err != nil {
 			return err
 		}
-		for _, s := range spellings(repository) {
-			rec.Repositories[s] = credentials{NodeAccessible: true}
+		for _, spelling := range spellings(repository) {
+			rec.Repositories[spelling] = credentials{NodeAccessible: true}
 		}
 	}
-	data, err := encodeRecord(rec, formatOf(version), time.Now())
+	rec.Process = s.Process
+	data, err := encodeRecord(rec, formatOf(s.Version), time.Now())
 	if err != nil {
 		return err
 	}
@@ -180,9 +182,13 @@ type (
 	}
 )
 
+// encodeRecord returns the file of a record. The fraction of a second in its time is
+// rec.Process: the kubelet reads such a time, and writes whole
+// seconds itself.
 func encodeRecord(rec record, format string, now time.Time) ([]byte, error) {
+	now = now.UTC().Truncate(time.Second).Add(time.Duration(rec.Process))
 	out := recordJSON{
-		Kind: recordKind, APIVersion: group + format, LastUpdatedTime: now.UTC().Format(time.RFC3339),
+		Kind: recordKind, APIVersion: group + format, LastUpdatedTime: now.Format(time.RFC3339Nano),
 		ImageRef: rec.ImageRef, CredentialMapping: map[string]credentialsJSON{},
 	}
 	for repository, c := range rec.Repositories {

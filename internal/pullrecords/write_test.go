@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -66,7 +67,7 @@ func TestTrust(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			root := tt.state.write(t)
-			if err := Trust(root, "v1.36.3", id, node, "docker.io/library/busybox"); err != nil {
+			if err := Trust(root, Settings{Version: "v1.36.3"}, id, node, "docker.io/library/busybox"); err != nil {
 				t.Fatal(err)
 			}
 			r := read(t, root)
@@ -87,12 +88,49 @@ func TestTrust(t *testing.T) {
 	}
 }
 
+// TestTrustUnread: the kubelet that runs has not read a record of Trust. One that was started
+// since has, and the record is its own when it writes it again.
+func TestTrustUnread(t *testing.T) {
+	for _, tt := range []struct {
+		at, now uint32
+		unread  bool
+	}{
+		{0, 0, false},
+		{0, 7, false},
+		{0, UnknownProcess, false},
+		{7, 7, true},
+		{7, 8, false},
+		{7, 0, false},
+		{7, UnknownProcess, true},
+		{UnknownProcess, UnknownProcess, true},
+		{UnknownProcess, 7, true},
+		{UnknownProcess, 0, false},
+		{MaxProcess, MaxProcess, true},
+	} {
+		root := state{}.write(t)
+		if err := Trust(root, Settings{Process: tt.at}, id, node); err != nil {
+			t.Fatal(err)
+		}
+		want := Decision{Reason: NodeAccessible, Text: "every pod of the node may use it"}
+		if tt.unread {
+			want = Decision{Pull: true, Reason: Unread, Text: "the kubelet must be restarted to see a new record"}
+		}
+		r := read(t, root)
+		if d := r.Decide(Settings{Enabled: true, Process: tt.now}, node, id, Pod{}); !reflect.DeepEqual(d, want) {
+			t.Errorf("written for %d, read for %d: %+v", tt.at, tt.now, d)
+		}
+		if d := r.Decide(Settings{Enabled: true, Policy: NeverVerify, Process: tt.now}, node, id, Pod{}); d.Pull {
+			t.Errorf("written for %d, read for %d, NeverVerify: %+v", tt.at, tt.now, d)
+		}
+	}
+}
+
 // TestTrustKeepsSecrets writes the credentials of other repositories as they were.
 func TestTrustKeepsSecrets(t *testing.T) {
 	other := `{"kubernetesSecrets":[{"uid":"u1","namespace":"default","name":"regcred","credentialHash":"f4fa"}],` +
 		`"kubernetesServiceAccounts":[{"uid":"u2","namespace":"default","name":"builder"}]}`
 	root := state{records: map[string]string{id: `{"a.test/b":` + other + `}`}}.write(t)
-	if err := Trust(root, "v1.34.1", id, "a.test/c"); err != nil {
+	if err := Trust(root, Settings{Version: "v1.34.1"}, id, "a.test/c"); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(filepath.Join(root, stateDir, pulledDir, fileName(id)))
@@ -106,16 +144,16 @@ func TestTrustKeepsSecrets(t *testing.T) {
 func TestTrustRefuses(t *testing.T) {
 	newer := `{"kind":"ImagePulledRecord","apiVersion":"kubelet.config.k8s.io/v1","imageRef":"` + id + `"}`
 	root := state{files: map[string]string{"pulled/" + fileName(id): newer}}.write(t)
-	if err := Trust(root, "", id, node); !errors.Is(err, errNewer) {
+	if err := Trust(root, Settings{}, id, node); !errors.Is(err, errNewer) {
 		t.Errorf("a newer record: %v", err)
 	}
-	if err := Trust(filepath.Join(root, "missing"), "", id, node); !errors.Is(err, fs.ErrNotExist) {
+	if err := Trust(filepath.Join(root, "missing"), Settings{}, id, node); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no kubelet: %v", err)
 	}
-	if err := Trust(root, "", "", node); err == nil {
+	if err := Trust(root, Settings{}, "", node); err == nil {
 		t.Error("no image id: no error")
 	}
-	if err := Trust(root, "", id, "A B"); err == nil {
+	if err := Trust(root, Settings{}, id, "A B"); err == nil {
 		t.Error("a bad name: no error")
 	}
 	target := t.TempDir()
@@ -123,7 +161,7 @@ func TestTrustRefuses(t *testing.T) {
 	if err := os.Symlink(target, filepath.Join(link, stateDir)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Trust(link, "", id, node); err == nil {
+	if err := Trust(link, Settings{}, id, node); err == nil {
 		t.Error("a link to a directory: no error")
 	}
 	if _, err := RemoveIntents(link, []string{node}); err == nil {

@@ -179,10 +179,10 @@ func (n *Node) judgeRecords(ctx context.Context, r *Report, l *loader) (found bo
 // judge sets what the kubelet does with an image.
 func (v *kubeletView) judge(r *Report, i *ImageReport) {
 	switch d := v.decide(i); {
+	case d.Reason == pullrecords.Unread:
+		r.refuse(i, CauseRestart, "restart the kubelet", "the kubelet sees the new record only when it starts")
 	case d.Pull:
 		r.refuse(i, causeOf(d.Reason), d.Text, "the kubelet would ask a registry: "+d.Text)
-	case v.Running && slices.Contains(r.Kubelet.Trusted, i.Name):
-		r.refuse(i, CauseRestart, "restart the kubelet", "the kubelet sees the new record only when it starts")
 	case len(v.Changed) == 0: // otherwise it still decides by what its configuration said before
 		i.Kubelet = KubeletReady
 	}
@@ -218,8 +218,10 @@ func causeOf(reason pullrecords.Reason) CauseKind {
 func (l *loader) trust(ctx context.Context, v *kubeletView, r *Report) (*kubeletView, error) {
 	refs := map[digest.Digest]bool{}
 	for i := range r.Images {
-		if out := &r.Images[i]; out.CRI == Ready && v.decide(out).Pull {
-			refs[out.Image] = true
+		if out := &r.Images[i]; out.CRI == Ready {
+			if d := v.decide(out); d.Pull && d.Reason != pullrecords.Unread {
+				refs[out.Image] = true
+			}
 		}
 	}
 	if len(refs) == 0 {
@@ -238,7 +240,7 @@ func (l *loader) trust(ctx context.Context, v *kubeletView, r *Report) (*kubelet
 	for ref := range refs {
 		list := repositories[ref.String()]
 		slices.Sort(list)
-		if err := pullrecords.Trust(v.Root, v.Version, ref.String(), slices.Compact(list)...); err != nil {
+		if err := pullrecords.Trust(v.Root, v.Settings, ref.String(), slices.Compact(list)...); err != nil {
 			l.kubeletErrs = append(l.kubeletErrs, err)
 			delete(refs, ref)
 		}

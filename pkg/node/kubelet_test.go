@@ -236,9 +236,20 @@ func TestTrustPreloaded(t *testing.T) {
 		if !strings.Contains(record, "regcred") {
 			t.Errorf("running %t: the record has lost the secret: %s", running, record)
 		}
-		// Again: there is nothing to record.
-		if r, _ = n.Load(t.Context(), b, LoadOptions{TrustPreloaded: true}); r == nil || len(r.Kubelet.Trusted) > 0 && !running {
-			t.Errorf("running %t: the second load: %+v", running, r)
+		// Again: there is nothing to record, and the kubelet has not read the record yet.
+		again := map[string]func() (*Report, error){
+			"load":  func() (*Report, error) { return n.Load(t.Context(), b, LoadOptions{TrustPreloaded: true}) },
+			"check": func() (*Report, error) { return n.Check(t.Context(), b) },
+		}
+		for job, do := range again {
+			r, err := do()
+			if r == nil || len(r.Kubelet.Trusted) > 0 {
+				t.Fatalf("running %t: the next %s: %+v, %v", running, job, r, err)
+			}
+			want := []Cause{{CauseRestart, name, "the kubelet sees the new record only when it starts"}}
+			if got := r.NotReady[:len(r.NotReady)-1]; running && !slices.Equal(got, want) || !running && len(got) > 0 {
+				t.Errorf("running %t: the next %s: causes %v", running, job, got)
+			}
 		}
 	}
 }

@@ -267,7 +267,9 @@ func trust(g *generator, s *state, root string) error {
 	if err != nil {
 		return err
 	}
-	if err := pullrecords.Trust(root, s.settings.Version, id, trusted...); err != nil {
+	settings := s.settings
+	settings.Process = uint32(g.IntN(pullrecords.MaxProcess + 1)) // what the kubelet reads all the same
+	if err := pullrecords.Trust(root, settings, id, trusted...); err != nil {
 		if strings.Contains(err.Error(), "newer kubelet") {
 			g.hit("trust: newer")
 			return nil

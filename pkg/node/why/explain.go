@@ -267,7 +267,7 @@ func (e *explainer) findVerdicts(ctx context.Context) error {
 		}
 		d := e.records.Decide(e.kubelet.Settings, image, id, pullrecords.Pod{})
 		policy := d.Reason == pullrecords.PolicyAlways || d.Reason == pullrecords.NotAllowed
-		e.facts.verdicts[image] = verdict{d.Pull, d.Text, d.Secrets, policy}
+		e.facts.verdicts[image] = verdict{d.Pull, d.Text, d.Secrets, policy, d.Reason == pullrecords.Unread}
 	}
 	return nil
 }

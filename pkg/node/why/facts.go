@@ -84,6 +84,7 @@ type verdict struct {
 	text    string
 	secrets []string // "namespace/name" of secrets that it was pulled with
 	policy  bool     // no record can help: the policy verifies every image
+	unread  bool     // a record helps as soon as the kubelet reads it, at its next start
 }
 
 // policyOf returns the pull policy of a container, by default the one that the API server

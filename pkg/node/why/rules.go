@@ -213,8 +213,12 @@ func pullRecords(s *subject) (string, Cure) {
 		}
 		text += fmt.Sprintf("; the pod has %s, which may have changed", s.secrets[i])
 	}
+	restart := Step{Run: []string{"sudo", "systemctl", "restart", "kubelet"}}
+	if v.unread {
+		return text, Cure{restart}
+	}
 	if o, ok := s.offer(true); ok && !v.policy {
-		return text, Cure{{Run: []string{"sudo", "load", "--trust-preloaded", o.file}}, {Run: []string{"sudo", "systemctl", "restart", "kubelet"}}}
+		return text, Cure{{Run: []string{"sudo", "load", "--trust-preloaded", o.file}}, restart}
 	}
 	return text, Cure{serveStep}
 }

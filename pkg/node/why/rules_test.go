@@ -114,6 +114,7 @@ func TestCauses(t *testing.T) {
 		{"Never, absent", with(waiting("ErrImageNeverPull", never), policy("Never")), ofNode(), []Kind{NeverPolicy}, make},
 		{"Never, there, records", with(waiting("ErrImageNeverPull", never), policy("Never")), ofNode(has, records(verdict{pull: true, text: "an interrupted pull is recorded"})), []Kind{Records}, serve},
 		{"records, with a bundle", backOff(refused), ofNode(has, records(verdict{pull: true, text: "x"}), bundled("/usb/c.tar", "linux/amd64")), []Kind{Records}, "sudo load --trust-preloaded /usb/c.tar"},
+		{"records, not read yet", backOff(refused), ofNode(has, records(verdict{pull: true, unread: true}), bundled("/usb/c.tar", "linux/amd64")), []Kind{Records}, "sudo systemctl restart kubelet"},
 		{"records, policy AlwaysVerify", backOff(refused), ofNode(has, records(verdict{pull: true, policy: true}), bundled("/usb/c.tar", "linux/amd64")), []Kind{Records}, serve},
 		{"records name a secret that the pod has", with(waiting("", ""), func(w *wait) { w.secrets = []string{"default/regcred"} }), ofNode(has, records(verdict{pull: true, secrets: []string{"default/regcred"}})), nil, ""},
 		{"records of a pod that no kubelet tells of", waiting("", ""), ofNode(has, records(verdict{pull: true})), []Kind{Records}, serve},
