@@ -142,8 +142,3 @@ func gather(result *scan.Result) []bundle.Image {
 
 // isVolume reports whether a pod needs the image of a reference as an image volume.
 func isVolume(r scan.Reference) bool { return r.Class == scan.Required && r.Form == scan.FormVolume }
-
-// isContainer reports whether a pod needs the image of a reference for a container.
-func isContainer(r scan.Reference) bool {
-	return r.Class == scan.Required && (r.Form == scan.FormContainer || r.Form == scan.FormInit || r.Form == scan.FormEphemeral)
-}

@@ -14,7 +14,6 @@ import (
 	"stowage/pkg/archive"
 	"stowage/pkg/bundle"
 	"stowage/pkg/pull"
-	"stowage/pkg/scan"
 )
 
 // job is one run of the main job.
@@ -22,8 +21,8 @@ type job struct {
 	*settings
 	streams cli.Streams
 	display *progress.Display
-	sum     *sum         // of what was written
-	found   *scan.Result // in the input
+	sum     *sum     // of what was written
+	uses    []podUse // of the pods in the input
 
 	fetching atomic.Int64 // bytes of all blobs of the bundle; 0 before they are known
 	fetched  atomic.Int64 // of these, by this run or an earlier one, and then those compressed
@@ -61,7 +60,7 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 	for _, line := range warningLines(found.Warnings) {
 		j.display.Warning("%s", line)
 	}
-	j.found = found
+	j.uses = usesOf(found)
 	j.request.Images = append(gather(found), j.request.Images...)
 	for _, l := range found.LeftOut {
 		j.request.Skipped = append(j.request.Skipped, archive.Skipped{Name: l.Name, Reason: l.Reason})
@@ -135,20 +134,6 @@ func (j *job) show(e bundle.Event) {
 			return
 		}
 		j.display.Message("%d of %s fetched and kept beside %s", e.Images, cli.Count(e.Of, "image"), j.request.Output)
-	}
-}
-
-// artifact displays a warning about an artifact that a pod needs, with the place of the pod.
-func (j *job) artifact(e bundle.EventArtifact) {
-	needs, why := isContainer, "a container of it starts only with a runtime handler for such artifacts, as there are for WebAssembly"
-	if e.Volume {
-		needs, why = isVolume, "containerd cannot mount it as an image volume, so the pod will not start; put its files into an image"
-	}
-	for _, r := range j.found.References {
-		if r.Name == e.Name && needs(r) {
-			j.display.Warning("%s:%d:%d: %s is an artifact without a root file system: %s", r.File, r.Line, r.Column, e.Name, why)
-			return
-		}
 	}
 }
 
@@ -263,26 +248,4 @@ func (j *job) summary(r *bundle.Result) string {
 		s += fmt.Sprintf("; %s without a platform, see above", cli.Count(n, "image"))
 	}
 	return s + "; identity " + r.Digest.String()
-}
-
-// hintSecrets says when images must be loaded for which pods name pull secrets: a kubelet that
-// has pulled one of them with a secret asks a registry again for other pods.
-func (j *job) hintSecrets(r *bundle.Result) {
-	names := map[string]bool{}
-	for _, img := range r.Images {
-		names[img.Name] = true
-	}
-	secret, images := "", map[string]bool{}
-	for _, ref := range j.found.References {
-		if len(ref.PullSecrets) == 0 || ref.Class != scan.Required || !names[ref.Name] {
-			continue
-		}
-		images[ref.Name] = true
-		if secret == "" {
-			secret = ref.PullSecrets[0]
-		}
-	}
-	if secret != "" {
-		j.display.Message("hint: pods name the pull secret %s for %s in this bundle: load it before the kubelet pulls with that secret; since Kubernetes 1.35 the kubelet then asks a registry for pods without it, see \"load check\"", secret, cli.Count(len(images), "image"))
-	}
 }
