@@ -91,7 +91,7 @@ func TestSelectPlatform(t *testing.T) {
 			_, n := connect(t)
 			r := load(t, n, b, LoadOptions{})
 			m := s.manifest(name)
-			want := ImageReport{Name: name, Target: s.Added[name].Digest, Image: m.Config.Digest, Status: Loaded, CRI: Ready, Pinned: true}
+			want := ImageReport{Name: name, Target: s.Added[name].Digest, Image: m.Config.Digest, Status: Loaded, CRI: Ready, Pinned: true, Kubelet: KubeletUnknown}
 			blobs := 4 // index, manifest, config, layer
 			if kind == "flat" {
 				want.Target, blobs = m.Digest, 3

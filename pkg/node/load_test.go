@@ -257,7 +257,7 @@ func TestMovedTagIsReported(t *testing.T) {
 	r := load(t, n, second, LoadOptions{})
 	got := r.Images[0]
 	want := ImageReport{Name: name, Target: s.Added[name].Digest, Image: s.manifest(name).Config.Digest,
-		Status: Moved, Was: was, CRI: Ready, Pinned: true}
+		Status: Moved, Was: was, CRI: Ready, Pinned: true, Kubelet: KubeletUnknown}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("report (-want +got):\n%s", d)
 	}
