@@ -52,7 +52,11 @@ func (f finder) find(ctx context.Context, o Options) (*Kubelet, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	k := c.kubelet(c.version(ctx))
+	version := ""
+	if !o.NoVersion {
+		version = c.version(ctx)
+	}
+	k := c.kubelet(version)
 	if o.Dir != "" {
 		k.Root = o.Dir
 	}

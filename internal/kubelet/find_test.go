@@ -293,6 +293,10 @@ func TestFindRunning(t *testing.T) {
 			if diff := cmp.Diff(&d.want, got); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
+			got, err = s.find(Options{Containerd: d.containerd, NoVersion: true})
+			if err != nil || got.Version != "" || got.Root != d.want.Root {
+				t.Errorf("without the version: %+v, %v", got, err)
+			}
 		})
 	}
 }

@@ -196,3 +196,33 @@ func TestVersions(t *testing.T) {
 		})
 	}
 }
+
+// TestUnversioned checks when nothing depends on the version: there is no record of any kind,
+// and the policy accepts images without one. Every version then uses the image.
+func TestUnversioned(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		state  state
+		policy Policy
+		want   bool
+	}{
+		{"no records", state{}, NeverVerifyPreloadedImages, true},
+		{"no records, NeverVerify", state{}, NeverVerify, true},
+		{"no records, AlwaysVerify", state{}, AlwaysVerify, false},
+		{"no records, an allowlist", state{}, NeverVerifyAllowlistedImages, false},
+		{"a record of another image", state{records: map[string]string{"sha256:1": everyone}}, NeverVerifyPreloadedImages, false},
+		{"an intent for another image", state{intents: []string{"docker.io/library/busybox:1"}}, NeverVerifyPreloadedImages, false},
+		{"a damaged record", state{files: map[string]string{"pulled/" + fileName(id): "{"}}, NeverVerify, false},
+	} {
+		r := read(t, tt.state.write(t))
+		if got := r.Unversioned(Settings{Policy: tt.policy}); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+		for _, version := range []string{"", "v1.34.4", "v1.35.4", "v1.36.3", "v1.37.2"} {
+			s := Settings{Enabled: true, Policy: tt.policy, Version: version}
+			if d := r.Decide(s, node, id, Pod{}); tt.want && d.Pull {
+				t.Errorf("%s, version %q: %s", tt.name, version, d.Text)
+			}
+		}
+	}
+}

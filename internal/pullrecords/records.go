@@ -123,6 +123,15 @@ func (r *Records) AtStart(present map[string]string) {
 	}
 }
 
+// Unversioned reports whether the kubelet uses every image that is present, whatever its
+// version is: there are no records, and the policy accepts images without one.
+func (r *Records) Unversioned(s Settings) bool {
+	if len(r.intents.values)+len(r.intents.broken)+len(r.pulled.values)+len(r.pulled.broken) > 0 {
+		return false
+	}
+	return s.Policy == NeverVerify || s.Policy == NeverVerifyPreloadedImages
+}
+
 // Remembered reports whether the kubelet believes that it pulled the image: a record of
 // imageRef or an intent of name exists.
 func (r *Records) Remembered(name, imageRef string) bool {

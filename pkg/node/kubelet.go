@@ -22,9 +22,9 @@ import (
 type Kubelet struct {
 	Directory string `json:"directory,omitempty"` // its root directory
 	Config    string `json:"config,omitempty"`    // its configuration file
-	Version   string `json:"version,omitempty"`   // "v1.35.4", empty if it is not known
+	Version   string `json:"version,omitempty"`   // "v1.35.4", empty if it is not known or nothing depends on it
 	Running   bool   `json:"running"`             // or whether it runs is not known
-	Verifies  bool   `json:"verifies"`            // it compares credentials with its records
+	Verifies  bool   `json:"verifies"`            // it compares credentials with its records, as far as is known
 	Policy    string `json:"policy,omitempty"`    // of its configuration, for images without a record
 	Found     string `json:"found,omitempty"`     // how it was found
 	NotLooked string `json:"notLookedAt,omitempty"`
@@ -52,10 +52,13 @@ type kubeletView struct {
 	*kubelet.Kubelet
 	records *pullrecords.Records
 	intents []pullrecords.Intent // as they are on disk
+	// unversioned says that the decisions do not depend on the kubelet's version.
+	unversioned bool
 }
 
-// look finds the kubelet of this containerd. Its error completes "not looked at: ...".
-func (n *Node) look(ctx context.Context) (*kubelet.Kubelet, error) {
+// look finds the kubelet of this containerd, with its version if that is wanted. Its error
+// completes "not looked at: ...".
+func (n *Node) look(ctx context.Context, version bool) (*kubelet.Kubelet, error) {
 	switch n.server.CRI {
 	case CRIAbsent:
 		return nil, errors.New("this containerd has no CRI plugin")
@@ -66,7 +69,7 @@ func (n *Node) look(ctx context.Context) (*kubelet.Kubelet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return kubelet.Find(ctx, kubelet.Options{Dir: n.kubeletDir, Containerd: address})
+	return kubelet.Find(ctx, kubelet.Options{Dir: n.kubeletDir, Containerd: address, NoVersion: !version})
 }
 
 // lookAt reads the records of a kubelet as it will see them: one that does not run turns, at
@@ -76,7 +79,7 @@ func (n *Node) lookAt(ctx context.Context, k *kubelet.Kubelet) (*kubeletView, er
 	if err != nil {
 		return nil, err
 	}
-	intents := records.Intents()
+	intents, unversioned := records.Intents(), records.Unversioned(k.Settings)
 	if !k.Running && len(intents) > 0 {
 		present, err := n.present(ctx)
 		if err != nil {
@@ -84,7 +87,7 @@ func (n *Node) lookAt(ctx context.Context, k *kubelet.Kubelet) (*kubeletView, er
 		}
 		records.AtStart(present)
 	}
-	return &kubeletView{k, records, intents}, nil
+	return &kubeletView{k, records, intents, unversioned}, nil
 }
 
 // present returns the image ID by each name that CRI lists.
@@ -107,7 +110,7 @@ func (n *Node) present(ctx context.Context) (map[string]string, error) {
 // image at its start lets no pod use the image. Without the image, and without the record, it
 // pulls.
 func (l *loader) dropIntents(ctx context.Context, imgs []*image) {
-	k, err := l.node.look(ctx)
+	k, err := l.node.look(ctx, false)
 	if err != nil || k.Running {
 		return
 	}
@@ -148,13 +151,19 @@ func (v *kubeletView) decide(i *ImageReport) pullrecords.Decision {
 // each of which it asks a registry. It returns whether a kubelet was found.
 func (n *Node) judgeRecords(ctx context.Context, r *Report, l *loader) (found bool) {
 	r.Kubelet = &Kubelet{}
-	k, err := n.look(ctx)
+	k, err := n.look(ctx, false)
 	if none := (*kubelet.NotFoundError)(nil); err != nil {
 		r.Kubelet.NotLooked = err.Error()
 		return n.server.CRI == CRIReady && !errors.As(err, &none)
 	}
 	r.Kubelet.describe(k)
 	v, err := n.lookAt(ctx, k)
+	if err == nil && !v.unversioned {
+		if k, err = n.look(ctx, true); err == nil {
+			r.Kubelet.describe(k)
+			v, err = n.lookAt(ctx, k)
+		}
+	}
 	if err == nil && l != nil {
 		r.Kubelet.Dropped = l.dropped
 		if l.opts.TrustPreloaded {
@@ -165,8 +174,8 @@ func (n *Node) judgeRecords(ctx context.Context, r *Report, l *loader) (found bo
 		r.Kubelet.NotLooked = err.Error()
 		return true
 	}
-	if len(k.Changed) > 0 {
-		r.Kubelet.NotLooked = fmt.Sprintf("the kubelet has not read %s since it was changed: systemctl restart kubelet", strings.Join(k.Changed, ", "))
+	if len(v.Changed) > 0 {
+		r.Kubelet.NotLooked = fmt.Sprintf("the kubelet has not read %s since it was changed: systemctl restart kubelet", strings.Join(v.Changed, ", "))
 	}
 	for i := range r.Images {
 		if out := &r.Images[i]; out.CRI == Ready {
