@@ -103,17 +103,20 @@ func (s *settings) causeHint(c node.Cause, k *node.Kubelet) string {
 
 // recordHint says what to do about what the kubelet has on record of an image.
 func (s *settings) recordHint(kind node.CauseKind, k *node.Kubelet) string {
-	load, again := "load "+cli.Quote(s.file), ""
+	load, again, service := "load "+cli.Quote(s.file), "", cmp.Or(k.Service, "kubelet")
 	if k.Running {
-		again = "; systemctl restart kubelet"
+		again = "; systemctl restart " + service
 	}
-	trust := fmt.Sprintf("\"load --trust-preloaded %s%s\" lets every pod of this node use it", cli.Quote(s.file), again)
+	trust := fmt.Sprintf("\"load --trust-preloaded %s%s\" lets every pod of this node use it; \"load serve --install\" answers the kubelet instead", cli.Quote(s.file), again)
 	switch kind {
 	case node.CauseRestart:
-		return "systemctl restart kubelet"
+		return "systemctl restart " + service
 	case node.CauseInterrupted:
-		if k.Running {
-			return fmt.Sprintf("wait until the pull fails, or: systemctl stop kubelet; %s; systemctl start kubelet", load)
+		switch {
+		case k.Running && k.HasContainerd: // which a stop of the service would end
+			return "wait until the pull fails; or " + trust
+		case k.Running:
+			return fmt.Sprintf("wait until the pull fails, or: systemctl stop %[1]s; %[2]s; systemctl start %[1]s", service, load)
 		}
 		return load
 	case node.CausePolicy:

@@ -68,7 +68,8 @@ func TestOutcome(t *testing.T) {
 // TestCauseHint: every kind of cause has a hint, which fits a kubelet that runs and one that
 // does not.
 func TestCauseHint(t *testing.T) {
-	stopped, running := &node.Kubelet{Config: "/k/config.yaml"}, &node.Kubelet{Running: true}
+	stopped, running := &node.Kubelet{Config: "/k/config.yaml"}, &node.Kubelet{Running: true, Service: "kubelet"}
+	k3s := &node.Kubelet{Running: true, Service: "k3s-agent", HasContainerd: true}
 	for _, tt := range []struct {
 		kind    node.CauseKind
 		job     string
@@ -84,13 +85,15 @@ func TestCauseHint(t *testing.T) {
 		{node.CauseNoSandbox, "load", stopped, `where there is a network run "bundle x:1 -o more.tar", and here "load more.tar"`},
 		{node.CauseArtifact, "load", stopped, `containerd cannot mount artifacts: pack the files into an image, or use a runtime that mounts artifacts`},
 		{node.CauseHandler, "load", stopped, `load 'a b.tar' without --discard-layers`},
-		{node.CausePulled, "load", stopped, `"load --trust-preloaded 'a b.tar'" lets every pod of this node use it`},
-		{node.CausePulled, "load", running, `"load --trust-preloaded 'a b.tar'; systemctl restart kubelet" lets every pod of this node use it`},
-		{node.CauseUnreadable, "load", stopped, `"load --trust-preloaded 'a b.tar'" lets every pod of this node use it`},
+		{node.CausePulled, "load", stopped, `"load --trust-preloaded 'a b.tar'" lets every pod of this node use it; "load serve --install" answers the kubelet instead`},
+		{node.CausePulled, "load", running, `"load --trust-preloaded 'a b.tar'; systemctl restart kubelet" lets every pod of this node use it; "load serve --install" answers the kubelet instead`},
+		{node.CauseUnreadable, "load", stopped, `"load --trust-preloaded 'a b.tar'" lets every pod of this node use it; "load serve --install" answers the kubelet instead`},
 		{node.CauseInterrupted, "load check", stopped, `load 'a b.tar'`},
 		{node.CauseInterrupted, "load", running, `wait until the pull fails, or: systemctl stop kubelet; load 'a b.tar'; systemctl start kubelet`},
-		{node.CausePolicy, "load", stopped, `set imagePullCredentialsVerificationPolicy to NeverVerify in /k/config.yaml and restart the kubelet; or "load --trust-preloaded 'a b.tar'" lets every pod of this node use it`},
+		{node.CausePolicy, "load", stopped, `set imagePullCredentialsVerificationPolicy to NeverVerify in /k/config.yaml and restart the kubelet; or "load --trust-preloaded 'a b.tar'" lets every pod of this node use it; "load serve --install" answers the kubelet instead`},
 		{node.CauseRestart, "load", running, `systemctl restart kubelet`},
+		{node.CauseRestart, "load", k3s, `systemctl restart k3s-agent`},
+		{node.CauseInterrupted, "load", k3s, `wait until the pull fails; or "load --trust-preloaded 'a b.tar'; systemctl restart k3s-agent" lets every pod of this node use it; "load serve --install" answers the kubelet instead`},
 	} {
 		s := &settings{name: tt.job, file: "a b.tar"}
 		if got := s.causeHint(node.Cause{Kind: tt.kind, Image: "x:1"}, tt.kubelet); got != tt.want {

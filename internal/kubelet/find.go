@@ -218,6 +218,7 @@ func (c candidate) kubelet(version string) *Kubelet {
 		Root:    c.root.path(c.flags.root),
 		Found:   c.found,
 		PID:     c.pid,
+		Service: strings.TrimSuffix(c.unit, ".service"),
 		Version: version,
 		Settings: pullrecords.Settings{
 			Enabled:   recordsEnabled(c.config.Gates, version),

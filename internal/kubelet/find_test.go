@@ -165,9 +165,11 @@ var runningNodes = []distribution{
 			s.put("/var/lib/kubelet/config.yaml", kubeletConfig+"staticPodPath: /etc/kubernetes/manifests\nimagePullCredentialsVerificationPolicy: AlwaysVerify\n")
 			s.program("/usr/bin/kubelet")
 			s.start(812, "/usr/bin/kubelet", "/usr/bin/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf --config=/var/lib/kubelet/config.yaml --container-runtime-endpoint=unix:///run/containerd/containerd.sock --pod-infra-container-image=registry.k8s.io/pause:3.10")
+			s.write(filepath.Join(s.proc, "812", "cgroup"), "0::/system.slice/kubelet.service\n")
 		},
 		want: Kubelet{
-			Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "process 812 (kubelet)", PID: 812, Kubeconfig: "/etc/kubernetes/kubelet.conf", Version: "v1.35.4",
+			Service: "kubelet",
+			Root:    "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "process 812 (kubelet)", PID: 812, Kubeconfig: "/etc/kubernetes/kubelet.conf", Version: "v1.35.4",
 			Settings: pullrecords.Settings{Enabled: true, Policy: pullrecords.AlwaysVerify, Version: "v1.35.4"},
 			Endpoint: "unix:///run/containerd/containerd.sock", StaticPods: "/etc/kubernetes/manifests", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
 		},
@@ -180,7 +182,8 @@ var runningNodes = []distribution{
 			s.start(2210, "/var/lib/minikube/binaries/v1.35.4/kubelet", "/var/lib/minikube/binaries/v1.35.4/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --cgroups-per-qos=false --config=/var/lib/kubelet/config.yaml --enforce-node-allocatable= --hostname-override=minikube --kubeconfig=/etc/kubernetes/kubelet.conf --node-ip=192.0.2.49")
 		},
 		want: Kubelet{
-			Root: "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "process 2210 (kubelet)", PID: 2210, Kubeconfig: "/etc/kubernetes/kubelet.conf", Version: "v1.35.4", Settings: settings("v1.35.4"),
+			Service: "kubelet",
+			Root:    "/var/lib/kubelet", ConfigFile: "/var/lib/kubelet/config.yaml", Found: "process 2210 (kubelet)", PID: 2210, Kubeconfig: "/etc/kubernetes/kubelet.conf", Version: "v1.35.4", Settings: settings("v1.35.4"),
 			Endpoint: "unix:///run/containerd/containerd.sock", StaticPods: "/etc/kubernetes/manifests", Address: "0.0.0.0", Port: 10250, NodeName: "minikube", ImageGCHighThresholdPercent: 100,
 		},
 	},
@@ -199,7 +202,8 @@ var runningNodes = []distribution{
 			s.write(filepath.Join(s.proc, "933", "cgroup"), "12:pids:/system.slice/k3s-edge.service\n1:name=systemd:/system.slice/k3s-edge.service\n")
 		},
 		want: Kubelet{
-			Root: "/var/lib/kubelet", Found: "process 933 (k3s server)", PID: 933, Kubeconfig: "/var/lib/rancher/k3s/agent/kubelet.kubeconfig", Version: "v1.35.4+k3s1",
+			Service: "k3s-edge",
+			Root:    "/var/lib/kubelet", Found: "process 933 (k3s server)", PID: 933, Kubeconfig: "/var/lib/rancher/k3s/agent/kubelet.kubeconfig", Version: "v1.35.4+k3s1",
 			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerify, Version: "v1.35.4+k3s1"},
 			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10251, NodeName: "edge-7", ImageGCHighThresholdPercent: 95,
 		},
@@ -212,7 +216,8 @@ var runningNodes = []distribution{
 			s.start(41, "/bin/k3s", "/bin/k3s agent", "K3S_NODE_NAME=k3d-agent-0", "K3S_TOKEN=hidden")
 		},
 		want: Kubelet{
-			Root: "/var/lib/kubelet", Found: "process 41 (k3s agent)", PID: 41, Kubeconfig: "/var/lib/rancher/k3s/agent/kubelet.kubeconfig", Version: "v1.35.4+k3s1", Settings: settings("v1.35.4+k3s1"),
+			Service: "k3s-agent",
+			Root:    "/var/lib/kubelet", Found: "process 41 (k3s agent)", PID: 41, Kubeconfig: "/var/lib/rancher/k3s/agent/kubelet.kubeconfig", Version: "v1.35.4+k3s1", Settings: settings("v1.35.4+k3s1"),
 			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/k3s/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "k3d-agent-0", ImageGCHighThresholdPercent: 85,
 		},
 	},
@@ -225,9 +230,11 @@ var runningNodes = []distribution{
 			s.start(700, "/usr/local/bin/rke2", "/usr/local/bin/rke2 server")
 			s.program("/var/lib/rancher/rke2/data/v1.35.4-rke2r1/bin/kubelet")
 			s.start(744, "/var/lib/rancher/rke2/data/v1.35.4-rke2r1/bin/kubelet", "kubelet --volume-plugin-dir=/var/lib/kubelet/volumeplugins --file-check-frequency=5s --sync-frequency=30s --cloud-provider=external --config-dir=/var/lib/rancher/rke2/agent/etc/kubelet.conf.d --hostname-override=n1 --kubeconfig=/var/lib/rancher/rke2/agent/kubelet.kubeconfig --node-ip=192.0.2.7 --node-labels= --read-only-port=0")
+			s.write(filepath.Join(s.proc, "744", "cgroup"), "0::/system.slice/rke2-server.service\n")
 		},
 		want: Kubelet{
-			Root: "/var/lib/kubelet", Found: "process 744 (kubelet)", PID: 744, Kubeconfig: "/var/lib/rancher/rke2/agent/kubelet.kubeconfig", Version: "v1.35.4", Settings: settings("v1.35.4"),
+			Service: "rke2-server",
+			Root:    "/var/lib/kubelet", Found: "process 744 (kubelet)", PID: 744, Kubeconfig: "/var/lib/rancher/rke2/agent/kubelet.kubeconfig", Version: "v1.35.4", Settings: settings("v1.35.4"),
 			Endpoint: "unix:///run/k3s/containerd/containerd.sock", StaticPods: "/var/lib/rancher/rke2/agent/pod-manifests", Address: "0.0.0.0", Port: 10250, NodeName: "n1", ImageGCHighThresholdPercent: 90,
 		},
 	},
@@ -240,9 +247,11 @@ var runningNodes = []distribution{
 			s.start(500, "/usr/local/bin/k0s", "/usr/local/bin/k0s worker --token-file=/etc/k0s/token")
 			s.program("/var/lib/k0s/bin/kubelet")
 			s.start(555, "/var/lib/k0s/bin/kubelet", "/var/lib/k0s/bin/kubelet --cert-dir=/var/lib/k0s/kubelet/pki --config=/var/lib/k0s/kubelet-config.yaml --container-runtime-endpoint=unix:///run/k0s/containerd.sock --containerd=/run/k0s/containerd.sock --kubeconfig=/var/lib/k0s/kubelet.conf --root-dir=/var/lib/k0s/kubelet --runtime-cgroups=/system.slice/containerd.service --v=1")
+			s.write(filepath.Join(s.proc, "555", "cgroup"), "0::/system.slice/k0sworker.service\n")
 		},
 		want: Kubelet{
-			Root: "/var/lib/k0s/kubelet", ConfigFile: "/var/lib/k0s/kubelet-config.yaml", Found: "process 555 (kubelet)", PID: 555, Kubeconfig: "/var/lib/k0s/kubelet.conf", Version: "v1.35.4",
+			Service: "k0sworker",
+			Root:    "/var/lib/k0s/kubelet", ConfigFile: "/var/lib/k0s/kubelet-config.yaml", Found: "process 555 (kubelet)", PID: 555, Kubeconfig: "/var/lib/k0s/kubelet.conf", Version: "v1.35.4",
 			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.35.4"},
 			Endpoint: "unix:///run/k0s/containerd.sock", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
 		},
@@ -259,7 +268,8 @@ var runningNodes = []distribution{
 			s.link("/snap/microk8s/9072/kubelite", filepath.Join(dir, "exe"))
 		},
 		want: Kubelet{
-			Root: "/var/snap/microk8s/common/var/lib/kubelet", Found: "process 86109 (kubelite)", PID: 86109, Kubeconfig: "/var/snap/microk8s/9072/credentials/kubelet.config", Version: "v1.34.3",
+			Service: "snap.microk8s.daemon-kubelite",
+			Root:    "/var/snap/microk8s/common/var/lib/kubelet", Found: "process 86109 (kubelite)", PID: 86109, Kubeconfig: "/var/snap/microk8s/9072/credentials/kubelet.config", Version: "v1.34.3",
 			Settings: pullrecords.Settings{Policy: pullrecords.NeverVerifyPreloadedImages, Version: "v1.34.3"},
 			Endpoint: "unix:///var/snap/microk8s/common/run/containerd.sock", Address: "0.0.0.0", Port: 10250, ImageGCHighThresholdPercent: 85,
 		},

@@ -42,6 +42,10 @@ type Kubelet struct {
 	// Found says how the kubelet was found, for people: "process 812 (kubelet)".
 	Found string
 
+	// Service is the service of systemd to restart, "kubelet" or that of its distribution,
+	// and "" when it does not run.
+	Service string
+
 	// PID is the process, 0 when none is visible.
 	PID int
 	// Running reports whether a kubelet uses Root, or whether that cannot be excluded. It has
@@ -99,3 +103,9 @@ func (e *ConfigError) Error() string { return e.File + ": " + e.Err.Error() }
 
 // Unwrap returns Err.
 func (e *ConfigError) Unwrap() error { return e.Err }
+
+// HasContainerd reports whether the service runs containerd too, as those of k3s, RKE2 and
+// k0s do: images cannot be loaded while it is stopped.
+func (k *Kubelet) HasContainerd() bool {
+	return k.Service != "" && !strings.HasPrefix(k.Service, "kubelet") && !strings.HasPrefix(k.Service, "snap.")
+}

@@ -10,6 +10,7 @@ import (
 type start struct {
 	found    string   // how it was found
 	pid      int      // 0: it does not run
+	unit     string   // of systemd, which the process belongs to
 	exe      string   // of the process, to be executed
 	name     string   // of exe
 	root     root     // of all paths
@@ -38,7 +39,7 @@ func ofProcess(p process) (start, error) {
 		}
 		s, err = rancher(p.root, "k3s", args, p.env)
 	}
-	s.found, s.pid = p.String(), p.pid
+	s.found, s.pid, s.unit = p.String(), p.pid, p.unit()
 	s.exe, s.name = filepath.Join(p.dir, "exe"), filepath.Base(p.exe)
 	return s, err
 }

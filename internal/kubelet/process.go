@@ -108,19 +108,28 @@ func (p process) role() string {
 	return ""
 }
 
-// unit returns the service of systemd that a process of k3s belongs to: that of its control
-// group, else the one that the installer of k3s makes.
+// ours are how the names of the services begin that run a kubelet.
+var ours = []string{"kubelet", "k3s", "rke2", "k0s", "snap.microk8s"}
+
+// unit returns the service of systemd that a process belongs to: that of its control group,
+// else the one that its distribution makes. k3s may have been installed under any name.
 func (p process) unit() string {
 	groups, _ := readSome(filepath.Join(p.dir, "cgroup"))
 	for part := range strings.FieldsFuncSeq(string(groups), func(r rune) bool { return r == '/' || r == '\n' }) {
-		if strings.HasSuffix(part, ".service") {
+		known := slices.ContainsFunc(ours, func(name string) bool { return strings.HasPrefix(part, name) })
+		if strings.HasSuffix(part, ".service") && (known || isK3s(filepath.Base(p.exe))) {
 			return part
 		}
 	}
-	if p.name == "k3s agent" {
+	switch p.name {
+	case "k3s agent":
 		return "k3s-agent.service"
+	case "k3s server":
+		return "k3s.service"
+	case "kubelite":
+		return "snap.microk8s.daemon-kubelite.service"
 	}
-	return "k3s.service"
+	return "kubelet.service"
 }
 
 // trusted reports whether a process runs as root or as the user of this process. The name

@@ -27,7 +27,10 @@ type Kubelet struct {
 	Verifies  bool   `json:"verifies"`            // it compares credentials with its records, as far as is known
 	Policy    string `json:"policy,omitempty"`    // of its configuration, for images without a record
 	Found     string `json:"found,omitempty"`     // how it was found
-	NotLooked string `json:"notLookedAt,omitempty"`
+	Service   string `json:"service,omitempty"`   // the service of systemd to restart
+	// HasContainerd says that the service runs containerd as well.
+	HasContainerd bool   `json:"runsContainerd,omitempty"`
+	NotLooked     string `json:"notLookedAt,omitempty"`
 
 	// Dropped are the images, as pods name them, whose interrupted pulls were on record until
 	// this load removed the records.
@@ -175,7 +178,7 @@ func (n *Node) judgeRecords(ctx context.Context, r *Report, l *loader) (found bo
 		return true
 	}
 	if len(v.Changed) > 0 {
-		r.Kubelet.NotLooked = fmt.Sprintf("the kubelet has not read %s since it was changed: systemctl restart kubelet", strings.Join(v.Changed, ", "))
+		r.Kubelet.NotLooked = fmt.Sprintf("the kubelet has not read %s since it was changed: systemctl restart %s", strings.Join(v.Changed, ", "), v.Service)
 	}
 	for i := range r.Images {
 		if out := &r.Images[i]; out.CRI == Ready {
@@ -200,6 +203,7 @@ func (v *kubeletView) judge(r *Report, i *ImageReport) {
 // describe copies what the report says of a kubelet.
 func (k *Kubelet) describe(found *kubelet.Kubelet) {
 	k.Directory, k.Config, k.Version, k.Found = found.Root, found.ConfigFile, found.Version, found.Found
+	k.Service, k.HasContainerd = found.Service, found.HasContainerd()
 	k.Running, k.Verifies, k.Policy = found.Running, found.Settings.Enabled, string(found.Settings.Policy)
 }
 

@@ -49,7 +49,7 @@ func Explain(ctx context.Context, n *node.Node, o Options) (*Report, error) {
 		return nil, err
 	}
 	defer r.client.Close() // only read from
-	e := &explainer{runtime: r, options: o, facts: &facts{platform: server.Platform, address: server.Address}}
+	e := &explainer{runtime: r, options: o, facts: &facts{platform: server.Platform, address: server.Address, service: "kubelet", containerd: "containerd"}}
 	e.report.Node = Node{Address: server.Address, Version: server.Version, Platform: server.Platform}
 	if e.facts.sandboxes, e.started, err = r.sandboxes(ctx); err != nil {
 		return nil, err
@@ -96,6 +96,12 @@ func (e *explainer) findKubelet(ctx context.Context, address string) {
 		return
 	}
 	e.kubelet = k
+	if k.Service != "" {
+		e.facts.service = k.Service
+	}
+	if k.HasContainerd() {
+		e.facts.containerd = k.Service
+	}
 	if e.records, err = pullrecords.Read(k.Root); err != nil {
 		e.unread("the kubelet's pull records: %v", err)
 	}

@@ -27,7 +27,9 @@ type facts struct {
 	offers    map[string][]offer // bundles that have it, by name as in a pod
 	answers   map[string]answer  // of registries, by name as in a pod
 	verdicts  map[string]verdict // of the pull records, by name as in a pod
-	pulling   map[string]bool    // names that a pull is recorded for
+	// service is the kubelet's of systemd, and containerd that of containerd.
+	service, containerd string
+	pulling             map[string]bool // names that a pull is recorded for
 }
 
 // sandbox is the image of pod sandboxes. An empty name is not known.

@@ -213,7 +213,7 @@ func pullRecords(s *subject) (string, Cure) {
 		}
 		text += fmt.Sprintf("; the pod has %s, which may have changed", s.secrets[i])
 	}
-	restart := Step{Run: []string{"sudo", "systemctl", "restart", "kubelet"}}
+	restart := Step{Run: []string{"sudo", "systemctl", "restart", s.service}}
 	if v.unread {
 		return text, Cure{restart}
 	}
@@ -273,7 +273,7 @@ func incomplete(s *subject) (string, Cure) {
 		return fmt.Sprintf("containerd has the name, but %d of the image's blobs are missing", stored.lacks), s.bring()
 	}
 	return "containerd has it, but its CRI plugin does not show it to the kubelet",
-		Cure{{Run: []string{"sudo", "systemctl", "restart", "containerd"}}}
+		Cure{{Run: []string{"sudo", "systemctl", "restart", s.containerd}}}
 }
 
 // noSandbox explains a pod that has no sandbox: containerd makes each from the sandbox image.

@@ -31,6 +31,7 @@ func backOff(message string) wait {
 // ofNode returns facts of a node without the image, changed by set.
 func ofNode(set ...func(*facts)) *facts {
 	f := &facts{
+		service: "kubelet", containerd: "containerd",
 		platform:  "linux/amd64",
 		present:   map[string]string{},
 		sandbox:   sandbox{"registry.k8s.io/pause:3.10", true},
