@@ -153,7 +153,7 @@ $(TOOLS)/.govulncheck-$(GOVULNCHECK):
 	GOBIN=$(TOOLS) go install -trimpath golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
 	@touch $@
 
-# The control plane and its kubelet take about 20 CPU minutes, a kubelet alone 9. Each version is
+# The control plane and its kubelet take about 35 CPU minutes on a busy machine, a kubelet alone 12. Each version is
 # kept.
 KUBERNETES_DIR := $(TOOLS)/kubernetes-$(KUBERNETES)
 

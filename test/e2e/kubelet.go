@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -91,6 +92,12 @@ func (k *kubelet) podDir() string  { return k.node.path("manifests") }
 func (k *kubelet) logDir() string  { return k.node.path("pods") }
 func (k *kubelet) logFile() string { return k.node.path("kubelet.log") }
 
+// minor returns the second number of the kubelet's version: 35 of "1.35.4".
+func (k *kubelet) minor() int {
+	minor, _ := strconv.Atoi(strings.Split(k.version, ".")[1])
+	return minor
+}
+
 // settings returns settings of a kubelet that needs only containerd: no CNI, no swap or
 // cgroup requirements, no iptables.
 func (k *kubelet) settings(extra settings) settings {
@@ -119,6 +126,10 @@ func (k *kubelet) settings(extra settings) settings {
 		"evictionHard":                settings{"memory.available": "1Mi"},
 	}
 	maps.Copy(s, extra)
+	if k.minor() < 35 {
+		s["featureGates"] = map[string]bool{"ImageVolume": true} // on by default since then
+		delete(s, "imagePullCredentialsVerificationPolicy")      // refused without its feature gate
+	}
 	return s
 }
 

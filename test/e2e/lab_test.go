@@ -59,7 +59,7 @@ func (l *lab) cutOff(t *testing.T) {
 }
 
 // serve starts "load serve", which answers for the registries from now on.
-func (l *lab) serve(t *testing.T) {
+func (l *lab) serve(t *testing.T) *process {
 	t.Helper()
 	address := strings.Replace(l.site.address, "192.0.2.", "127.0.0.", 1) + ":5480"
 	cmd := l.machine.command(programs(t).load, "serve", "--address", l.Address(), "--listen", address)
@@ -85,6 +85,7 @@ func (l *lab) serve(t *testing.T) {
 		}
 	}
 	hostsConfig(t, l.path("certs.d"), "http://"+address, registries...)
+	return p
 }
 
 // add adds an image whose program runs until it is stopped. The same seed is the same
@@ -242,10 +243,7 @@ func one(image, policy string) podSpec {
 
 // verifies reports whether the kubelet verifies by default who may use an image
 // (KubeletEnsureSecretPulledImages, on since Kubernetes 1.35).
-func (k *kubelet) verifies() bool {
-	minor, _ := strconv.Atoi(strings.Split(k.version, ".")[1])
-	return minor >= 35
-}
+func (k *kubelet) verifies() bool { return k.minor() >= 35 }
 
 // checks returns how often the kubelet has decided whether it must pull an image that is
 // present, by result.

@@ -63,9 +63,25 @@ func answeredPulls(t *testing.T, c *cluster, sandbox string) {
 		l.try(t, attempt{name: "AlwaysPullImages", spec: one(app, "Never"), runs: runs, api: always})
 	}
 	try(false)
-	l.serve(t)
+	server := l.serve(t)
 	try(true)
+	stays := podOf(l.site.name+"-stays", one(app, "Always"))
+	l.kubelet.put(t, stays)
+	l.kubelet.waitPod(t, stays.Metadata.Name, running)
 	l.try(t, attempt{name: "not on the node", spec: one("docker.io/site/absent:1.0", "IfNotPresent")})
+
+	// The end of load serve harms no pod that runs, and a pod that asks no registry starts.
+	if err := server.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-server.ended
+	l.try(t, attempt{name: "IfNotPresent, load serve killed", spec: one(app, "IfNotPresent"), runs: true, checks: recordFound})
+	l.try(t, attempt{name: "Always, load serve killed", spec: one(app, "Always")})
+	left := l.kubelet.waitPod(t, stays.Metadata.Name, running)
+	if n := left.Status.ContainerStatuses[0].RestartCount; n != 0 {
+		t.Errorf("the pod that ran when load serve was killed was restarted %d times", n)
+	}
+	l.kubelet.remove(t, stays)
 }
 
 // hangingPull returns a node on which a pull hangs in both layers of an image, a bundle of
