@@ -10,7 +10,7 @@ import (
 // sentences say what a failed pull means. %s is the registry or the host that was reached.
 var sentences = map[Kind]string{
 	PullLimit:     "the pull limit of %s is used up (429)",
-	RequestRate:   "%s refuses so many requests from this address (429): a limit of requests per minute, not of pulls",
+	RequestRate:   "%s refuses further requests from this address (429): its limit of requests per minute is reached, not that of pulls",
 	KubeletRate:   "the kubelet limits its own pulls (registryPullQPS), and tries again by itself",
 	DNS:           "this node cannot look up %s",
 	UnknownCA:     "this node does not trust the authority that signed the certificate of %s",

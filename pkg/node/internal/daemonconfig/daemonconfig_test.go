@@ -153,10 +153,10 @@ func TestMerged(t *testing.T) {
 func TestConfigFile(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"containerd", defaultFile}, {"containerd -c /a", "/a"}, {"containerd --config=/b --log-level debug", "/b"},
-		{"containerd --config", defaultFile}, {"containerd c /a", defaultFile}, {"containerd -c a/b.toml", "/work/dir/a/b.toml"},
+		{"containerd --config", defaultFile}, {"containerd c /a", defaultFile}, {"containerd -c a/b.toml", "/srv/dir/a/b.toml"},
 	} {
 		proc := write(t, map[string]string{"cmdline": strings.ReplaceAll(tt.args, " ", "\x00")})
-		must(t, os.Symlink("/work/dir", filepath.Join(proc, "cwd")))
+		must(t, os.Symlink("/srv/dir", filepath.Join(proc, "cwd")))
 		if got, err := configFile(proc); got != tt.want || err != nil {
 			t.Errorf("%s: %q, %v, want %q", tt.args, got, err, tt.want)
 		}
