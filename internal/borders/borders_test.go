@@ -96,6 +96,11 @@ var rules = []rule{
 		direct: []string{containerd + "/client", containerd + "/core"},
 	},
 	{
+		pkg:    "stowage/pkg/node/internal/layer/extract",
+		direct: []string{containerd + "/client", containerd + "/core"},
+		deep:   []string{"net/http"},
+	},
+	{
 		pkg:  "stowage/pkg/node/internal/taskgraph",
 		deep: []string{containerd, "net"},
 	},

@@ -14,6 +14,7 @@ import (
 	"stowage/internal/iox"
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/disk"
+	"stowage/pkg/node/internal/layer/extract"
 )
 
 // Blob is a layer as it is stored, compressed or not.
@@ -22,19 +23,11 @@ type Blob interface {
 	Size() int64
 }
 
-// Target is a directory that a layer is written into. With containerd that is the upper
-// directory of a snapshot.
-type Target struct {
-	Dir     string
-	Overlay bool     // whiteouts become overlayfs's own instead of deletions
-	Lower   []string // directories of the layers below in the overlay, nearest first
-	// Detached says that the layers below are not there yet. Apply returns
-	// [ErrNeedsParent] for a layer that cannot be written without them.
-	Detached bool
-}
+// Target is a directory that a layer is written into.
+type Target = extract.Target
 
 // ErrNeedsParent says that a layer must be written on top of the layers below it.
-var ErrNeedsParent = errors.New("the layer needs the layers below it")
+var ErrNeedsParent = extract.ErrNeedsParent
 
 // Options are the options of [Apply].
 type Options struct {
@@ -100,7 +93,9 @@ func apply(ctx context.Context, blob io.Reader, target *Target, limits *limits, 
 	digester := digest.Canonical.Digester()
 	stream := io.TeeReader(iox.WithContext(ctx, limits.stream(ahead)), digester.Hash())
 	if target != nil {
-		err = target.extract(ctx, stream, limits.file)
+		buf := iox.Buffer()
+		defer iox.Release(buf)
+		err = extract.Layer(ctx, parts{stream, *buf}, target, limits.file)
 	} else {
 		err = skip(stream, limits.file)
 	}
@@ -108,6 +103,18 @@ func apply(ctx context.Context, blob io.Reader, target *Target, limits *limits, 
 		_, err = io.Copy(io.Discard, stream) // padding after the last entry belongs to the digest
 	}
 	return Result{digester.Digest(), limits.tar.n, limits.drawn}, err
+}
+
+// parts is a reader as an [extract.Source].
+type parts struct {
+	io.Reader
+	buf []byte
+}
+
+// Next implements [extract.Source].
+func (p parts) Next() ([]byte, error) {
+	n, err := p.Read(p.buf)
+	return p.buf[:n], err
 }
 
 // skip reads the entries of a tar stream.

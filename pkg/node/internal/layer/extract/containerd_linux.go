@@ -1,4 +1,4 @@
-package layer
+package extract
 
 import (
 	"archive/tar"
@@ -19,10 +19,9 @@ var quiet = func() *log.Entry {
 	return logrus.NewEntry(l)
 }()
 
-// extract writes the tar stream into the directory, with containerd's archive package,
-// which keeps names and links inside it. check is called with the header of each entry
-// before it is written. The caller reads what follows the last entry.
-func (t *Target) extract(ctx context.Context, r io.Reader, check func(*tar.Header) error) error {
+// Layer writes the entries of src into t, which must exist. check is called with the header of
+// each entry, once, before the entry is written. What follows the last entry is not read.
+func Layer(ctx context.Context, src Source, t *Target, check func(*tar.Header) error) error {
 	declared := func(*tar.Header) error { return nil }
 	if t.Detached {
 		declared = declaredParents()
@@ -40,7 +39,7 @@ func (t *Target) extract(ctx context.Context, r io.Reader, check func(*tar.Heade
 	if len(t.Lower) > 0 {
 		opts = append(opts, ctdarchive.WithParents(t.Lower))
 	}
-	_, err := ctdarchive.Apply(log.WithLogger(ctx, quiet), t.Dir, r, opts...)
+	_, err := ctdarchive.Apply(log.WithLogger(ctx, quiet), t.Dir, &stream{src: src}, opts...)
 	return err
 }
 

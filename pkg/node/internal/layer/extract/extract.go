@@ -1,0 +1,57 @@
+package extract
+
+import (
+	"errors"
+	"io"
+)
+
+// Source is a tar stream in parts. A part is valid until the next call of Next. An error,
+// which is [io.EOF] at the end of the stream, comes with the last part or alone after it, and
+// then again with each call.
+type Source interface {
+	Next() ([]byte, error)
+}
+
+// Target is a directory that a layer is written into. With containerd that is the upper
+// directory of a snapshot.
+type Target struct {
+	Dir     string
+	Overlay bool     // whiteouts become overlayfs's own instead of deletions
+	Lower   []string // directories of the layers below in the overlay, nearest first
+	// Detached says that the layers below are not there yet. Layer returns
+	// [ErrNeedsParent] for a layer that cannot be written without them.
+	Detached bool
+}
+
+// ErrNeedsParent says that a layer must be written on top of the layers below it.
+var ErrNeedsParent = errors.New("the layer needs the layers below it")
+
+// stream reads a source.
+type stream struct {
+	src  Source
+	part []byte // not yet read
+	err  error  // that follows part
+}
+
+// fill makes sure that there is something to read.
+func (s *stream) fill() error {
+	for len(s.part) == 0 {
+		if s.err != nil {
+			return s.err
+		}
+		s.part, s.err = s.src.Next()
+	}
+	return nil
+}
+
+// Read implements [io.Reader].
+func (s *stream) Read(p []byte) (int, error) {
+	if err := s.fill(); err != nil {
+		return 0, err
+	}
+	n := copy(p, s.part)
+	s.part = s.part[n:]
+	return n, nil
+}
+
+var _ io.Reader = (*stream)(nil)
