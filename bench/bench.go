@@ -77,13 +77,17 @@ func newBench(ctx context.Context, s *settings, log io.Writer) (_ *bench, err er
 	if err != nil {
 		return nil, err
 	}
-	b.logf("making the images")
+	return b, err
+}
+
+// makeCalico makes the images in the shape of Calico's and adds them to the registry.
+func (b *bench) makeCalico() (err error) {
 	opts := registrytest.CalicoOptions{Archs: []string{runtime.GOARCH}, Scale: scaleOfCalico, Files: filesOfCalico}
-	if s.quick {
+	if b.quick {
 		opts.Scale, opts.Files = 1, 20
 	}
 	b.calico, err = b.registry.AddCalico(opts)
-	return b, err
+	return err
 }
 
 // close closes the registry and removes all files.

@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got.conditions, got.peers = orNil(got.conditions), orNil(got.peers)
+			got.conditions, got.sets, got.peers = orNil(got.conditions), orNil(got.sets), orNil(got.peers)
 			if diff := cmp.Diff(want, got, cmp.AllowUnexported(settings{})); diff != "" {
 				t.Error(diff)
 			}
@@ -71,6 +71,7 @@ func TestUsage(t *testing.T) {
 		{"negative calm", "bundle -calm -0.1", "-calm -0.1: want 0 or more"},
 		{"unknown condition", "bundle -conditions moon", "want some of memory,disk,link,connection"},
 		{"a condition of the other command", "load -conditions link", "want some of memory,disk"},
+		{"unknown set", "load -set huge", "want some of calico,tiny"},
 		{"unknown flag", "bundle -fast", "-fast"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -154,7 +155,7 @@ func TestQuick(t *testing.T) {
 		needNode(t)
 		// Not t.TempDir, whose path can be too long for a socket.
 		text := quick(t, append(append([]string{"load", "-conditions", "memory"}, args...), "-memory", "/dev/shm"))
-		for _, want := range []string{"## load: containerd's root on a tmpfs", "| load --discard-layers, again ", "| nothing to do, 3 images "} {
+		for _, want := range []string{"## load: made-up images, tmpfs", "## load: tiny images, tmpfs", "| load --discard-layers, again ", "| nothing to do, 3 images "} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q is missing in:\n%s", want, text)
 			}

@@ -70,6 +70,11 @@ func (b *bench) bundle(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	b.logf("making the images")
+	if err := b.makeCalico(); err != nil {
+		return err
+	}
+	fmt.Fprint(w, b.machine(ctx), b.imagesNote())
 	results := map[string][]*bundleRow{}
 	for _, c := range bundleConditions {
 		if !b.wants(c.key) {
@@ -89,6 +94,15 @@ func (b *bench) bundle(ctx context.Context, w io.Writer) error {
 	}
 	fmt.Fprint(w, heading("bundle: targets"), targetsTable(bundleTargets(results)))
 	return nil
+}
+
+// imagesNote describes the images.
+func (b *bench) imagesNote() string {
+	var bytes int64
+	for _, image := range b.calico {
+		bytes += image.Bytes(platform)
+	}
+	return fmt.Sprintf("- images: %d, %s MB for %s, a shared base counted in each\n", len(b.calico), megabytes(float64(bytes)), platform)
 }
 
 // bundleRows finds the programs. It fails without ours.

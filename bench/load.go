@@ -6,14 +6,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
+	"slices"
 	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"stowage/bench/meter"
 	"stowage/internal/nodetest"
-	"stowage/internal/registrytest"
 )
 
 // Names of the rows of the targets.
@@ -69,43 +68,71 @@ type loadRow struct {
 	trouble string
 }
 
-// load compares the commands on a tmpfs and on a disk.
+// loadCondition is where containerd runs.
+type loadCondition struct {
+	key, title string
+	sets       []string // keys of the sets that are measured there
+	again      bool     // measure the repetition, too
+}
+
+// loadConditions is the order of the conditions.
+var loadConditions = []loadCondition{
+	{key: inMemory, title: "tmpfs", sets: []string{madeUp, tiny}, again: true},
+	{key: onDisk, title: "disk", sets: []string{madeUp}},
+}
+
+// loadResult is the measurements of one set under one condition.
+type loadResult struct {
+	condition, set string // keys
+	rows           []*loadRow
+}
+
+// load compares the commands under every condition.
 func (b *bench) load(ctx context.Context, w io.Writer) error {
 	rows, err := b.loadRows(ctx)
 	if err != nil {
 		return err
 	}
-	results := map[string][]*loadRow{}
-	for _, key := range []string{inMemory, onDisk} {
-		if !b.wants(key) {
-			continue
-		}
-		parent := map[string]string{inMemory: b.memDir, onDisk: b.dskDir}[key]
-		tarball, err := b.tarball(ctx, parent, "calico", b.refs())
-		if err != nil {
-			return err
-		}
-		run := clone(rows)
-		for round := range b.rounds {
-			for _, i := range rotate(len(run), round) {
-				if err := b.loadOnce(ctx, key, parent, tarball, run[i]); err != nil {
-					return err
-				}
-			}
-		}
-		fmt.Fprint(w, heading("load: containerd's root on a %s", map[string]string{inMemory: "tmpfs", onDisk: "disk"}[key]))
-		note := noiseNote(loadNoise(run))
-		if key == onDisk && b.syncs {
-			b.countSyncs(ctx, parent, tarball, run)
-		}
-		fmt.Fprint(w, loadTable(run), "\n", note)
-		results[key] = run
-	}
-	many, err := b.many(ctx, rows[0].program)
+	sets, err := b.makeSets(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(w, heading("load: targets"), targetsTable(loadTargets(results, many)))
+	fmt.Fprint(w, b.machine(ctx), setsNote(sets))
+	var results []loadResult
+	for _, c := range loadConditions {
+		for _, set := range sets {
+			if !b.wants(c.key) || !slices.Contains(c.sets, set.key) {
+				continue
+			}
+			run := clone(rows)
+			if err := b.loadUnder(ctx, w, c, set, run); err != nil {
+				return err
+			}
+			results = append(results, loadResult{c.key, set.key, run})
+		}
+	}
+	fmt.Fprint(w, heading("load: targets"), targetsTable(loadTargets(results)))
+	return nil
+}
+
+// loadUnder measures one set under one condition and prints the table.
+func (b *bench) loadUnder(ctx context.Context, w io.Writer, c loadCondition, set imageSet, rows []*loadRow) error {
+	parent := b.memDir
+	if c.key == onDisk {
+		parent = b.dskDir
+	}
+	for round := range b.rounds {
+		for _, i := range rotate(len(rows), round) {
+			if err := b.loadOnce(ctx, c, parent, set, rows[i]); err != nil {
+				return err
+			}
+		}
+	}
+	note := noiseNote(loadNoise(rows))
+	if c.key == inMemory && b.syncs {
+		b.countSyncs(ctx, parent, set.file, rows)
+	}
+	fmt.Fprint(w, heading("load: %s, %s", set.title, c.title), loadTable(rows, c.again), "\n", note)
 	return nil
 }
 
@@ -133,32 +160,18 @@ func (b *bench) loadRows(ctx context.Context) ([]*loadRow, error) {
 	return rows, nil
 }
 
-// tarball bundles images to a file in dir, without measuring.
-func (b *bench) tarball(ctx context.Context, dir, name string, refs []string) (string, error) {
-	program, err := ours(b.bin, "bundle")
-	if err != nil {
-		return "", err
-	}
-	env, err := b.home(dir)
-	if err != nil {
-		return "", err
-	}
-	out := filepath.Join(dir, name+".tar")
-	_, err = b.measure(ctx, env, append([]string{program, "-o", out}, refs...))
-	return out, err
-}
-
 // loadOnce adds a measurement to a row, or the reason for its failure.
-func (b *bench) loadOnce(ctx context.Context, key, parent, tarball string, row *loadRow) error {
+func (b *bench) loadOnce(ctx context.Context, c loadCondition, parent string, set imageSet, row *loadRow) error {
 	if row.trouble != "" {
 		return nil
 	}
-	p, err := calmest(ctx, b.calm, func() (loadPair, error) {
-		return b.loadTwice(ctx, parent, tarball, len(registrytest.CalicoRepos), row)
-	})
+	p, err := calmest(ctx, b.calm, func() (loadPair, error) { return b.loadPair(ctx, c, parent, set, row) })
 	if err == nil {
-		b.logf("%s: %s: %.2f s, again %.2f s", key, row.name, p.first.Wall.Seconds(), p.again.Wall.Seconds())
-		row.first, row.again = append(row.first, p.first), append(row.again, p.again)
+		b.logf("%s: %s: %s: %.2f s, again %.2f s", c.key, set.key, row.name, p.first.Wall.Seconds(), p.again.Wall.Seconds())
+		row.first = append(row.first, p.first)
+		if c.again {
+			row.again = append(row.again, p.again)
+		}
 		return nil
 	}
 	if row.ours || ctx.Err() != nil {
@@ -169,11 +182,16 @@ func (b *bench) loadOnce(ctx context.Context, key, parent, tarball string, row *
 	return nil
 }
 
-// loadTwice measures a load into a new containerd and its repetition.
-func (b *bench) loadTwice(ctx context.Context, parent, tarball string, images int, row *loadRow) (p loadPair, err error) {
+// loadPair measures a load into a new containerd and, if the condition asks for it, its
+// repetition.
+func (b *bench) loadPair(ctx context.Context, c loadCondition, parent string, set imageSet, row *loadRow) (p loadPair, err error) {
+	samples := []*loaded{&p.first, &p.again}
+	if !c.again {
+		samples = samples[:1]
+	}
 	err = b.withNode(ctx, parent, func(node *nodetest.Node) error {
-		args := row.command(row.program, node.Address(), tarball)
-		for _, sample := range []*loaded{&p.first, &p.again} {
+		args := row.command(row.program, node.Address(), set.file)
+		for _, sample := range samples {
 			if err := syncFS(parent); err != nil {
 				return err
 			}
@@ -181,8 +199,8 @@ func (b *bench) loadTwice(ctx context.Context, parent, tarball string, images in
 				return err
 			}
 		}
-		if row.ours && p.first.visible < images {
-			return fmt.Errorf("%s: CRI lists %d of %d images", row.name, p.first.visible, images)
+		if row.ours && p.first.visible < len(set.refs) {
+			return fmt.Errorf("%s: CRI lists %d of %d images", row.name, p.first.visible, len(set.refs))
 		}
 		return nil
 	})

@@ -20,12 +20,7 @@ func (b *bench) machine(ctx context.Context) string {
 	fmt.Fprintf(&t, "- when: %s, load average %s at the start\n", time.Now().UTC().Format("2006-01-02 15:04 MST"), loadAverage())
 	fmt.Fprintf(&t, "- machine: %d cores, %s, %s of memory, Linux %s, %s\n",
 		runtime.NumCPU(), procValue("/proc/cpuinfo", "model name"), memory(), firstLine("/proc/sys/kernel/osrelease"), runtime.Version())
-	fmt.Fprintf(&t, "- tmpfs %s, disk %s (%s)\n", b.memory, b.disk, fileSystem(b.disk))
-	var bytes int64
-	for _, image := range b.calico {
-		bytes += image.Bytes(platform)
-	}
-	fmt.Fprintf(&t, "- images: %d, %s MB for %s, a shared base counted in each; rounds: %d\n", len(b.calico), megabytes(float64(bytes)), platform, b.rounds)
+	fmt.Fprintf(&t, "- tmpfs %s, disk %s (%s); rounds: %d\n", b.memory, b.disk, fileSystem(b.disk), b.rounds)
 	fmt.Fprintf(&t, "- versions: %s\n", b.versions(ctx))
 	return t.String()
 }

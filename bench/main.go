@@ -60,7 +60,6 @@ func benchmark(ctx context.Context, s *settings, log io.Writer) (_ string, err e
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
 	var text strings.Builder
-	text.WriteString(b.machine(ctx))
 	work := b.bundle
 	if s.command == "load" {
 		work = b.load

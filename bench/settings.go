@@ -22,6 +22,7 @@ type settings struct {
 	calm       float64  // cores that other processes may use; 0: any
 	quick      bool     // images of some hundred KB instead of 250 MB
 	conditions []string // keys to run; empty: all
+	sets       []string // keys of the sets that load loads; empty: all
 	peers      []string // a peer's name must contain one of these words; empty: all
 	install    bool     // build missing peers
 	syncs      bool     // count the sync calls of a load in a separate run
@@ -34,6 +35,7 @@ const usage = `usage: bench bundle|load [flags]
                     CORES processors (default 0: never); the least disturbed one counts
   -quick            a small set of images: tests the benchmark, not the speed
   -conditions LIST  bundle: memory,disk,link,connection; load: memory,disk (default all)
+  -set LIST         load: calico,tiny (default all)
   -peers LIST       only peers whose name contains one of these words (default all)
   -bin DIR          directory of the built programs (default bin)
   -memory DIR       directory on a tmpfs (default /dev/shm)
@@ -49,7 +51,7 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() { fmt.Fprint(stderr, usage) }
-	var conditions, peers string
+	var conditions, sets, peers string
 	fs.IntVar(&s.rounds, "rounds", 3, "")
 	fs.Float64Var(&s.calm, "calm", 0, "")
 	fs.BoolVar(&s.quick, "quick", false, "")
@@ -60,6 +62,7 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 	fs.StringVar(&s.disk, "disk", "/var/tmp", "")
 	fs.StringVar(&s.out, "o", "", "")
 	fs.StringVar(&conditions, "conditions", "", "")
+	fs.StringVar(&sets, "set", "", "")
 	fs.StringVar(&peers, "peers", "", "")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
@@ -69,7 +72,7 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 			return nil, err
 		}
 	}
-	s.conditions, s.peers = words(conditions), words(peers)
+	s.conditions, s.sets, s.peers = words(conditions), words(sets), words(peers)
 	return s, s.check(fs.NArg())
 }
 
@@ -89,10 +92,11 @@ func (s *settings) check(extra int) error {
 	case s.calm < 0:
 		return fmt.Errorf("-calm %v: want 0 or more", s.calm)
 	}
-	for _, c := range s.conditions {
-		if !slices.Contains(known, c) {
-			return fmt.Errorf("-conditions %s: want some of %s", c, strings.Join(known, ","))
-		}
+	if err := some("-conditions", s.conditions, known); err != nil {
+		return err
+	}
+	if err := some("-set", s.sets, collect(sets, func(s imageSet) string { return s.key })); err != nil {
+		return err
 	}
 	for _, dir := range []*string{&s.bin, &s.memory, &s.disk} {
 		abs, err := filepath.Abs(*dir)
@@ -104,10 +108,21 @@ func (s *settings) check(extra int) error {
 	return nil
 }
 
-// wants reports whether a condition is to be run.
-func (s *settings) wants(condition string) bool {
-	return len(s.conditions) == 0 || slices.Contains(s.conditions, condition)
+// some checks that the words of a flag are known.
+func some(name string, list, known []string) error {
+	for _, word := range list {
+		if !slices.Contains(known, word) {
+			return fmt.Errorf("%s %s: want some of %s", name, word, strings.Join(known, ","))
+		}
+	}
+	return nil
 }
+
+// wants reports whether a condition is to be run.
+func (s *settings) wants(condition string) bool { return chosen(s.conditions, condition) }
+
+// chosen reports whether a list is empty or contains the word.
+func chosen(list []string, word string) bool { return len(list) == 0 || slices.Contains(list, word) }
 
 // compares reports whether a peer is to be run.
 func (s *settings) compares(name string) bool {

@@ -145,27 +145,67 @@ func madeUpLoads() []*loadRow {
 func TestLoadTable(t *testing.T) {
 	rows := madeUpLoads()
 	rows[0].syncs = "1 + 20"
-	got := cells(loadTable(rows))
-	if len(got) != 1+2*len(rows)+3 {
-		t.Fatalf("%d lines, want a head, two for each way, and notes behind a gap", len(got))
+	got := cells(loadTable(rows, true))
+	if len(got) != 1+2*len(rows)-1+2 {
+		t.Fatalf("%d lines, want a head, two for each way that was run, one for the other, and a note", len(got))
 	}
 	for i, want := range map[int]string{
-		1: "| load | 2.00 | 0.40 | 2.00 | 32.0 | 1.00 | 64.0 | 1 + 20 | 500 | 3 |",
-		4: "| ctr images import --local | not run | | | | | | | | |",
-		5: "| load, again | 0.05 | 0.05 | 0.05 | 32.0 | 0.03 | 64.0 | - | 500 | 3 |",
+		1: "| load | 2.00 | 0.40 | - | 2.00 | 1.00 | - | 32.0 | 64.0 | 1 + 20 | 500 | 3 |",
+		4: "| ctr images import --local | not run | | | | | | | | | | |",
+		5: "| load, again | 0.05 | 0.05 | - | 0.05 | 0.03 | - | 32.0 | 64.0 | - | 500 | 3 |",
 	} {
 		if diff := cmp.Diff(strings.Fields(want), got[i]); diff != "" {
 			t.Errorf("row %d:\n%s", i, diff)
 		}
 	}
+	if text := loadTable(rows, false); strings.Contains(text, "again") {
+		t.Errorf("repetitions in a table without them:\n%s", text)
+	}
+}
+
+// TestPaired checks that the ratios are those of rounds, not of medians.
+func TestPaired(t *testing.T) {
+	load := func(seconds ...int) (samples []loaded) {
+		for _, s := range seconds {
+			samples = append(samples, loaded{Report: meter.Report{Wall: time.Duration(s) * time.Second}})
+		}
+		return samples
+	}
+	for _, c := range []struct {
+		name         string
+		mine, theirs []loaded
+		want         []float64
+	}{
+		{"three rounds", load(1, 2, 3), load(2, 8, 3), []float64{0.5, 0.25, 1}},
+		{"theirs failed in the second round", load(1, 2), load(2), []float64{0.5}},
+		{"no time", load(1, 2), load(0, 4), []float64{0.5}},
+		{"not run", load(1), nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, paired(c.mine, c.theirs, loaded.wall)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
 }
 
 func TestLoadTargets(t *testing.T) {
-	var got []string
-	for _, m := range loadTargets(map[string][]*loadRow{inMemory: madeUpLoads()}, []float64{0.5}) {
-		got = append(got, m.verdict())
+	rows := madeUpLoads()
+	got := map[string]string{}
+	for _, m := range loadTargets([]loadResult{{inMemory, madeUp, rows}, {inMemory, tiny, rows}}) {
+		got[m.what] = m.verdict()
 	}
-	want := []string{"yes", "not run", "yes", "yes", "yes", "yes"}
+	want := map[string]string{
+		"made-up images: wall, load / ctr import":                  "no", // 0.4
+		"made-up images: wall, load / ctr import --local":          "not run",
+		"made-up images: processor, load / ctr import --local":     "not run",
+		"made-up images: wall, load --discard-layers / ctr import": "yes",
+		"made-up images: memory of containerd, load / ctr import":  "yes",
+		"200 tiny images: wall, load / ctr import":                 "yes",
+		"peak memory of load, the worst of all runs":               "yes",
+		"nothing to do, 3 images":                                  "yes",
+		"nothing to do, 200 images":                                "yes",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
