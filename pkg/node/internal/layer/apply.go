@@ -81,40 +81,28 @@ func Apply(ctx context.Context, blob Blob, target *Target, o Options) (Result, e
 	return failed, asDamaged(err)
 }
 
-// apply connects the stages: decoder, read-ahead, limit, hash and extraction.
+// apply connects the stages: decoder, hash and extraction.
 func apply(ctx context.Context, blob io.Reader, target *Target, limits *limits, memory *Memory) (Result, error) {
 	decoder, err := decode(ctx, blob, memory)
 	if err != nil {
 		return Result{}, err
 	}
 	defer decoder.Close()
-	ahead := newReadAhead(decoder)
-	defer ahead.Close() // before decoder.Close: its goroutine reads the decoder
 	digester := digest.Canonical.Digester()
-	stream := io.TeeReader(iox.WithContext(ctx, limits.stream(ahead)), digester.Hash())
+	p := newPipeline(ctx, decoder, digester.Hash(), limits.part, &buffers)
+	defer p.Close() // before decoder.Close: its goroutine uses the decoder
 	if target != nil {
-		buf := iox.Buffer()
-		defer iox.Release(buf)
-		err = extract.Layer(ctx, parts{stream, *buf}, target, limits.file)
+		err = extract.Layer(ctx, p, target, limits.file)
 	} else {
-		err = skip(stream, limits.file)
+		err = skip(extract.NewReader(p), limits.file)
 	}
 	if err == nil {
-		_, err = io.Copy(io.Discard, stream) // padding after the last entry belongs to the digest
+		err = p.skipRest()
 	}
-	return Result{digester.Digest(), limits.tar.n, limits.drawn}, err
-}
-
-// parts is a reader as an [extract.Source].
-type parts struct {
-	io.Reader
-	buf []byte
-}
-
-// Next implements [extract.Source].
-func (p parts) Next() ([]byte, error) {
-	n, err := p.Read(p.buf)
-	return p.buf[:n], err
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{digester.Digest(), limits.tar.n, limits.drawn}, nil
 }
 
 // skip reads the entries of a tar stream.

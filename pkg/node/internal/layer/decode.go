@@ -14,11 +14,11 @@ var (
 	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 )
 
-// decode returns a reader of the tar stream in a blob. It detects the compression by the
+// decode returns a decoder of the tar stream in a blob. It detects the compression by the
 // first bytes, as containerd does (pkg/archive/compression): media types are often wrong.
 // It waits for the memory that the decoder needs. Close releases the decoder and does not close
 // the blob.
-func decode(ctx context.Context, blob io.Reader, memory *Memory) (io.ReadCloser, error) {
+func decode(ctx context.Context, blob io.Reader, memory *Memory) (decoder, error) {
 	head := make([]byte, 4)
 	n, err := io.ReadFull(blob, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
@@ -30,9 +30,10 @@ func decode(ctx context.Context, blob io.Reader, memory *Memory) (io.ReadCloser,
 	case bytes.HasPrefix(head, gzipMagic):
 		return inflate.NewReader(blob)
 	case bytes.HasPrefix(head, zstdMagic) || skippable(head):
-		return newZstdReader(ctx, blob, memory)
+		r, err := newZstdReader(ctx, blob, memory)
+		return readDecoder{r}, err
 	}
-	return io.NopCloser(blob), nil
+	return readDecoder{io.NopCloser(blob)}, nil
 }
 
 // skippable reports whether a zstd file begins with a skippable frame (RFC 8878, section

@@ -13,7 +13,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"stowage/internal/iox"
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/disk"
 )
@@ -140,22 +139,17 @@ func (c *counter) add(n int64) bool {
 	return c.n <= c.max
 }
 
-// stream returns a reader of the tar stream that fails when it exceeds its limit, or when
+// part counts n bytes of the tar stream. It fails when the stream exceeds its limit, or when
 // others have filled the file system.
-func (l *limits) stream(r io.Reader) io.Reader {
-	return iox.ReaderFunc(func(p []byte) (int, error) {
-		n, err := r.Read(p)
-		if !l.tar.add(int64(n)) {
-			return 0, errTooLarge
-		}
-		if l.budget != nil && l.tar.n-l.looked >= lookAgain {
-			l.looked = l.tar.n
-			if err := l.draw(disk.Cost{}); err != nil {
-				return 0, err
-			}
-		}
-		return n, err
-	})
+func (l *limits) part(n int) error {
+	if !l.tar.add(int64(n)) {
+		return errTooLarge
+	}
+	if l.budget != nil && l.tar.n-l.looked >= lookAgain {
+		l.looked = l.tar.n
+		return l.draw(disk.Cost{})
+	}
+	return nil
 }
 
 // file counts one entry of the tar stream by its header. The stream has only a part of a

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -168,13 +167,17 @@ func TestFileLimits(t *testing.T) {
 
 func TestStreamLimit(t *testing.T) {
 	for _, tt := range []struct {
-		size, limit int64
-		fits        bool
-	}{{0, 0, true}, {99, 100, true}, {100, 100, true}, {101, 100, false}} {
+		parts []int
+		limit int64
+		fits  bool
+	}{{nil, 0, true}, {[]int{99}, 100, true}, {[]int{50, 0, 50}, 100, true}, {[]int{100, 1}, 100, false}, {[]int{101}, 100, false}} {
 		l := &limits{tar: counter{max: tt.limit}}
-		n, err := io.Copy(io.Discard, l.stream(bytes.NewReader(noise(int(tt.size)))))
-		if (err == nil) != tt.fits || l.exceeded() == tt.fits || n > tt.limit {
-			t.Errorf("%d bytes, limit %d: %v after %d", tt.size, tt.limit, err, n)
+		var err error
+		for _, n := range tt.parts {
+			err = l.part(n)
+		}
+		if (err == nil) != tt.fits || l.exceeded() == tt.fits {
+			t.Errorf("parts of %d bytes, limit %d: %v", tt.parts, tt.limit, err)
 		}
 	}
 }

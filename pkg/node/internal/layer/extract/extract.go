@@ -26,6 +26,9 @@ type Target struct {
 // ErrNeedsParent says that a layer must be written on top of the layers below it.
 var ErrNeedsParent = errors.New("the layer needs the layers below it")
 
+// NewReader returns a reader of a source.
+func NewReader(src Source) io.Reader { return &stream{src: src} }
+
 // stream reads a source.
 type stream struct {
 	src  Source
@@ -53,5 +56,3 @@ func (s *stream) Read(p []byte) (int, error) {
 	s.part = s.part[n:]
 	return n, nil
 }
-
-var _ io.Reader = (*stream)(nil)

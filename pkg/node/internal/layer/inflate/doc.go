@@ -7,7 +7,11 @@
 //		return err
 //	}
 //	defer r.Close()
-//	_, err = io.Copy(w, r)
+//	for err == nil {
+//		var part []byte
+//		part, err = r.Next(buffer)
+//		...
+//	}
 //
 // It accepts the same files as compress/gzip and returns the same bytes, as tests and a fuzz
 // target check. It is fast because of:
@@ -18,8 +22,9 @@
 //     extra bits of a length (tables.go).
 //   - An inner loop (fast.go) without bounds checks, which runs only while one iteration
 //     cannot leave its buffers. A careful one (careful.go) decodes at the edges.
-//   - Output in contiguous memory, whose last 32 KiB move to the front when it is full
-//     (window.go). Matches are copied in steps of 16 and 8 bytes.
+//   - Output in a buffer of the caller, which can pass it on without a copy (window.go). Only
+//     the last 32 KiB are copied, to the front of the next buffer. Matches are copied in
+//     steps of 16 and 8 bytes.
 //
 // The code is plain Go without package unsafe, because it runs as root on hostile input.
 // Indexes are masked to the size of their arrays where that lets the compiler drop the bounds

@@ -20,25 +20,26 @@ const (
 // registers; all calls but that of widen are inlined. Only the lowest 6 bits of have count
 // here: an entry has its size in the lowest bits, and subtracting all of it saves a mask.
 func (d *decoder) fast() (done bool, err error) {
+	out := d.out
 	bits, have, pos, next := d.bits, uint64(d.have), d.pos, d.next
 	last := d.end - inputPerTurn
 	for pos <= last && next < winFull {
 		bits, have, pos = d.more(bits, have, pos)
 		e := d.literal[bits&(1<<literalBits-1)]
 		if e&isLiteral != 0 {
-			next = d.put(next, e)
+			next = out.put(next, e)
 			bits, have = drop(bits, have, e)
 			e = d.literal[bits&(1<<literalBits-1)]
 			if e&isLiteral != 0 {
-				next = d.put(next, e)
+				next = out.put(next, e)
 				bits, have = drop(bits, have, e)
 				e = d.literal[bits&(1<<literalBits-1)]
 				if e&isLiteral != 0 {
-					next = d.put(next, e)
+					next = out.put(next, e)
 					bits, have = drop(bits, have, e)
 					e = d.literal[bits&(1<<literalBits-1)]
 					if e&isLiteral != 0 {
-						next = d.put(next, e)
+						next = out.put(next, e)
 						bits, have = drop(bits, have, e)
 						continue
 					}
@@ -51,7 +52,7 @@ func (d *decoder) fast() (done bool, err error) {
 				e = d.literal[e.second(bits, literalBits)]
 			}
 			if e&isLiteral != 0 {
-				next = d.put(next, e)
+				next = out.put(next, e)
 				bits, have = drop(bits, have, e)
 				continue
 			}
@@ -83,11 +84,11 @@ func (d *decoder) fast() (done bool, err error) {
 		}
 		from := next - distance
 		if distance < wordSize {
-			next = d.widen(from, next)
+			next = out.widen(from, next)
 		}
 		for {
-			d.copyWord(next, from)
-			d.copyWord(next+wordSize, from+wordSize)
+			out.copyWord(next, from)
+			out.copyWord(next+wordSize, from+wordSize)
 			next += 2 * wordSize
 			from += 2 * wordSize
 			if next >= end {
@@ -111,7 +112,7 @@ func drop(bits, have uint64, e entry) (uint64, uint64) {
 }
 
 // put writes a literal and returns the position after it.
-func (w *window) put(next uint, e entry) uint {
-	w.out[next&winMask] = byte(e >> valueShift)
+func (b *Buffer) put(next uint, e entry) uint {
+	b[next&winMask] = byte(e >> valueShift)
 	return next + 1
 }

@@ -24,7 +24,7 @@ var (
 	errDistance = fmt.Errorf("a match with what is before the start: %w", ErrCorrupt)
 )
 
-// decoder decodes one stream; it has about 350 KB.
+// decoder decodes one stream; it has about 130 KB.
 type decoder struct {
 	input
 	window
@@ -76,11 +76,10 @@ func NewReader(src io.Reader) (*Reader, error) {
 	return &Reader{d}, nil
 }
 
-// reset begins a stream. The rest of the last stream in the buffers is out of reach, because
-// no match refers to bytes before its member.
+// reset begins a stream.
 func (d *decoder) reset(src io.Reader) {
 	d.bits, d.have, d.pos, d.end, d.src, d.err = 0, 0, 0, 0, src, nil
-	d.next, d.first, d.flushed = 0, 0, 0
+	d.next, d.first = 0, 0
 	d.state, d.failed = atHeader, nil
 }
 
@@ -90,7 +89,7 @@ func (d *decoder) release() {
 	pool.Put(d)
 }
 
-// Close releases the buffers and does not close the source. Read returns [os.ErrClosed]
+// Close releases the decoder and does not close the source. Next returns [os.ErrClosed]
 // afterwards.
 func (r *Reader) Close() error {
 	if r.d != nil {
@@ -100,25 +99,26 @@ func (r *Reader) Close() error {
 	return nil
 }
 
-// Read implements [io.Reader]. It returns all output before an error, so the complete member
+// Next decodes the next part of the output into b and returns it as a slice of b. The Reader
+// keeps no reference to b: the caller may pass the part on and call Next with another buffer.
+// A part has about 200 KiB, the last one any length. It comes with the error that ended the
+// stream, [io.EOF] if it is valid: all output comes before an error, so the complete member
 // before [ErrChecksum].
-func (r *Reader) Read(p []byte) (int, error) {
+func (r *Reader) Next(b *Buffer) ([]byte, error) {
 	d := r.d
 	if d == nil {
-		return 0, os.ErrClosed
+		return nil, os.ErrClosed
 	}
-	for d.flushed == d.next && len(p) > 0 {
-		if d.failed != nil {
-			return 0, d.failed
-		}
-		d.makeRoom()
-		d.summed = d.next
-		d.failed = d.decode()
-		d.account()
+	if d.failed != nil {
+		return nil, d.failed
 	}
-	n := copy(p, d.out[d.flushed:d.next])
-	d.flushed += uint(n)
-	return n, nil
+	start := d.attach(b)
+	d.summed = start
+	d.failed = d.decode()
+	d.account()
+	part := b[start:d.next]
+	d.detach()
+	return part, d.failed
 }
 
 // decode decodes until the window is full or the stream has ended.

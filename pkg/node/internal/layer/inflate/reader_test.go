@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"testing"
 	"testing/iotest"
 )
@@ -35,9 +36,32 @@ func ours(src io.Reader) ([]byte, verdict) {
 		return nil, verdictOf(err)
 	}
 	defer r.Close()
-	out, err := io.ReadAll(r)
+	out, err := readAll(r)
 	return out, verdictOf(err)
 }
+
+// readAll reads all parts, with two buffers in turn. It overwrites each buffer when it has a
+// copy of the part: the Reader must not need it any more.
+func readAll(r *Reader) (out []byte, err error) {
+	buffers := buffersPool.Get().(*[2]Buffer)
+	defer buffersPool.Put(buffers)
+	for i := 0; err == nil; i++ {
+		b := &buffers[i%2]
+		var part []byte
+		part, err = r.Next(b)
+		out = append(out, part...)
+		for i := range part {
+			part[i] = 0xaa
+		}
+		copy(b[:], part) // the history
+	}
+	if err == io.EOF {
+		return out, nil
+	}
+	return out, err
+}
+
+var buffersPool = sync.Pool{New: func() any { return new([2]Buffer) }}
 
 // theirs decodes with the standard library.
 func theirs(src io.Reader) ([]byte, verdict) {
@@ -235,37 +259,42 @@ func (i *idle) Read(p []byte) (int, error) {
 	return i.r.Read(p)
 }
 
-// TestReads reads the output in pieces of odd sizes.
-func TestReads(t *testing.T) {
+// TestNext reads parts that stay in their buffers, and looks at the errors around the end.
+func TestNext(t *testing.T) {
 	content := words(600_000)
 	stream := compressed(t, 6, content)
-	for _, size := range []int{1, 7, 4096, winFull, 1 << 20} {
-		r, err := NewReader(bytes.NewReader(stream))
+	damaged := bytes.Clone(stream)
+	damaged[len(damaged)-8]++ // the checksum
+	for _, tt := range []struct {
+		name   string
+		stream []byte
+		want   error
+	}{{"valid", stream, io.EOF}, {"checksum", damaged, ErrChecksum}, {"cut", stream[:len(stream)-4], io.ErrUnexpectedEOF}} {
+		r, err := NewReader(bytes.NewReader(tt.stream))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n, err := r.Read(nil); n != 0 || err != nil {
-			t.Errorf("read into nothing: %d, %v", n, err)
-		}
-		var got []byte
-		p := make([]byte, size)
+		var parts [][]byte
 		for err == nil {
-			var n int
-			n, err = r.Read(p)
-			got = append(got, p[:n]...)
+			var part []byte
+			b := new(Buffer)
+			if part, err = r.Next(b); len(part) < winFull-history && err == nil || cap(part) > len(b) {
+				t.Errorf("%s: a part of %d bytes in %d, %v", tt.name, len(part), cap(part), err)
+			}
+			parts = append(parts, part)
 		}
-		if err != io.EOF || !bytes.Equal(got, content) {
-			t.Errorf("pieces of %d: %d bytes, %v", size, len(got), err)
+		if got := bytes.Join(parts, nil); !errors.Is(err, tt.want) || !bytes.Equal(got, content) {
+			t.Errorf("%s: %d bytes in %d parts, %v", tt.name, len(got), len(parts), err)
 		}
-		if n, err := r.Read(p); n != 0 || err != io.EOF {
-			t.Errorf("read after the end: %d, %v", n, err)
+		if part, again := r.Next(new(Buffer)); len(part) != 0 || again != err {
+			t.Errorf("%s: Next after the end: %d bytes, %v", tt.name, len(part), again)
 		}
 		r.Close()
-		if _, err := r.Read(p); !errors.Is(err, os.ErrClosed) {
-			t.Errorf("read after Close: %v", err)
+		if _, err := r.Next(new(Buffer)); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s: Next after Close: %v", tt.name, err)
 		}
-		if err := r.Close(); err != nil { // must not release the buffers twice
-			t.Errorf("second Close: %v", err)
+		if err := r.Close(); err != nil { // must not release the decoder twice
+			t.Errorf("%s: second Close: %v", tt.name, err)
 		}
 	}
 }
@@ -274,13 +303,13 @@ func TestReads(t *testing.T) {
 // buffers are used again.
 func TestMemory(t *testing.T) {
 	stream := compressed(t, 1, bytes.Repeat(words(1<<20), 16))
-	p := make([]byte, 64<<10)
+	b := new(Buffer)
 	src := bytes.NewReader(stream)
 	read := func() {
 		src.Reset(stream)
 		r, err := NewReader(src)
 		for err == nil {
-			_, err = r.Read(p)
+			_, err = r.Next(b)
 		}
 		if err != io.EOF {
 			t.Fatal(err)

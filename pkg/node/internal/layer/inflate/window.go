@@ -10,30 +10,37 @@ const (
 	// overshoot is how far a copy may write beyond its end: two words and one of widen, for
 	// a match of three bytes.
 	overshoot = 3 * wordSize
-	// winFull is where decoding stops until the window is emptied: an iteration of the fast
+	// winFull is where decoding stops until there is another buffer: an iteration of the fast
 	// loop that begins before it ends below the mask.
 	winFull = winMask + 1 - literalsPerTurn - maxMatch - overshoot
 )
 
-// window holds the output: up to 32 KiB of history that matches may refer to, then the new
-// output.
+// Buffer is the memory that [Reader.Next] decodes into.
+type Buffer [winMask + 1 + overshoot]byte
+
+// window is where the output goes: a buffer of the caller, which begins with the history that
+// matches may refer to.
 type window struct {
-	next    uint // where the next byte goes
-	first   uint // start of the member, as far as the window has it
-	flushed uint // end of the output that the caller has read
-	out     [winMask + 1 + overshoot]byte
+	out   *Buffer // nil between two calls of Next
+	next  uint    // in out, where the next byte goes
+	first uint    // in out, start of the member, as far as the window has it
+	past  [history]byte
 }
 
-// makeRoom moves the history to the front when the window is full. The caller has read all
-// output.
-func (w *window) makeRoom() {
-	if w.next < winFull {
-		return
-	}
-	from := w.next - history
-	copy(w.out[:], w.out[from:w.next])
+// attach begins to write to b, after a copy of the history. It returns where the output
+// begins.
+func (w *window) attach(b *Buffer) uint {
+	copy(b[:], w.past[:w.next])
+	w.out = b
+	return w.next
+}
+
+// detach leaves the buffer to the caller and keeps a copy of the history.
+func (w *window) detach() {
+	from := w.next - min(w.next, history)
+	w.next = uint(copy(w.past[:], w.out[from:w.next]))
 	w.first -= min(w.first, from)
-	w.next, w.flushed = history, history
+	w.out = nil
 }
 
 // copyMatch appends length bytes from distance bytes back, which the window has. The ranges
@@ -42,26 +49,26 @@ func (w *window) copyMatch(distance, length uint) {
 	to, end := w.next, w.next+length
 	from := to - distance
 	if distance < wordSize {
-		to = w.widen(from, to)
+		to = w.out.widen(from, to)
 	}
 	for ; to < end; to, from = to+wordSize, from+wordSize {
-		w.copyWord(to, from)
+		w.out.copyWord(to, from)
 	}
 	w.next = end
 }
 
 // widen repeats the bytes of [from, to), fewer than 8, until there are at least 8, and
 // returns the new end. Each step doubles them.
-func (w *window) widen(from, to uint) uint {
+func (b *Buffer) widen(from, to uint) uint {
 	for to-from < wordSize {
-		w.copyWord(to, from)
+		b.copyWord(to, from)
 		to += to - from
 	}
 	return to
 }
 
 // copyWord copies 8 bytes.
-func (w *window) copyWord(to, from uint) {
-	word := binary.LittleEndian.Uint64(w.out[from&winMask:][:wordSize])
-	binary.LittleEndian.PutUint64(w.out[to&winMask:][:wordSize], word)
+func (b *Buffer) copyWord(to, from uint) {
+	word := binary.LittleEndian.Uint64(b[from&winMask:][:wordSize])
+	binary.LittleEndian.PutUint64(b[to&winMask:][:wordSize], word)
 }
