@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/opencontainers/go-digest"
 
 	"stowage/pkg/archive"
@@ -178,6 +179,24 @@ func (l *loader) plan(ctx context.Context, imgs []*image) (*plan, *inventory, er
 	return p, inv, err
 }
 
+// planProtected compares the bundle with the node until the lease of tx keeps everything that
+// the plan counts on: between an inventory and its lease a garbage collection may delete what
+// the inventory has, such as the blobs of a pull that failed just now. The plan before the
+// transaction does not count, as another load of this bundle may have finished meanwhile.
+func (l *loader) planProtected(ctx context.Context, tx *transaction, imgs []*image) (*plan, *inventory, error) {
+	kept := map[leases.Resource]bool{}
+	for {
+		p, inv, err := l.plan(ctx, imgs)
+		if err != nil {
+			return nil, nil, err
+		}
+		added, err := tx.protect(ctx, p, inv, kept)
+		if err != nil || added == 0 {
+			return p, inv, err
+		}
+	}
+}
+
 // newReport returns the report of a plan. What a stream has sent before the plan counts as
 // sent, not as found.
 func (l *loader) newReport(p *plan, inv *inventory) *Report {
@@ -212,12 +231,8 @@ func (l *loader) transfer(ctx context.Context, imgs []*image) (_ *Report, err er
 			err = l.checkReturned(err)
 		}
 	}()
-	// Plan again: another load of this bundle may have finished just now.
-	p, inv, err := l.plan(lctx, imgs)
+	p, inv, err := l.planProtected(lctx, tx, imgs)
 	if err != nil {
-		return nil, err
-	}
-	if err := tx.protect(lctx, p, inv); err != nil {
 		return nil, err
 	}
 	if err := l.preflight(lctx, p); err != nil {

@@ -165,24 +165,25 @@ func (t *transaction) end(ctx context.Context) error {
 }
 
 // protect adds to the lease what is on the node already and what the new images need: an
-// image record that refers to it now may be deleted at any moment.
-func (t *transaction) protect(ctx context.Context, p *plan, inv *inventory) error {
-	done := map[leases.Resource]bool{}
+// image record that refers to it now may be deleted at any moment. It skips what is in kept,
+// adds the rest there, and returns how much that was.
+func (t *transaction) protect(ctx context.Context, p *plan, inv *inventory, kept map[leases.Resource]bool) (added int, err error) {
 	for _, ip := range p.images {
 		if !ip.lacks() {
 			continue
 		}
 		for _, r := range t.resources(ip, inv) {
-			if done[r] {
+			if kept[r] {
 				continue
 			}
-			done[r] = true
 			if err := t.node.client.LeasesService().AddResource(ctx, t.lease, r); err != nil {
-				return fmt.Errorf("add %s to lease %s: %w", r.ID, t.lease.ID, err)
+				return added, fmt.Errorf("add %s to lease %s: %w", r.ID, t.lease.ID, err)
 			}
+			kept[r] = true
+			added++
 		}
 	}
-	return nil
+	return added, nil
 }
 
 // resources lists what an image needs and the node has.
