@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
@@ -238,6 +240,57 @@ func TestLoadAfterCancelledLoad(t *testing.T) {
 	})
 	cancel()
 	wg.Wait()
+	n.collect(t)
+	if _, err := n.Check(t.Context(), b); err != nil {
+		t.Error(err)
+	}
+}
+
+// walked is a content store that calls after when a Walk has ended.
+type walked struct {
+	content.Store
+	after func()
+}
+
+func (w *walked) Walk(ctx context.Context, f content.WalkFunc, filters ...string) error {
+	err := w.Store.Walk(ctx, f, filters...)
+	w.after()
+	return err
+}
+
+// TestCollectedMeanwhile loads an image whose config and layer are on the node until a garbage
+// collection removes them, after the load has found them and before its lease has them.
+func TestCollectedMeanwhile(t *testing.T) {
+	t.Parallel()
+	_, n := connect(t)
+	s := newShelf(t)
+	name := s.simple("acme/app", "v1", 1)
+	b := s.Bundle(name)
+	load(t, n, b, LoadOptions{})
+	ctx, service := n.namespaced(t), n.client.LeasesService()
+	lease, err := service.Create(ctx, leases.WithRandomID())
+	must(t, err)
+	left := []digest.Digest{s.manifest(name).Config.Digest, s.manifest(name).Layers[0].Digest}
+	for _, d := range left {
+		must(t, service.AddResource(ctx, lease, leases.Resource{ID: d.String(), Type: "content"}))
+	}
+	n.removeAll(t)
+	n.collect(t)
+	for _, d := range left {
+		_, err := n.content.Info(ctx, d)
+		must(t, err)
+	}
+
+	walks := 0
+	n.content = &walked{n.content, func() {
+		if walks++; walks == 2 { // the first one is outside of the transaction
+			must(t, service.Delete(ctx, lease, leases.SynchronousDelete))
+		}
+	}}
+	load(t, n, b, LoadOptions{})
+	if walks != 3 {
+		t.Errorf("%d inventories, want 3", walks)
+	}
 	n.collect(t)
 	if _, err := n.Check(t.Context(), b); err != nil {
 		t.Error(err)
