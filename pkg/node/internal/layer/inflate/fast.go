@@ -20,9 +20,8 @@ const (
 // registers; all calls but that of widen are inlined. Only the lowest 6 bits of have count
 // here: an entry has its size in the lowest bits, and subtracting all of it saves a mask.
 func (d *decoder) fast() (done bool, err error) {
-	out := d.out
 	bits, have, pos, next := d.bits, uint64(d.have), d.pos, d.next
-	last := d.end - inputPerTurn
+	out, last := d.out, d.end-inputPerTurn
 	for pos <= last && next < winFull {
 		bits, have, pos = d.more(bits, have, pos)
 		e := d.literal[bits&(1<<literalBits-1)]
