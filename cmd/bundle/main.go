@@ -57,7 +57,7 @@ const interrupted = "interrupted" // the message of a run that a signal ended
 // gcPercent is how much the heap may grow between two collections, percent of what is in
 // use. That is small, 9 MB for a bundle of 2000 images, and the program mostly waits for the
 // network, so Go's default of 100 would only cost memory.
-const gcPercent = 35
+const gcPercent = 20
 
 func main() {
 	if os.Getenv("GOGC") == "" {
