@@ -16,16 +16,16 @@ import (
 	"stowage/pkg/archive"
 )
 
-// report is the command line of the jobs that only read bundles.
-type report struct {
+// readJob is the command line of the jobs that only read bundles.
+type readJob struct {
 	format string
 	files  []string
 }
 
 // parseReport reads the flags that these jobs share, and those that more, if not nil, adds.
 // want names their arguments.
-func parseReport(name, help string, args []string, streams cli.Streams, more func(*pflag.FlagSet), want ...string) (*report, error) {
-	r := &report{}
+func parseReport(name, help string, args []string, streams cli.Streams, more func(*pflag.FlagSet), want ...string) (*readJob, error) {
+	r := &readJob{}
 	fs := cli.NewFlags("bundle "+name, help, streams)
 	fs.Guesses = readGuesses
 	fs.StringVarP(&r.format, "output", "o", "text", "")

@@ -6,73 +6,130 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"stowage/cmd/bundle/internal/report"
 	"stowage/cmd/internal/cli"
 	"stowage/pkg/scan"
 )
 
-// runScan lists the images of manifests.
-func runScan(ctx context.Context, args []string, streams cli.Streams) error {
-	var in input
-	var reg registries
-	var format string
-	var pin bool
+// scanJob is the command line of scan.
+type scanJob struct {
+	input
+	registries
+	format string
+	pin    bool
+	failOn []string // codes of warnings that fail the run
+}
+
+// scanFormats are the values of --output, with what prints them.
+var scanFormats = map[string]func(io.Writer, *scan.Result, error) error{
+	"name": printNames, "wide": printWide, "json": printLines,
+	"sarif":       func(w io.Writer, r *scan.Result, err error) error { return report.SARIF(w, reported(r, err)) },
+	"codequality": func(w io.Writer, r *scan.Result, err error) error { return report.CodeQuality(w, reported(r, err)) },
+}
+
+// reported returns what a report is about.
+func reported(r *scan.Result, err error) report.Scan {
+	s := report.Scan{Warnings: r.Warnings, Version: cli.VersionString()}
+	if err != nil {
+		s.Errors = leaves(err)
+	}
+	return s
+}
+
+// parseScan reads the command line of scan.
+func parseScan(ctx context.Context, args []string, streams cli.Streams) (*scanJob, error) {
+	j := &scanJob{}
 	fs := cli.NewFlags("bundle scan", scanHelp, streams)
 	fs.Guesses = guesses
-	in.flags(fs.FlagSet)
-	reg.flags(fs.FlagSet)
-	fs.BoolVar(&pin, "pin", false, "")
-	fs.StringVarP(&format, "output", "o", "name", "")
+	j.input.flags(fs.FlagSet)
+	j.registries.flags(fs.FlagSet)
+	fs.BoolVar(&j.pin, "pin", false, "")
+	fs.StringSliceVar(&j.failOn, "fail-on", nil, "")
+	fs.StringVarP(&j.format, "output", "o", "name", "")
 	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	j.sources = append(j.sources, fs.Args()...)
+	if err := j.check(); err != nil {
+		return nil, err
+	}
+	j.scanOptions.Distinct = j.format == "name"
+	var err error
+	if j.sources, err = expand(j.sources); err != nil {
+		return nil, err
+	}
+	return j, j.registries.read(ctx, streams, j.fromStdin())
+}
+
+// check refuses contradictions.
+func (j *scanJob) check() error {
+	if err := cli.OneOf("output", j.format, "name", "wide", "json", "sarif", "codequality"); err != nil {
 		return err
 	}
-	if err := in.check(); err != nil {
-		return err
-	}
-	print := map[string]func(io.Writer, *scan.Result) error{"name": printNames, "wide": printWide, "json": printLines}[format]
-	if err := cli.OneOf("output", format, "name", "wide", "json"); err != nil {
-		return err
+	for _, code := range j.failOn {
+		if !slices.ContainsFunc(scan.Codes(), func(c scan.CodeText) bool { return string(c.Code) == code }) {
+			return cli.Usagef("--fail-on %s: not the code of a warning; \"bundle scan -o json\" prints the code of each", code)
+		}
 	}
 	switch {
-	case pin && format != "name":
+	case j.pin && j.format != "name":
 		return cli.Usagef("--pin prints a list of names; drop --output")
-	case len(in.sources)+fs.NArg() == 0:
+	case len(j.sources) == 0:
 		return cli.Usagef("nothing to scan: name manifests with -f")
 	}
-	var err error
-	if in.sources, err = expand(append(in.sources, fs.Args()...)); err != nil {
+	return j.input.check()
+}
+
+// runScan lists the images of manifests.
+func runScan(ctx context.Context, args []string, streams cli.Streams) error {
+	j, err := parseScan(ctx, args, streams)
+	if err != nil {
 		return err
 	}
-	if err := reg.read(ctx, streams, in.fromStdin()); err != nil {
-		return err
-	}
-	in.scanOptions.Distinct = format == "name"
-	result, err := in.scan(ctx, streams)
+	result, err := j.scan(ctx, streams)
 	if result == nil {
 		return err
 	}
-	for _, w := range in.warnings {
+	for _, w := range j.warnings {
 		cli.Fprintf(streams.Err, "bundle: warning: %s\n", w)
 	}
-	if format != "json" {
+	if j.format == "name" || j.format == "wide" {
 		for _, line := range warningLines(result.Warnings) {
 			cli.Fprintf(streams.Err, "bundle: warning: %s\n", line)
 		}
 	}
-	if pin && err == nil {
-		return reg.printLock(ctx, streams, result)
-	}
-	if !pin {
-		if werr := print(streams.Out, result); werr != nil {
+	switch {
+	case j.pin && err == nil:
+		return errors.Join(j.printLock(ctx, streams, result), j.refuse(result))
+	case !j.pin:
+		if werr := scanFormats[j.format](streams.Out, result, err); werr != nil {
 			return werr
 		}
 	}
 	if err != nil {
 		return inputError(err)
 	}
-	return nil
+	return j.refuse(result)
+}
+
+// refuse returns an error when the result has warnings of --fail-on.
+func (j *scanJob) refuse(r *scan.Result) error {
+	n, codes := 0, map[string]bool{}
+	for _, w := range r.Warnings {
+		if slices.Contains(j.failOn, string(w.Code)) {
+			n++
+			codes[string(w.Code)] = true
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return cli.Errorf(cli.Failed, "%s of --fail-on: %s", cli.Count(n, "warning"), strings.Join(slices.Sorted(maps.Keys(codes)), ", "))
 }
 
 // maxPlaces is how many places of equal warnings a line names.
@@ -115,12 +172,12 @@ func warningLines(warnings []scan.Warning) []string {
 	return lines
 }
 
-func printNames(w io.Writer, r *scan.Result) error {
+func printNames(w io.Writer, r *scan.Result, _ error) error {
 	_, err := io.WriteString(w, strings.Join(append(r.Names(), ""), "\n"))
 	return err
 }
 
-func printWide(w io.Writer, r *scan.Result) error {
+func printWide(w io.Writer, r *scan.Result, _ error) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	cli.Fprintf(t, "IMAGE\tCLASS\tFORM\tPOLICY\tPLACE\tOBJECT\tFIELD\n")
 	for _, ref := range r.References {
@@ -138,7 +195,7 @@ func printWide(w io.Writer, r *scan.Result) error {
 }
 
 // printLines writes one object a line: {"image": …}, {"warning": …} or {"secret": …}.
-func printLines(w io.Writer, r *scan.Result) error {
+func printLines(w io.Writer, r *scan.Result, _ error) error {
 	enc := json.NewEncoder(w)
 	return errors.Join(encode(enc, "image", r.References), encode(enc, "warning", r.Warnings), encode(enc, "secret", r.Secrets))
 }

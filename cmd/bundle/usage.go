@@ -86,7 +86,8 @@ const scanHelp = `bundle scan lists the images that Kubernetes manifests need. I
 --pin, sends no request to a registry.
 
 Usage:
-  bundle scan -f SRC... [--output wide|json] [--pin]
+  bundle scan -f SRC... [--output FORMAT] [--fail-on LIST]
+  bundle scan -f SRC... --pin > images.lock
 
   -f, --filename SRC      manifests: a file, a directory, an http(s) address, or - for
                           standard input; YAML, JSON, or a plain list of images
@@ -97,16 +98,21 @@ Usage:
                           --mirror, --registries, --hosts-dir, --resolve-at-origin,
                           --authfile, --creds, --insecure, --ca-file, --wait and --jobs are
                           those of bundle
+      --fail-on LIST      exit with 1 if there is a warning with one of these codes, such as
+                          placeholder,invalid-reference,pull-policy-always
   -o, --output FORMAT     name: one name a line, each once (default)
                           wide: a line for each place, with class, place, object and field
                           json: an object for each place and each warning, one a line
+                          sarif: the warnings as SARIF 2.1.0, for GitHub and editors
+                          codequality: the warnings as a Code Quality report, for GitLab
       --only required     ignore images that only arguments, environment variables,
                           ConfigMaps and custom resources name
       --include PATTERN   treat doubtful values as images (scan warns about each)
       --exclude PATTERN   ignore images; * matches any characters, ? one character
 
-Warnings go to standard error. A manifest that cannot be read is an error with its place;
-the images of the others are listed, and the exit code is 1.
+Warnings go to standard error, with json, sarif and codequality to standard output. A
+manifest that cannot be read is an error with its place; the images of the others are
+listed, and the exit code is 1.
 
 ` + cli.ExitCodes + `
 Example:
