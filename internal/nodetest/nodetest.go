@@ -63,6 +63,9 @@ type Options struct {
 	// Root is containerd's root directory, which Stop keeps, so that another node can use
 	// it. Empty: inside the directory of the node.
 	Root string
+	// Prefix is the start of the command line of containerd: a program that replaces itself
+	// with the rest, such as taskset.
+	Prefix []string
 }
 
 // Node is a running containerd. Its methods are safe for concurrent use, except Restart,

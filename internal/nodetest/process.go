@@ -26,7 +26,8 @@ const (
 
 // start runs containerd and waits until it serves.
 func (n *Node) start(ctx context.Context) error {
-	cmd := exec.Command(n.tools.containerd, "-c", n.ConfigPath())
+	args := slices.Concat(n.opts.Prefix, []string{n.tools.containerd, "-c", n.ConfigPath()})
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = n.environ()
 	cmd.Stdout, cmd.Stderr = n.logfile, n.logfile
 	// A new process group: Ctrl-C in a terminal must reach only the owner, which then stops
