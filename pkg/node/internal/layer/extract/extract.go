@@ -6,8 +6,8 @@ import (
 )
 
 // Source is a tar stream in parts. A part is valid until the next call of Next. An error,
-// which is [io.EOF] at the end of the stream, comes with the last part or alone after it, and
-// then again with each call.
+// which is [io.EOF] at the end of the stream, comes with the last part or alone after it,
+// and then again with each call.
 type Source interface {
 	Next() ([]byte, error)
 }
@@ -28,31 +28,3 @@ var ErrNeedsParent = errors.New("the layer needs the layers below it")
 
 // NewReader returns a reader of a source.
 func NewReader(src Source) io.Reader { return &stream{src: src} }
-
-// stream reads a source.
-type stream struct {
-	src  Source
-	part []byte // not yet read
-	err  error  // that follows part
-}
-
-// fill makes sure that there is something to read.
-func (s *stream) fill() error {
-	for len(s.part) == 0 {
-		if s.err != nil {
-			return s.err
-		}
-		s.part, s.err = s.src.Next()
-	}
-	return nil
-}
-
-// Read implements [io.Reader].
-func (s *stream) Read(p []byte) (int, error) {
-	if err := s.fill(); err != nil {
-		return 0, err
-	}
-	n := copy(p, s.part)
-	s.part = s.part[n:]
-	return n, nil
-}
