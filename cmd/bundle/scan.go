@@ -22,6 +22,7 @@ type scanJob struct {
 	registries
 	format string
 	pin    bool
+	lock   string   // to compare with the manifests, or ""
 	failOn []string // codes of warnings that fail the run
 }
 
@@ -49,6 +50,7 @@ func parseScan(ctx context.Context, args []string, streams cli.Streams) (*scanJo
 	j.input.flags(fs.FlagSet)
 	j.registries.flags(fs.FlagSet)
 	fs.BoolVar(&j.pin, "pin", false, "")
+	fs.StringVar(&j.lock, "check-lock", "", "")
 	fs.StringSliceVar(&j.failOn, "fail-on", nil, "")
 	fs.StringVarP(&j.format, "output", "o", "name", "")
 	if err := fs.Parse(args); err != nil {
@@ -62,6 +64,9 @@ func parseScan(ctx context.Context, args []string, streams cli.Streams) (*scanJo
 	var err error
 	if j.sources, err = expand(j.sources); err != nil {
 		return nil, err
+	}
+	if j.lock != "" {
+		return j, nil
 	}
 	return j, j.registries.read(ctx, streams, j.fromStdin())
 }
@@ -79,6 +84,10 @@ func (j *scanJob) check() error {
 	switch {
 	case j.pin && j.format != "name":
 		return cli.Usagef("--pin prints a list of names; drop --output")
+	case j.lock != "" && j.format != "name":
+		return cli.Usagef("--check-lock prints the difference; drop --output")
+	case j.lock != "" && j.pin:
+		return cli.Usagef("--check-lock and --pin contradict each other")
 	case len(j.sources) == 0:
 		return cli.Usagef("nothing to scan: name manifests with -f")
 	}
@@ -104,9 +113,11 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 		}
 	}
 	switch {
+	case j.lock != "" && err == nil:
+		return errors.Join(j.checkLock(ctx, streams, result), j.refuse(result))
 	case j.pin && err == nil:
 		return errors.Join(j.printLock(ctx, streams, result), j.refuse(result))
-	case !j.pin:
+	case j.lock == "" && !j.pin:
 		if werr := scanFormats[j.format](streams.Out, result, err); werr != nil {
 			return werr
 		}

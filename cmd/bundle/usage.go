@@ -88,6 +88,7 @@ const scanHelp = `bundle scan lists the images that Kubernetes manifests need. I
 Usage:
   bundle scan -f SRC... [--output FORMAT] [--fail-on LIST]
   bundle scan -f SRC... --pin > images.lock
+  bundle scan -f SRC... --check-lock images.lock
 
   -f, --filename SRC      manifests: a file, a directory, an http(s) address, or - for
                           standard input; YAML, JSON, or a plain list of images
@@ -98,6 +99,8 @@ Usage:
                           --mirror, --registries, --hosts-dir, --resolve-at-origin,
                           --authfile, --creds, --insecure, --ca-file, --wait and --jobs are
                           those of bundle
+      --check-lock FILE   print the images that a lock file does not cover, and exit with 1
+                          if there is one; sends no request to a registry
       --fail-on LIST      exit with 1 if there is a warning with one of these codes, such as
                           placeholder,invalid-reference,pull-policy-always
   -o, --output FORMAT     name: one name a line, each once (default)
