@@ -82,6 +82,7 @@ func newNode(ctx context.Context, d *daemon, o Options) (_ *Node, err error) {
 	n.server.Snapshotter = n.snapshotter.name
 	n.server.Platform = d.platform()
 	n.contentRoot = d.contentRoot()
+	n.sharesContent = d.sharesContent()
 	n.local = n.snapshotter.extractable() && system.SharesFiles(d.address, n.snapshotter.root)
 	return n, nil
 }

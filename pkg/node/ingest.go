@@ -18,6 +18,7 @@ import (
 	"stowage/internal/iox"
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/disk"
+	"stowage/pkg/node/internal/placed"
 )
 
 // ingestChunk is how much of a blob is sent in one message, in bytes, as by containerd's own
@@ -28,8 +29,8 @@ const ingestChunk = 1 << 20
 var chunkPool = sync.Pool{New: func() any { return new([ingestChunk]byte) }}
 
 // ingest writes one blob of the bundle into the content store, or only its labels if it is
-// there. It resumes an ingest that a killed load has left; if that part turns out to be
-// wrong, it sends the complete blob again. It returns the bytes sent.
+// there. It resumes an ingest that an earlier load has left; if that part turns out to be
+// wrong, it sends the complete blob again. It returns the bytes written.
 func (l *loader) ingest(ctx context.Context, w *blobWork) (int64, error) {
 	if w.there {
 		return 0, l.relabel(ctx, w)
@@ -42,13 +43,19 @@ func (l *loader) ingest(ctx context.Context, w *blobWork) (int64, error) {
 		}
 		return in, err
 	}
-	sent, resumed, err := l.send(ctx, ref, w, open)
+	var sent int64
+	var resumed bool
+	file, err := l.placeFromBundle(ctx, w, open)
+	if err == nil {
+		sent, resumed, err = l.send(ctx, ref, w, file, open)
+		file.Close()
+	}
 	if err != nil && resumed && ctx.Err() == nil && l.verifyBlob(w.desc.Digest) == nil {
 		if err := l.node.content.Abort(ctx, ref); err != nil && !errdefs.IsNotFound(err) {
 			return sent, fmt.Errorf("store blob %s: abort the ingest of an earlier load: %w", w.desc.Digest, err)
 		}
 		var again int64
-		again, _, err = l.send(ctx, ref, w, open)
+		again, _, err = l.send(ctx, ref, w, nil, open)
 		sent += again
 	}
 	if err == nil {
@@ -66,18 +73,92 @@ func (l *loader) ingest(ctx context.Context, w *blobWork) (int64, error) {
 // ingestRef returns the ref for the ingest of a blob, by which the next load finds it.
 func ingestRef(d digest.Digest) string { return "stowage-" + d.String() }
 
+// placer writes blobs into the directory of the content store. A nil placer writes none.
+type placer struct {
+	node       *Node
+	store      *placed.Store
+	unfinished map[string]bool // refs of the ingests that earlier loads have left
+}
+
+// newPlacer returns the placer of a load, which writes within the budget.
+func (n *Node) newPlacer(ctx context.Context, budget *disk.Budget) (*placer, error) {
+	if !n.local || !n.sharesContent {
+		return nil, nil
+	}
+	all, err := n.content.ListStatuses(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the ingests of earlier loads: %w", err)
+	}
+	p := &placer{node: n, store: placed.New(n.contentRoot, budget), unfinished: map[string]bool{}}
+	for _, st := range all {
+		p.unfinished[st.Ref] = true
+	}
+	return p, nil
+}
+
+// place writes a blob, whose ingest would have the given ref, for containerd to take over. It
+// returns nil, and has read nothing, if the blob has to be sent: an ingest that is there is
+// resumed, and what is small waits mostly for containerd in either way.
+func (p *placer) place(ctx context.Context, ref string, b placed.Blob) (*placed.File, error) {
+	if p == nil || p.unfinished[ref] || b.Size <= lightWork {
+		return nil, nil
+	}
+	file, err := p.store.Place(ctx, b)
+	return file, p.node.asNoSpace(asDiskFull(err), p.node.contentRoot, b.Size)
+}
+
+// placeFromBundle is place for a blob that open reads.
+func (l *loader) placeFromBundle(ctx context.Context, w *blobWork, open func(int64) (io.Reader, error)) (*placed.File, error) {
+	in, err := open(0)
+	if err != nil {
+		return nil, nil // send reports it, unless containerd has the blob
+	}
+	v := w.desc.Digest.Verifier()
+	return l.placer.place(ctx, ingestRef(w.desc.Digest), placed.Blob{
+		Digest: w.desc.Digest, Size: w.desc.Size, In: iox.Report(io.TeeReader(in, v), l.progress),
+		Sum: func() (digest.Digest, error) {
+			if !v.Verified() {
+				return "", mismatch(w.desc.Digest)
+			}
+			return w.desc.Digest, nil
+		},
+	})
+}
+
+// mismatch is the error of a blob with wrong bytes.
+func mismatch(d digest.Digest) error {
+	return fmt.Errorf("blob %s does not match its digest: %w", d, archive.ErrDamaged)
+}
+
+// openIngest opens the ingest of a blob. The gRPC stream, and with it containerd's lock of the
+// ref, ends with ctx and when the caller calls the function that openIngest returns.
+//
+// For a file that was placed, an ended ctx takes effect only when containerd has answered, or
+// is overdue: containerd removes the file with the ingest that it then has, when the lease is
+// deleted.
+func (n *Node) openIngest(ctx context.Context, file *placed.File, ref string, opts ...content.WriterOpt) (content.Writer, func(), error) {
+	stream, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	end := cancel
+	if file != nil {
+		end = func() { time.AfterFunc(answerTimeout, cancel) }
+	}
+	stop := context.AfterFunc(ctx, end)
+	w, err := n.writer(ctx, stream, append(opts, content.WithRef(ref))...)
+	stop()
+	stop = context.AfterFunc(ctx, cancel)
+	return w, func() { stop(); cancel() }, err
+}
+
 // send writes one blob, from the offset at which the store has an ingest of it; resumed says
 // that this was not 0. open returns the bytes from there on. The store checks size and digest
-// in Commit.
-func (l *loader) send(ctx context.Context, ref string, w *blobWork, open func(offset int64) (io.Reader, error)) (sent int64, resumed bool, err error) {
-	// Cancelling ends the gRPC stream, which unlocks the ref, on every return.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// in Commit. If the blob was placed, containerd takes over its file or gets the bytes from it.
+func (l *loader) send(ctx context.Context, ref string, w *blobWork, file *placed.File, open func(offset int64) (io.Reader, error)) (sent int64, resumed bool, err error) {
 	// With size and digest the store answers AlreadyExists for a blob that was added
-	// meanwhile, or that another namespace has, and adds it to the lease.
-	out, err := l.node.writer(ctx, ctx, content.WithRef(ref), content.WithDescriptor(w.desc))
+	// meanwhile, and adds it to the lease.
+	out, end, err := l.node.openIngest(ctx, file, ref, content.WithDescriptor(w.desc))
+	defer end()
 	if errdefs.IsAlreadyExists(err) {
-		return 0, false, l.relabel(ctx, w)
+		return file.Size(), false, l.relabel(ctx, w)
 	}
 	if err != nil {
 		return 0, false, l.node.asNoSpace(err, l.node.contentRoot, w.desc.Size)
@@ -87,20 +168,42 @@ func (l *loader) send(ctx context.Context, ref string, w *blobWork, open func(of
 	if err != nil {
 		return 0, false, err
 	}
-	resumed = st.Offset > 0
+	resumed = st.Offset > 0 && file == nil
 	if st.Offset > w.desc.Size {
 		return 0, true, fmt.Errorf("the store has %d of %d bytes", st.Offset, w.desc.Size)
 	}
-	in, err := open(st.Offset)
+	report := l.progress
+	if file != nil {
+		sent, open, report = file.Size(), file.Open, func(int64) {}
+	}
+	if file == nil || st.Offset < w.desc.Size {
+		n, err := l.transmit(out, file, w.desc.Size, st.Offset, open, report)
+		if sent = max(sent, n); err != nil {
+			return sent, resumed, err
+		}
+	}
+	err = out.Commit(ctx, w.desc.Size, w.desc.Digest, content.WithLabels(w.labels))
+	if errdefs.IsAlreadyExists(err) {
+		err = l.relabel(ctx, w)
+	}
+	return sent, resumed, l.node.asNoSpace(err, l.node.contentRoot, 0)
+}
+
+// transmit sends the bytes of a blob from offset on, those of a file that containerd did not
+// take over as well, and returns their number.
+func (l *loader) transmit(out io.Writer, file *placed.File, size, offset int64, open func(int64) (io.Reader, error), report func(int64)) (int64, error) {
+	in, err := open(offset)
 	if err != nil {
-		return 0, resumed, err
+		return 0, err
 	}
-	if err := l.blobs.draws().Draw(l.blobs.draws().Files(1, w.desc.Size-st.Offset)); err != nil {
-		return 0, resumed, asDiskFull(err)
+	budget := l.blobs.draws()
+	if err := budget.Draw(budget.Files(1, size-offset)); err != nil {
+		return 0, asDiskFull(err)
 	}
-	l.progress(st.Offset)
+	defer file.Refused()
+	report(offset)
 	var buf []byte
-	if left := w.desc.Size - st.Offset; left < ingestChunk {
+	if left := size - offset; left < ingestChunk {
 		buf = make([]byte, left+1) // one more, to see the end with the last byte
 	} else {
 		chunk := chunkPool.Get().(*[ingestChunk]byte)
@@ -108,15 +211,8 @@ func (l *loader) send(ctx context.Context, ref string, w *blobWork, open func(of
 		buf = chunk[:]
 	}
 	// The structs hide ReadFrom and WriteTo, so that io.CopyBuffer uses the buffer.
-	sent, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{iox.Report(watched(in, l.blobs.draws()), l.progress)}, buf)
-	if err != nil {
-		return sent, resumed, l.node.asNoSpace(err, l.node.contentRoot, w.desc.Size-st.Offset-sent)
-	}
-	err = out.Commit(ctx, w.desc.Size, w.desc.Digest, content.WithLabels(w.labels))
-	if errdefs.IsAlreadyExists(err) {
-		err = l.relabel(ctx, w)
-	}
-	return sent, resumed, l.node.asNoSpace(err, l.node.contentRoot, 0)
+	sent, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{iox.Report(watched(in, budget), report)}, buf)
+	return sent, l.node.asNoSpace(err, l.node.contentRoot, size-offset-sent)
 }
 
 // watched returns a reader of in that fails when others have filled the file system of b.
@@ -159,7 +255,7 @@ func (l *loader) verifyBlob(d digest.Digest) error {
 		return fmt.Errorf("read blob %s: %w", d, err)
 	}
 	if !v.Verified() {
-		return fmt.Errorf("blob %s does not match its digest: %w", d, archive.ErrDamaged)
+		return mismatch(d)
 	}
 	return nil
 }

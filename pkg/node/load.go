@@ -97,6 +97,7 @@ type loader struct {
 	volumes []*volume               // nil unless local, and before preflight
 	files   *volume                 // of the snapshots, one of volumes
 	blobs   *volume                 // of the content store, one of volumes
+	placer  *placer                 // nil unless local
 	memory  *layer.Memory           // of the layers at work
 	spare   *layer.Memory           // of those that can only be read here, and need more
 	window  int64                   // of the stream's decoder, see archive.Stream.Window
@@ -285,7 +286,11 @@ func (l *loader) run(ctx context.Context, p *plan) error {
 	l.allowMemory(p)
 	g := l.newGraph(p)
 	l.start(g.total)
-	err := taskgraph.Run(ctx, g.tasks, l.opts.Jobs)
+	var err error
+	if l.placer, err = l.node.newPlacer(ctx, l.blobs.draws()); err != nil {
+		return err
+	}
+	err = taskgraph.Run(ctx, g.tasks, l.opts.Jobs)
 	if err == nil {
 		err = l.endStream()
 	}

@@ -58,8 +58,9 @@ type Node struct {
 
 	defaultSnapshotter string // of containers whose runtime handler has none of its own
 
-	contentRoot string
-	kubeletDir  string
+	contentRoot   string
+	sharesContent bool // see daemon.sharesContent
+	kubeletDir    string
 	// local says that this process sees the snapshotter's files at the same paths as
 	// containerd, so it can unpack layers itself.
 	local bool

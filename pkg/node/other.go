@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"stowage/internal/iox"
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/disk"
+	"stowage/pkg/node/internal/placed"
 )
 
 // loadOther is LoadStream for the tarball of another program.
@@ -28,6 +30,9 @@ func (n *Node) loadOther(ctx context.Context, s *archive.Stream, o LoadOptions) 
 		if rc.budget, err = budgetOf(n.contentRoot); err != nil {
 			return nil, err
 		}
+	}
+	if rc.placer, err = n.newPlacer(lctx, rc.budget); err != nil {
+		return nil, err
 	}
 	if err := rc.receive(lctx); err != nil {
 		return nil, err
@@ -61,6 +66,7 @@ type receiver struct {
 	sent   map[digest.Digest]int64 // bytes sent of each blob
 	buf    []byte
 	budget *disk.Budget // of the content store
+	placer *placer
 }
 
 // receive receives all entries.
@@ -105,52 +111,71 @@ func (rc *receiver) store(ctx context.Context, e *archive.Entry) error {
 // the name of the entry states, and that nothing was read. If an earlier load has left an
 // ingest of the blob, send resumes it; the digest in Commit is still that of all bytes.
 func (rc *receiver) send(ctx context.Context, e *archive.Entry) (there bool, err error) {
-	ctx, cancel := context.WithCancel(ctx) // see loader.send
-	defer cancel()
 	ref, err := rc.ref(ctx, e)
 	if err != nil {
 		return false, err
 	}
-	opts := []content.WriterOpt{content.WithRef(ref)}
-	if e.Digest != "" {
-		opts = append(opts, content.WithDescriptor(ocispec.Descriptor{Digest: e.Digest, Size: e.Size}))
-	}
-	out, err := rc.node.writer(ctx, ctx, opts...)
-	if errdefs.IsAlreadyExists(err) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("store entry %q: %w", e.Name, err)
-	}
-	defer out.Close()
-	st, err := out.Status()
-	if err == nil {
-		err = asDiskFull(rc.budget.Draw(rc.budget.Files(1, max(e.Size-st.Offset, 0))))
-	}
-	if err != nil {
-		return false, err
-	}
 	in := iox.NewMonitor(e)
-	sent, err := rc.copy(out, watched(in, rc.budget), min(st.Offset, e.Size))
+	file, err := rc.placer.place(ctx, ref, placed.Blob{
+		Digest: e.Digest, Size: e.Size, In: rc.counted(in),
+		Sum: func() (digest.Digest, error) { return e.Sum(), nil },
+	})
+	var resumed bool
 	if err == nil {
-		err = out.Commit(ctx, e.Size, e.Sum())
+		defer file.Close()
+		there, resumed, err = rc.write(ctx, ref, e, file, in)
 	}
 	switch {
-	case err == nil || errdefs.IsAlreadyExists(err):
-		rc.sent[e.Sum()] = sent
-		return false, nil
-	case in.Err() == nil:
-		err = rc.node.asNoSpace(err, rc.node.contentRoot, e.Size-st.Offset-sent)
-	}
-	switch {
-	case ctx.Err() != nil:
-		return false, err
+	case err == nil, ctx.Err() != nil:
+		return there, err
 	case in.Err() != nil:
 		return false, in.Err()
-	case st.Offset > 0:
+	case resumed:
 		err = errors.Join(err, rc.node.content.Abort(ctx, ref)) // see loader.receive
 	}
 	return false, fmt.Errorf("store entry %q: %w", e.Name, err)
+}
+
+// write writes an entry, which was placed if there is a file, through containerd; see
+// loader.send.
+func (rc *receiver) write(ctx context.Context, ref string, e *archive.Entry, file *placed.File, in *iox.Monitor) (there, resumed bool, err error) {
+	var opts []content.WriterOpt
+	if known := cmp.Or(e.Sum(), e.Digest); known != "" {
+		opts = append(opts, content.WithDescriptor(ocispec.Descriptor{Digest: known, Size: e.Size}))
+	}
+	out, end, err := rc.node.openIngest(ctx, file, ref, opts...)
+	defer end()
+	if errdefs.IsAlreadyExists(err) {
+		if file != nil {
+			rc.sent[file.Digest()] = file.Size()
+		}
+		return file == nil, false, nil
+	}
+	if err != nil {
+		return false, false, err
+	}
+	defer out.Close()
+	st, err := out.Status()
+	if err != nil {
+		return false, false, err
+	}
+	from, sent := rc.counted(in), e.Size
+	if file != nil {
+		if from, err = file.Open(0); err != nil {
+			return false, false, err
+		}
+	}
+	if file == nil || st.Offset < e.Size {
+		if sent, err = rc.copy(out, from, file, min(st.Offset, e.Size), e.Size); err != nil {
+			return false, st.Offset > 0, err
+		}
+	}
+	err = out.Commit(ctx, e.Size, e.Sum())
+	if err == nil || errdefs.IsAlreadyExists(err) {
+		rc.sent[e.Sum()] = sent
+		return false, false, nil
+	}
+	return false, st.Offset > 0 && file == nil, rc.node.asNoSpace(err, rc.node.contentRoot, 0)
 }
 
 // ref returns the ref for the ingest of an entry. An entry without a digest cannot be
@@ -167,14 +192,24 @@ func (rc *receiver) ref(ctx context.Context, e *archive.Entry) (string, error) {
 }
 
 // copy reads all of r and sends what follows offset.
-func (rc *receiver) copy(out io.Writer, r io.Reader, offset int64) (int64, error) {
-	count := iox.Report(r, func(n int64) {
+func (rc *receiver) copy(out io.Writer, r io.Reader, file *placed.File, offset, size int64) (int64, error) {
+	if err := rc.budget.Draw(rc.budget.Files(1, size-offset)); err != nil {
+		return 0, asDiskFull(err)
+	}
+	defer file.Refused()
+	r = watched(r, rc.budget)
+	if _, err := io.CopyN(io.Discard, r, offset); err != nil {
+		return 0, err
+	}
+	sent, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{r}, rc.buf)
+	return sent, rc.node.asNoSpace(err, rc.node.contentRoot, size-offset-sent)
+}
+
+// counted returns a reader of r that reports what was received.
+func (rc *receiver) counted(r io.Reader) io.Reader {
+	return iox.Report(r, func(n int64) {
 		if rc.opts.OnBytes != nil && n > 0 {
 			rc.opts.OnBytes(n)
 		}
 	})
-	if _, err := io.CopyN(io.Discard, count, offset); err != nil {
-		return 0, err
-	}
-	return io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{count}, rc.buf)
 }

@@ -23,6 +23,7 @@ const (
 	criPlugin         = "io.containerd.grpc.v1" // with the ID "cri"
 	criPart           = "io.containerd.cri.v1"
 	contentPlugin     = "io.containerd.content.v1"
+	metadataPlugin    = "io.containerd.metadata.v1"
 	snapshotterPlugin = "io.containerd.snapshotter.v1"
 	runtimePlugin     = "io.containerd.runtime.v2"
 )
@@ -89,6 +90,22 @@ func (d *daemon) contentRoot() string {
 		}
 	}
 	return ""
+}
+
+// sharesContent reports whether containerd adds a blob whose file is in the content store
+// already to any namespace: the store is its own, not one that it reaches through a socket, and
+// the policy of its database allows it. Both plugins export this since 1.6.
+func (d *daemon) sharesContent() bool {
+	remote, shared := false, false
+	for _, p := range d.plugins {
+		switch p.kind {
+		case contentPlugin:
+			remote = remote || p.exports["address"] != ""
+		case metadataPlugin:
+			shared = p.exports["policy"] == "shared"
+		}
+	}
+	return shared && !remote
 }
 
 // snapshotter is the plugin that stores unpacked layers.

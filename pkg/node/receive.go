@@ -10,6 +10,7 @@ import (
 
 	"stowage/internal/iox"
 	"stowage/pkg/archive"
+	"stowage/pkg/node/internal/placed"
 )
 
 // LoadStream is [Node.Load] for a bundle that is read while it is loaded: from a pipe, or
@@ -86,7 +87,7 @@ func (ls *layerStream) has(d digest.Digest) bool {
 }
 
 // skipTo skips layers up to the given one.
-func (ls *layerStream) skipTo(d digest.Digest) (io.Reader, error) {
+func (ls *layerStream) skipTo(d digest.Digest) (*archive.Entry, error) {
 	for {
 		e, err := ls.stream.Next()
 		switch {
@@ -115,18 +116,26 @@ func (l *loader) endStream() error {
 }
 
 // receive is ingest for a layer of the stream. What an earlier load had received is not sent
-// again, but hashed.
-func (l *loader) receive(ctx context.Context, w *blobWork) (int64, error) {
-	r, err := l.stream.skipTo(w.desc.Digest)
+// again, but hashed. The stream computes the digest of what is placed.
+func (l *loader) receive(ctx context.Context, w *blobWork) (sent int64, err error) {
+	e, err := l.stream.skipTo(w.desc.Digest)
 	if err != nil {
 		return 0, err
 	}
-	in := iox.NewMonitor(r)
+	in := iox.NewMonitor(e)
 	ref := ingestRef(w.desc.Digest)
-	sent, resumed, err := l.send(ctx, ref, w, func(offset int64) (io.Reader, error) {
-		_, err := io.CopyN(io.Discard, in, offset)
-		return in, err
+	var resumed bool
+	file, err := l.placer.place(ctx, ref, placed.Blob{
+		Digest: w.desc.Digest, Size: w.desc.Size, In: iox.Report(in, l.progress),
+		Sum: func() (digest.Digest, error) { return e.Sum(), nil },
 	})
+	if err == nil {
+		defer file.Close()
+		sent, resumed, err = l.send(ctx, ref, w, file, func(offset int64) (io.Reader, error) {
+			_, err := io.CopyN(io.Discard, in, offset)
+			return in, err
+		})
+	}
 	switch {
 	case err == nil, ctx.Err() != nil:
 		return sent, err

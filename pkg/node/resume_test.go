@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,8 +49,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// obey loads and returns the exit status. After the given number of bytes the process exits
-// with status 9 without cleaning, as after a kill -9.
+// obey loads and returns the exit status. After the given number of bytes the process kills
+// itself with SIGKILL.
 func (o order) obey(ctx context.Context) int {
 	n, err := Connect(ctx, Options{Address: o.Address})
 	if err != nil {
@@ -62,7 +63,7 @@ func (o order) obey(ctx context.Context) int {
 	var passed atomic.Int64
 	_, err = n.Load(ctx, b, LoadOptions{Jobs: o.Jobs, DiscardLayers: o.Discard, OnBytes: func(n int64) {
 		if passed.Add(n) > o.After && o.After > 0 {
-			os.Exit(9)
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
 	}})
 	if err != nil {
@@ -102,23 +103,22 @@ func TestKilledLoadResumes(t *testing.T) {
 	machine, n := connect(t)
 	s := newShelf(t)
 	// Uncompressed, so that the layers are as large as their files and the load dies in ingest.
-	layer := func(seed uint64) *registrytest.Layer {
-		return &registrytest.Layer{Seed: seed, Compression: registrytest.GzipStored, Files: []registrytest.File{{Name: "f", Size: 24 << 20}}}
+	// Small beside the whole, because only what is complete is kept of a blob that is placed.
+	var layers []*registrytest.Layer
+	for seed := range uint64(16) {
+		layers = append(layers, &registrytest.Layer{Seed: seed, Compression: registrytest.GzipStored, Files: []registrytest.File{{Name: "f", Size: 3 << 20}}})
 	}
-	name := s.Image("acme/large", "v1", registrytest.Image{Layers: []*registrytest.Layer{layer(1), layer(2)}})
+	name := s.Image("acme/large", "v1", registrytest.Image{Layers: layers})
 	path := s.File(archive.PlanOptions{}, bundletest.Wanted{Name: name})
 	before := n.take(t)
 
 	_, err := order{Address: machine.Address(), Bundle: path, After: 40 << 20}.run()
-	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 9 {
-		t.Fatalf("killed loader: %v, want exit status 9", err)
+	if exit, ok := err.(*exec.ExitError); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("killed loader: %v, want SIGKILL", err)
 	}
 	left := n.take(t)
 	if len(left.Records) != 0 || len(left.Leases) != 1 {
 		t.Fatalf("after the kill: records %v, leases %v", left.Records, left.Leases)
-	}
-	if kept := strings.Join(append(left.Ingests, left.Blobs...), "\n"); !strings.Contains(kept, "stowage-sha256:") {
-		t.Logf("nothing was kept by the kill:\n%s", kept)
 	}
 	b := bundletest.Open(t, path)
 	r := load(t, n, b, LoadOptions{})

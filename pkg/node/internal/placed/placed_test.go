@@ -1,0 +1,165 @@
+//go:build linux
+
+package placed
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/fsutil"
+	"stowage/pkg/node/internal/disk"
+)
+
+// hello is a blob.
+const hello = "hello, blobs"
+
+// blob returns hello as a blob.
+func blob() Blob {
+	d := digest.FromString(hello)
+	return Blob{Digest: d, Size: int64(len(hello)), In: strings.NewReader(hello), Sum: func() (digest.Digest, error) { return d, nil }}
+}
+
+// TestPlace places blobs and looks at what is in the store.
+func TestPlace(t *testing.T) {
+	boom := errors.New("boom")
+	full, err := disk.New("/x", func() (fsutil.Usage, error) { return fsutil.Usage{Size: 1 << 30, Block: 4096}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join("blobs", "sha256", digest.FromString(hello).Encoded())
+	tests := map[string]struct {
+		change func(t *testing.T, s *Store, b *Blob)
+		placed bool
+		err    error  // any with errors.ErrUnsupported
+		left   string // in the file of the blob
+	}{
+		"new store":        {placed: true, left: hello},
+		"unknown digest":   {func(_ *testing.T, _ *Store, b *Blob) { b.Digest = "" }, true, nil, hello},
+		"there":            {func(t *testing.T, s *Store, _ *Blob) { write(t, s, name, "HELLO, BLOBS") }, false, nil, "HELLO, BLOBS"},
+		"found at the end": {func(t *testing.T, s *Store, b *Blob) { b.Digest = ""; write(t, s, name, "HELLO, BLOBS") }, true, nil, "HELLO, BLOBS"},
+		"other size":       {func(t *testing.T, s *Store, b *Blob) { b.Digest = ""; write(t, s, name, "no") }, false, errors.ErrUnsupported, "no"},
+		"too short":        {func(_ *testing.T, _ *Store, b *Blob) { b.Size++ }, false, io.ErrUnexpectedEOF, ""},
+		"too long":         {func(_ *testing.T, _ *Store, b *Blob) { b.Size-- }, false, io.ErrUnexpectedEOF, ""},
+		"wrong digest":     {func(_ *testing.T, _ *Store, b *Blob) { b.Sum = func() (digest.Digest, error) { return "", boom } }, false, boom, ""},
+		"read error":       {func(_ *testing.T, _ *Store, b *Blob) { b.In = io.MultiReader(b.In, errReader{boom}) }, false, boom, ""},
+		"full disk":        {func(_ *testing.T, s *Store, _ *Blob) { s.budget = full }, false, errors.ErrUnsupported, ""},
+		"fs-verity":        {func(_ *testing.T, s *Store, _ *Blob) { s.verity = func(uintptr) bool { return true } }, false, nil, ""},
+		"no directory":     {func(_ *testing.T, s *Store, _ *Blob) { s.root += "/none" }, false, nil, ""},
+		"no O_TMPFILE":     {func(_ *testing.T, s *Store, _ *Blob) { s.root = "/proc/self" }, false, nil, ""},
+		"unknown root":     {func(_ *testing.T, s *Store, _ *Blob) { s.root = "" }, false, nil, ""},
+		"refused before":   {func(_ *testing.T, s *Store, _ *Blob) { s.refuses.Store(true) }, false, nil, ""},
+		"a link": {func(t *testing.T, s *Store, _ *Blob) {
+			if err := os.Symlink(t.TempDir(), filepath.Join(s.root, "blobs")); err != nil {
+				t.Fatal(err)
+			}
+		}, false, nil, ""},
+		"others can write": {func(t *testing.T, s *Store, _ *Blob) {
+			write(t, s, "blobs/sha256/x", "")
+			if err := os.Chmod(filepath.Join(s.root, "blobs"), 0o777); err != nil {
+				t.Fatal(err)
+			}
+		}, false, nil, ""},
+	}
+	for what, test := range tests {
+		t.Run(what, func(t *testing.T) {
+			root := t.TempDir()
+			s, b := New(root, nil), blob()
+			s.verity = func(uintptr) bool { return false }
+			if test.change != nil {
+				test.change(t, s, &b)
+			}
+			f, err := s.Place(t.Context(), b)
+			switch {
+			case test.err == errors.ErrUnsupported && err != nil, errors.Is(err, test.err):
+			default:
+				t.Errorf("error: %v, want %v", err, test.err)
+			}
+			if (f != nil) != test.placed {
+				t.Errorf("placed: %v", f != nil)
+			}
+			raw, _ := os.ReadFile(filepath.Join(root, name))
+			if string(raw) != test.left {
+				t.Errorf("left: %q, want %q", raw, test.left)
+			}
+			if f == nil {
+				return
+			}
+			in, _ := f.Open(7)
+			if rest, err := io.ReadAll(in); err != nil || string(rest) != hello[7:] || f.Size() != b.Size || f.Digest() != digest.FromString(hello) {
+				t.Errorf("file: %q, %v, %d bytes, %s", rest, err, f.Size(), f.Digest())
+			}
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestRefused places nothing after a refusal, unless a collection was the reason for it.
+func TestRefused(t *testing.T) {
+	for _, collected := range []bool{false, true} {
+		s := New(t.TempDir(), nil)
+		s.verity = func(uintptr) bool { return false }
+		f, err := s.Place(t.Context(), blob())
+		if err != nil || f == nil {
+			t.Fatal(f, err)
+		}
+		if collected {
+			if err := os.RemoveAll(filepath.Join(s.root, "blobs")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.Refused()
+		f.Close()
+		if s.refuses.Load() == collected {
+			t.Errorf("collected %v: refuses %v", collected, s.refuses.Load())
+		}
+	}
+}
+
+// TestCancelled ends the context while a blob is written.
+func TestCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s, b := New(t.TempDir(), nil), blob()
+	b.Sum = func() (digest.Digest, error) { cancel(); return b.Digest, nil }
+	f, err := s.Place(ctx, b)
+	if f != nil || !errors.Is(err, context.Canceled) && err != nil {
+		t.Errorf("%v, %v", f, err)
+	}
+	if names, _ := filepath.Glob(s.root + "/blobs/sha256/*"); len(names) > 0 {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+// TestNilFile uses the file of a blob that was not placed.
+func TestNilFile(t *testing.T) {
+	f, err := (*Store)(nil).Place(t.Context(), blob())
+	f.Refused()
+	if f != nil || err != nil || f.Size() != 0 || f.Close() != nil {
+		t.Errorf("%v, %v", f, err)
+	}
+}
+
+// errReader fails.
+type errReader struct{ err error }
+
+func (r errReader) Read([]byte) (int, error) { return 0, r.err }
+
+// write writes a file of the store.
+func write(t *testing.T, s *Store, name, text string) {
+	t.Helper()
+	path := filepath.Join(s.root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o444); err != nil {
+		t.Fatal(err)
+	}
+}
