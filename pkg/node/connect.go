@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/identifiers"
 	"google.golang.org/grpc"
@@ -54,19 +55,23 @@ func Connect(ctx context.Context, o Options) (*Node, error) {
 
 // newNode takes over the connection of d and fills in what a load needs.
 func newNode(ctx context.Context, d *daemon, o Options) (_ *Node, err error) {
-	n := &Node{client: d.client, content: d.client.ContentStore(), images: d.client.ImageService(), kubeletDir: o.KubeletDir}
+	conn := d.client.Conn().(*grpc.ClientConn) // what client.New creates
+	n := &Node{
+		client: d.client, content: d.client.ContentStore(), images: d.client.ImageService(),
+		blobs: contentapi.NewContentClient(conn), kubeletDir: o.KubeletDir,
+	}
 	defer func() {
 		if err != nil {
 			d.client.Close()
 		}
 	}()
 	n.server = Server{Address: d.address, Version: d.version, Namespace: o.Namespace}
-	switch conn, ok := d.client.Conn().(*grpc.ClientConn); {
+	switch {
 	case d.criErr != nil:
 		return nil, &UnavailableError{CRIFailed, d.address, nil, d.criErr}
 	case o.Namespace != KubernetesNamespace:
 		n.server.CRI = CRIElsewhere
-	case !d.cri || !ok:
+	case !d.cri:
 		n.server.CRI = CRIAbsent
 	default:
 		n.server.CRI = CRIReady

@@ -23,15 +23,22 @@ type graph struct {
 	total   int64 // what progress counts up to
 
 	blobs   map[digest.Digest]*taskgraph.Task
+	seen    map[digest.Digest][]*taskgraph.Task // what computes the label of a blob written after it
 	commits map[*unpackWork]*taskgraph.Task
 	arrival *taskgraph.Task // of the last layer of the stream; layers arrive in order
 }
 
 // newGraph returns the tasks of a plan with their dependencies.
 func (l *loader) newGraph(p *plan) *graph {
-	g := &graph{loader: l, blobs: map[digest.Digest]*taskgraph.Task{}, commits: map[*unpackWork]*taskgraph.Task{}}
-	for _, w := range l.blobWork(p) {
-		g.addBlob(w)
+	g := &graph{
+		loader: l, seen: l.labelledAtOnce(p),
+		blobs: map[digest.Digest]*taskgraph.Task{}, commits: map[*unpackWork]*taskgraph.Task{},
+	}
+	all := l.blobWork(p)
+	for _, w := range all {
+		if _, later := g.seen[w.desc.Digest]; !later {
+			g.addBlob(w)
+		}
 	}
 	for _, w := range p.unpacks {
 		g.addUnpack(w)
@@ -45,7 +52,36 @@ func (l *loader) newGraph(p *plan) *graph {
 		g.tasks, g.total = append(g.tasks, t), g.total+t.Cost
 		g.addLabel(u, t)
 	}
+	for _, w := range all {
+		if seen, later := g.seen[w.desc.Digest]; later {
+			g.addBlob(w)
+			g.blobs[w.desc.Digest].After(seen...)
+		}
+	}
 	return g
+}
+
+// labelledAtOnce returns the small layers whose blobs are created with their diffID as a
+// label, after that was computed: a label that is added later costs containerd a transaction.
+// To read them, no blob has to be in the content store.
+func (l *loader) labelledAtOnce(p *plan) map[digest.Digest][]*taskgraph.Task {
+	later := map[digest.Digest][]*taskgraph.Task{}
+	if !l.local || l.stream != nil {
+		return later
+	}
+	missing := map[digest.Digest]*blobWork{}
+	for _, w := range p.blobs {
+		if !w.there && w.desc.Size <= lightWork {
+			missing[w.desc.Digest] = w
+		}
+	}
+	for _, u := range slices.Concat(p.unpacks, p.compare) {
+		if w := missing[u.Digest]; w != nil && u.label {
+			w.labels[labelUncompressed] = u.diffID.String()
+			later[u.Digest] = nil
+		}
+	}
+	return later
 }
 
 // addBlob adds the task that writes or labels one blob.
@@ -93,13 +129,19 @@ func (g *graph) addUnpack(w *unpackWork) {
 	g.addLabel(u, commit)
 }
 
-// addLabel adds the task that labels the blob of a layer once seen has computed its diffID.
+// addLabel adds the task that labels the blob of a layer once seen has computed its diffID. A
+// blob that is created with the label waits for seen.
 func (g *graph) addLabel(u *unpack, seen *taskgraph.Task) {
-	if u.label {
-		t := &taskgraph.Task{Urgent: true, Light: true, Run: u.record}
-		t.After(seen, g.blobs[u.Digest])
-		g.tasks = append(g.tasks, t)
+	if !u.label {
+		return
 	}
+	if tasks, later := g.seen[u.Digest]; later {
+		g.seen[u.Digest] = append(tasks, seen)
+		return
+	}
+	t := &taskgraph.Task{Urgent: true, Light: true, Run: u.record}
+	t.After(seen, g.blobs[u.Digest])
+	g.tasks = append(g.tasks, t)
 }
 
 // blobWork returns the blobs to write or label. The layers of a stream come last, in its

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -49,6 +50,7 @@ type Options struct {
 type Node struct {
 	client      *client.Client
 	content     content.Store
+	blobs       contentapi.ContentClient // the service behind content
 	images      images.Store
 	snapshots   snapshots.Snapshotter
 	criImages   cri.ImageServiceClient   // nil without a CRI plugin to ask
