@@ -45,6 +45,7 @@ type bench struct {
 	dskDir   string // temporary, on the disk
 	tools    string // directory of the peers
 	helper   string // the measuring program
+	handicap string // the program that slows others down
 	registry *registrytest.Registry
 	calico   []registrytest.Added
 }
@@ -67,7 +68,10 @@ func newBench(ctx context.Context, s *settings, log io.Writer) (_ *bench, err er
 	if b.tools, err = nodetest.Tools(); err != nil {
 		return nil, err
 	}
-	if b.helper, err = buildHelper(ctx, b.memDir); err != nil {
+	if b.helper, err = buildHelper(ctx, b.memDir, "stowage/bench/meter/measure"); err != nil {
+		return nil, err
+	}
+	if b.handicap, err = buildHelper(ctx, b.memDir, "stowage/bench/handicap"); err != nil {
 		return nil, err
 	}
 	b.registry, err = registrytest.New(registrytest.Options{Dir: b.memDir, Policy: registrytest.Policy{

@@ -33,6 +33,7 @@ func TestParse(t *testing.T) {
 		{"folders", "load -bin /b -memory /m -disk /d -o /o/x.md", func(s *settings) {
 			s.command, s.bin, s.memory, s.disk, s.out = "load", "/b", "/m", "/d", "/o/x.md"
 		}},
+		{"files", "load -from f -docs d -json j", func(s *settings) { s.command, s.from, s.docs, s.json = "load", "f", "d", "j" }},
 		{"switched off", "load -install=false -syncs=false", func(s *settings) { s.command, s.install, s.syncs = "load", false, false }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -70,8 +71,9 @@ func TestUsage(t *testing.T) {
 		{"no rounds", "bundle -rounds 0", "-rounds 0: want 1 or more"},
 		{"negative calm", "bundle -calm -0.1", "-calm -0.1: want 0 or more"},
 		{"unknown condition", "bundle -conditions moon", "want some of memory,disk,link,connection"},
-		{"a condition of the other command", "load -conditions link", "want some of memory,disk"},
-		{"unknown set", "load -set huge", "want some of calico,tiny"},
+		{"a condition of the other command", "load -conditions link", "want some of memory,core,loop"},
+		{"bundle has no report", "bundle -json f", "only for load"},
+		{"unknown set", "load -set huge", "want some of calico,real,tiny"},
 		{"unknown flag", "bundle -fast", "-fast"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -154,8 +156,8 @@ func TestQuick(t *testing.T) {
 	t.Run("load", func(t *testing.T) {
 		needNode(t)
 		// Not t.TempDir, whose path can be too long for a socket.
-		text := quick(t, append(append([]string{"load", "-conditions", "memory"}, args...), "-memory", "/dev/shm"))
-		for _, want := range []string{"## load: made-up images, tmpfs", "## load: tiny images, tmpfs", "| load --discard-layers, again ", "| nothing to do, 3 images "} {
+		text := quick(t, append(append([]string{"load", "-conditions", "memory", "-set", "real,tiny"}, args...), "-memory", "/dev/shm"))
+		for _, want := range []string{"## load: real images, tmpfs", "## load: tiny images, tmpfs", "| load --discard-layers, again ", "| nothing to do, 3 images "} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q is missing in:\n%s", want, text)
 			}
@@ -238,22 +240,5 @@ func TestDiskUsage(t *testing.T) {
 	}
 	if _, err := diskUsage(filepath.Join(dir, "none")); err == nil {
 		t.Error("no such folder is no error")
-	}
-}
-
-func TestCountCalls(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "trace")
-	text := `12  fsync(9) = 0
-13  fdatasync(7 <unfinished ...>
-12  syncfs(3)                         = 0
-13  <... fdatasync resumed>) = 0
-12  +++ exited with 0 +++
-13  --- SIGURG {si_signo=SIGURG} ---
-`
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := countCalls(file); n != 3 || err != nil {
-		t.Errorf("%d calls, %v; want 3", n, err)
 	}
 }

@@ -230,16 +230,6 @@ func bundleNoise(rows []*bundleRow) []float64 {
 	return cores
 }
 
-// findRow returns a row by name; without samples if there is none.
-func findRow(rows []*bundleRow, name string) *bundleRow {
-	for _, r := range rows {
-		if r.name == name {
-			return r
-		}
-	}
-	return &bundleRow{bundler: bundler{name: name}}
-}
-
 // wall returns the median of a row's seconds; 0 if it was not run.
 func (r *bundleRow) wall() float64 {
 	return median(collect(r.samples, func(s bundled) float64 { return s.Wall.Seconds() }))

@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -25,18 +27,21 @@ const (
 
 // loader is a command that loads a tarball into containerd.
 type loader struct {
-	name string
+	Name string
 	ours bool
 	args []string // between the address and the tarball
 }
 
 // loaders is the order of comparison.
 var loaders = []loader{
-	{name: ourLoad, ours: true},
-	{name: ourDiscard, ours: true, args: []string{"--discard-layers"}},
-	{name: ctrImport, args: []string{"-n", "k8s.io", "images", "import"}},
-	{name: ctrLocal, args: []string{"-n", "k8s.io", "images", "import", "--local"}},
+	{Name: ourLoad, ours: true},
+	{Name: ourDiscard, ours: true, args: []string{"--discard-layers"}},
+	{Name: ctrImport, args: []string{"-n", "k8s.io", "images", "import"}},
+	{Name: ctrLocal, args: []string{"-n", "k8s.io", "images", "import", "--local"}},
 }
+
+// rowName returns the name of the loader's row.
+func (l loader) rowName() string { return l.Name }
 
 // command returns the loader's command line.
 func (l loader) command(program, address, tarball string) []string {
@@ -46,113 +51,48 @@ func (l loader) command(program, address, tarball string) []string {
 // loaded is one measurement.
 type loaded struct {
 	meter.Report               // of the client
-	daemonCPU    time.Duration // of containerd, until it was idle
-	daemonPeak   int64
-	root         int64   // bytes below containerd's root
-	visible      int     // names of images that CRI lists
-	others       float64 // cores that other processes used meanwhile
+	DaemonCPU    time.Duration // of containerd, until it was idle
+	DaemonPeak   int64
+	Root         int64   // bytes below containerd's root
+	Visible      int     // names of images that CRI lists
+	Snapshots    int     // unpacked layers
+	Others       float64 // cores that other processes used meanwhile
 }
 
 // loadPair is a load into a new containerd and its repetition.
 type loadPair struct{ first, again loaded }
 
-func (p loadPair) noise() float64 { return p.first.others }
+func (p loadPair) noise() float64 { return p.first.Others }
 
 // loadRow is one command and its measurements, with a new containerd and repeated.
 type loadRow struct {
 	loader
+	First   []loaded
+	Again   []loaded `json:",omitempty"`
+	Syncs   string   `json:",omitempty"` // sync calls of one load; see countSyncs
+	Trouble string   `json:",omitempty"` // why it was not run
 	program string
-	first   []loaded
-	again   []loaded
-	syncs   string // sync calls of one load; see countSyncs
-	trouble string
 }
 
-// loadCondition is where containerd runs.
-type loadCondition struct {
-	key, title string
-	sets       []string // keys of the sets that are measured there
-	again      bool     // measure the repetition, too
-}
-
-// loadConditions is the order of the conditions.
-var loadConditions = []loadCondition{
-	{key: inMemory, title: "tmpfs", sets: []string{madeUp, tiny}, again: true},
-	{key: onDisk, title: "disk", sets: []string{madeUp}},
-}
-
-// loadResult is the measurements of one set under one condition.
-type loadResult struct {
-	condition, set string // keys
-	rows           []*loadRow
-}
-
-// load compares the commands under every condition.
-func (b *bench) load(ctx context.Context, w io.Writer) error {
-	rows, err := b.loadRows(ctx)
-	if err != nil {
-		return err
-	}
-	sets, err := b.makeSets(ctx)
-	if err != nil {
-		return err
-	}
-	fmt.Fprint(w, b.machine(ctx), setsNote(sets))
-	var results []loadResult
-	for _, c := range loadConditions {
-		for _, set := range sets {
-			if !b.wants(c.key) || !slices.Contains(c.sets, set.key) {
-				continue
-			}
-			run := clone(rows)
-			if err := b.loadUnder(ctx, w, c, set, run); err != nil {
-				return err
-			}
-			results = append(results, loadResult{c.key, set.key, run})
-		}
-	}
-	fmt.Fprint(w, heading("load: targets"), targetsTable(loadTargets(results)))
-	return nil
-}
-
-// loadUnder measures one set under one condition and prints the table.
-func (b *bench) loadUnder(ctx context.Context, w io.Writer, c loadCondition, set imageSet, rows []*loadRow) error {
-	parent := b.memDir
-	if c.key == onDisk {
-		parent = b.dskDir
-	}
-	for round := range b.rounds {
-		for _, i := range rotate(len(rows), round) {
-			if err := b.loadOnce(ctx, c, parent, set, rows[i]); err != nil {
-				return err
-			}
-		}
-	}
-	note := noiseNote(loadNoise(rows))
-	if c.key == inMemory && b.syncs {
-		b.countSyncs(ctx, parent, set.file, rows)
-	}
-	fmt.Fprint(w, heading("load: %s, %s", set.title, c.title), loadTable(rows, c.again), "\n", note)
-	return nil
-}
-
-// loadRows finds the programs.
-func (b *bench) loadRows(ctx context.Context) ([]*loadRow, error) {
+// loadRows finds the programs for a version of containerd; empty: that of the tools.
+func (b *bench) loadRows(ctx context.Context, version string) ([]*loadRow, error) {
 	mine, err := ours(b.bin, "load")
 	if err != nil {
 		return nil, err
 	}
-	theirs, missing := ctr.find(ctx, b.tools, b.install)
+	theirs, missing := b.findCtr(ctx, version)
 	var rows []*loadRow
 	for _, l := range loaders {
 		row := &loadRow{loader: l, program: mine}
 		if !l.ours {
-			if !b.compares(l.name) {
+			if !b.compares(l.Name) {
 				continue
 			}
-			row.program = theirs.path
+			row.program = theirs
 			if missing != nil {
-				row.trouble = missing.Error()
+				row.Trouble = missing.Error()
+			} else if l.Name == ctrLocal && !strings.Contains(outputOf(ctx, theirs, "images", "import", "--help"), "--local") {
+				row.Trouble = "this ctr has no --local"
 			}
 		}
 		rows = append(rows, row)
@@ -160,57 +100,68 @@ func (b *bench) loadRows(ctx context.Context) ([]*loadRow, error) {
 	return rows, nil
 }
 
+// findCtr finds the ctr of a version of containerd.
+func (b *bench) findCtr(ctx context.Context, version string) (string, error) {
+	if version == "" {
+		found, err := ctr.find(ctx, b.tools, b.install)
+		return found.path, err
+	}
+	file := filepath.Join(b.tools, "containerd-"+version, "ctr")
+	_, err := os.Stat(file)
+	return file, err
+}
+
 // loadOnce adds a measurement to a row, or the reason for its failure.
-func (b *bench) loadOnce(ctx context.Context, c loadCondition, parent string, set imageSet, row *loadRow) error {
-	if row.trouble != "" {
+func (b *bench) loadOnce(ctx context.Context, c loadCondition, p place, set imageSet, row *loadRow) error {
+	if row.Trouble != "" {
 		return nil
 	}
-	p, err := calmest(ctx, b.calm, func() (loadPair, error) { return b.loadPair(ctx, c, parent, set, row) })
+	pair, err := calmest(ctx, b.calm, func() (loadPair, error) { return b.loadPair(ctx, c, p, set, row) })
 	if err == nil {
-		b.logf("%s: %s: %s: %.2f s, again %.2f s", c.key, set.key, row.name, p.first.Wall.Seconds(), p.again.Wall.Seconds())
-		row.first = append(row.first, p.first)
+		b.logf("%s: %s: %s: %.2f s", c.key, set.Key, row.Name, pair.first.wall())
+		row.First = append(row.First, pair.first)
 		if c.again {
-			row.again = append(row.again, p.again)
+			row.Again = append(row.Again, pair.again)
 		}
 		return nil
 	}
 	if row.ours || ctx.Err() != nil {
 		return err
 	}
-	b.logf("%s: %v", row.name, err)
-	row.trouble = "failed: " + lastLine(err.Error())
+	b.logf("%s: %v", row.Name, err)
+	row.Trouble = "failed: " + lastLine(err.Error())
 	return nil
 }
 
 // loadPair measures a load into a new containerd and, if the condition asks for it, its
 // repetition.
-func (b *bench) loadPair(ctx context.Context, c loadCondition, parent string, set imageSet, row *loadRow) (p loadPair, err error) {
-	samples := []*loaded{&p.first, &p.again}
+func (b *bench) loadPair(ctx context.Context, c loadCondition, p place, set imageSet, row *loadRow) (pair loadPair, err error) {
+	samples := []*loaded{&pair.first, &pair.again}
 	if !c.again {
 		samples = samples[:1]
 	}
-	err = b.withNode(ctx, parent, func(node *nodetest.Node) error {
-		args := row.command(row.program, node.Address(), set.file)
+	err = b.withNode(ctx, p, func(node *nodetest.Node) error {
+		args := slices.Concat(p.prefix, row.command(row.program, node.Address(), set.file))
 		for _, sample := range samples {
-			if err := syncFS(parent); err != nil {
+			if err := syncFS(p.dir); err != nil {
 				return err
 			}
 			if *sample, err = b.loadSample(ctx, node, args); err != nil {
 				return err
 			}
 		}
-		if row.ours && p.first.visible < len(set.refs) {
-			return fmt.Errorf("%s: CRI lists %d of %d images", row.name, p.first.visible, len(set.refs))
+		if row.ours && pair.first.Visible < set.Images {
+			return fmt.Errorf("%s: CRI lists %d of %d images", row.Name, pair.first.Visible, set.Images)
 		}
 		return nil
 	})
-	return p, err
+	return pair, err
 }
 
 // withNode calls f with a new containerd.
-func (b *bench) withNode(ctx context.Context, parent string, f func(*nodetest.Node) error) (err error) {
+func (b *bench) withNode(ctx context.Context, p place, f func(*nodetest.Node) error) (err error) {
 	// No sandbox image is needed: no pod is started.
-	node, err := nodetest.Launch(ctx, nodetest.Options{Dir: parent})
+	node, err := nodetest.Launch(ctx, nodetest.Options{Dir: p.dir, Version: p.version, Prefix: p.prefix})
 	if err != nil {
 		return err
 	}
@@ -243,19 +194,22 @@ func (b *bench) loadSample(ctx context.Context, node *nodetest.Node, args []stri
 	if err != nil {
 		return loaded{}, err
 	}
-	s := loaded{Report: report, others: m.others(now - before)}
+	s := loaded{Report: report, Others: m.others(now - before)}
 	after, err := waitIdle(ctx, node.Pid())
 	if err != nil {
 		return loaded{}, err
 	}
-	s.daemonCPU = after - before
-	if s.daemonPeak, err = daemonPeak(node.Pid()); err != nil {
+	s.DaemonCPU = after - before
+	if s.DaemonPeak, err = daemonPeak(node.Pid()); err != nil {
 		return loaded{}, err
 	}
-	if s.root, err = diskUsage(node.Root()); err != nil {
+	if s.Root, err = diskUsage(node.Root()); err != nil {
 		return loaded{}, err
 	}
-	s.visible, err = visible(ctx, node)
+	if s.Visible, err = visible(ctx, node); err != nil {
+		return loaded{}, err
+	}
+	s.Snapshots, err = snapshots(node)
 	return s, err
 }
 
@@ -263,7 +217,7 @@ func (b *bench) loadSample(ctx context.Context, node *nodetest.Node, args []stri
 func loadNoise(rows []*loadRow) []float64 {
 	var cores []float64
 	for _, r := range rows {
-		cores = append(cores, collect(r.first, func(s loaded) float64 { return s.others })...)
+		cores = append(cores, collect(r.First, func(s loaded) float64 { return s.Others })...)
 	}
 	return cores
 }
@@ -279,4 +233,10 @@ func visible(ctx context.Context, node *nodetest.Node) (int, error) {
 		n += len(image.RepoTags)
 	}
 	return n, nil
+}
+
+// snapshots returns the number of layers that containerd has unpacked.
+func snapshots(node *nodetest.Node) (int, error) {
+	list, err := node.Ctr("-n", "k8s.io", "snapshots", "list")
+	return strings.Count(list, "Committed"), err
 }

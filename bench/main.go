@@ -5,6 +5,7 @@
 //
 //	go run ./bench bundle -bin bin     # with crane, skopeo, regctl and oras
 //	go run ./bench load -bin bin       # with ctr images import
+//	go run ./bench load -from load.json -docs docs
 //
 // Rounds are interleaved (A B C, B C A, ...), so that a change of the machine's speed
 // affects all alike, and the tables show medians with the smallest and largest figure. The
@@ -54,18 +55,40 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // benchmark runs one of the two comparisons and returns the Markdown, as far as it got.
 func benchmark(ctx context.Context, s *settings, log io.Writer) (_ string, err error) {
+	if s.from != "" {
+		r, err := readReport(s.from)
+		if err != nil {
+			return "", err
+		}
+		return s.report(r)
+	}
 	b, err := newBench(ctx, s, log)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	var text strings.Builder
-	work := b.bundle
 	if s.command == "load" {
-		work = b.load
+		r, err := b.load(ctx)
+		if err != nil {
+			return r.String(), err
+		}
+		return s.report(r)
 	}
-	err = work(ctx, &text)
+	var text strings.Builder
+	err = b.bundle(ctx, &text)
 	return text.String(), err
+}
+
+// report writes the wanted files of a report and returns its tables.
+func (s *settings) report(r loadReport) (string, error) {
+	var errs []error
+	if s.json != "" {
+		errs = append(errs, r.write(s.json))
+	}
+	if s.docs != "" {
+		errs = append(errs, updateDocs(s.docs, r))
+	}
+	return r.String(), errors.Join(errs...)
 }
 
 // publish writes the text to a file, or to stdout when out is empty.

@@ -24,6 +24,9 @@ type bundler struct {
 	prepared bool // the commands have run once before, unmeasured, and their output is kept
 }
 
+// rowName returns the name of the bundler's row.
+func (b bundler) rowName() string { return b.name }
+
 // job is the input of a bundler.
 type job struct {
 	program string   // the bundler's own

@@ -156,7 +156,7 @@ func TestNoise(t *testing.T) {
 	if diff := cmp.Diff([]float64{0.1, 0.2, 0.3}, bundleNoise(rows)); diff != "" {
 		t.Errorf("bundle: %s", diff)
 	}
-	loads := []*loadRow{{first: []loaded{{others: 0.4}}, again: []loaded{{others: 9}}}}
+	loads := []*loadRow{{First: []loaded{{Others: 0.4}}, Again: []loaded{{Others: 9}}}}
 	if diff := cmp.Diff([]float64{0.4}, loadNoise(loads)); diff != "" {
 		t.Errorf("load: %s", diff)
 	}

@@ -103,13 +103,12 @@ func ours(dir, name string) (string, error) {
 	return file, nil
 }
 
-// buildHelper builds the measuring program into dir.
-func buildHelper(ctx context.Context, dir string) (string, error) {
-	const pkg = "stowage/bench/meter/measure"
+// buildHelper builds a program of ours that runs another one into dir.
+func buildHelper(ctx context.Context, dir, pkg string) (string, error) {
 	file := filepath.Join(dir, path.Base(pkg))
 	out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", file, pkg).CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("build the measuring program: %w: %s", err, lastLine(string(out)))
+		return "", fmt.Errorf("build %s: %w: %s", pkg, err, lastLine(string(out)))
 	}
 	return file, nil
 }

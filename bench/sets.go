@@ -16,16 +16,18 @@ import (
 // Keys of the sets of images that load is measured with.
 const (
 	madeUp = "calico"
+	real   = "real"
 	tiny   = "tiny"
 )
 
 // imageSet is a set of images in one tarball.
 type imageSet struct {
-	key, title string
+	Key, Title string
+	Images     int
+	Size       int64  // of the tarball
+	Origin     string // what the images were made from
 	add        func(*bench, context.Context) (added, error)
-	added
-	file string // the tarball
-	size int64
+	file       string // the tarball
 }
 
 // added is what a set added to the registry.
@@ -36,8 +38,9 @@ type added struct {
 
 // sets is the order of the sets.
 var sets = []imageSet{
-	{key: madeUp, title: "made-up images", add: (*bench).addCalico},
-	{key: tiny, title: "tiny images", add: (*bench).addTiny},
+	{Key: madeUp, Title: "made-up images", add: (*bench).addCalico},
+	{Key: real, Title: "real images", add: (*bench).addReal},
+	{Key: tiny, Title: "tiny images", add: (*bench).addTiny},
 }
 
 // makeSets makes the wanted sets: it adds the images to the registry and bundles each set
@@ -45,22 +48,23 @@ var sets = []imageSet{
 func (b *bench) makeSets(ctx context.Context) ([]imageSet, error) {
 	var made []imageSet
 	for _, s := range sets {
-		if !chosen(b.sets, s.key) {
+		if !chosen(b.sets, s.Key) {
 			continue
 		}
-		b.logf("making the set %s", s.key)
-		var err error
-		if s.added, err = s.add(b, ctx); err != nil {
-			return nil, fmt.Errorf("set %s: %w", s.key, err)
+		b.logf("making the set %s", s.Key)
+		a, err := s.add(b, ctx)
+		if err != nil {
+			return nil, fmt.Errorf("set %s: %w", s.Key, err)
 		}
-		if s.file, err = b.tarball(ctx, s.key, s.refs); err != nil {
-			return nil, fmt.Errorf("set %s: %w", s.key, err)
+		s.Images, s.Origin = len(a.refs), a.origin
+		if s.file, err = b.tarball(ctx, s.Key, a.refs); err != nil {
+			return nil, fmt.Errorf("set %s: %w", s.Key, err)
 		}
 		info, err := os.Stat(s.file)
 		if err != nil {
 			return nil, err
 		}
-		s.size = info.Size()
+		s.Size = info.Size()
 		made = append(made, s)
 	}
 	return made, nil

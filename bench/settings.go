@@ -26,6 +26,9 @@ type settings struct {
 	peers      []string // a peer's name must contain one of these words; empty: all
 	install    bool     // build missing peers
 	syncs      bool     // count the sync calls of a load in a separate run
+	json       string   // file for the measurements of load; empty: none
+	from       string   // file of earlier measurements of load; empty: measure
+	docs       string   // directory of the document and the picture to update; empty: none
 }
 
 const usage = `usage: bench bundle|load [flags]
@@ -34,14 +37,18 @@ const usage = `usage: bench bundle|load [flags]
   -calm CORES       repeat a measurement up to 5 times while other processes use more than
                     CORES processors (default 0: never); the least disturbed one counts
   -quick            a small set of images: tests the benchmark, not the speed
-  -conditions LIST  bundle: memory,disk,link,connection; load: memory,disk (default all)
-  -set LIST         load: calico,tiny (default all)
+  -conditions LIST  bundle: memory,disk,link,connection;
+                    load: memory,core,loop,syncs,1.7,1.6 (default all)
+  -set LIST         load: calico,real,tiny (default all)
   -peers LIST       only peers whose name contains one of these words (default all)
   -bin DIR          directory of the built programs (default bin)
   -memory DIR       directory on a tmpfs (default /dev/shm)
   -disk DIR         directory on a disk (default /var/tmp)
   -install=false    do not build missing peers with "go install"
-  -syncs=false      load: do not count sync calls with strace
+  -syncs=false      load: do not count sync calls in a separate run
+  -json FILE        load: also write the measurements to FILE
+  -from FILE        load: print the tables of the measurements in FILE
+  -docs DIR         load: update the tables of DIR/benchmarks.md and their picture
   -o FILE           write the tables to FILE instead of standard output
 `
 
@@ -61,6 +68,9 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 	fs.StringVar(&s.memory, "memory", "/dev/shm", "")
 	fs.StringVar(&s.disk, "disk", "/var/tmp", "")
 	fs.StringVar(&s.out, "o", "", "")
+	fs.StringVar(&s.json, "json", "", "")
+	fs.StringVar(&s.from, "from", "", "")
+	fs.StringVar(&s.docs, "docs", "", "")
 	fs.StringVar(&conditions, "conditions", "", "")
 	fs.StringVar(&sets, "set", "", "")
 	fs.StringVar(&peers, "peers", "", "")
@@ -80,11 +90,13 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 func (s *settings) check(extra int) error {
 	known, ok := map[string][]string{
 		"bundle": {inMemory, onDisk, slowLink, cappedConnection},
-		"load":   {inMemory, onDisk},
+		"load":   collect(loadConditions, func(c loadCondition) string { return c.key }),
 	}[s.command]
 	switch {
 	case !ok:
 		return fmt.Errorf("command %q: want bundle or load", s.command)
+	case s.command != "load" && s.json+s.from+s.docs != "":
+		return fmt.Errorf("-json, -from and -docs: only for load")
 	case extra > 0:
 		return fmt.Errorf("one command at a time")
 	case s.rounds < 1:
@@ -95,7 +107,7 @@ func (s *settings) check(extra int) error {
 	if err := some("-conditions", s.conditions, known); err != nil {
 		return err
 	}
-	if err := some("-set", s.sets, collect(sets, func(s imageSet) string { return s.key })); err != nil {
+	if err := some("-set", s.sets, collect(sets, func(s imageSet) string { return s.Key })); err != nil {
 		return err
 	}
 	for _, dir := range []*string{&s.bin, &s.memory, &s.disk} {

@@ -4,111 +4,65 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
-	"time"
+	"strings"
 
 	"stowage/internal/nodetest"
 )
 
-// syncCalls are the system calls that wait for a disk.
-const syncCalls = "trace=fsync,fdatasync,sync,syncfs,msync"
-
-// countSyncs counts the sync calls of the client and of containerd in one load into a new
-// containerd. It is a separate run, because strace slows both down.
-func (b *bench) countSyncs(ctx context.Context, parent, tarball string, rows []*loadRow) {
-	strace, err := exec.LookPath("strace")
+// countSyncs counts the calls of the client and of containerd that wait for a disk, in one
+// load into a new containerd. It is a separate run, because counting slows both down.
+func (b *bench) countSyncs(ctx context.Context, p place, set imageSet, rows []*loadRow) {
 	for _, row := range rows {
-		if row.trouble != "" {
+		if row.Trouble != "" {
 			continue
 		}
-		var client, daemon int
-		if err == nil {
-			client, daemon, err = b.syncsOf(ctx, strace, parent, tarball, row)
-		}
+		client, daemon, err := b.syncsOf(ctx, p, set, row)
 		if err != nil {
-			row.syncs = "not counted"
-			b.logf("sync calls of %s: %v", row.name, err)
-			err = nil
-			if strace == "" {
-				err = errors.New("strace is not installed")
-			}
+			row.Syncs = "not counted"
+			b.logf("syncs of %s: %v", row.Name, err)
 			continue
 		}
-		row.syncs = fmt.Sprintf("%d + %d", client, daemon)
+		row.Syncs = fmt.Sprintf("%d + %d", client, daemon)
 	}
 }
 
-// syncsOf returns the number of sync calls of one load.
-func (b *bench) syncsOf(ctx context.Context, strace, parent, tarball string, row *loadRow) (client, daemon int, err error) {
+// syncsOf returns the number of calls in one load.
+func (b *bench) syncsOf(ctx context.Context, p place, set imageSet, row *loadRow) (client, daemon int, err error) {
 	dir, remove, err := tempDir(b.memDir)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer remove()
-	mine, theirs := filepath.Join(dir, "client"), filepath.Join(dir, "daemon")
-	err = b.withNode(ctx, parent, func(node *nodetest.Node) error {
-		detach, err := attach(ctx, strace, node.Pid(), theirs)
+	mine, theirs := filepath.Join(dir, "client"), filepath.Join(dir, "containerd")
+	p.prefix = []string{b.handicap, "-count", theirs}
+	err = b.withNode(ctx, p, func(node *nodetest.Node) error {
+		before, err := readCount(theirs)
 		if err != nil {
 			return err
 		}
-		args := []string{strace, "-f", "-qq", "-o", mine, "-e", syncCalls, "--"}
-		_, err = b.measure(ctx, nil, append(args, row.command(row.program, node.Address(), tarball)...))
-		return errors.Join(err, detach())
+		command := row.command(row.program, node.Address(), set.file)
+		if _, err := b.measure(ctx, nil, append([]string{b.handicap, "-count", mine}, command...)); err != nil {
+			return err
+		}
+		if daemon, err = readCount(theirs); err != nil {
+			return err
+		}
+		daemon -= before
+		client, err = readCount(mine)
+		return err
 	})
-	if err != nil {
-		return 0, 0, err
-	}
-	if client, err = countCalls(mine); err == nil {
-		daemon, err = countCalls(theirs)
-	}
 	return client, daemon, err
 }
 
-// attachTime is the time limit for strace to attach.
-const attachTime = 10 * time.Second
-
-// attach attaches strace to a running process; detach ends it.
-func attach(ctx context.Context, strace string, pid int, out string) (detach func() error, err error) {
-	cmd := exec.CommandContext(ctx, strace, "-f", "-qq", "-o", out, "-e", syncCalls, "-p", strconv.Itoa(pid))
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	detach = func() error {
-		if err := cmd.Process.Signal(os.Interrupt); err != nil {
-			return err
-		}
-		// After an interrupt strace exits with the same signal, which is not an error.
-		var exit *exec.ExitError
-		if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
-			return err
-		}
-		return nil
-	}
-	status := fmt.Sprintf("/proc/%d/status", pid)
-	for end := time.Now().Add(attachTime); procValue(status, "TracerPid") != strconv.Itoa(cmd.Process.Pid); {
-		if time.Now().After(end) {
-			return nil, errors.Join(errors.New("strace does not attach"), detach())
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return detach, nil
-}
-
-// aCall matches a line of strace with the start of a call: the process, then the call. An
-// interrupted call ends on another line, "<... fsync resumed>".
-var aCall = regexp.MustCompile(`(?m)^\d+ +[a-z_]+\(`)
-
-// countCalls returns the number of calls in strace's output.
-func countCalls(file string) (int, error) {
+// readCount reads a number of calls; an empty file is 0.
+func readCount(file string) (int, error) {
 	text, err := os.ReadFile(file)
-	if err != nil {
+	if err != nil || len(text) == 0 {
 		return 0, err
 	}
-	return len(aCall.FindAll(text, -1)), nil
+	return strconv.Atoi(strings.TrimSpace(string(text)))
 }

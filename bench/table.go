@@ -62,6 +62,19 @@ func (t *table) String() string {
 	return b.String()
 }
 
+// findRow returns the row of a command; without samples if there is none.
+func findRow[R any, P interface {
+	*R
+	rowName() string
+}](rows []P, name string) P {
+	for _, r := range rows {
+		if r.rowName() == name {
+			return r
+		}
+	}
+	return new(R)
+}
+
 // cell returns a cell of a row in a form that cannot break the table.
 func cell(row []string, i int) string {
 	if i >= len(row) {
