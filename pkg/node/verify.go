@@ -30,7 +30,8 @@ type verifyOptions struct {
 }
 
 // verify asks the CRI plugin for each name and, for tags, for the reference by digest, as
-// the kubelet does before it decides to pull. The answers go into the report.
+// the kubelet does before it decides to pull. The answers go into the report. One list of all
+// images answers for those that are as they should be.
 func (n *Node) verify(ctx context.Context, imgs []*image, r *Report, o verifyOptions) error {
 	if n.criImages == nil {
 		return nil
@@ -47,14 +48,22 @@ func (n *Node) verify(ctx context.Context, imgs []*image, r *Report, o verifyOpt
 	if o.wait {
 		deadline = deadline.Add(verifyTimeout)
 	}
+	listed := listImages(ctx, n.criImages)
 	for i := range r.Images {
 		out := &r.Images[i]
 		img := byName[out.Name]
+		refs := []string{out.Name}
+		if d := byDigest(out.Name, img.target.Digest); d != out.Name {
+			refs = append(refs, d)
+		}
+		if !slices.ContainsFunc(refs, func(ref string) bool {
+			got := listed[ref]
+			return got.GetId() != img.config.Digest.String() || o.pinned && !got.Pinned
+		}) {
+			out.CRI, out.Pinned = Ready, listed[out.Name].Pinned
+			continue
+		}
 		eg.Go(func() error {
-			refs := []string{out.Name}
-			if d := byDigest(out.Name, img.target.Digest); d != out.Name {
-				refs = append(refs, d)
-			}
 			for _, ref := range slices.Backward(refs) { // the name last: its Pinned stays
 				status, found, pinned, err := imageStatus(ctx, n.criImages, ref, img.config.Digest, deadline, o.pinned)
 				if err != nil {
@@ -72,6 +81,23 @@ func (n *Node) verify(ctx context.Context, imgs []*image, r *Report, o verifyOpt
 		})
 	}
 	return eg.Wait()
+}
+
+// listImages returns the images of the CRI plugin by the references that it resolves to them,
+// in their full form. After an error, which imageStatus meets again and handles, there are
+// none.
+func listImages(ctx context.Context, plugin cri.ImageServiceClient) map[string]*cri.Image {
+	resp, err := plugin.ListImages(ctx, &cri.ListImagesRequest{})
+	if err != nil {
+		return nil
+	}
+	listed := map[string]*cri.Image{}
+	for _, i := range resp.Images {
+		for _, ref := range slices.Concat(i.RepoTags, i.RepoDigests) {
+			listed[ref] = i
+		}
+	}
+	return listed
 }
 
 // imageStatus asks for one reference until the CRI plugin has it with the image ID, pinned
