@@ -29,6 +29,7 @@ func outcome(err error) *cli.Error {
 		name        *archive.NameError
 		incomplete  *node.IncompleteError
 		temp        *archive.TempError
+		stale       *node.StaleSnapshotError
 	)
 	e := &cli.Error{Code: cli.Failed, Err: err}
 	switch {
@@ -38,6 +39,8 @@ func outcome(err error) *cli.Error {
 		e.Hint = "save it to a file first and load the file"
 	case errors.Is(err, archive.ErrEmpty):
 		e.Code, e.Err, e.Hint = cli.Damaged, errors.New("standard input is empty"), "check the command that writes to the pipe"
+	case errors.As(err, &stale):
+		e.Code, e.Hint = cli.NoNode, "containerd removes such files when it meets them: run the same command again; if they stay, stop containerd and remove that directory"
 	case errors.As(err, &inflated):
 		e.Code, e.Hint = cli.Damaged, "no image of it became visible on the node; the layer is damaged or was made to fill disks: report it to the author of the image"
 	case errors.Is(err, archive.ErrDamaged):

@@ -32,6 +32,7 @@ func TestOutcome(t *testing.T) {
 		{"no CRI", &node.UnavailableError{Reason: node.NoCRI, Err: errors.New("x")}, cli.NoNode, "check its log"},
 		{"containerd ended", &node.UnavailableError{Reason: node.Gone, Err: errors.New("x")}, cli.NoNode, "to resume"},
 		{"no snapshotter", &node.UnavailableError{Reason: node.NoSnapshotter, Err: errors.New("x")}, cli.NoNode, "--snapshotter"},
+		{"stale snapshot", &node.StaleSnapshotError{Err: errors.New("x")}, cli.NoNode, "run the same command again"},
 		{"platform", &node.PlatformError{Platform: "linux/arm64"}, cli.NoNode, "--platform linux/arm64"},
 		{"damaged", &archive.DamagedError{File: "f", Err: errors.New("x")}, cli.Damaged, "bundle verify"},
 		{"a name that cannot be given", &archive.NameError{Name: "a", Reason: "x"}, cli.Usage, "without --name"},

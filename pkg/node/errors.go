@@ -96,6 +96,20 @@ func (e *PlatformError) Error() string {
 // Is reports whether target is [ErrIncomplete].
 func (e *PlatformError) Is(target error) bool { return target == ErrIncomplete }
 
+// StaleSnapshotError says that containerd's snapshotter has a directory that its database does
+// not know and whose ID it assigns, as after a power cut that only the directory has survived.
+// containerd removes the directory when it reports it. A load that is not a stream has been
+// repeated; the next one finds fewer of them, or none.
+type StaleSnapshotError struct{ Err error }
+
+// Error has the path of the directory.
+func (e *StaleSnapshotError) Error() string {
+	return fmt.Sprintf("the snapshotter has files of a snapshot that containerd does not know: %v", e.Err)
+}
+
+// Unwrap returns containerd's error.
+func (e *StaleSnapshotError) Unwrap() error { return e.Err }
+
 // NamelessError says that no image of a tarball has a name that a kubelet could request. Nothing
 // was loaded. It is an [ErrIncomplete].
 type NamelessError struct{ Images []archive.Nameless }

@@ -70,7 +70,8 @@ type LoadOptions struct {
 //
 // Errors: [*IncompleteError], with a report, if the load itself succeeded; [archive.ErrDamaged]
 // for a bundle whose bytes do not match their digests; [*MovedError]; [*DiskFullError];
-// [*UnavailableError] if containerd ends meanwhile; or an error of containerd.
+// [*StaleSnapshotError]; [*UnavailableError] if containerd ends meanwhile; or an error of
+// containerd.
 func (n *Node) Load(ctx context.Context, b *archive.Reader, o LoadOptions) (*Report, error) {
 	ctx = n.in(ctx)
 	if err := b.AddNames(o.Names); err != nil {
@@ -112,6 +113,8 @@ type loader struct {
 
 	ingested, unpacked atomic.Int64
 	layers             atomic.Int64
+	passed             atomic.Int64 // bytes of progress in this transfer
+	repeated           int64        // and in the one before it
 }
 
 // newLoader decides how layers are unpacked.
@@ -220,13 +223,31 @@ func (l *loader) confirm(ctx context.Context, imgs []*image, report *Report) err
 	return l.verify(ctx, imgs, report)
 }
 
-// transfer is the part of a load that writes, in a transaction.
-func (l *loader) transfer(ctx context.Context, imgs []*image) (_ *Report, err error) {
+// transfer is the part of a load that writes. After a [StaleSnapshotError] it is done once more,
+// unless that would have to read a stream again: containerd has removed the directories that
+// were in its way.
+func (l *loader) transfer(ctx context.Context, imgs []*image) (*Report, error) {
+	r, err := l.transferOnce(ctx, imgs)
+	if _, stale := errors.AsType[*StaleSnapshotError](err); !stale || l.stream != nil || ctx.Err() != nil {
+		return r, err
+	}
+	l.repeated = l.passed.Swap(0)
+	l.ingested.Store(0)
+	l.unpacked.Store(0)
+	l.layers.Store(0)
+	return l.transferOnce(ctx, imgs)
+}
+
+// transferOnce writes in a transaction.
+func (l *loader) transferOnce(ctx context.Context, imgs []*image) (_ *Report, err error) {
 	tx, lctx, err := l.node.begin(ctx, l.bundle.Digest())
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
+		if _, stale := errors.AsType[*StaleSnapshotError](err); stale {
+			err = errors.Join(err, l.node.sweepSnapshots(lctx))
+		}
 		keep := l.stream != nil && resumable(ctx, err)
 		if err = tx.finish(ctx, err, keep); err != nil && !keep && !hasEnded(err) {
 			err = l.checkReturned(err)
@@ -337,15 +358,17 @@ func (l *loader) pins() bool {
 	return !l.opts.NoPin && keepsPins(l.node.server.Version)
 }
 
-// start and progress report to the caller.
+// start reports to the caller what progress will count up to.
 func (l *loader) start(total int64) {
-	if l.opts.OnStart != nil {
+	if l.opts.OnStart != nil && l.repeated == 0 {
 		l.opts.OnStart(total)
 	}
 }
 
+// progress reports n bytes to the caller, but for those that were reported before the transfer
+// was repeated.
 func (l *loader) progress(n int64) {
-	if l.opts.OnBytes != nil && n > 0 {
+	if n = min(n, l.passed.Add(n)-l.repeated); l.opts.OnBytes != nil && n > 0 {
 		l.opts.OnBytes(n)
 	}
 }

@@ -115,7 +115,7 @@ func (u *unpack) prepare(ctx context.Context) ([]mount.Mount, error) {
 			return mounts, nil
 		}
 		if !errdefs.IsAlreadyExists(err) {
-			return nil, err
+			return nil, asStale(err)
 		}
 		_, err = u.loader.node.snapshots.Stat(ctx, u.chain.String())
 		// Not found: it was deleted in between, so the next try must succeed.
@@ -123,6 +123,44 @@ func (u *unpack) prepare(ctx context.Context) ([]mount.Mount, error) {
 			return nil, err
 		}
 	}
+}
+
+// asStale returns containerd's error of Prepare as a [StaleSnapshotError] if it is one. No code
+// distinguishes it: containerd cannot rename the directory that it has made to the name of the
+// ID, because that exists. Then it removes both (createSnapshot in snapshots/overlay/overlay.go
+// of 1.6.20 and 1.7.35 and in plugins/snapshots/overlay/overlay.go of 2.4.2, and native.go).
+func asStale(err error) error {
+	if text := err.Error(); strings.Contains(text, "failed to rename: rename ") && strings.HasSuffix(text, ": file exists") {
+		return &StaleSnapshotError{err}
+	}
+	return err
+}
+
+// sweepTries is how many stale directories sweepSnapshots meets at most.
+const sweepTries = 100
+
+// sweepSnapshots makes the next collection of garbage remove the directories that the
+// snapshotter does not know: it looks for them only after a snapshot was removed
+// (core/metadata/db.go). containerd removes the directory of each failed Prepare when it has
+// unlocked its database, so no other Prepare of the load may be running, or have its snapshot
+// kept: it may have got the ID in between.
+func (n *Node) sweepSnapshots(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	key := fmt.Sprintf("stowage-sweep-%016x", rand.Uint64())
+	for try := 1; ; try++ {
+		_, err := n.snapshots.Prepare(ctx, key, "")
+		if err == nil {
+			break
+		}
+		if _, stale := errors.AsType[*StaleSnapshotError](asStale(err)); !stale || try == sweepTries {
+			return fmt.Errorf("prepare a snapshot to be removed: %w", err)
+		}
+	}
+	if err := n.snapshots.Remove(ctx, key); err != nil {
+		return fmt.Errorf("remove the snapshot %s: %w", key, err)
+	}
+	return nil
 }
 
 // write writes the layer into the mounts and returns the digest of its tar.
