@@ -23,6 +23,7 @@ type job struct {
 	display *progress.Display
 	sum     *sum     // of what was written
 	uses    []podUse // of the pods in the input
+	summary *summary // nil without --summary
 
 	fetching atomic.Int64 // bytes of all blobs of the bundle; 0 before they are known
 	fetched  atomic.Int64 // of these, by this run or an earlier one, and then those compressed
@@ -38,7 +39,13 @@ func runBundle(ctx context.Context, args []string, streams cli.Streams) error {
 	if j.display, err = progress.New(streams.Err, "bundle", s.progress); err != nil {
 		return err
 	}
+	if s.summaryFile != "" {
+		j.summary = newSummary(ctx, j)
+	}
 	result, err := j.run(ctx)
+	if werr := j.summary.write(context.WithoutCancel(ctx), j, result, ended(ctx, err)); werr != nil {
+		err = errors.Join(err, werr)
+	}
 	return j.display.End(ended(ctx, err), j.made(result), faults(err)...)
 }
 
@@ -49,7 +56,7 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 	}
 	// Input that cannot be read ends the job before any request: a bundle of the rest would
 	// lack images.
-	j.scanOptions.Distinct = true
+	j.scanOptions.Distinct = j.summary == nil // it says where each image is named
 	found, err := j.scan(ctx, j.streams)
 	if err != nil {
 		return nil, inputError(err)
@@ -61,6 +68,7 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 		j.display.Warning("%s", line)
 	}
 	j.uses = usesOf(found)
+	j.summary.found(found)
 	j.request.Images = append(gather(found), j.request.Images...)
 	for _, l := range found.LeftOut {
 		j.request.Skipped = append(j.request.Skipped, archive.Skipped{Name: l.Name, Reason: l.Reason})
@@ -157,6 +165,7 @@ func (j *job) start(e bundle.EventStart) {
 
 // estimate displays what each registry and account is needed for and what its limit leaves.
 func (j *job) estimate(e pull.Estimate) {
+	j.summary.limits(e.Quotas)
 	first := fmt.Sprintf("%s (%d already here): %s needed", cli.Count(e.Images, "image"), e.Held, cli.Count(e.Pulls, "pull"))
 	if e.Bytes > 0 {
 		first += fmt.Sprintf("; at least %s of layers", cli.Bytes(e.Bytes))
@@ -221,13 +230,13 @@ func (j *job) print(ctx context.Context, r *bundle.Result) (err error) {
 	}
 	switch {
 	case j.request.Writer != nil:
-		j.display.Message("wrote standard output: %s", j.summary(r))
+		j.display.Message("wrote standard output: %s", j.totals(r))
 		j.hintSecrets(r)
 		return nil
 	case r.UpToDate:
-		j.display.Message("%s is up to date: %s", j.request.Output, j.summary(r))
+		j.display.Message("%s is up to date: %s", j.request.Output, j.totals(r))
 	default:
-		j.display.Message("wrote %s: %s", j.request.Output, j.summary(r))
+		j.display.Message("wrote %s: %s", j.request.Output, j.totals(r))
 	}
 	j.hintSecrets(r)
 	if !j.checksum {
@@ -238,8 +247,8 @@ func (j *job) print(ctx context.Context, r *bundle.Result) (err error) {
 	return writeSum(j.request.Output, j.sum)
 }
 
-// summary says what is in the bundle, how large what was written is, and what it cost.
-func (j *job) summary(r *bundle.Result) string {
+// totals says what is in the bundle, how large what was written is, and what it cost.
+func (j *job) totals(r *bundle.Result) string {
 	s := fmt.Sprintf("%s, %s, %s used", cli.Count(r.Requested-r.Missing, "image"), j.sum.sizes(r.Size), cli.Count(int(r.Stats.ManifestGET), "pull"))
 	if r.Missing > 0 {
 		s += fmt.Sprintf("; %s skipped, see above", cli.Count(r.Missing, "image"))

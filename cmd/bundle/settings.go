@@ -25,6 +25,8 @@ type settings struct {
 	explain  bool
 	checksum bool // write the file's SHA-256 beside it
 	progress string
+
+	summaryFile string // Markdown for CI, or ""
 }
 
 // parseBundle reads the command line of the main job.
@@ -43,6 +45,7 @@ func parseBundle(ctx context.Context, args []string, streams cli.Streams) (*sett
 	fs.BoolVar(&s.options.KeepGoing, "keep-going", false, "")
 	fs.BoolVar(&s.options.DryRun, "dry-run", false, "")
 	fs.BoolVar(&s.checksum, "checksum", false, "")
+	fs.StringVar(&s.summaryFile, "summary", "", "")
 	fs.BoolVar(&s.request.Flat, "flat", false, "")
 	fs.StringArrayVar(&s.options.Reuse, "reuse", nil, "")
 	fs.StringArrayVar(&s.request.Since, "since", nil, "")
@@ -97,6 +100,12 @@ func (s *settings) check(args []string, streams cli.Streams) error {
 		return cli.Usagef("-o -: standard output is a terminal: name a file, or write to a pipe")
 	case output == "-" && s.checksum:
 		return cli.Usagef("--checksum: -o - has no file to write the SHA-256 beside")
+	case output == "-" && s.summaryFile != "":
+		return cli.Usagef("--summary: -o - has no file to describe; write the bundle to a file")
+	case s.summaryFile != "" && s.explain:
+		return cli.Usagef("--summary and --explain-auth contradict each other")
+	case s.summaryFile != "" && (s.summaryFile == output || slices.Contains(s.sources, s.summaryFile)):
+		return cli.Usagef("--summary %s: would replace another file of this run", s.summaryFile)
 	case slices.Contains([]string{"json", "yaml", "name", "wide", "text", "jsonpath"}, output):
 		return cli.Usagef("-o %s: the name of the bundle's file, not a format", output).
 			WithHint("\"bundle inspect -o json FILE\" describes a bundle, --progress json the run; write -o ./%s for a file of this name", output)

@@ -33,6 +33,8 @@ Output:
   -o, --output OUT        the bundle; - for standard output; a name that ends in .tar.zst
                           or .tar.gz makes a compressed bundle
       --checksum          write OUT.sha256 beside OUT, for "sha256sum -c"
+      --summary FILE      write what is in the bundle, what changed, the warnings and the pulls
+                          in Markdown, such as for "$GITHUB_STEP_SUMMARY"
       --reuse FILE        copy what an older bundle has instead of fetching it; the bundle
                           that is replaced is always reused
       --since FILE        make a differential bundle: omit the layers of an older bundle

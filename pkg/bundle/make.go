@@ -151,7 +151,7 @@ func (m *maker) write(ctx context.Context, plan *archive.Plan) (*archive.Plan, e
 }
 
 func (m *maker) result(plan *archive.Plan) *Result {
-	r := &Result{Requested: m.requested, Skipped: slices.Clone(m.skipped), Missing: wholly(m.skipped), UpToDate: m.upToDate, Stats: m.client.Stats()}
+	r := &Result{Requested: m.requested, Skipped: slices.Clone(m.skipped), Missing: wholly(m.skipped), UpToDate: m.upToDate, Stats: m.client.Stats(), Quotas: m.client.Quotas()}
 	if plan != nil {
 		r.Images, r.Digest, r.Size = plan.Images(), plan.Digest(), plan.Size()
 	}

@@ -163,4 +163,5 @@ type Result struct {
 	Missing   int               // of Skipped, those that the bundle does not hold
 	UpToDate  bool              // the output was the same bundle already and was not touched
 	Stats     pull.Stats        // requests made
+	Quotas    []pull.Quota      // as the registries stated them last; see [pull.Client.Quotas]
 }

@@ -67,14 +67,21 @@ func (c *Client) estimate(targets []*target) Estimate {
 		v.Needs = append(v.Needs, *n)
 	}
 	v.Failed = failures(targets)
-	v.Quotas = c.limits.allQuotas()
+	v.Quotas = c.Quotas()
 	slices.SortFunc(v.Needs, func(a, b Need) int {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Account, b.Account))
 	})
-	slices.SortFunc(v.Quotas, func(a, b Quota) int {
+	return v.Estimate
+}
+
+// Quotas returns what the registries stated last about their limits, one for each registry and
+// account with a limit, sorted by these.
+func (c *Client) Quotas() []Quota {
+	list := c.limits.allQuotas()
+	slices.SortFunc(list, func(a, b Quota) int {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Account, b.Account))
 	})
-	return v.Estimate
+	return list
 }
 
 // pulls counts the manifests below desc that are not held. For an index that is not held

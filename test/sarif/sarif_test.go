@@ -27,7 +27,7 @@ func TestSchema(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	golden, err := os.ReadFile(filepath.Join(root, "cmd/bundle/internal/report/testdata/sarif.json"))
+	golden, err := os.ReadFile(filepath.Join(root, "cmd/bundle/internal/report/testdata/scan/sarif.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

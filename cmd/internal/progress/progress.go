@@ -63,7 +63,8 @@ type Display struct {
 	stop  chan struct{}
 	ended sync.WaitGroup
 
-	faults []Fault // of the run, in the JSON mode
+	faults    []Fault // of the run, in the JSON mode
+	onWarning func(string)
 }
 
 // New returns a display on w, normally standard error. Lines begin with program. Mode is one
@@ -89,6 +90,14 @@ func (d *Display) Message(format string, args ...any) {
 	d.print("message", "", format, args)
 }
 
+// OnWarning sets a function that receives the text of each warning, too, from the goroutine
+// that shows it, one at a time.
+func (d *Display) OnWarning(f func(text string)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.onWarning = f
+}
+
 // Warning shows something that a person should look at. Every mode shows it.
 func (d *Display) Warning(format string, args ...any) {
 	d.print("warning", "warning: ", format, args)
@@ -99,6 +108,9 @@ func (d *Display) Warning(format string, args ...any) {
 func (d *Display) print(event, prefix, format string, args []any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if event == "warning" && d.onWarning != nil {
+		d.onWarning(cli.Sprintf(format, args...))
+	}
 	switch {
 	case d.mode == JSON:
 		d.emit(Event{Event: event, Message: fmt.Sprintf(format, args...)})

@@ -52,7 +52,7 @@ func TestReports(t *testing.T) {
 	if got := empty.String(); got != "[]\n" {
 		t.Errorf("CodeQuality of nothing: got %q", got)
 	}
-	clitest.Golden(t, "testdata", map[string]string{"sarif.json": sarif.String(), "codequality.json": quality.String()})
+	clitest.Golden(t, "testdata/scan", map[string]string{"sarif.json": sarif.String(), "codequality.json": quality.String()})
 }
 
 // TestFingerprints checks that a fingerprint is unique in a report, and that it stays when
