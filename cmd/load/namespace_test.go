@@ -25,7 +25,7 @@ func TestMountNamespace(t *testing.T) {
 	for _, s := range brokenStreams(t)[:2] {
 		for _, from := range []string{"-", s.file} {
 			t.Run(s.name+" from "+filepath.Base(from), func(t *testing.T) {
-				hidden := `mount -t tmpfs none "$1" && touch "$1/canary" && shift && exec "$@"`
+				hidden := `mount -t tmpfs none "$1" && cd "$1" && touch canary && shift && "$@" && ls -A`
 				cmd := exec.CommandContext(t.Context(), unshare, "-m", "--propagation", "private", "sh", "-c", hidden, "sh", n.Root(),
 					filepath.Join(clitest.Programs(t), "load"), "--address", n.Address(), from)
 				cmd.Env = clitest.Environ(t.TempDir())
@@ -36,8 +36,8 @@ func TestMountNamespace(t *testing.T) {
 				defer in.Close()
 				cmd.Stdin = struct{ io.Reader }{in}
 				out, err := cmd.CombinedOutput()
-				if err != nil || !strings.Contains(string(out), "containerd unpacked the layers itself") {
-					t.Errorf("load: %v, want a warning that containerd unpacked\n%s", err, out)
+				if err != nil || !strings.Contains(string(out), "containerd unpacked the layers itself") || !strings.HasSuffix(string(out), "\ncanary\n") {
+					t.Errorf("load: %v, want a warning that containerd unpacked, and no file but the canary\n%s", err, out)
 				}
 				for _, name := range s.images {
 					if out, err := n.RunContainer(t.Context(), name); err != nil || !strings.HasPrefix(out, "hello from") {

@@ -6,24 +6,32 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
+	api "github.com/containerd/containerd/api/services/content/v1"
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/containerd/v2/plugins/services/content/contentserver"
 	"github.com/opencontainers/go-digest"
+	"google.golang.org/grpc"
 
+	"stowage/internal/need"
 	"stowage/internal/nodetest"
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/bundletest"
 	"stowage/pkg/node/internal/placed"
+	"stowage/pkg/node/internal/system"
 )
 
 // tappedStore counts the bytes that pass through containerd's API, and calls before with the
@@ -109,17 +117,25 @@ func (s *shelf) largeBundle() (ours, other, name string) {
 	return s.File(archive.PlanOptions{}, bundletest.Wanted{Name: name}), other, name
 }
 
-// loads are the ways into a node.
-func (s *shelf) placedLoads(t *testing.T) map[string]func(context.Context, *Node) (*Report, error) {
+// loading is a way into a node.
+type loading func(context.Context, *Node, LoadOptions) (*Report, error)
+
+// placedLoads returns the ways into a node, each with three layers that are placed.
+func (s *shelf) placedLoads(t *testing.T) map[string]loading {
 	ours, other, _ := s.largeBundle()
-	stream := func(path string) func(context.Context, *Node) (*Report, error) {
-		return func(ctx context.Context, n *Node) (*Report, error) {
-			return loadAny(ctx, t, n, bytes.NewReader(contentOf(t, path)), LoadOptions{})
+	return loadsOf(t, ours, other)
+}
+
+// loadsOf returns the ways into a node for a bundle and for a tarball of another program.
+func loadsOf(t *testing.T, ours, other string) map[string]loading {
+	stream := func(path string) loading {
+		return func(ctx context.Context, n *Node, o LoadOptions) (*Report, error) {
+			return loadAny(ctx, t, n, bytes.NewReader(contentOf(t, path)), o)
 		}
 	}
-	return map[string]func(context.Context, *Node) (*Report, error){
-		"file": func(ctx context.Context, n *Node) (*Report, error) {
-			return n.Load(ctx, bundletest.Open(t, ours), LoadOptions{})
+	return map[string]loading{
+		"file": func(ctx context.Context, n *Node, o LoadOptions) (*Report, error) {
+			return n.Load(ctx, bundletest.Open(t, ours), o)
 		},
 		"stream":                    stream(ours),
 		"stream of another program": stream(other),
@@ -163,14 +179,14 @@ func TestPlacedBlobs(t *testing.T) {
 // loadPlaced loads the three large blobs, checks them in the store and in containerd, and
 // returns how many bytes have passed through the API. With collected, the file of the first
 // blob is removed before containerd looks for it, as a collection of garbage does.
-func (n *Node) loadPlaced(t *testing.T, load func(context.Context, *Node) (*Report, error), collected bool) int64 {
+func (n *Node) loadPlaced(t *testing.T, load loading, collected bool) int64 {
 	t.Helper()
 	n.wipe(t)
 	real, removed := n.content, false
 	tap := n.tap(func(d digest.Digest) {
 		removed = removed || collected && os.Remove(filepath.Join(n.contentRoot, "blobs", "sha256", d.Encoded())) == nil
 	})
-	r, err := load(t.Context(), n)
+	r, err := load(t.Context(), n, LoadOptions{})
 	n.content = real
 	must(t, err)
 	if r.Ingested < 3<<20 || removed != collected {
@@ -203,12 +219,12 @@ func TestPlacedBlobWithoutWriter(t *testing.T) {
 		real := n.content
 		ctx, cancel := context.WithCancel(t.Context())
 		n.tap(func(digest.Digest) { cancel() })
-		if _, err := load(ctx, n); !errors.Is(err, context.Canceled) {
+		if _, err := load(ctx, n, LoadOptions{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v, want the context's error", from, err)
 		}
 		n.content = real
 		if strings.HasPrefix(from, "stream") {
-			_, err := load(t.Context(), n) // of what was kept for it
+			_, err := load(t.Context(), n, LoadOptions{}) // of what was kept for it
 			must(t, err)
 			n.wipe(t)
 			n.collect(t)
@@ -240,24 +256,102 @@ func TestBlobsThatCannotBePlaced(t *testing.T) {
 	}
 }
 
-// TestDamagedBlobIsNotPlaced loads a bundle with a wrong byte.
+// TestDamagedBlobIsNotPlaced loads bundles with a wrong byte.
 func TestDamagedBlobIsNotPlaced(t *testing.T) {
 	t.Parallel()
 	_, n := connect(t)
 	s := newShelf(t)
-	ours, _, name := s.largeBundle()
+	ours, other, name := s.largeBundle()
 	bad := s.manifest(name).Layers[1].Digest
 	bundletest.Flip(t, ours, bad)
-	n.tap(func(d digest.Digest) {
-		if d == bad {
-			t.Errorf("containerd was asked to take over %s", d)
+	raw := contentOf(t, other)
+	raw[len(raw)/2] ^= 1
+	must(t, os.WriteFile(other, raw, 0o600))
+	for from, load := range loadsOf(t, ours, other) {
+		n.tap(func(d digest.Digest) {
+			if d == bad {
+				t.Errorf("%s: containerd was asked to take over %s", from, d)
+			}
+		})
+		if _, err := load(t.Context(), n, LoadOptions{}); !errors.Is(err, archive.ErrDamaged) {
+			t.Errorf("%s: error: %v", from, err)
 		}
-	})
-	if _, err := n.Load(t.Context(), bundletest.Open(t, ours), LoadOptions{}); !errors.Is(err, archive.ErrDamaged) {
-		t.Errorf("error: %v", err)
+		if left := n.blobFiles(t); len(left) > 0 {
+			t.Errorf("%s: left behind: %v", from, left)
+		}
 	}
-	if left := n.blobFiles(t); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+}
+
+// TestFullDiskWhilePlacing fills the disk while a blob is written.
+func TestFullDiskWhilePlacing(t *testing.T) {
+	t.Parallel()
+	machine, n := connect(t, nodetest.Options{Dir: smallDisk(t, 64<<20), DisableCRI: true})
+	rest := filepath.Join(machine.Dir(), "rest")
+	before := n.take(t)
+	for from, load := range newShelf(t).placedLoads(t) {
+		var passed atomic.Int64
+		_, err := load(t.Context(), n, LoadOptions{OnBytes: func(size int64) {
+			if now := passed.Add(size); now >= 1<<19 && now-size < 1<<19 {
+				disk, _ := system.Usage(machine.Dir())
+				os.WriteFile(rest, make([]byte, max(disk.Free-(256<<10), 0)), 0o600) // fails if others write
+			}
+		}})
+		if _, ok := errors.AsType[*DiskFullError](err); !ok {
+			t.Errorf("%s: error: %v, want a DiskFullError", from, err)
+		}
+		must(t, os.Remove(rest))
+		n.take(t).same(t, before)
+		if left := n.blobFiles(t); len(left) > 0 {
+			t.Errorf("%s: left behind: %v", from, left)
+		}
+		_, err = load(t.Context(), n, LoadOptions{})
+		must(t, err)
+		n.wipe(t)
+	}
+}
+
+// TestRemoteContentStore loads into a containerd that keeps its blobs behind a socket.
+func TestRemoteContentStore(t *testing.T) {
+	t.Parallel()
+	need.Root(t, "run containerd")
+	dir := t.TempDir()
+	remote, err := local.NewStore(filepath.Join(dir, "remote"))
+	must(t, err)
+	socket, err := net.Listen("unix", filepath.Join(dir, "s"))
+	must(t, err)
+	server := grpc.NewServer()
+	api.RegisterContentServer(server, contentserver.New(remote))
+	go server.Serve(socket)
+	t.Cleanup(server.Stop)
+	off := filepath.Join(dir, "off.toml")
+	must(t, os.WriteFile(off, []byte("version = 3\ndisabled_plugins = [\"io.containerd.content.v1.content\"]\n"), 0o600))
+	decoy := filepath.Join(dir, "decoy")
+	must(t, os.Mkdir(decoy, 0o755))
+	_, n := connect(t, nodetest.Options{Imports: strconv.Quote(off), Config: fmt.Sprintf(`
+[proxy_plugins.remote]
+type = "content"
+address = %q
+[proxy_plugins.remote.exports]
+root = %q
+`, socket.Addr(), decoy)})
+	if n.sharesContent || !n.local || n.contentRoot != decoy {
+		t.Fatalf("shares content: %v, local: %v, content in %s", n.sharesContent, n.local, n.contentRoot)
+	}
+	for from, load := range newShelf(t).placedLoads(t) {
+		for _, n.sharesContent = range []bool{false, true} { // also if it did not say so
+			tap := n.tap(nil)
+			_, err := load(t.Context(), n, LoadOptions{})
+			must(t, err)
+			if sent := tap.sent.Load(); sent < 3<<20 {
+				t.Errorf("%s: %d bytes passed through the API, want all", from, sent)
+			}
+			if _, err := os.Stat(filepath.Join(decoy, "blobs")); (err == nil) != n.sharesContent {
+				t.Errorf("%s: %v", from, err)
+			}
+			n.content = tap.Store
+			must(t, os.RemoveAll(filepath.Join(decoy, "blobs")))
+			n.wipe(t)
+		}
 	}
 }
 
@@ -284,39 +378,39 @@ func TestKilledWhilePlacing(t *testing.T) {
 }
 
 // TestOrphan leaves a file as a load does that dies before it has asked containerd to take it
-// over: the next load uses it, or else a collection removes it.
+// over: the next load uses it, or else containerd removes it with the next content.
 func TestOrphan(t *testing.T) {
 	t.Parallel()
-	_, n := connect(t)
 	s := newShelf(t)
 	ours, _, name := s.largeBundle()
 	desc := s.manifest(name).Layers[0]
-	leave := func() {
-		b := bundletest.Open(t, ours)
-		in, err := b.Open(desc.Digest)
-		must(t, err)
-		f, err := placed.New(n.contentRoot, nil).Place(t.Context(), placed.Blob{Digest: desc.Digest, Size: desc.Size, In: in, Sum: func() (digest.Digest, error) { return desc.Digest, nil }})
-		must(t, err)
-		raw, err := f.Open(desc.Size - 1)
-		must(t, err)
-		if rest, err := io.ReadAll(raw); err != nil || len(rest) != 1 {
-			t.Errorf("last byte: %v, %v", rest, err)
+	b, small := bundletest.Open(t, ours), s.Bundle(s.Image("acme/small", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 9, Files: []registrytest.File{{Name: "o", Size: 1 << 10}}}}}))
+	for _, version := range append([]string{""}, olderVersions(t)...) {
+		_, n := connect(t, nodetest.Options{Version: version, DisableCRI: true})
+		load(t, n, small, LoadOptions{}) // makes the directories
+		orphan := func() {
+			in, err := b.Open(desc.Digest)
+			must(t, err)
+			f, err := placed.New(n.contentRoot, nil).Place(t.Context(), placed.Blob{Digest: desc.Digest, Size: desc.Size, In: in, Sum: func() (digest.Digest, error) { return desc.Digest, nil }})
+			must(t, err)
+			must(t, f.Close())
+			n.collect(t)
+			if !n.blobFiles(t)[desc.Digest.Encoded()] {
+				t.Errorf("containerd %s: removed by a collection that removes no content", version)
+			}
 		}
-		must(t, f.Close())
-	}
-	leave()
-	tap := n.tap(nil)
-	load(t, n, bundletest.Open(t, ours), LoadOptions{})
-	if sent := tap.sent.Load(); sent > lightWork {
-		t.Errorf("%d bytes passed through the API", sent)
-	}
-	n.wipe(t)
-	n.collect(t)
-	leave()
-	load(t, n, s.Bundle(s.Image("acme/other", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 9, Files: []registrytest.File{{Name: "o", Size: 1 << 10}}}}})), LoadOptions{})
-	n.wipe(t)
-	n.collect(t)
-	if left := n.blobFiles(t); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+		orphan()
+		tap := n.tap(nil)
+		load(t, n, b, LoadOptions{})
+		if sent := tap.sent.Load(); sent > lightWork {
+			t.Errorf("containerd %s: %d bytes passed through the API", version, sent)
+		}
+		n.wipe(t)
+		load(t, n, small, LoadOptions{})
+		orphan()
+		n.wipe(t)
+		if left := n.blobFiles(t); len(left) > 0 {
+			t.Errorf("containerd %s: left behind: %v", version, left)
+		}
 	}
 }

@@ -12,8 +12,10 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"stowage/internal/fsutil"
+	"stowage/internal/need"
 	"stowage/pkg/node/internal/disk"
 )
 
@@ -52,9 +54,33 @@ func TestPlace(t *testing.T) {
 		"full disk":        {func(_ *testing.T, s *Store, _ *Blob) { s.budget = full }, false, errors.ErrUnsupported, ""},
 		"fs-verity":        {func(_ *testing.T, s *Store, _ *Blob) { s.verity = func(uintptr) bool { return true } }, false, nil, ""},
 		"no directory":     {func(_ *testing.T, s *Store, _ *Blob) { s.root += "/none" }, false, nil, ""},
-		"no O_TMPFILE":     {func(_ *testing.T, s *Store, _ *Blob) { s.root = "/proc/self" }, false, nil, ""},
-		"unknown root":     {func(_ *testing.T, s *Store, _ *Blob) { s.root = "" }, false, nil, ""},
-		"refused before":   {func(_ *testing.T, s *Store, _ *Blob) { s.refuses.Store(true) }, false, nil, ""},
+		"no new directory": {func(_ *testing.T, s *Store, _ *Blob) { s.root = "/proc/self" }, false, nil, ""},
+		"no O_TMPFILE": {func(t *testing.T, s *Store, _ *Blob) {
+			need.Root(t, "mount a file system")
+			if err := unix.Mount("bpf", s.root, "bpf", 0, ""); err != nil {
+				need.Missing(t, err)
+			}
+			t.Cleanup(func() { unix.Unmount(s.root, 0) })
+			if err := os.MkdirAll(filepath.Join(s.root, "blobs", "sha256"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}, false, nil, ""},
+		"the root is a link": {func(t *testing.T, s *Store, _ *Blob) {
+			link := filepath.Join(t.TempDir(), "link")
+			if err := os.Symlink(s.root, link); err != nil {
+				t.Fatal(err)
+			}
+			s.root = link
+		}, true, nil, hello},
+		"another owner": {func(t *testing.T, s *Store, _ *Blob) {
+			need.Root(t, "change the owner of a directory")
+			write(t, s, "blobs/sha256/x", "")
+			if err := os.Chown(filepath.Join(s.root, "blobs", "sha256"), 1, 1); err != nil {
+				t.Fatal(err)
+			}
+		}, false, nil, ""},
+		"unknown root":   {func(_ *testing.T, s *Store, _ *Blob) { s.root = "" }, false, nil, ""},
+		"refused before": {func(_ *testing.T, s *Store, _ *Blob) { s.refuses.Store(true) }, false, nil, ""},
 		"a link": {func(t *testing.T, s *Store, _ *Blob) {
 			if err := os.Symlink(t.TempDir(), filepath.Join(s.root, "blobs")); err != nil {
 				t.Fatal(err)
@@ -99,6 +125,27 @@ func TestPlace(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestMode places a blob in a directory that containerd has made under a strict umask.
+func TestMode(t *testing.T) {
+	for dir, want := range map[os.FileMode]os.FileMode{0o755: 0o444, 0o750: 0o440, 0o700: 0o400} {
+		s := New(t.TempDir(), nil)
+		s.verity = func(uintptr) bool { return false }
+		write(t, s, "blobs/sha256/x", "")
+		if err := os.Chmod(filepath.Join(s.root, "blobs", "sha256"), dir); err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.Place(t.Context(), blob())
+		if err != nil || f == nil {
+			t.Fatal(f, err)
+		}
+		f.Close()
+		info, err := os.Stat(filepath.Join(s.root, "blobs", "sha256", digest.FromString(hello).Encoded()))
+		if err != nil || info.Mode() != want {
+			t.Errorf("directory %v: %v, %v, want %v", dir, info.Mode(), err, want)
+		}
 	}
 }
 
