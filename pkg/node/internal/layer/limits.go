@@ -219,9 +219,10 @@ func (l *limits) cost(h *tar.Header) disk.Cost {
 	return c
 }
 
-// remembered returns the bytes of memory that extraction uses for an entry until its end:
-// containerd's archive package keeps the path of each one and the headers of directories. The
-// garbage collector lets the heap grow to twice of that.
+// remembered returns the bytes of memory that extraction uses for an entry until its end, at
+// most: containerd's archive package keeps the path of each one and the headers of
+// directories, package extract less. The garbage collector lets the heap grow to twice of
+// that.
 func (l *limits) remembered(h *tar.Header) int64 {
 	n := l.root + len(h.Name) + pathMemory
 	if h.Typeflag == tar.TypeDir {

@@ -11,7 +11,7 @@ import (
 var ErrMemory = errors.New("the layer needs much memory")
 
 // Memory is what the layers at work may use together for windows of zstd, and for the names
-// that containerd's extractor remembers. It is safe for concurrent use.
+// that extraction remembers. It is safe for concurrent use.
 type Memory struct {
 	total int64
 

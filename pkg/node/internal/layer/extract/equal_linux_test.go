@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,6 +43,12 @@ func (p *parts) Next() ([]byte, error) {
 	return p.buf[:n], err
 }
 
+// layerFunc is Layer, or reference.
+type layerFunc func(context.Context, Source, *Target, func(*tar.Header) error) error
+
+// all is a check that accepts all entries.
+func all(*tar.Header) error { return nil }
+
 // extraction is one layer, in a place where there may be something.
 type extraction struct {
 	raw   []byte
@@ -50,7 +59,7 @@ type extraction struct {
 
 // run extracts the layer into a new directory. It returns the tree and the headers that
 // check has seen.
-func (e extraction) run(t testing.TB, layer func(context.Context, Source, *Target, func(*tar.Header) error) error) (tree string, seen []string, err error) {
+func (e extraction) run(t testing.TB, layer layerFunc) (tree string, seen []string, err error) {
 	t.Helper()
 	base, err := os.MkdirTemp("", "extract")
 	must(t, err)
@@ -58,6 +67,10 @@ func (e extraction) run(t testing.TB, layer func(context.Context, Source, *Targe
 	e.Dir = filepath.Join(base, "root")
 	must(t, os.Mkdir(e.Dir, 0o755))
 	must(t, os.Chmod(e.Dir, 0o755))
+	outside := filepath.Join(base, "outside")
+	must(t, os.Mkdir(outside, 0o700))
+	must(t, os.WriteFile(filepath.Join(outside, "file"), nil, 0o600))
+	untouched := treeOf(t, outside)
 	if e.setup != nil {
 		e.setup(t, e.Dir)
 	}
@@ -73,16 +86,19 @@ func (e extraction) run(t testing.TB, layer func(context.Context, Source, *Targe
 		seen = append(seen, h.Name)
 		return nil
 	})
+	if now := treeOf(t, outside); now != untouched {
+		t.Errorf("outside of the directory:\n%s", now)
+	}
 	return treeOf(t, e.Dir), seen, err
 }
 
 // reference is Layer, all by containerd.
 func reference(ctx context.Context, src Source, t *Target, check func(*tar.Header) error) error {
-	declared := func(*tar.Header) error { return nil }
+	declared := all
 	if t.Detached {
 		declared = declaredParents()
 	}
-	return byContainerd(ctx, &stream{src: src}, t, func(h *tar.Header) error {
+	return byContainerd(ctx, &stream{src: src}, t, nil, func(h *tar.Header) error {
 		return errors.Join(check(h), declared(h))
 	})
 }
@@ -114,8 +130,10 @@ func (e extraction) compare(t testing.TB) {
 func kind(err error) unix.Errno {
 	var errno unix.Errno
 	errors.As(err, &errno)
-	switch errno {
-	case unix.ENOTDIR, unix.ELOOP:
+	switch {
+	case errno == unix.ENOTDIR, errno == unix.ELOOP:
+		return unix.ENOENT
+	case err != nil && strings.HasSuffix(err.Error(), "too many links"): // of continuity's fs.RootPath
 		return unix.ENOENT
 	}
 	return errno
@@ -164,18 +182,18 @@ func file(name, content string) entry {
 
 // tarOf returns a layer. Entries that cannot be encoded are left out.
 func tarOf(entries ...entry) []byte {
-	var all bytes.Buffer
+	var raw bytes.Buffer
 	for _, e := range entries {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
 		if w.WriteHeader(&e.Header) == nil {
 			io.WriteString(w, e.content)
 			w.Flush()
-			all.Write(b.Bytes())
+			raw.Write(b.Bytes())
 		}
 	}
-	all.Write(make([]byte, 1024))
-	return all.Bytes()
+	raw.Write(make([]byte, 1024))
+	return raw.Bytes()
 }
 
 const (
@@ -194,33 +212,39 @@ func layers() map[string][]entry {
 		many = append(many, directory(name), file(name+"/f", name), link(name+"/l", earlier+"/f"))
 	}
 	return map[string][]entry{
-		"plain":          {directory("./"), directory("a/"), file("a/b", "hello"), file("top", "x"), file("/abs", "1"), directory("/abs.d"), file("./a/c", "2")},
-		"modes":          {file("suid", "x").owned(0, 0, 0o4755), file("sgid", "x").owned(5, 6, 0o2755), file("ww", "").owned(7, 8, 0o666), directory("tmp/").owned(0, 0, 0o1777), file("none", "x").owned(0, 0, 0o4000), directory("closed").owned(9, 9, 0), file("closed/f", "1")},
-		"set-group-ID":   {directory("s/").owned(3, 50, 0o2775), file("s/f", "x"), directory("s/d"), file("s/d/f", "y"), symlink("s/l", "f"), file("s/g", "q").owned(0, 0, 0o664), file("s/implied/f", "1"), directory("s").owned(0, 0, 0o755), file("s/after", "1"), directory("s/x"), directory("s").owned(0, 0, 0o2755), directory("s/y"), file("s/y/f", "")},
-		"links":          {file("a", "x"), link("b", "a"), link("c", "./a"), directory("d").owned(0, 0, 0o700), link("d/e", "b").owned(4, 5, 0o600), symlink("s", "a"), link("sl", "s"), link("abs", "/a"), link("again", "a"), link("again", "b")},
-		"link to link":   {symlink("s", "/nowhere"), link("t", "s").owned(1, 2, 0o777)},
-		"link missing":   {link("b", "a")},
-		"link no dir":    {link("b", "x/a"), file("c", "1")},
-		"link to itself": {file("a", "1"), link("a", "a")},
-		"link out":       {file("a", "x"), link("b", "../../a"), link("c", "b/../a"), link("d", "")},
-		"link to dir":    {directory("a"), link("b", "a")},
-		"link via link":  {directory("d"), file("d/f", "1"), symlink("l", "d"), link("g", "l/f"), file("h", "2"), directory("d/e")},
-		"link suid":      {file("a", "1").owned(0, 0, 0o4755), link("b", "a").owned(0, 0, 0o4755), link("c", "a").owned(0, 0, 0o755)},
-		"symlink parent": {directory("usr/bin"), symlink("bin", "usr/bin"), file("bin/x", "hello"), directory("bin/sub").owned(0, 0, 0o711), directory("usr"), directory("z")},
-		"symlink abs":    {directory("usr/bin"), symlink("bin", "/usr/bin"), file("bin/x", "hello"), file("bin/y", "hello"), file("z", "1")},
-		"symlink out":    {symlink("out", "../../../../etc"), file("out/x", "hello")},
-		"symlink loop":   {symlink("a", "b"), symlink("b", "a"), file("a/x", "1")},
-		"symlink empty":  {symlink("a", "")},
-		"symlink owned":  {symlink("a", "b").owned(1, 2, 0o777), symlink("c", strings.Repeat("a/", 150)), symlink("a", "d")},
-		"dot dot":        {file("../../a", "x"), file("a/../../b", "y"), file("/c/./d", "z"), file("..", "q"), file("e", "1")},
-		"root":           {directory("./").owned(1, 1, 0o700), directory("/").owned(1, 1, 0o700), file(".", "x"), file("a", "x")},
-		"replace":        {file("a", "1"), file("a", "22"), symlink("a", "b"), directory("a"), file("a/b", "x"), file("a", "333"), file("b", "1")},
-		"replace dir":    {directory("a"), directory("a/b"), file("a/b/c", "1"), symlink("a/b", "/"), file("a/e", "1"), file("a/b/q", "x")},
-		"replace link":   {file("a", "1"), link("b", "a"), file("a", "2"), link("b", "a")},
-		"merge":          {directory("a"), file("a/x", "1"), directory("a").owned(1, 2, 0o2770), file("a/y", "2"), directory("a/z")},
-		"times replaced": {directory("a"), directory("c"), file("a", "1"), file("c/b", "2")},
-		"no parents":     {file("p/q/r/s", "x"), directory("p/q").owned(9, 9, 0o750), file("p/q/t", "z"), file("v/w", "")},
-		"parent is file": {file("a", "1"), file("a/b", "2")},
+		"plain":           {directory("./"), directory("a/"), file("a/b", "hello"), file("top", "x"), file("/abs", "1"), directory("/abs.d"), file("./a/c", "2")},
+		"modes":           {file("suid", "x").owned(0, 0, 0o4755), file("sgid", "x").owned(5, 6, 0o2755), file("ww", "").owned(7, 8, 0o666), directory("tmp/").owned(0, 0, 0o1777), file("none", "x").owned(0, 0, 0o4000), directory("closed").owned(9, 9, 0), file("closed/f", "1")},
+		"set-group-ID":    {directory("s/").owned(3, 50, 0o2775), file("s/f", "x"), directory("s/d"), file("s/d/f", "y"), symlink("s/l", "f"), file("s/g", "q").owned(0, 0, 0o664), file("s/implied/f", "1"), directory("s").owned(0, 0, 0o755), file("s/after", "1"), directory("s/x"), directory("s").owned(0, 0, 0o2755), directory("s/y"), file("s/y/f", "")},
+		"links":           {file("a", "x"), link("b", "a"), link("c", "./a"), directory("d").owned(0, 0, 0o700), link("d/e", "b").owned(4, 5, 0o600), symlink("s", "a"), link("sl", "s"), link("abs", "/a"), link("again", "a"), link("again", "b")},
+		"link to link":    {symlink("s", "/nowhere"), link("t", "s").owned(1, 2, 0o777)},
+		"link missing":    {link("b", "a")},
+		"link no dir":     {link("b", "x/a"), file("c", "1")},
+		"link to itself":  {file("a", "1"), link("a", "a")},
+		"link out":        {file("a", "x"), link("b", "../../a"), link("c", "b/../a"), link("d", "")},
+		"link to dir":     {directory("a"), link("b", "a")},
+		"link via link":   {directory("d"), file("d/f", "1"), symlink("l", "d"), link("g", "l/f"), file("h", "2"), directory("d/e")},
+		"link suid":       {file("a", "1").owned(0, 0, 0o4755), link("b", "a").owned(0, 0, 0o4755), link("c", "a").owned(0, 0, 0o755)},
+		"symlink parent":  {directory("usr/bin"), symlink("bin", "usr/bin"), file("bin/x", "hello"), directory("bin/sub").owned(0, 0, 0o711), directory("usr"), directory("z")},
+		"symlink abs":     {directory("usr/bin"), symlink("bin", "/usr/bin"), file("bin/x", "hello"), file("bin/y", "hello"), file("z", "1")},
+		"symlink out":     {symlink("out", "../../../../etc"), file("out/x", "hello")},
+		"symlink near":    {symlink("out", "../outside"), file("out/file", "1"), file("out/new", "1"), directory("out"), file(".wh.out", "")},
+		"over symlink":    {symlink("f", "../outside/file"), file("f", "1"), symlink("d", "../outside"), directory("d"), file("d/x", "1"), symlink("l", "../outside/file"), symlink("l", "x")},
+		"link behind":     {symlink("out", "../outside"), link("l", "out/file")},
+		"link to out":     {symlink("s", "../outside/file"), link("l", "s").owned(3, 4, 0o777), file("l", "1")},
+		"whiteout behind": {symlink("out", "../outside"), file("out/.wh.file", ""), file("out/.wh..wh..opq", "")},
+		"times behind":    {directory("d"), directory("e"), symlink("e", "../outside"), symlink("d", "../outside/file")},
+		"symlink loop":    {symlink("a", "b"), symlink("b", "a"), file("a/x", "1")},
+		"symlink empty":   {symlink("a", "")},
+		"symlink owned":   {symlink("a", "b").owned(1, 2, 0o777), symlink("c", strings.Repeat("a/", 150)), symlink("a", "d")},
+		"dot dot":         {file("../../a", "x"), file("a/../../b", "y"), file("/c/./d", "z"), file("..", "q"), file("e", "1")},
+		"root":            {directory("./").owned(1, 1, 0o700), directory("/").owned(1, 1, 0o700), file(".", "x"), file("a", "x")},
+		"replace":         {file("a", "1"), file("a", "22"), symlink("a", "b"), directory("a"), file("a/b", "x"), file("a", "333"), file("b", "1")},
+		"replace dir":     {directory("a"), directory("a/b"), file("a/b/c", "1"), symlink("a/b", "/"), file("a/e", "1"), file("a/b/q", "x")},
+		"replace link":    {file("a", "1"), link("b", "a"), file("a", "2"), link("b", "a")},
+		"merge":           {directory("a"), file("a/x", "1"), directory("a").owned(1, 2, 0o2770), file("a/y", "2"), directory("a/z")},
+		"times replaced":  {directory("a"), directory("c"), file("a", "1"), file("c/b", "2")},
+		"no parents":      {file("p/q/r/s", "x"), directory("p/q").owned(9, 9, 0o750), file("p/q/t", "z"), file("v/w", "")},
+		"parent is file":  {file("a", "1"), file("a/b", "2")},
 		"attributes": {file("a", "1").attributes("user.one", "1", "security.capability", capability), directory("d").attributes("user.dir", "v"),
 			file("t", "1").attributes("trusted.overlay.opaque", "y"), file("e", "").attributes("user.empty", ""), symlink("s", "a").attributes("user.link", "v"), file("z", "1")},
 		"attributes of files": {file("a", "1").attributes("user.one", "1", "security.capability", capability), directory("d").attributes("user.dir", "v", "trusted.x", "1")},
@@ -239,6 +263,9 @@ func layers() map[string][]entry {
 		"whiteout dot dot":    {file("a/.wh...", "")},
 		"whiteout aufs":       {directory(".wh..wh.plnk").owned(0, 0, 0o700), file(".wh..wh.plnk/1", "x"), file("a/.wh..wh.aufs", "")},
 		"whiteout opaque":     {file("n/o/.wh..wh..opq", ""), directory("n/o"), file(".wh..wh..opq", "")},
+		"whiteout late":       {directory("a"), file("a/own", "1"), file("a/i/x", "2"), directory("a/o"), symlink("l", "a"), file("l/y", "3"), file("l/.wh..wh..opq", ""), file("a/after", "4"), file("a/i2/z", "5"), file("a/.wh..wh..opq", ""), file("a/.wh.after", "")},
+		"whiteout root":       {file("own", "1"), directory("d"), file("d/x", "1"), file(".wh..wh..opq", ""), file("z", "2")},
+		"whiteout missing":    {file("own", "1"), file(".wh.none", ""), file("none/.wh..wh..opq", "")},
 		"whiteout set-gid":    {directory("s").owned(0, 5, 0o2755), file("s/.wh.x", "")},
 		"long":                {file(long, "x"), directory(long + "d/"), file(long+"d/"+long, "y"), file(long+"d/"+long+"x/"+long, "z")},
 		"too long":            {file(strings.Repeat("n", 300), "x")},
@@ -266,11 +293,11 @@ var usual = []string{
 
 // TestEqual compares Layer with containerd's extraction.
 func TestEqual(t *testing.T) {
-	need.Root(t, "layers have owners")
-	all := layers()
+	need.Root(t, "set the owners of files")
+	cases := layers()
 	for _, umask := range []int{0, 0o022, 0o077} {
 		old := syscall.Umask(umask)
-		for name, entries := range all {
+		for name, entries := range cases {
 			for kind, target := range map[string]Target{
 				"overlay": {Overlay: true}, "detached": {Overlay: true, Detached: true}, "on lower": {Overlay: true, Lower: []string{}}, "plain": {},
 			} {
@@ -285,15 +312,29 @@ func TestEqual(t *testing.T) {
 	}
 }
 
+// TestEqualOld does that for the type of entries before POSIX: a name with a slash at its
+// end is that of a directory.
+func TestEqualOld(t *testing.T) {
+	need.Root(t, "set the owners of files")
+	for _, content := range []string{"", "content"} {
+		raw := tarOf(file("a/", content), file("b", "2"))
+		sum, err := strconv.ParseInt(strings.Trim(string(raw[148:156]), "\x00 "), 8, 32)
+		must(t, err)
+		copy(raw[148:], fmt.Sprintf("%06o", sum-int64(raw[156])))
+		raw[156] = 0
+		extraction{raw: raw, size: 4096, Target: Target{Overlay: true}}.compare(t)
+	}
+}
+
 // TestUsual checks that real layers are not left to containerd.
 func TestUsual(t *testing.T) {
-	need.Root(t, "layers have owners")
-	all := layers()
+	need.Root(t, "set the owners of files")
+	cases := layers()
 	for _, name := range usual {
-		w, err := newWriter(&stream{src: newParts(tarOf(all[name]...), 4096)}, t.TempDir(), false)
+		w, err := newWriter(&stream{src: newParts(tarOf(cases[name]...), 4096)}, &Target{Dir: t.TempDir(), Overlay: true})
 		must(t, err)
-		_, err = w.entries(t.Context(), func(*tar.Header) error { return nil })
-		if err != nil || len(all[name]) == 0 {
+		_, err = w.entries(t.Context(), all)
+		if err != nil || len(cases[name]) == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
 		if len(w.dirs.open) > maxOpen+maxDepth {
@@ -306,7 +347,7 @@ func TestUsual(t *testing.T) {
 // existing are things that were in the directory before the layer.
 func existing(t testing.TB, dir string) {
 	t.Helper()
-	for _, name := range []string{"a", "a/b", "p", "s", "acl", "acl/d"} {
+	for _, name := range []string{"a", "a/b", "p", "s", "g", "acl", "acl/d"} {
 		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
 	}
 	for _, name := range []string{"a/file", "a/b/file", "file", "s/file"} {
@@ -316,27 +357,54 @@ func existing(t testing.TB, dir string) {
 	must(t, os.Chown(filepath.Join(dir, "p"), 0, 9))
 	must(t, os.Chown(filepath.Join(dir, "s"), 0, 50))
 	must(t, os.Chmod(filepath.Join(dir, "s"), 0o755|os.ModeSetgid))
+	must(t, os.Chmod(filepath.Join(dir, "g"), 0o755|os.ModeSetgid))
 	must(t, unix.Setxattr(filepath.Join(dir, "acl"), "system.posix_acl_default", []byte(defaultACL), 0))
+}
+
+// ontoExisting are layers for directories with [existing].
+var ontoExisting = map[string][]entry{
+	"merge":          {directory("a").owned(1, 2, 0o700), file("a/file", "1"), directory("a/b"), file("a/b/new", "1")},
+	"file to dir":    {directory("a/file"), file("a/file/x", "1"), directory("l"), file("l/x", "1")},
+	"dir to file":    {file("a", "1"), file("b", "2")},
+	"through link":   {file("l/new", "1"), file("l/b/file", "2")},
+	"in group":       {file("p/f", "1"), directory("p/d"), file("p/d/f", "2"), file("p/i/f", "3")},
+	"in set-gid":     {file("s/f", "1"), directory("s/d"), file("s/i/f", "3"), symlink("s/l", "f"), link("s/h", "s/file"), directory("g/d"), file("g/d/f", "4")},
+	"access list":    {file("acl/f", "1"), directory("acl/d").owned(0, 0, 0o777), file("acl/d/f", "2"), file("acl/i/f", "3")},
+	"access list of": {directory("acl"), file("acl/f", "1"), file("acl/g", "1").owned(0, 0, 0o666), directory("acl/e"), file("acl/d/f", "1")},
+	"whiteouts":      {file(".wh.file", ""), file("a/.wh.b", ""), file("a/.wh..wh..opq", "")},
+	"links":          {link("h", "file"), link("i", "l/file"), link("file", "a/file")},
 }
 
 // TestEqualExisting compares Layer with containerd's extraction where something is.
 func TestEqualExisting(t *testing.T) {
-	need.Root(t, "layers have owners")
-	for name, entries := range map[string][]entry{
-		"merge":          {directory("a").owned(1, 2, 0o700), file("a/file", "1"), directory("a/b"), file("a/b/new", "1")},
-		"file to dir":    {directory("a/file"), file("a/file/x", "1"), directory("l"), file("l/x", "1")},
-		"dir to file":    {file("a", "1"), file("b", "2")},
-		"through link":   {file("l/new", "1"), file("l/b/file", "2")},
-		"in group":       {file("p/f", "1"), directory("p/d"), file("p/d/f", "2"), file("p/i/f", "3")},
-		"in set-gid":     {file("s/f", "1"), directory("s/d"), file("s/i/f", "3"), symlink("s/l", "f"), link("s/h", "s/file")},
-		"access list":    {file("acl/f", "1"), directory("acl/d").owned(0, 0, 0o777), file("acl/d/f", "2"), file("acl/i/f", "3")},
-		"access list of": {directory("acl"), file("acl/f", "1").owned(0, 0, 0o666), file("acl/d/f", "1").owned(0, 0, 0o666)},
-		"whiteouts":      {file(".wh.file", ""), file("a/.wh.b", ""), file("a/.wh..wh..opq", "")},
-		"links":          {link("h", "file"), link("i", "l/file"), link("file", "a/file")},
-	} {
+	need.Root(t, "set the owners of files")
+	for name, entries := range ontoExisting {
 		for _, target := range []Target{{Overlay: true}, {}, {Overlay: true, Lower: []string{}}} {
 			e := extraction{raw: tarOf(entries...), size: 4096, setup: existing, Target: target}
 			t.Run(fmt.Sprintf("%s/%+v", name, target), func(t *testing.T) { e.compare(t) })
 		}
+	}
+}
+
+// TestEqualGroups does that on a file system where a file takes the group of its directory.
+func TestEqualGroups(t *testing.T) {
+	need.Root(t, "mount a file system")
+	base := t.TempDir()
+	disk, at := filepath.Join(base, "disk"), filepath.Join(base, "at")
+	must(t, os.WriteFile(disk, nil, 0o600))
+	must(t, os.Truncate(disk, 32<<20))
+	must(t, os.Mkdir(at, 0o700))
+	for _, args := range [][]string{{"mkfs.ext4", "-q", disk}, {"mount", "-o", "loop,grpid", disk, at}} {
+		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+			need.Missing(t, fmt.Sprintf("no file system with grpid: %v: %v\n%s", args, err, out))
+		}
+	}
+	t.Cleanup(func() { must(t, unix.Unmount(at, 0)) })
+	t.Setenv("TMPDIR", at)
+	cases := map[string][]entry{"set-group-ID": layers()["set-group-ID"], "links": layers()["links"], "no parents": layers()["no parents"]}
+	maps.Copy(cases, ontoExisting)
+	for name, entries := range cases {
+		e := extraction{raw: tarOf(entries...), size: 4096, setup: existing, Target: Target{Overlay: true}}
+		t.Run(name, func(t *testing.T) { e.compare(t) })
 	}
 }

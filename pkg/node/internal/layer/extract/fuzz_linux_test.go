@@ -59,7 +59,7 @@ func (c *choices) entry() entry {
 	case 3, 4, 5:
 		e = directory(name + c.of("", "/"))
 	case 6, 7:
-		e = symlink(name, c.of("a", "b", "../b", "/a", "/a/b", "/etc", "../../..", "a/c", ".", "/", "c/../d", ""))
+		e = symlink(name, c.of("a", "b", "../b", "/a", "/a/b", "../outside", "../../..", "a/c", ".", "/", "c/../d", ""))
 	case 8, 9:
 		e = link(name, c.of("", "/", "./", "../")+c.name())
 	case 10:
@@ -99,6 +99,10 @@ func (c *choices) layer() (extraction, int) {
 		e.Lower = []string{}
 	case 3, 4:
 		e.setup = existing
+	case 5:
+		e.Overlay = false
+	case 6:
+		e.Overlay, e.setup = false, existing
 	}
 	damage, at := c.below(32), c.below(256)
 	var entries []entry
@@ -120,7 +124,7 @@ func (c *choices) layer() (extraction, int) {
 // FuzzEqual compares Layer with containerd's extraction, for layers whose entries replace
 // each other.
 func FuzzEqual(f *testing.F) {
-	need.Root(f, "layers have owners")
+	need.Root(f, "set the owners of files")
 	for _, seed := range []string{
 		"", "plain layer with a few files", "links to links to links", "\x03\x01\x02\x00\x00\x0c0123456789 9876543210",
 		"\x02\x02\x03\x01\x80\x0f\x01\x00\x01\x03\x01\x06\x02\x02\x01\x0b\x02\x03\x01\x08\x05\x04\x03\x02\x01\x00",

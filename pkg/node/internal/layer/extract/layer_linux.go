@@ -26,12 +26,9 @@ func Layer(ctx context.Context, src Source, t *Target, check func(*tar.Header) e
 		}
 	}
 	s := &stream{src: src}
-	if !t.Overlay {
-		return byContainerd(ctx, s, t, check)
-	}
-	w, err := newWriter(s, t.Dir, len(t.Lower) > 0)
+	w, err := newWriter(s, t)
 	if err != nil {
-		return byContainerd(ctx, s, t, check)
+		return byContainerd(ctx, s, t, nil, check)
 	}
 	defer w.close()
 	checked, err := w.entries(ctx, check)
@@ -43,7 +40,7 @@ func Layer(ctx context.Context, src Source, t *Target, check func(*tar.Header) e
 	}
 	// The times of all directories are set again: containerd knows only those of the rest,
 	// and writes into the others.
-	err = byContainerd(ctx, s, t, func(h *tar.Header) error {
+	err = byContainerd(ctx, s, t, w.unpacked, func(h *tar.Header) error {
 		if !checked {
 			if err := check(h); err != nil {
 				return err

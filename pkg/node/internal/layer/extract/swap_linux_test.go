@@ -12,14 +12,14 @@ import (
 // TestSwappedDirectory replaces a directory by a link to another one between two entries,
 // as another process could. Nothing may be written behind the link.
 func TestSwappedDirectory(t *testing.T) {
-	need.Root(t, "layers have owners")
+	need.Root(t, "set the owners of files")
 	base := t.TempDir()
 	root, outside := filepath.Join(base, "root"), filepath.Join(base, "outside")
 	must(t, os.Mkdir(root, 0o755))
 	must(t, os.Mkdir(outside, 0o700))
 	raw := tarOf(directory("d"), file("d/first", "1"), file("d/second", "2"), directory("d/sub").owned(1, 1, 0o1777),
 		symlink("d/l", "x"), link("d/h", "d/second"), file("d/.wh.gone", ""), file("d/.wh..wh..opq", ""))
-	w, err := newWriter(&stream{src: newParts(raw, 512)}, root, false)
+	w, err := newWriter(&stream{src: newParts(raw, 512)}, &Target{Dir: root, Overlay: true})
 	must(t, err)
 	defer w.close()
 	_, err = w.entries(t.Context(), func(h *tar.Header) error {

@@ -6,12 +6,13 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// writer writes the entries of a layer for overlayfs.
+// writer writes the entries of a layer.
 type writer struct {
 	src      *stream
 	dirs     *dirs
@@ -19,14 +20,17 @@ type writer struct {
 	uid, gid int    // of what this process makes
 	umask    uint32 // of this process
 	times    []dirTimes
+	unpacked unpacked // nil for overlayfs
 }
 
-// newWriter returns a writer into the root directory. lower says that there are layers
-// below.
-func newWriter(src *stream, root string, lower bool) (*writer, error) {
-	w := &writer{src: src, root: root, uid: os.Geteuid(), gid: os.Getegid(), umask: umask()}
+// newWriter returns a writer into a target.
+func newWriter(src *stream, t *Target) (*writer, error) {
+	w := &writer{src: src, root: filepath.Clean(t.Dir), uid: os.Geteuid(), gid: os.Getegid(), umask: umask()}
+	if !t.Overlay {
+		w.unpacked = unpacked{}
+	}
 	var err error
-	w.dirs, err = newDirs(root, w.gid, lower)
+	w.dirs, err = newDirs(w.root, w.gid, len(t.Lower) > 0)
 	return w, err
 }
 
@@ -57,6 +61,9 @@ func (w *writer) entry(ctx context.Context, h *tar.Header) error {
 		return err
 	}
 	if isWhiteout(p.base) {
+		if w.unpacked != nil {
+			return errUnusual
+		}
 		return w.whiteout(h, p)
 	}
 	err = w.create(ctx, h, p)
@@ -64,6 +71,9 @@ func (w *writer) entry(ctx context.Context, h *tar.Header) error {
 		if err = unix.Unlinkat(p.in.fd, p.base, 0); err == nil { // fails for a directory
 			err = w.create(ctx, h, p)
 		}
+	}
+	if err == nil && w.unpacked != nil {
+		w.unpacked[name] = true
 	}
 	return err
 }
