@@ -59,6 +59,7 @@ func hostile(t *testing.T) map[string]handmade {
 		"a header of a megabyte":      layer(paxLayer(t, 2<<20)),
 		"a name beyond the system's":  layer(tarOf(t, file(long))),
 		"a hard link out of the tree": layer(tarOf(t, tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "../../../../../../etc/hostname-of-none"})),
+		"a hard link behind a link":   layer(tarOf(t, tar.Header{Name: "out", Typeflag: tar.TypeSymlink, Linkname: "/../../../../../../etc"}, tar.Header{Name: "h", Typeflag: tar.TypeLink, Linkname: "out/passwd"})),
 		"a hard link to a directory":  layer(tarOf(t, tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: "d/h", Typeflag: tar.TypeLink, Linkname: "d"})),
 		"a whiteout of the tree":      layer(tarOf(t, file(".wh..."))),
 		"a whiteout of a directory":   layer(tarOf(t, file("d/.wh.."))),
@@ -157,6 +158,10 @@ func TestOddTarballsLoad(t *testing.T) {
 				link("out", outside), link("up", up+outside), tar.Header{Name: "dev/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3, ModTime: time.Unix(1e9, 0)}),
 			tarOf(t, file("out/through", 0o644), file("up/through", 0o644), file("twice", 0o600), file("twice", 0o644),
 				tar.Header{Name: "hard", Typeflag: tar.TypeLink, Linkname: "/twice"}, link("loop", "loop"), file("./bin/.wh.wall", 0o644)),
+			// Names that are links when the next entry replaces or follows them.
+			tarOf(t, link("f", outside+"/f"), file("f", 0o644), link("d", outside), tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o755, ModTime: time.Unix(1e9, 0)},
+				file("d/within", 0o644), link("l", outside), tar.Header{Name: "soft", Typeflag: tar.TypeLink, Linkname: "l"}, file("l/through", 0o644),
+				file("l/.wh..wh..opq", 0o644)),
 		},
 		manifest: func(m *ocispec.Manifest) {
 			m.Annotations, m.Config.Annotations = labels, labels

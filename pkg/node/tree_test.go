@@ -7,12 +7,14 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"stowage/internal/nodetest"
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
 	"stowage/pkg/node/internal/bundletest"
@@ -24,7 +26,8 @@ import (
 func TestTreeEqualsImport(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
-	name := s.Image("acme/odd", "v1", registrytest.Image{Layers: oddLayers()})
+	layers := append(ordinaryLayers(), oddLayers()...)
+	name := s.Image("acme/odd", "v1", registrytest.Image{Layers: layers})
 	path := s.File(archive.PlanOptions{}, bundletest.Wanted{Name: name})
 	b := bundletest.Open(t, path)
 
@@ -39,8 +42,8 @@ func TestTreeEqualsImport(t *testing.T) {
 	compare := func(t *testing.T, n *Node, r *Report, err error) {
 		t.Helper()
 		must(t, err)
-		if r.Layers != 4 {
-			t.Errorf("layers unpacked: %d, want 4", r.Layers)
+		if r.Layers != len(layers) {
+			t.Errorf("layers unpacked: %d, want %d", r.Layers, len(layers))
 		}
 		if d := cmp.Diff(want, n.tree(t, top)); d != "" {
 			t.Errorf("root file system (-import +load):\n%s", d)
@@ -75,7 +78,8 @@ func TestTreeEqualsImport(t *testing.T) {
 		n, err := Connect(t.Context(), Options{Address: machine.Address(), Snapshotter: "native"})
 		must(t, err)
 		defer n.Close()
-		if !n.local || n.snapshotter.rebase {
+		// containerd 1.6 does not report the directory of this snapshotter.
+		if n.local == strings.HasPrefix(os.Getenv(nodetest.VersionVariable), "1.6.") || n.snapshotter.rebase {
 			t.Errorf("native: local %t, rebase %t", n.local, n.snapshotter.rebase)
 		}
 		load(t, n, b, LoadOptions{})
@@ -93,6 +97,28 @@ func withoutDirs(tree map[string]string) map[string]string {
 	rest := maps.Clone(tree)
 	maps.DeleteFunc(rest, func(_, line string) bool { return strings.HasPrefix(line, "d") })
 	return rest
+}
+
+// ordinaryLayers returns layers as builders of images make them, of which load leaves nothing
+// to containerd's extractor: one at the bottom, and one that hides some of its files.
+func ordinaryLayers() []*registrytest.Layer {
+	const netRaw = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	return []*registrytest.Layer{
+		{Seed: 21, Files: []registrytest.File{
+			{Name: "usr/"}, {Name: "usr/bin/"}, {Name: "usr/bin/tool", Mode: 0o755, Size: 300000}, {Name: "usr/bin/perl", Mode: 0o755, Size: 2000},
+			{Name: "usr/bin/perl5", Mode: 0o755, Type: tar.TypeLink, Link: "usr/bin/perl"}, {Name: "usr/bin/sudo", Mode: 0o4755, Size: 100},
+			{Name: "usr/bin/ping", Mode: 0o755, Size: 100, Xattrs: map[string]string{"security.capability": netRaw}},
+			{Name: "usr/bin/sh", Type: tar.TypeSymlink, Link: "tool", Mode: 0o777}, {Name: "lib", Type: tar.TypeSymlink, Link: "usr/lib", Mode: 0o777},
+			{Name: "usr/lib/"}, {Name: "usr/lib/old/"}, {Name: "usr/lib/old/so", Size: 4096}, {Name: "usr/lib/stays", Size: 1},
+			{Name: "var/"}, {Name: "var/mail/", Mode: 0o2775, GID: 8}, {Name: "var/mail/box", UID: 1000, GID: 8, Mode: 0o660, Size: 10},
+			{Name: "var/tmp/", Mode: 0o1777}, {Name: "var/cache/"}, {Name: "var/cache/a", Size: 700}, {Name: "var/cache/b/"}, {Name: "var/cache/b/c", Size: 5},
+		}},
+		{Seed: 22, Files: []registrytest.File{
+			{Name: "usr/"}, {Name: "usr/bin/"}, {Name: "usr/bin/tool", Mode: 0o750, GID: 5, Size: 400}, {Name: "usr/bin/.wh.sh"},
+			{Name: "usr/lib/"}, {Name: "usr/lib/.wh.old"}, {Name: "var/", Mode: 0o711}, {Name: "var/cache/", UID: 7}, {Name: "var/cache/.wh..wh..opq"},
+			{Name: "var/cache/b/"}, {Name: "var/cache/b/new", Size: 513}, {Name: "var/mail/", Mode: 0o2775, GID: 8}, {Name: "var/mail/.wh.box"},
+		}},
+	}
 }
 
 // oddLayers returns the test registry's, except for a hard link from one layer into another:
