@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
 
+	"stowage/cmd/bundle/internal/report"
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
 	"stowage/pkg/archive"
@@ -22,9 +24,12 @@ type readJob struct {
 	files  []string
 }
 
+// textOrJSON are the formats of most of these jobs.
+var textOrJSON = []string{"text", "json"}
+
 // parseReport reads the flags that these jobs share, and those that more, if not nil, adds.
 // want names their arguments.
-func parseReport(name, help string, args []string, streams cli.Streams, more func(*pflag.FlagSet), want ...string) (*readJob, error) {
+func parseReport(name, help string, formats, args []string, streams cli.Streams, more func(*pflag.FlagSet), want ...string) (*readJob, error) {
 	r := &readJob{}
 	fs := cli.NewFlags("bundle "+name, help, streams)
 	fs.Guesses = readGuesses
@@ -35,7 +40,7 @@ func parseReport(name, help string, args []string, streams cli.Streams, more fun
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	if err := cli.OneOf("output", r.format, "text", "json"); err != nil {
+	if err := cli.OneOf("output", r.format, formats...); err != nil {
 		return nil, err
 	}
 	if r.files = fs.Args(); len(r.files) == len(want) {
@@ -73,7 +78,7 @@ func openError(path string, err error) error {
 
 // runInspect shows what is in a bundle.
 func runInspect(ctx context.Context, args []string, streams cli.Streams) error {
-	rep, err := parseReport("inspect", inspectHelp, args, streams, nil, "FILE")
+	rep, err := parseReport("inspect", inspectHelp, []string{"text", "json", "html"}, args, streams, nil, "FILE")
 	if err != nil {
 		return err
 	}
@@ -86,8 +91,11 @@ func runInspect(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		return outcome(err)
 	}
-	if rep.format == "json" {
+	switch rep.format {
+	case "json":
 		return cli.WriteJSON(streams.Out, s)
+	case "html":
+		return report.HTML(streams.Out, filepath.Base(rep.files[0]), s, attachedAs)
 	}
 	return printSummary(streams.Out, s)
 }
@@ -153,7 +161,7 @@ type verdict struct {
 func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 	var jobs int
 	var mode string
-	rep, err := parseReport("verify", verifyHelp, args, streams, func(fs *pflag.FlagSet) {
+	rep, err := parseReport("verify", verifyHelp, textOrJSON, args, streams, func(fs *pflag.FlagSet) {
 		fs.IntVar(&jobs, "jobs", 0, "")
 		progress.AddFlags(fs, &mode)
 	}, "FILE")
@@ -211,7 +219,7 @@ func verify(ctx context.Context, v *verdict, jobs int, display *progress.Display
 
 // runDiff compares two bundles.
 func runDiff(ctx context.Context, args []string, streams cli.Streams) error {
-	rep, err := parseReport("diff", diffHelp, args, streams, nil, "OLD", "NEW")
+	rep, err := parseReport("diff", diffHelp, textOrJSON, args, streams, nil, "OLD", "NEW")
 	if err != nil {
 		return err
 	}

@@ -146,11 +146,15 @@ Example:
 const inspectHelp = `bundle inspect shows what is in a bundle. It reads no layer.
 
 Usage:
-  bundle inspect [--output text|json] FILE
+  bundle inspect [--output text|json|html] FILE
+
+  -o, --output FORMAT  text (default), json, or html: one page without scripts, with a
+                       picture of what takes the space, for screens, phones and paper
 
 ` + cli.ExitCodes + `
 Example:
   bundle inspect calico.tar
+  bundle inspect calico.tar --output html > calico.html
 `
 
 const verifyHelp = `bundle verify reads a complete bundle and checks every digest.
