@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 )
 
 // inventory is what a node has of the images of a bundle.
@@ -26,7 +27,7 @@ func (inv *inventory) has(d digest.Digest) bool {
 	return ok
 }
 
-// takeInventory reads the inventory with three calls, whatever the number of images.
+// takeInventory reads the inventory with three calls at once, whatever the number of images.
 func (n *Node) takeInventory(ctx context.Context, imgs []*image) (*inventory, error) {
 	wanted, chains := wants(imgs)
 	inv := &inventory{
@@ -35,31 +36,41 @@ func (n *Node) takeInventory(ctx context.Context, imgs []*image) (*inventory, er
 		chains:  map[digest.Digest]bool{},
 		origins: map[digest.Digest]digest.Digest{},
 	}
-	list, err := n.images.List(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list the node's images: %w", err)
-	}
-	for _, i := range list {
-		inv.records[i.Name] = i
-	}
-	if err := n.content.Walk(ctx, func(info content.Info) error {
-		if wanted[info.Digest] {
-			inv.labels[info.Digest] = info.Labels
+	var calls errgroup.Group
+	calls.Go(func() error {
+		list, err := n.images.List(ctx)
+		if err != nil {
+			return fmt.Errorf("list the node's images: %w", err)
+		}
+		for _, i := range list {
+			inv.records[i.Name] = i
 		}
 		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("list the node's blobs: %w", err)
-	}
-	if err := n.snapshots.Walk(ctx, func(_ context.Context, info snapshots.Info) error {
-		if d := digest.Digest(info.Name); info.Kind == snapshots.KindCommitted && chains[d] {
-			inv.chains[d] = true
-			inv.origins[d] = digest.Digest(info.Labels[labelLayer])
+	})
+	calls.Go(func() error {
+		if err := n.content.Walk(ctx, func(info content.Info) error {
+			if wanted[info.Digest] {
+				inv.labels[info.Digest] = info.Labels
+			}
+			return nil
+		}); err != nil {
+			return fmt.Errorf("list the node's blobs: %w", err)
 		}
 		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("list the snapshots of %s: %w", n.snapshotter.name, err)
-	}
-	return inv, nil
+	})
+	calls.Go(func() error {
+		if err := n.snapshots.Walk(ctx, func(_ context.Context, info snapshots.Info) error {
+			if d := digest.Digest(info.Name); info.Kind == snapshots.KindCommitted && chains[d] {
+				inv.chains[d] = true
+				inv.origins[d] = digest.Digest(info.Labels[labelLayer])
+			}
+			return nil
+		}); err != nil {
+			return fmt.Errorf("list the snapshots of %s: %w", n.snapshotter.name, err)
+		}
+		return nil
+	})
+	return inv, calls.Wait()
 }
 
 // wants returns the blobs and the chains of the images.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
-	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"stowage/internal/kubelet"
 	"stowage/internal/pullrecords"
@@ -95,15 +94,13 @@ func (n *Node) lookAt(ctx context.Context, k *kubelet.Kubelet) (*kubeletView, er
 
 // present returns the image ID by each name that CRI lists.
 func (n *Node) present(ctx context.Context) (map[string]string, error) {
-	resp, err := n.criImages.ListImages(ctx, &cri.ListImagesRequest{})
+	listed, err := n.listImages(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask the CRI plugin for its images: %w", err)
+		return nil, err
 	}
 	names := map[string]string{}
-	for _, i := range resp.Images {
-		for _, name := range slices.Concat(i.RepoTags, i.RepoDigests) {
-			names[name] = i.Id
-		}
+	for ref, i := range listed {
+		names[ref] = i.Id
 	}
 	return names, nil
 }

@@ -48,7 +48,7 @@ func (n *Node) verify(ctx context.Context, imgs []*image, r *Report, o verifyOpt
 	if o.wait {
 		deadline = deadline.Add(verifyTimeout)
 	}
-	listed := listImages(ctx, n.criImages)
+	listed, _ := n.listImages(ctx) // imageStatus meets the error again and handles it
 	for i := range r.Images {
 		out := &r.Images[i]
 		img := byName[out.Name]
@@ -84,12 +84,11 @@ func (n *Node) verify(ctx context.Context, imgs []*image, r *Report, o verifyOpt
 }
 
 // listImages returns the images of the CRI plugin by the references that it resolves to them,
-// in their full form. After an error, which imageStatus meets again and handles, there are
-// none.
-func listImages(ctx context.Context, plugin cri.ImageServiceClient) map[string]*cri.Image {
-	resp, err := plugin.ListImages(ctx, &cri.ListImagesRequest{})
+// in their full form.
+func (n *Node) listImages(ctx context.Context) (map[string]*cri.Image, error) {
+	resp, err := n.criImages.ListImages(ctx, &cri.ListImagesRequest{})
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("ask the CRI plugin for its images: %w", err)
 	}
 	listed := map[string]*cri.Image{}
 	for _, i := range resp.Images {
@@ -97,7 +96,7 @@ func listImages(ctx context.Context, plugin cri.ImageServiceClient) map[string]*
 			listed[ref] = i
 		}
 	}
-	return listed
+	return listed, nil
 }
 
 // imageStatus asks for one reference until the CRI plugin has it with the image ID, pinned
