@@ -31,6 +31,7 @@ var scanFormats = map[string]func(io.Writer, *scan.Result, error) error{
 	"name": printNames, "wide": printWide, "json": printLines,
 	"sarif":       func(w io.Writer, r *scan.Result, err error) error { return report.SARIF(w, reported(r, err)) },
 	"codequality": func(w io.Writer, r *scan.Result, err error) error { return report.CodeQuality(w, reported(r, err)) },
+	"github":      func(w io.Writer, r *scan.Result, err error) error { return report.GitHub(w, reported(r, err)) },
 }
 
 // reported returns what a report is about.
@@ -73,7 +74,7 @@ func parseScan(ctx context.Context, args []string, streams cli.Streams) (*scanJo
 
 // check refuses contradictions.
 func (j *scanJob) check() error {
-	if err := cli.OneOf("output", j.format, "name", "wide", "json", "sarif", "codequality"); err != nil {
+	if err := cli.OneOf("output", j.format, "name", "wide", "json", "sarif", "codequality", "github"); err != nil {
 		return err
 	}
 	for _, code := range j.failOn {

@@ -110,14 +110,15 @@ Usage:
                           json: an object for each place and each warning, one a line
                           sarif: the warnings as SARIF 2.1.0, for GitHub and editors
                           codequality: the warnings as a Code Quality report, for GitLab
+                          github: the warnings as annotations of a GitHub workflow
       --only required     ignore images that only arguments, environment variables,
                           ConfigMaps and custom resources name
       --include PATTERN   treat doubtful values as images (scan warns about each)
       --exclude PATTERN   ignore images; * matches any characters, ? one character
 
-Warnings go to standard error, with json, sarif and codequality to standard output. A
-manifest that cannot be read is an error with its place; the images of the others are
-listed, and the exit code is 1.
+Warnings go to standard error, with json and the reports to standard output. A manifest
+that cannot be read is an error with its place; the images of the others are listed, and
+the exit code is 1.
 
 ` + cli.ExitCodes + `
 Example:

@@ -1,6 +1,7 @@
 // Package report writes what a scan found in the forms that CI systems read, SARIF 2.1.0
-// (https://docs.oasis-open.org/sarif/sarif/v2.1.0/) and GitLab's Code Quality report, what a run
-// did in Markdown, and what is in a bundle as a page in HTML.
+// (https://docs.oasis-open.org/sarif/sarif/v2.1.0/), GitLab's Code Quality report and the
+// annotations of GitHub Actions, what a run did in Markdown, and what is in a bundle as a page
+// in HTML.
 //
 //	err := report.SARIF(os.Stdout, report.Scan{Warnings: result.Warnings, Version: "1.0"})
 //

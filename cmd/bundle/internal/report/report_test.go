@@ -43,8 +43,8 @@ func sample(t *testing.T) Scan {
 
 // TestReports compares the reports of a scan with golden files.
 func TestReports(t *testing.T) {
-	var sarif, quality, empty strings.Builder
-	for _, err := range []error{SARIF(&sarif, sample(t)), CodeQuality(&quality, sample(t)), CodeQuality(&empty, Scan{})} {
+	var sarif, quality, github, empty strings.Builder
+	for _, err := range []error{SARIF(&sarif, sample(t)), CodeQuality(&quality, sample(t)), GitHub(&github, sample(t)), CodeQuality(&empty, Scan{})} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestReports(t *testing.T) {
 	if got := empty.String(); got != "[]\n" {
 		t.Errorf("CodeQuality of nothing: got %q", got)
 	}
-	clitest.Golden(t, "testdata/scan", map[string]string{"sarif.json": sarif.String(), "codequality.json": quality.String()})
+	clitest.Golden(t, "testdata/scan", map[string]string{"sarif.json": sarif.String(), "codequality.json": quality.String(), "github.txt": github.String()})
 }
 
 // TestFingerprints checks that a fingerprint is unique in a report, and that it stays when
