@@ -39,6 +39,9 @@ func runBundle(ctx context.Context, args []string, streams cli.Streams) error {
 	if j.display, err = progress.New(streams.Err, "bundle", s.progress); err != nil {
 		return err
 	}
+	if err := j.checkFiles(); err != nil {
+		return j.display.End(err, progress.Result{}, faults(err)...)
+	}
 	if s.summaryFile != "" {
 		j.summary = newSummary(ctx, j)
 	}
@@ -51,9 +54,6 @@ func runBundle(ctx context.Context, args []string, streams cli.Streams) error {
 
 // run returns a result when it wrote a bundle or found it up to date.
 func (j *job) run(ctx context.Context) (*bundle.Result, error) {
-	if err := j.checkFiles(); err != nil {
-		return nil, err
-	}
 	// Input that cannot be read ends the job before any request: a bundle of the rest would
 	// lack images.
 	j.scanOptions.Distinct = j.summary == nil // it says where each image is named

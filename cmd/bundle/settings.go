@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -117,8 +119,17 @@ func (s *settings) check(args []string, streams cli.Streams) error {
 	return s.input.check()
 }
 
-// checkFiles reports a bundle to build on that does not exist.
+// checkFiles reports a bundle to build on that does not exist, and a summary that cannot be
+// written when the bundle is complete.
 func (s *settings) checkFiles() error {
+	if s.summaryFile != "" {
+		if info, err := os.Stat(filepath.Dir(s.summaryFile)); err != nil || !info.IsDir() {
+			return cli.Errorf(cli.Failed, "--summary %s: its directory does not exist", s.summaryFile)
+		}
+		if info, err := os.Stat(s.summaryFile); err == nil && info.IsDir() {
+			return cli.Errorf(cli.Failed, "--summary %s: is a directory", s.summaryFile)
+		}
+	}
 	for flag, paths := range map[string][]string{"reuse": s.options.Reuse, "since": s.request.Since} {
 		for _, path := range paths {
 			if !exists(path) {

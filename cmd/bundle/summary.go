@@ -93,7 +93,25 @@ func (s *summary) write(ctx context.Context, j *job, r *bundle.Result, err error
 			return err
 		}
 	}
-	return fsutil.Replace(j.summaryFile, fsutil.ReplaceOptions{}, func(f *os.File) error { return report.Markdown(f, s.run) })
+	if err := writeFile(j.summaryFile, func(f *os.File) error { return report.Markdown(f, s.run) }); err != nil {
+		return cli.Errorf(cli.Failed, "write the summary: %w", err)
+	}
+	return nil
+}
+
+// writeFile replaces a file as a whole. A pipe or a device, such as /dev/stderr, is written to.
+func writeFile(path string, write func(*os.File) error) (err error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(f), f.Close())
+	}
+	if path, err = fsutil.ResolveOutput(path); err != nil {
+		return err
+	}
+	return fsutil.Replace(path, fsutil.ReplaceOptions{}, write)
 }
 
 // contents describes the bundle that was written, and what changed from the older one.
