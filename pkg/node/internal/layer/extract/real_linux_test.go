@@ -52,7 +52,7 @@ func TestEqualReal(t *testing.T) {
 // images makes it: with all parents and with hard links.
 func layerOf(t *testing.T, dirs []string) []byte {
 	t.Helper()
-	const maxEntries, maxSize, maxFile = 800, 12 << 20, 3 << 20 // of a layer, of a file
+	const maxEntries, maxSize, maxFile = 500, 8 << 20, 3 << 20 // of a layer, of a file
 	var raw bytes.Buffer
 	w := tar.NewWriter(&raw)
 	first := map[uint64]string{} // by inode
