@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/internal/registrytest"
 	"stowage/pkg/archive"
@@ -143,24 +144,29 @@ func TestKilledLoadResumes(t *testing.T) {
 	}
 }
 
-// TestWrongIngestSentAgain resumes an ingest with wrong bytes: containerd finds a wrong digest,
-// and the complete blob is sent again.
+// TestWrongIngestSentAgain resumes ingests with wrong bytes. containerd finds a wrong digest for
+// the layer, and the complete blob is sent again; a small blob is always sent from its start.
 func TestWrongIngestSentAgain(t *testing.T) {
 	_, n := connect(t)
 	s := newShelf(t)
 	name := s.Image("acme/app", "v1", registrytest.Image{Layers: []*registrytest.Layer{{Seed: 1, Files: []registrytest.File{{Name: "f", Size: 1 << 20}}}}})
 	b := s.Bundle(name)
-	desc := s.manifest(name).Layers[0]
+	layer, config := s.manifest(name).Layers[0], s.manifest(name).Config
 	tx, ctx, err := n.begin(n.namespaced(t), b.Digest())
 	must(t, err)
 	must(t, tx.unlock(ctx)) // the lease stays, as after a kill
-	w, err := n.content.Writer(ctx, content.WithRef("stowage-"+desc.Digest.String()), content.WithDescriptor(desc))
-	must(t, err)
-	_, err = w.Write(make([]byte, 1000))
-	must(t, err)
-	must(t, w.Close())
+	for _, desc := range []ocispec.Descriptor{layer, config} {
+		w, err := n.content.Writer(ctx, content.WithRef(ingestRef(desc.Digest)), content.WithDescriptor(desc))
+		must(t, err)
+		_, err = w.Write(make([]byte, 100))
+		must(t, err)
+		must(t, w.Close())
+	}
 	r := load(t, n, b, LoadOptions{})
-	if r.Ingested < desc.Size {
-		t.Errorf("sent %d bytes, want at least the %d of the layer", r.Ingested, desc.Size)
+	if least := layer.Size + config.Size; r.Ingested < least {
+		t.Errorf("sent %d bytes, want at least the %d of layer and config", r.Ingested, least)
+	}
+	if left := n.take(t); len(left.Ingests) > 0 {
+		t.Errorf("left behind: %v", left.Ingests)
 	}
 }
