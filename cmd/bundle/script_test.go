@@ -11,15 +11,16 @@ func TestMain(m *testing.M) {
 	clitest.Main(m, map[string]func(){"bundle": main})
 }
 
-// TestScripts runs the scripts of testdata, with the example of the repository as $CALICO.
+// TestScripts runs the scripts of testdata, with the repository as $ROOT and its example as
+// $CALICO.
 func TestScripts(t *testing.T) {
-	calico, err := filepath.Abs("../../examples/calico.yaml")
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"make", "hurt", "accounts", "scan", "rewrite", "read"} {
+	for _, dir := range []string{"make", "hurt", "accounts", "scan", "rewrite", "read", "ci"} {
 		t.Run(dir, func(t *testing.T) {
-			clitest.Run(t, filepath.Join("testdata", dir), nil, map[string]string{"CALICO": calico})
+			clitest.Run(t, filepath.Join("testdata", dir), nil, map[string]string{"CALICO": filepath.Join(root, "examples", "calico.yaml"), "ROOT": root})
 		})
 	}
 }
