@@ -53,8 +53,8 @@ type Result struct {
 //
 // The error is an [archive.ErrDamaged] when the blob is no valid layer, a [*SizeError] when
 // it unpacks to more than any real layer of its size, a [*disk.FullError] when it unpacks to
-// more than there is space for, [ErrNeedsParent], [ErrMemory], or that of ctx, of reading the blob or of
-// writing files.
+// more than there is space for, [ErrNeedsParent], [ErrMemory], or that of ctx, of reading
+// the blob or of writing files.
 func Apply(ctx context.Context, blob Blob, target *Target, o Options) (Result, error) {
 	in := iox.NewMonitor(io.NewSectionReader(blob, 0, blob.Size()))
 	limits := newLimits(blob, o.Budget)

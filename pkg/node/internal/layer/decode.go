@@ -16,8 +16,8 @@ var (
 
 // decode returns a decoder of the tar stream in a blob. It detects the compression by the
 // first bytes, as containerd does (pkg/archive/compression): media types are often wrong.
-// It waits for the memory that the decoder needs. Close releases the decoder and does not close
-// the blob.
+// It waits for the memory that the decoder needs. Close releases the decoder and does not
+// close the blob.
 func decode(ctx context.Context, blob io.Reader, memory *Memory) (decoder, error) {
 	head := make([]byte, 4)
 	n, err := io.ReadFull(blob, head)

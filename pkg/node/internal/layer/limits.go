@@ -139,8 +139,8 @@ func (c *counter) add(n int64) bool {
 	return c.n <= c.max
 }
 
-// part counts n bytes of the tar stream. It fails when the stream exceeds its limit, or when
-// others have filled the file system.
+// part counts n bytes of the tar stream. It fails when the stream exceeds its limit, or
+// when others have filled the file system.
 func (l *limits) part(n int) error {
 	if !l.tar.add(int64(n)) {
 		return errTooLarge
@@ -192,9 +192,9 @@ func (l *limits) draw(c disk.Cost) error {
 	return l.full
 }
 
-// cost returns what an entry takes besides its contents: its inode and its name, a block for
-// a directory, a long link and extended attributes, and the directories above it that the
-// layer does not list.
+// cost returns what an entry takes besides its contents: its inode and its name, a block
+// for a directory, a long link and extended attributes, and the directories above it that
+// the layer does not list.
 func (l *limits) cost(h *tar.Header) disk.Cost {
 	block := l.budget.Block()
 	dirs := l.parents.add(path.Dir(h.Name))
@@ -219,8 +219,8 @@ func (l *limits) cost(h *tar.Header) disk.Cost {
 	return c
 }
 
-// remembered returns the bytes of memory that extraction uses for an entry until its end, at
-// most: containerd's archive package keeps the path of each one and the headers of
+// remembered returns the bytes of memory that extraction uses for an entry until its end,
+// at most: containerd's archive package keeps the path of each one and the headers of
 // directories, package extract less. The garbage collector lets the heap grow to twice of
 // that.
 func (l *limits) remembered(h *tar.Header) int64 {

@@ -85,8 +85,8 @@ func (d endless) Next(b *inflate.Buffer) ([]byte, error) {
 
 func (endless) Close() error { return nil }
 
-// TestPipelineClose closes a pipeline early, wherever its stages are: at work, or waiting for
-// the decoder or for the caller. The bubble ends when all goroutines have.
+// TestPipelineClose closes a pipeline early, wherever its stages are: at work, or waiting
+// for the decoder or for the caller. The bubble ends when all goroutines have.
 func TestPipelineClose(t *testing.T) {
 	blob := bundletest.Gzip(t, noise(20*iox.BufferSize))
 	for read := range 2*partsAhead + 1 {

@@ -11,8 +11,8 @@ import (
 	"stowage/internal/need"
 )
 
-// BenchmarkLayer writes 10,000 small files with Layer and with containerd alone, in turn. It
-// reports the ratios of their times and processor times.
+// BenchmarkLayer writes 10,000 small files with Layer and with containerd alone, in turn.
+// It reports the ratios of their times and processor times.
 func BenchmarkLayer(b *testing.B) {
 	need.Root(b, "set the owners of files")
 	entries := []entry{directory("usr")}

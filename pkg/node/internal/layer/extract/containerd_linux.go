@@ -24,8 +24,8 @@ var quiet = func() *log.Entry {
 }()
 
 // byContainerd writes what lies ahead, from the header of the current entry on, with
-// containerd's archive package, which keeps names and links inside the directory. before are
-// the entries that were written already.
+// containerd's archive package, which keeps names and links inside the directory. before
+// are the entries that were written already.
 func byContainerd(ctx context.Context, s *stream, t *Target, before unpacked, check func(*tar.Header) error) error {
 	opts := []archive.ApplyOpt{archive.WithFilter(func(h *tar.Header) (bool, error) {
 		err := check(h)
@@ -49,8 +49,8 @@ func byContainerd(ctx context.Context, s *stream, t *Target, before unpacked, ch
 type unpacked map[string]bool
 
 // deletions deletes what whiteouts hide, as containerd does without a function for them. It
-// also knows the entries that containerd has not seen: an opaque directory keeps those of its
-// own layer.
+// also knows the entries that containerd has not seen: an opaque directory keeps those of
+// its own layer.
 type deletions struct {
 	root     string
 	unpacked unpacked
