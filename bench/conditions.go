@@ -39,7 +39,7 @@ var loadConditions = []loadCondition{
 	{key: inMemory, title: "tmpfs", sets: []string{madeUp, real, tiny}, again: true},
 	{key: oneCore, title: "tmpfs, one core", sets: []string{madeUp, real}, core: true},
 	{key: onLoop, title: "ext4 on a loop device", sets: []string{madeUp, real}, loop: true},
-	{key: slowSyncs, title: "ext4, each sync takes 20 ms longer", sets: []string{madeUp}, loop: true, delay: syncDelay},
+	{key: slowSyncs, title: "ext4, syncs 20 ms slower", sets: []string{madeUp}, loop: true, delay: syncDelay},
 	{key: version17, title: "tmpfs, containerd 1.7.35", sets: []string{madeUp}, version: "1.7.35"},
 	{key: version16, title: "tmpfs, containerd 1.6.20", sets: []string{madeUp}, version: "1.6.20"},
 }

@@ -12,7 +12,7 @@ import (
 const (
 	pictureWidth = 820
 	labelWidth   = 300 // left of the bars
-	scaleWidth   = 380 // of a bar of 1
+	scaleWidth   = 350 // of a bar of 1
 	barHeight    = 13
 	groupSpace   = 12 // between two results
 	headHeight   = 64 // above the first result
@@ -25,12 +25,12 @@ var bars = []struct{ name, class string }{
 
 // pictureStyle has the colors for light and for dark pages.
 const pictureStyle = `<style>
-  text { font: 12px system-ui, sans-serif; fill: #1f2328; }
+  text { font: 12px system-ui, sans-serif; fill: #1f2328; paint-order: stroke; stroke: #ffffff; stroke-width: 3px; }
   .title { font-weight: bold; font-size: 14px; }
   .page { fill: #ffffff; } .grid { stroke: #d1d9e0; } .one { stroke: #1f2328; stroke-width: 1.5; }
   .load { fill: #1a7f37; } .discard { fill: #2da9c9; } .local { fill: #8c959f; }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3; } .page { fill: #0d1117; } .grid { stroke: #3d444d; } .one { stroke: #e6edf3; }
+    text { fill: #e6edf3; stroke: #0d1117; } .page { fill: #0d1117; } .grid { stroke: #3d444d; } .one { stroke: #e6edf3; }
     .load { fill: #3fb950; } .discard { fill: #56d4dd; } .local { fill: #7d8590; }
   }
 </style>

@@ -87,7 +87,7 @@ func (r loadReport) String() string {
 // what it replaces.
 const (
 	docsFile    = "benchmarks.md"
-	pictureFile = "load.svg"
+	pictureFile = "benchmarks-load.svg"
 	docsBegin   = "<!-- load: made by go run ./bench load -docs docs -->\n"
 	docsEnd     = "<!-- load: end -->\n"
 )

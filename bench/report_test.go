@@ -17,6 +17,9 @@ import (
 
 var update = flag.Bool("update", false, "write the picture and the document of testdata, and those of docs")
 
+// docsReport is the file of the measurements that docs shows.
+const docsReport = "testdata/load.jsonl"
+
 // updated makes the document and the picture again, in a copy of dir, and compares them
 // with those of dir.
 func updated(t *testing.T, dir, report string) {
@@ -54,6 +57,9 @@ func updated(t *testing.T, dir, report string) {
 
 // TestGoldenReport makes the tables and the picture of invented measurements.
 func TestGoldenReport(t *testing.T) { updated(t, "testdata", "testdata/made-up.jsonl") }
+
+// TestDocs checks that the tables and the picture of docs are those of the last run.
+func TestDocs(t *testing.T) { updated(t, "../docs", docsReport) }
 
 // TestPicture checks that the picture is well-formed XML and names what was not run.
 func TestPicture(t *testing.T) {
