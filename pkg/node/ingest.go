@@ -102,7 +102,7 @@ func (n *Node) newPlacer(ctx context.Context, budget *disk.Budget) (*placer, err
 
 // place writes a blob, whose ingest would have the given ref, for containerd to take over. It
 // returns nil, and has read nothing, if the blob has to be sent: an ingest that is there is
-// resumed, and what is small waits mostly for containerd in either way.
+// resumed, and what is small is sent with one message.
 func (p *placer) place(ctx context.Context, ref string, b placed.Blob) (*placed.File, error) {
 	if p == nil || p.unfinished[ref] || b.Size <= lightWork {
 		return nil, nil

@@ -53,7 +53,8 @@ type Blob struct {
 
 // Place writes a blob into the store. It returns nil, and has read nothing, if the blob is
 // there or cannot be placed, and the caller has to send it. The errors are those of In, Sum,
-// the disk and ctx, and [*disk.FullError]; then no name was created.
+// the disk and ctx, and [*disk.FullError]. Then no name was created, unless the disk failed
+// when the directory was synced, after the file.
 func (s *Store) Place(ctx context.Context, b Blob) (*File, error) {
 	if s == nil || s.refuses.Load() {
 		return nil, nil
