@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/mount"
@@ -198,6 +199,9 @@ func (u *unpack) apply(ctx context.Context, target *layer.Target, o layer.Option
 	res, err := layer.Apply(ctx, blob, target, o)
 	if e, ok := errors.AsType[*layer.SizeError](err); ok {
 		return res, &InflatedError{Layer: u.Digest, Size: e.Stored, Stated: e.Stated, Unpacked: e.Unpacked, Err: asDiskFull(e.Err)}
+	}
+	if errors.Is(err, syscall.ENOSPC) { // other programs have used what the budget had left
+		err = u.loader.node.asNoSpace(err, u.loader.node.snapshotter.root, 0)
 	}
 	return res, asDiskFull(err)
 }
