@@ -280,3 +280,14 @@ func (k *kubelet) intents(t *testing.T) map[string]string {
 	})
 	return files
 }
+
+// waitIntents waits until the kubelet has made records of the pulls that an earlier one has
+// not finished. It answers before it has done so.
+func (k *kubelet) waitIntents(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(patience); len(k.intents(t)) > 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the kubelet leaves these intents: %q", k.intents(t))
+		}
+	}
+}
