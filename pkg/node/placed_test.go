@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	api "github.com/containerd/containerd/api/services/content/v1"
 	"github.com/containerd/containerd/v2/core/content"
@@ -92,6 +93,12 @@ func (n *Node) blobFiles(t *testing.T) map[string]bool {
 		raw := contentOf(t, filepath.Join(dir, e.Name()))
 		info, err := e.Info()
 		must(t, err)
+		// containerd names a blob of its own before it takes the right to write away.
+		for end := time.Now().Add(5 * time.Second); info.Mode() == 0o644 && time.Now().Before(end); {
+			time.Sleep(10 * time.Millisecond)
+			info, err = os.Stat(filepath.Join(dir, e.Name()))
+			must(t, err)
+		}
 		st := info.Sys().(*syscall.Stat_t)
 		if digest.FromBytes(raw).Encoded() != e.Name() || info.Mode() != 0o444 || st.Uid != 0 || st.Gid != 0 || st.Nlink != 1 {
 			t.Errorf("blob %s: digest %s, mode %v, owner %d:%d, %d links", e.Name(), digest.FromBytes(raw), info.Mode(), st.Uid, st.Gid, st.Nlink)
