@@ -1,10 +1,12 @@
 package main
 
 import (
+	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"stowage/cmd/internal/clitest"
+	"stowage/internal/need"
 )
 
 func TestMain(m *testing.M) {
@@ -20,6 +22,10 @@ func TestScripts(t *testing.T) {
 	}
 	for _, dir := range []string{"make", "hurt", "accounts", "scan", "rewrite", "read", "ci"} {
 		t.Run(dir, func(t *testing.T) {
+			if dir == "ci" {
+				_, err := exec.LookPath("jq")
+				need.Part(t, "jq", err)
+			}
 			clitest.Run(t, filepath.Join("testdata", dir), nil, map[string]string{"CALICO": filepath.Join(root, "examples", "calico.yaml"), "ROOT": root})
 		})
 	}
