@@ -28,25 +28,30 @@ func blob() Blob {
 	return Blob{Digest: d, Size: int64(len(hello)), In: strings.NewReader(hello), Sum: func() (digest.Digest, error) { return d, nil }}
 }
 
-// TestPlace places blobs and looks at what is in the store.
-func TestPlace(t *testing.T) {
+// placeTest is what is special about a store or a blob, and what becomes of it.
+type placeTest struct {
+	change func(t *testing.T, s *Store, b *Blob)
+	placed bool
+	err    error  // any with errors.ErrUnsupported
+	left   string // in the file of the blob
+}
+
+// blobName is the name of the blob's file, relative to the store.
+var blobName = filepath.Join("blobs", "sha256", digest.FromString(hello).Encoded())
+
+// placeTests returns the cases of TestPlace by name.
+func placeTests(t *testing.T) map[string]placeTest {
 	boom := errors.New("boom")
 	full, err := disk.New("/x", func() (fsutil.Usage, error) { return fsutil.Usage{Size: 1 << 30, Block: 4096}, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := filepath.Join("blobs", "sha256", digest.FromString(hello).Encoded())
-	tests := map[string]struct {
-		change func(t *testing.T, s *Store, b *Blob)
-		placed bool
-		err    error  // any with errors.ErrUnsupported
-		left   string // in the file of the blob
-	}{
+	return map[string]placeTest{
 		"new store":        {placed: true, left: hello},
 		"unknown digest":   {func(_ *testing.T, _ *Store, b *Blob) { b.Digest = "" }, true, nil, hello},
-		"there":            {func(t *testing.T, s *Store, _ *Blob) { write(t, s, name, "HELLO, BLOBS") }, false, nil, "HELLO, BLOBS"},
-		"found at the end": {func(t *testing.T, s *Store, b *Blob) { b.Digest = ""; write(t, s, name, "HELLO, BLOBS") }, true, nil, "HELLO, BLOBS"},
-		"other size":       {func(t *testing.T, s *Store, b *Blob) { b.Digest = ""; write(t, s, name, "no") }, false, errors.ErrUnsupported, "no"},
+		"there":            {func(t *testing.T, s *Store, _ *Blob) { write(t, s, blobName, "HELLO, BLOBS") }, false, nil, "HELLO, BLOBS"},
+		"found at the end": {func(t *testing.T, s *Store, b *Blob) { b.Digest = ""; write(t, s, blobName, "HELLO, BLOBS") }, true, nil, "HELLO, BLOBS"},
+		"other size":       {func(t *testing.T, s *Store, b *Blob) { b.Digest = ""; write(t, s, blobName, "no") }, false, errors.ErrUnsupported, "no"},
 		"too short":        {func(_ *testing.T, _ *Store, b *Blob) { b.Size++ }, false, io.ErrUnexpectedEOF, ""},
 		"too long":         {func(_ *testing.T, _ *Store, b *Blob) { b.Size-- }, false, io.ErrUnexpectedEOF, ""},
 		"wrong digest":     {func(_ *testing.T, _ *Store, b *Blob) { b.Sum = func() (digest.Digest, error) { return "", boom } }, false, boom, ""},
@@ -93,7 +98,11 @@ func TestPlace(t *testing.T) {
 			}
 		}, false, nil, ""},
 	}
-	for what, test := range tests {
+}
+
+// TestPlace places blobs and looks at what is in the store.
+func TestPlace(t *testing.T) {
+	for what, test := range placeTests(t) {
 		t.Run(what, func(t *testing.T) {
 			root := t.TempDir()
 			s, b := New(root, nil), blob()
@@ -110,7 +119,7 @@ func TestPlace(t *testing.T) {
 			if (f != nil) != test.placed {
 				t.Errorf("placed: %v", f != nil)
 			}
-			raw, _ := os.ReadFile(filepath.Join(root, name))
+			raw, _ := os.ReadFile(filepath.Join(root, blobName))
 			if string(raw) != test.left {
 				t.Errorf("left: %q, want %q", raw, test.left)
 			}

@@ -201,16 +201,21 @@ const (
 	defaultACL = "\x02\x00\x00\x00\x01\x00\x07\x00\xff\xff\xff\xff\x04\x00\x05\x00\xff\xff\xff\xff\x20\x00\x00\x00\xff\xff\xff\xff"
 )
 
-// layers are the cases of TestEqual.
-func layers() map[string][]entry {
-	long := strings.Repeat("n", 200)
-	deep := strings.Repeat("d/", maxDepth)
-	many := []entry{}
+// manyDirectories returns more directories than are kept open, with links between them.
+func manyDirectories() []entry {
+	var many []entry
 	for i := range maxOpen + 40 {
 		name := "m/" + string(rune('a'+i%3)) + "/" + strings.Repeat("x", 1+i/3)
 		earlier := "m/" + string(rune('a'+i%3)) + "/" + strings.Repeat("x", 1+i/6)
 		many = append(many, directory(name), file(name+"/f", name), link(name+"/l", earlier+"/f"))
 	}
+	return many
+}
+
+// layers are the cases of TestEqual.
+func layers() map[string][]entry {
+	long := strings.Repeat("n", 200)
+	deep := strings.Repeat("d/", maxDepth)
 	return map[string][]entry{
 		"plain":           {directory("./"), directory("a/"), file("a/b", "hello"), file("top", "x"), file("/abs", "1"), directory("/abs.d"), file("./a/c", "2")},
 		"modes":           {file("suid", "x").owned(0, 0, 0o4755), file("sgid", "x").owned(5, 6, 0o2755), file("ww", "").owned(7, 8, 0o666), directory("tmp/").owned(0, 0, 0o1777), file("none", "x").owned(0, 0, 0o4000), directory("closed").owned(9, 9, 0), file("closed/f", "1")},
@@ -271,7 +276,7 @@ func layers() map[string][]entry {
 		"too long":            {file(strings.Repeat("n", 300), "x")},
 		"path too long":       {file(strings.Repeat(long+"/", 21)+"x", "1")},
 		"deep":                {file(deep+"f", "1"), file(deep+"e/f", "1"), directory(deep), file(deep+"g", "2"), link("l", deep+"e/f")},
-		"many":                many,
+		"many":                manyDirectories(),
 		"times": {file("o", "1").change(func(h *tar.Header) { h.ModTime = time.Unix(-5, 0) }), directory("d").change(func(h *tar.Header) { h.ModTime = time.Unix(-9, 0) }),
 			file("n", "1").change(func(h *tar.Header) {
 				h.ModTime, h.AccessTime, h.Format = time.Unix(1.5e9, 123456789), time.Unix(1.55e9, 5), tar.FormatPAX
