@@ -97,12 +97,7 @@ func Report(w io.Writer, program string, err error) int {
 			return code
 		}
 	}
-	printed := map[string]bool{} // several images may fail for the same refused login
 	for _, line := range Lines(err) {
-		if printed[line] {
-			continue
-		}
-		printed[line] = true
 		_ = Fprintf(w, "%s: error: %s\n", program, line) // there is no other place for it
 	}
 	if hint != "" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -77,13 +78,18 @@ func (a safeArg) Format(s fmt.State, verb rune) {
 }
 
 // Lines returns the lines of an error: one for each error that was joined, each behind the
-// text that wraps the join. A line break in the text of an error makes no line of its own:
-// Text escapes it.
+// text that wraps the join, and each line once: several images may fail for the same refused
+// login. A line break in the text of an error makes no line of its own: Text escapes it.
 func Lines(err error) []string {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var lines, texts []string
 		for _, e := range joined.Unwrap() {
-			lines, texts = append(lines, Lines(e)...), append(texts, e.Error())
+			texts = append(texts, e.Error())
+			for _, line := range Lines(e) {
+				if !slices.Contains(lines, line) {
+					lines = append(lines, line)
+				}
+			}
 		}
 		if err.Error() == strings.Join(texts, "\n") {
 			return lines

@@ -68,6 +68,7 @@ func TestLines(t *testing.T) {
 		{"one error", forged, []string{forged.Error()}},
 		{"wrapped", one, []string{one.Error()}},
 		{"joined", errors.Join(one, errors.New("b")), []string{one.Error(), "b"}},
+		{"the same twice", errors.Join(one, errors.New("b"), one), []string{one.Error(), "b"}},
 		{"joined, wrapped, joined", errors.Join(fmt.Errorf("read manifests: %w", errors.Join(errors.New("x"), errors.New("y"))), errors.New("z")),
 			[]string{"read manifests: x", "read manifests: y", "z"}},
 		{"several wrapped in a text", fmt.Errorf("%w (%w)", forged, errDisk), []string{forged.Error() + " (" + errDisk.Error() + ")"}},
