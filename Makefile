@@ -29,7 +29,7 @@ KUBELET ?= v$(KUBERNETES)
 
 export STOWAGE_TOOLS := $(TOOLS)
 
-.PHONY: help build install demo check test e2e lint bench matrix matrix-ci soak pullmanager microbench fuzz clean tools servers
+.PHONY: help build install demo check test e2e integration lint bench matrix matrix-ci soak pullmanager microbench fuzz clean tools servers
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -54,6 +54,15 @@ test: build tools servers skopeo $(TOOLS)/.conformance-$(CONFORMANCE) ## run all
 
 e2e: tools cluster $(TOOLS)/kubernetes-$(KUBELET:v%=%)/kubelet $(TOOLS)/runc-seccomp ## run loaded images with a real cluster without a network; KUBELET=v1.35.4 uses another kubelet
 	cd test && STOWAGE_KUBELET=$(KUBELET:v%=%) go test -count=1 -v -timeout 20m ./e2e/...
+
+# The programs of others that test/integration runs. Each part adds its own here.
+INTEGRATION :=
+
+.PHONY: integration-tools
+integration-tools: $(INTEGRATION)
+
+integration: build tools integration-tools ## run the programs beside the CI systems, chart tools and package managers that people use
+	cd test && go test -count=1 -timeout 15m ./integration/...
 
 lint: $(TOOLS)/.staticcheck-$(STATICCHECK) $(TOOLS)/.govulncheck-$(GOVULNCHECK) ## run gofmt -s, go vet, staticcheck, govulncheck and go mod tidy -diff
 	@unformatted=$$(gofmt -s -l $$(git ls-files '*.go')); \
