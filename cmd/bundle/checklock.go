@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"strings"
 
@@ -12,28 +13,33 @@ import (
 	"stowage/pkg/scan"
 )
 
-// checkLock prints a line for each image of the manifests that the lock file does not cover,
-// and returns an error if there is one. A name in the lock file that no manifest contains is
-// only a warning: a bundle made from the lock file has an image too many, but none is missing.
-func (j *scanJob) checkLock(ctx context.Context, streams cli.Streams, found *scan.Result) error {
+// checkLock returns the images of the manifests that the lock file does not cover, with an
+// error if there is one. A name in the lock file that no manifest contains is only a warning:
+// a bundle made from the lock file has an image too many, but none is missing.
+func (j *scanJob) checkLock(ctx context.Context, streams cli.Streams, found *scan.Result) ([]scan.Uncovered, error) {
 	lock, err := openLock(ctx, j.lock)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	uncovered, unused := scan.CheckLock(found, lock)
-	for _, u := range uncovered {
-		if err := cli.Fprintf(streams.Out, "%s:%d:%d: %s: %s\n", u.File, u.Line, u.Column, u.Name, u.Reason); err != nil {
-			return err
-		}
-	}
 	for _, name := range unused {
 		cli.Fprintf(streams.Err, "bundle: warning: %s: no manifest names %s\n", j.lock, name)
 	}
 	if len(uncovered) == 0 {
-		return nil
+		return nil, nil
 	}
-	return cli.Errorf(cli.Failed, "%s does not cover %s", j.lock, cli.Count(len(uncovered), "image")).
+	return uncovered, cli.Errorf(cli.Failed, "%s does not cover %s", j.lock, cli.Count(len(uncovered), "image")).
 		WithHint("make it again: bundle scan --pin -f %s > %s", cli.Quote(strings.Join(j.sources, ",")), cli.Quote(j.lock))
+}
+
+// printUncovered prints a line for each image.
+func printUncovered(w io.Writer, uncovered []scan.Uncovered) error {
+	for _, u := range uncovered {
+		if err := cli.Fprintf(w, "%s:%d:%d: %s: %s\n", u.File, u.Line, u.Column, u.Name, u.Reason); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openLock reads a lock file and returns its images.

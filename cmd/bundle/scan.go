@@ -26,17 +26,19 @@ type scanJob struct {
 	failOn []string // codes of warnings that fail the run
 }
 
-// scanFormats are the values of --output, with what prints them.
-var scanFormats = map[string]func(io.Writer, *scan.Result, error) error{
+// scanFormats are the values of --output that print the images, with what prints them.
+var scanFormats = map[string]func(io.Writer, *scan.Result) error{
 	"name": printNames, "wide": printWide, "json": printLines,
-	"sarif":       func(w io.Writer, r *scan.Result, err error) error { return report.SARIF(w, reported(r, err)) },
-	"codequality": func(w io.Writer, r *scan.Result, err error) error { return report.CodeQuality(w, reported(r, err)) },
-	"github":      func(w io.Writer, r *scan.Result, err error) error { return report.GitHub(w, reported(r, err)) },
+}
+
+// scanReports are the values of --output that print the warnings, with what prints them.
+var scanReports = map[string]func(io.Writer, report.Scan) error{
+	"sarif": report.SARIF, "codequality": report.CodeQuality, "github": report.GitHub,
 }
 
 // reported returns what a report is about.
-func reported(r *scan.Result, err error) report.Scan {
-	s := report.Scan{Warnings: r.Warnings, Version: cli.VersionString()}
+func reported(r *scan.Result, uncovered []scan.Uncovered, err error) report.Scan {
+	s := report.Scan{Warnings: r.Warnings, Uncovered: uncovered, Version: cli.VersionString()}
 	if err != nil {
 		s.Errors = leaves(err)
 	}
@@ -85,8 +87,8 @@ func (j *scanJob) check() error {
 	switch {
 	case j.pin && j.format != "name":
 		return cli.Usagef("--pin prints a list of names; drop --output")
-	case j.lock != "" && j.format != "name":
-		return cli.Usagef("--check-lock prints the difference; drop --output")
+	case j.lock != "" && j.format != "name" && scanReports[j.format] == nil:
+		return cli.Usagef("--check-lock prints the difference; drop --output, or choose a report: sarif, codequality or github")
 	case j.lock != "" && j.pin:
 		return cli.Usagef("--check-lock and --pin contradict each other")
 	case len(j.sources) == 0:
@@ -113,20 +115,30 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 			cli.Fprintf(streams.Err, "bundle: warning: %s\n", line)
 		}
 	}
+	var uncovered []scan.Uncovered
+	var lockErr error
+	if j.lock != "" && err == nil {
+		uncovered, lockErr = j.checkLock(ctx, streams, result)
+	}
+	write := scanReports[j.format]
 	switch {
-	case j.lock != "" && err == nil:
-		return errors.Join(j.checkLock(ctx, streams, result), j.refuse(result))
+	case write != nil:
+		if werr := write(streams.Out, reported(result, uncovered, err)); werr != nil {
+			return werr
+		}
+	case j.lock != "":
+		lockErr = errors.Join(printUncovered(streams.Out, uncovered), lockErr)
 	case j.pin && err == nil:
-		return errors.Join(j.printLock(ctx, streams, result), j.refuse(result))
-	case j.lock == "" && !j.pin:
-		if werr := scanFormats[j.format](streams.Out, result, err); werr != nil {
+		lockErr = j.printLock(ctx, streams, result)
+	case !j.pin:
+		if werr := scanFormats[j.format](streams.Out, result); werr != nil {
 			return werr
 		}
 	}
 	if err != nil {
 		return inputError(err)
 	}
-	return j.refuse(result)
+	return errors.Join(lockErr, j.refuse(result))
 }
 
 // refuse returns an error when the result has warnings of --fail-on.
@@ -184,12 +196,12 @@ func warningLines(warnings []scan.Warning) []string {
 	return lines
 }
 
-func printNames(w io.Writer, r *scan.Result, _ error) error {
+func printNames(w io.Writer, r *scan.Result) error {
 	_, err := io.WriteString(w, strings.Join(append(r.Names(), ""), "\n"))
 	return err
 }
 
-func printWide(w io.Writer, r *scan.Result, _ error) error {
+func printWide(w io.Writer, r *scan.Result) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	cli.Fprintf(t, "IMAGE\tCLASS\tFORM\tPOLICY\tPLACE\tOBJECT\tFIELD\n")
 	for _, ref := range r.References {
@@ -207,7 +219,7 @@ func printWide(w io.Writer, r *scan.Result, _ error) error {
 }
 
 // printLines writes one object a line: {"image": …}, {"warning": …} or {"secret": …}.
-func printLines(w io.Writer, r *scan.Result, _ error) error {
+func printLines(w io.Writer, r *scan.Result) error {
 	enc := json.NewEncoder(w)
 	return errors.Join(encode(enc, "image", r.References), encode(enc, "warning", r.Warnings), encode(enc, "secret", r.Secrets))
 }

@@ -102,7 +102,8 @@ Usage:
                           --authfile, --creds, --insecure, --ca-file, --wait and --jobs are
                           those of bundle
       --check-lock FILE   print the images that a lock file does not cover, and exit with 1
-                          if there is one; sends no request to a registry
+                          if there is one; sends no request to a registry; the reports of
+                          --output have them beside the warnings
       --fail-on LIST      exit with 1 if there is a warning with one of these codes, such as
                           placeholder,invalid-reference,pull-policy-always
   -o, --output FORMAT     name: one name a line, each once (default)

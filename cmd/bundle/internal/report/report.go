@@ -25,18 +25,24 @@ import (
 
 // A Scan is what a report is about.
 type Scan struct {
-	Warnings []scan.Warning
-	Errors   []error // each for a manifest that could not be read
-	Version  string  // of this program
+	Warnings  []scan.Warning
+	Uncovered []scan.Uncovered // images that the lock file does not cover
+	Errors    []error          // each for a manifest that could not be read
+	Version   string           // of this program
 }
 
-// unreadable is the code of the findings that are errors of the scan.
-const unreadable = "unreadable-manifest"
+// The codes of the findings that are not warnings.
+const (
+	unreadable = "unreadable-manifest"
+	notLocked  = "not-locked"
+)
 
 // rules are the codes that a finding can have, with their descriptions.
 func rules() []scan.CodeText {
 	return append(scan.Codes(), scan.CodeText{
 		Code: unreadable, Meaning: "the manifest is not valid, or exceeds a limit; its images are unknown", Action: "fix the file, or render it first if it is a template",
+	}, scan.CodeText{
+		Code: notLocked, Meaning: "the lock file does not cover an image of the manifests", Action: "make the lock file again with bundle scan --pin",
 	})
 }
 
@@ -60,7 +66,8 @@ type finding struct {
 	fingerprint string
 }
 
-// findings returns the findings of a scan: the errors that have a place, then the warnings.
+// findings returns the findings of a scan: the errors that have a place, the images that are
+// not locked, then the warnings.
 func findings(s Scan) []finding {
 	var list []finding
 	for _, err := range s.Errors {
@@ -75,6 +82,9 @@ func findings(s Scan) []finding {
 			continue
 		}
 		list = append(list, f)
+	}
+	for _, u := range s.Uncovered {
+		list = append(list, finding{code: notLocked, severity: failure, text: u.Name + ": " + u.Reason, file: u.File, line: u.Line})
 	}
 	for _, w := range s.Warnings {
 		f := finding{code: w.Code, severity: weigh(w), text: w.Message, file: w.File, line: w.Line, object: w.Object.String()}

@@ -33,6 +33,7 @@ func sample(t *testing.T) Scan {
 			{Code: scan.CodeInvalid, Position: at("https://example.com/a b.yaml", 1), Class: scan.Required, Message: "no reference"},
 			{Code: scan.CodeUnclear, Position: at("a:b.yaml", 2), Message: "nginx is unclear"},
 		},
+		Uncovered: []scan.Uncovered{{Name: "quay.io/t/new:v1", Reason: "not in the lock file", Position: at("m/app.yaml", 41)}},
 		Errors: []error{
 			&scan.SyntaxError{File: "m/half.yaml", Line: 6, Column: 1, Err: errors.New("mapping values are not allowed in this context")},
 			&scan.LimitError{File: "m/deep.yaml", Line: 1, Limit: scan.LimitDepth, Max: 100},
