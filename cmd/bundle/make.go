@@ -52,7 +52,8 @@ func runBundle(ctx context.Context, args []string, streams cli.Streams) error {
 	return j.display.End(ended(ctx, err), j.made(result), faults(err)...)
 }
 
-// run returns a result when it wrote a bundle or found it up to date.
+// run returns a result unless it failed before the first request. The result has a digest when
+// the run wrote a bundle or found it up to date.
 func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 	// Input that cannot be read ends the job before any request: a bundle of the rest would
 	// lack images.

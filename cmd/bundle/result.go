@@ -13,8 +13,11 @@ import (
 
 // made returns what the summary says, for the last event of the run.
 func (j *job) made(r *bundle.Result) progress.Result {
-	if r == nil || r.Digest == "" || j.sum == nil {
+	if r == nil {
 		return progress.Result{}
+	}
+	if r.Digest == "" || j.sum == nil {
+		return progress.Result{Pulls: new(r.Stats.ManifestGET)}
 	}
 	out := progress.Result{
 		Output:   j.request.Output,

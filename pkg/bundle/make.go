@@ -14,8 +14,8 @@ import (
 // fetches the blobs that neither the previous output nor an earlier run has, and renames the
 // complete file to its name.
 //
-// Make returns a result without Images, Digest and Size after a dry run. When ctx ends, the
-// error wraps ctx.Err().
+// Make returns a result without Images, Digest and Size after a dry run, and beside the error
+// of a run that may have sent requests. When ctx ends, the error wraps ctx.Err().
 func Make(ctx context.Context, req Request, opts Options) (result *Result, err error) {
 	m := &maker{req: req, opts: opts}
 	if err := m.read(); err != nil {
@@ -30,10 +30,10 @@ func Make(ctx context.Context, req Request, opts Options) (result *Result, err e
 	case errors.Is(err, errDryRun):
 		return m.result(nil), nil
 	case err != nil:
-		return nil, err
+		return m.result(nil), err
 	}
 	if plan, err = m.write(ctx, plan); err != nil {
-		return nil, err
+		return m.result(nil), err
 	}
 	if m.incomplete {
 		err = &IncompleteError{Images: m.requested, Skipped: m.skipped, Written: true}
