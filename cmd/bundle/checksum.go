@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -17,26 +15,21 @@ import (
 	"stowage/internal/iox"
 )
 
-// sum is the size and the SHA-256 of the written bytes: those of the file, which may be
-// compressed, and not those of the bundle's identity.
-type sum struct {
-	hash hash.Hash
-	size int64
+// file is what was written: the bytes of the output, which may be compressed.
+type file struct {
+	size   int64
+	sha256 string // in hex, and only with --checksum: not that of the bundle's identity
 }
 
-func newSum() *sum { return &sum{hash: sha256.New()} }
-
-// Write implements [io.Writer].
-func (s *sum) Write(p []byte) (int, error) {
-	s.size += int64(len(p))
-	return s.hash.Write(p)
+// Write counts what goes to standard output. It implements [io.Writer].
+func (f *file) Write(p []byte) (int, error) {
+	f.size += int64(len(p))
+	return len(p), nil
 }
 
-func (s *sum) String() string { return hex.EncodeToString(s.hash.Sum(nil)) }
-
-// readSum reads a file that was written out of order.
-func readSum(ctx context.Context, path string, display *progress.Display) (*sum, error) {
-	f, err := os.Open(path)
+// written returns what is at the output now.
+func (j *job) written(ctx context.Context) (*file, error) {
+	f, err := os.Open(j.request.Output)
 	if err != nil {
 		return nil, err
 	}
@@ -45,35 +38,34 @@ func readSum(ctx context.Context, path string, display *progress.Display) (*sum,
 	if err != nil {
 		return nil, err
 	}
-	display.Start(progress.Phase{Name: "checksum", Total: info.Size()})
-	defer display.Finish()
-	s := newSum()
-	in := iox.WithContext(ctx, f)
-	for buf := make([]byte, iox.BufferSize); ; {
-		n, err := in.Read(buf)
-		_, _ = s.Write(buf[:n]) // a hash takes everything
-		display.Add(int64(n))
-		switch {
-		case errors.Is(err, io.EOF):
-			return s, nil
-		case err != nil:
-			return nil, err
-		}
+	out := &file{size: info.Size()}
+	if !j.checksum { // it costs as much as reading all of the bundle once more
+		return out, nil
 	}
+	j.display.Start(progress.Phase{Name: "checksum", Total: info.Size()})
+	defer j.display.Finish()
+	h, buf := sha256.New(), iox.Buffer()
+	defer iox.Release(buf)
+	in := iox.Report(iox.WithContext(ctx, f), j.display.Add)
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{in}, *buf); err != nil {
+		return nil, err
+	}
+	out.sha256 = hex.EncodeToString(h.Sum(nil))
+	return out, writeSum(j.request.Output, out.sha256)
 }
 
 // writeSum writes the file that sha256sum -c reads, beside the bundle.
-func writeSum(path string, s *sum) error {
+func writeSum(path, sum string) error {
 	return fsutil.Replace(path+".sha256", fsutil.ReplaceOptions{}, func(f *os.File) error {
-		_, err := f.WriteString(s.String() + "  " + filepath.Base(path) + "\n")
+		_, err := f.WriteString(sum + "  " + filepath.Base(path) + "\n")
 		return err
 	})
 }
 
 // sizes returns the size of what was written, with that of the tarball when it is compressed.
-func (s *sum) sizes(tarball int64) string {
-	if s.size == tarball {
+func (f *file) sizes(tarball int64) string {
+	if f.size == tarball {
 		return cli.Bytes(tarball)
 	}
-	return fmt.Sprintf("%s (%s decompressed)", cli.Bytes(s.size), cli.Bytes(tarball))
+	return fmt.Sprintf("%s (%s decompressed)", cli.Bytes(f.size), cli.Bytes(tarball))
 }

@@ -21,7 +21,7 @@ type job struct {
 	*settings
 	streams cli.Streams
 	display *progress.Display
-	sum     *sum     // of what was written
+	file    *file    // nil before something is written
 	uses    []podUse // of the pods in the input
 	summary *summary // nil without --summary
 
@@ -87,8 +87,8 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 	}
 	j.options.Pull, j.options.Events = opts, j.show
 	if j.request.Writer != nil {
-		j.sum = newSum()
-		j.request.Writer = io.MultiWriter(j.request.Writer, j.sum)
+		j.file = &file{}
+		j.request.Writer = io.MultiWriter(j.request.Writer, j.file)
 	}
 	result, err := bundle.Make(ctx, j.request, j.options)
 	if result != nil && result.Digest != "" {
@@ -217,7 +217,7 @@ func (j *job) platformNames() string {
 // the screen.
 func (j *job) print(ctx context.Context, r *bundle.Result) (err error) {
 	if j.request.Writer == nil {
-		if j.sum, err = readSum(ctx, j.request.Output, j.display); err != nil {
+		if j.file, err = j.written(ctx); err != nil {
 			return err
 		}
 	}
@@ -240,17 +240,15 @@ func (j *job) print(ctx context.Context, r *bundle.Result) (err error) {
 		j.display.Message("wrote %s: %s", j.request.Output, j.totals(r))
 	}
 	j.hintSecrets(r)
-	if !j.checksum {
-		j.display.Message("SHA-256 of %s: %s", j.request.Output, j.sum)
-		return nil
+	if j.checksum {
+		j.display.Message("SHA-256 of %s: %s, also in %[1]s.sha256", j.request.Output, j.file.sha256)
 	}
-	j.display.Message("SHA-256 of %s: %s, also in %[1]s.sha256", j.request.Output, j.sum)
-	return writeSum(j.request.Output, j.sum)
+	return nil
 }
 
 // totals says what is in the bundle, how large what was written is, and what it cost.
 func (j *job) totals(r *bundle.Result) string {
-	s := fmt.Sprintf("%s, %s, %s used", cli.Count(r.Requested-r.Missing, "image"), j.sum.sizes(r.Size), cli.Count(int(r.Stats.ManifestGET), "pull"))
+	s := fmt.Sprintf("%s, %s, %s used", cli.Count(r.Requested-r.Missing, "image"), j.file.sizes(r.Size), cli.Count(int(r.Stats.ManifestGET), "pull"))
 	if r.Missing > 0 {
 		s += fmt.Sprintf("; %s skipped, see above", cli.Count(r.Missing, "image"))
 	}

@@ -16,15 +16,15 @@ func (j *job) made(r *bundle.Result) progress.Result {
 	if r == nil {
 		return progress.Result{}
 	}
-	if r.Digest == "" || j.sum == nil {
+	if r.Digest == "" || j.file == nil {
 		return progress.Result{Pulls: new(r.Stats.ManifestGET)}
 	}
 	out := progress.Result{
 		Output:   j.request.Output,
 		Identity: r.Digest.String(),
 		Size:     new(r.Size),
-		FileSize: new(j.sum.size),
-		SHA256:   j.sum.String(),
+		FileSize: new(j.file.size),
+		SHA256:   j.file.sha256,
 		Images:   new(r.Requested - r.Missing),
 		Skipped:  new(len(r.Skipped)),
 		Pulls:    new(r.Stats.ManifestGET),

@@ -88,7 +88,7 @@ func (s *summary) write(ctx context.Context, j *job, r *bundle.Result, err error
 		s.limits(r.Quotas)
 		s.run.Pulls, s.run.UpToDate = &r.Stats.ManifestGET, r.UpToDate
 	}
-	if r != nil && r.Digest != "" && j.sum != nil {
+	if r != nil && r.Digest != "" && j.file != nil {
 		if err := s.contents(ctx, j); err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func writeFile(path string, write func(*os.File) error) (err error) {
 
 // contents describes the bundle that was written, and what changed from the older one.
 func (s *summary) contents(ctx context.Context, j *job) error {
-	s.run.FileSize, s.run.SHA256 = j.sum.size, j.sum.String()
+	s.run.FileSize, s.run.SHA256 = j.file.size, j.file.sha256
 	r, err := open(ctx, j.request.Output)
 	if err != nil {
 		return err

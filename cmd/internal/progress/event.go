@@ -38,7 +38,7 @@ type Result struct {
 	Identity string   `json:"identity,omitempty"` // of the bundle
 	Size     *int64   `json:"size,omitempty"`     // of the bundle, bytes
 	FileSize *int64   `json:"fileSize,omitempty"` // of what was written, which may be compressed, bytes
-	SHA256   string   `json:"sha256,omitempty"`   // of what was written
+	SHA256   string   `json:"sha256,omitempty"`   // of what was written, with --checksum
 	Names    []string `json:"names,omitempty"`    // of the images that the run was about
 	Images   *int     `json:"images,omitempty"`   // how many that are
 	Ready    *int     `json:"ready,omitempty"`    // of these, those that the kubelet will find

@@ -14,7 +14,7 @@ import (
 type Run struct {
 	File     string // name of the bundle; may be empty
 	FileSize int64  // of what was written, which may be compressed
-	SHA256   string // of what was written
+	SHA256   string // of what was written, or empty
 	UpToDate bool   // the bundle was there already
 
 	Contents *archive.Summary    // of the bundle; nil when none was written
@@ -87,7 +87,9 @@ func mdFacts(b *strings.Builder, r Run) {
 	}
 	mdRow(b, "identity", mdCode(c.Digest.String()))
 	mdRow(b, "size", size)
-	mdRow(b, "SHA-256 of the file", mdCode(r.SHA256))
+	if r.SHA256 != "" {
+		mdRow(b, "SHA-256 of the file", mdCode(r.SHA256))
+	}
 	if c.SavedSize > 0 {
 		mdRow(b, "saved by sharing", cli.Bytes(c.SavedSize))
 	}
