@@ -31,6 +31,7 @@ func (in *input) flags(fs *pflag.FlagSet) {
 	fs.StringVar((*string)(&in.scanOptions.Only), "only", "", "")
 	fs.StringArrayVar(&in.scanOptions.Include, "include", nil, "")
 	fs.StringArrayVar(&in.scanOptions.Exclude, "exclude", nil, "")
+	fs.BoolVar(&in.scanOptions.FromStatus, "from-status", false, "")
 }
 
 func (in *input) check() error {

@@ -24,6 +24,8 @@ Input:
                           ConfigMaps and custom resources name
       --include PATTERN   treat doubtful values as images (scan warns about each)
       --exclude PATTERN   ignore images; * matches any characters, ? one character
+      --from-status       take the digests that the status of pods says they run, for
+                          "kubectl get pods -A -o json | bundle -f - --from-status"
       --platform LIST     platforms such as linux/amd64,linux/arm64/v8, or all
                           (default: linux on this machine's architecture)
       --strict            fail also when the registry does not have an image that only an
@@ -116,6 +118,7 @@ Usage:
                           ConfigMaps and custom resources name
       --include PATTERN   treat doubtful values as images (scan warns about each)
       --exclude PATTERN   ignore images; * matches any characters, ? one character
+      --from-status       take the digests that the status of pods says they run
 
 Warnings go to standard error, with json and the reports to standard output. A manifest
 that cannot be read is an error with its place; the images of the others are listed, and

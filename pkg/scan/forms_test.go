@@ -87,7 +87,7 @@ func checkPlaces(t *testing.T, src string, res *Result) {
 // String writes a candidate for failures and tables.
 func (c candidate) String() string {
 	names := map[verdict]string{ignore: "ignore", take: "take", unclear: "unclear", placeholder: "placeholder",
-		invalid: "invalid", untagged: "untagged", malformed: "malformed", alwaysPull: "alwaysPull"}
+		invalid: "invalid", untagged: "untagged", malformed: "malformed", unnamed: "unnamed", alwaysPull: "alwaysPull"}
 	if c.line > 0 {
 		return fmt.Sprintf("%s@%d/%d %s", names[c.verdict], c.off, c.line, c.text)
 	}

@@ -14,6 +14,7 @@ const (
 	notText                    // not even a text where a pod spec needs a reference: a warning
 	untagged                   // an image in several fields without tag and digest: a warning
 	malformed                  // fields that do not join to a reference: a warning
+	unnamed                    // an image of a node without a name: a warning
 	alwaysPull                 // not an image but the plugin AlwaysPullImages: a warning
 )
 

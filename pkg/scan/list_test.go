@@ -58,6 +58,7 @@ func TestImageList(t *testing.T) {
 func TestJudgeListLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"redis": "take@4 redis", "demo/a:1": "take@4 demo/a:1", "${A}/b": "placeholder@4 ${A}/b", "demo/a:VERSION": "take@4 demo/a:VERSION",
+		"sha256:" + hex64: "ignore@4 sha256:" + hex64, "<none>:<none>": "unnamed@4 <none>:<none>", "demo/a:<none>": "unnamed@4 demo/a:<none>",
 		"NO": "", "demo/a:": "", "https://demo/a:1": "",
 	} {
 		c, err := judgeListLine(listLine{number: 2, off: 4, text: text})
@@ -83,5 +84,30 @@ func TestLists(t *testing.T) {
 		{name: "registries with a warning", src: "localhost:5000/a:1\nregistry.demo.svc:5000/b:1\nhost/c:1\n"},
 		{name: "only indirect", src: "demo/a:1\n", opts: Options{Only: Indirect}},
 		{name: "excluded", src: "demo/a:1\ndemo/b:1\n", opts: Options{Exclude: []string{"*/a:?"}}},
+	})
+}
+
+// TestNodeLists scans what the programs of a node list.
+func TestNodeLists(t *testing.T) {
+	d := func(c string) string { return "sha256:" + strings.Repeat(c, 64) }
+	image := func(id, tags, digests string) string {
+		return `{"id":"` + d(id) + `","repoTags":[` + tags + `],"repoDigests":[` + digests + `],"size":"320","uid":null,"username":"","spec":null,"pinned":false}`
+	}
+	crictl := `{"images":[` + strings.Join([]string{
+		image("1", `"registry.k8s.io/pause:3.10","quay.io/mirror/pause:3.10"`, `"registry.k8s.io/pause@`+d("2")+`"`),
+		image("3", "", ""),
+		image("4", "", `"docker.io/library/busybox@`+d("5")+`","quay.io/demo/busybox@`+d("5")+`"`),
+		image("6", `"docker.io/demo/app:1"`, `"docker.io/demo/app@`+d("7")+`","docker.io/demo/app@`+d("8")+`"`),
+	}, ",\n") + "]}\n"
+	checkGolden(t, "nodelist", []input{
+		{name: "crictl images -o json", src: crictl},
+		{name: "excluded", src: crictl, opts: Options{Exclude: []string{"*/pause:*", "*/busybox@*"}}},
+		{name: "only indirect", src: crictl, opts: Options{Only: Indirect}},
+		{name: "as YAML", src: "images:\n- id: " + d("1") + "\n  repoTags: [demo/a:1]\n  repoDigests: []\n"},
+		{name: "odd values", src: `{"images":[{"repoTags":[1,"NO",{}],"repoDigests":"x"},{"repoDigests":[null,"demo/a:1"]}]}`},
+		{name: "no list", src: `{"images":[{"name":"quay.io/demo/a:1"},{"repoTags":["demo/b:1"]}]}`},
+		{name: "ctr images ls -q", src: "docker.io/library/busybox:1\ndocker.io/library/busybox@" + d("5") + "\nsha256:" + strings.Repeat("4", 64) + "\n"},
+		{name: "only IDs", src: d("1") + "\n" + d("2") + "\n"},
+		{name: "without a name", src: "<none>:<none>\ndemo/a:<none>\ndemo/b:1\n"},
 	})
 }

@@ -92,3 +92,88 @@ func (r *Reference) noted(notes []string) {
 	}
 	r.Locked = !slices.Contains(notes, noteDigest)
 }
+
+// Uncovered is an image of manifests that a lock file does not cover.
+type Uncovered struct {
+	Name     string // in full, as the lock file would name it
+	Reason   string // one clause
+	Position        // of the first place that names it
+}
+
+// CheckLock compares manifests with a lock file that was made from an earlier state of them.
+// uncovered are the images that the lock file lacks, or names for a lesser use than that of
+// the manifests, in order of first appearance: a bundle made from the lock file is not enough
+// for the manifests. unused are the names in the lock file that no manifest contains. Digests
+// are not compared, which would need a registry.
+func CheckLock(manifests, lock *Result) (uncovered []Uncovered, unused []string) {
+	needs, needed := lockNeeds(manifests)
+	locked, have := lockNeeds(lock)
+	omitted := map[string]bool{}
+	for _, l := range lock.LeftOut {
+		omitted[l.Name] = true
+	}
+	for _, n := range needs {
+		if reason := n.uncovered(have[n.name], omitted[n.name]); reason != "" {
+			uncovered = append(uncovered, Uncovered{n.name, reason, n.at})
+		}
+	}
+	for _, n := range locked {
+		if needed[n.name] == nil {
+			unused = append(unused, n.name)
+		}
+	}
+	return uncovered, unused
+}
+
+// lockNeed is what a lock file records of one image, over all its references.
+type lockNeed struct {
+	name     string
+	at       Position
+	required bool
+	linux    bool // a pod needs it on other nodes than those with Windows
+	volume   bool // a pod needs it as a volume
+	internal bool // its registry exists only inside a cluster
+}
+
+// lockNeeds returns the images of a result, in order and by name. A tag, and the same tag with
+// a digest, are two images when manifests name both.
+func lockNeeds(r *Result) (list []*lockNeed, byName map[string]*lockNeed) {
+	byName = map[string]*lockNeed{}
+	for i := range r.References {
+		ref := &r.References[i]
+		name := ref.Name
+		if ref.Locked {
+			name, _, _ = strings.Cut(name, "@")
+		}
+		n := byName[name]
+		if n == nil {
+			n = &lockNeed{name: name, at: ref.Position}
+			list, byName[name] = append(list, n), n
+		}
+		n.required = n.required || ref.Class == Required
+		n.linux = n.linux || ref.OS != noteWindows
+		n.volume = n.volume || ref.Class == Required && ref.Form == FormVolume
+		n.internal = n.internal || ref.ClusterInternal
+	}
+	return list, byName
+}
+
+// uncovered returns why the lock file does not cover an image, "" if it does. have is what the
+// lock file records of it, nil for nothing; omitted is set if it names the image as left out.
+func (n *lockNeed) uncovered(have *lockNeed, omitted bool) string {
+	switch {
+	case have == nil && omitted && (n.internal || !n.required):
+		return ""
+	case have == nil && omitted:
+		return "left out when the lock file was made, and required now"
+	case have == nil:
+		return "not in the lock file"
+	case n.required && !have.required:
+		return "locked as indirect, and required now"
+	case n.linux && !have.linux:
+		return "locked for Windows nodes, and needed on others now"
+	case n.volume && !have.volume:
+		return "locked as the image of containers, and an image volume now"
+	}
+	return ""
+}

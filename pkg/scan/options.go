@@ -19,6 +19,9 @@ type Options struct {
 	// are patterns of names, normalised or as written; "*" matches any characters, "/"
 	// included, and "?" one. Exclude wins.
 	Include, Exclude []string
+	// FromStatus adds to images without a digest the one that the status of pods says they run,
+	// also where another object of the input names the same image.
+	FromStatus bool
 	// Distinct keeps only the first of the references that differ in nothing but their
 	// places: the same image in the same class, with the same pull secrets, and as a volume or
 	// not. Memory then grows with the images and not with the places that name them.

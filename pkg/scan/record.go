@@ -15,6 +15,7 @@ type candidate struct {
 	off, length int    // of the range of the value that holds text
 	line        int    // of the value, from 1, when it was read line by line, else 0
 	policy      string // the pull policy written beside the text
+	digest      string // of the image, which stands elsewhere, or ""
 }
 
 // whole returns the candidate that a value makes from its first to its last byte.
@@ -32,6 +33,8 @@ type found struct {
 	exact  bool  // the text stands at offset, byte for byte
 	tag    string
 	digest string
+
+	running string // digest that the status of its pod has
 }
 
 // recorder turns candidates into references and warnings.
@@ -42,7 +45,8 @@ type recorder struct {
 	object object // the one being walked
 	out    *docResult
 
-	answers int // candidates so far, also those that the options drop
+	answers int               // candidates so far, also those that the options drop
+	digests map[string]string // that the containers of the pod being walked run, by their names
 }
 
 // add records what a rule answered about t, the text of a value.
@@ -71,6 +75,9 @@ func (r *recorder) add(c candidate, t *text, s scope) {
 // reference records a reference, unless the options exclude it.
 func (r *recorder) reference(c candidate, t *text, s scope) {
 	n, ok := parseName(c.text)
+	if c.digest != "" {
+		n, ok = parseName(c.text + "@" + c.digest)
+	}
 	class := r.class(c.form, s)
 	if !ok || r.opts.excluded(n.full, c.text) || r.opts.Only != "" && r.opts.Only != class {
 		return
@@ -84,6 +91,9 @@ func (r *recorder) reference(c candidate, t *text, s scope) {
 		Name: n.full, Text: sameText(n.full, c.text), Form: c.form, Class: class,
 		Position: r.position(t, at), Object: r.object.Object, Field: s.path.String(), Container: s.container,
 		PullPolicy: c.policy, ClusterInternal: clusterInternal(n.domain),
+	}
+	if n.digest == "" && s.level == 0 && f.ofContainer() {
+		f.running = r.digests[s.container]
 	}
 	if s.pod != nil && s.pod.windows {
 		f.OS = "windows"

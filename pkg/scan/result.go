@@ -119,7 +119,8 @@ type Reference struct {
 	// ClusterInternal is set for registries that only exist inside a cluster (*.svc and
 	// *.svc.*).
 	ClusterInternal bool `json:"clusterInternal,omitempty"`
-	// Locked is set for a line of a lock file whose digest was that of the tag.
+	// Locked is set for a line of a lock file whose digest was that of the tag, and for a
+	// digest that [Options.FromStatus] added.
 	Locked bool `json:"locked,omitempty"`
 }
 
@@ -146,9 +147,9 @@ func (s *Scanner) Result() *Result {
 	for _, d := range s.docs {
 		for _, f := range d.images {
 			f.PullSecrets = f.pod.pullSecrets(accounts)
-			r.References = append(r.References, f.Reference)
+			r.References = append(r.References, s.ranAs(f))
 		}
-		for _, w := range d.warnings {
+		for _, w := range s.warnings(d) {
 			key := Warning{Code: w.Code, Message: w.Message, Position: Position{File: w.File}}
 			if w.Code == CodeOperands {
 				if said[key] {

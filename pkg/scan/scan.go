@@ -23,6 +23,9 @@ type Scanner struct {
 
 	seen    map[place]bool    // with [Options.Distinct]
 	strings map[string]string // what many references share
+
+	digests map[string]string // that containers run, by image; with [Options.FromStatus]
+	differ  map[string]bool   // images of which containers run several
 }
 
 // docResult holds what was found in one document.
@@ -33,12 +36,14 @@ type docResult struct {
 	accounts  []accountSecret
 	always    []edit
 	leftOut   []LeftOut
+	running   []running
+	unknown   []Warning // about what runs, if nothing else answers them
 	documents int
 	errs      []error
 }
 
 func (d *docResult) empty() bool {
-	return len(d.images)+len(d.warnings)+len(d.secrets)+len(d.accounts)+len(d.always)+len(d.leftOut) == 0
+	return len(d.images)+len(d.warnings)+len(d.secrets)+len(d.accounts)+len(d.always)+len(d.leftOut)+len(d.unknown) == 0
 }
 
 // New returns a Scanner.
@@ -107,13 +112,17 @@ func (w *walker) list(t *text, lines []listLine) {
 	w.out.documents++
 	notes, left := lockLines(t.raw)
 	w.out.leftOut = left
-	for _, l := range lines {
+	ids := !slices.ContainsFunc(lines, func(l listLine) bool { return !isImageID(l.text) })
+	for i, l := range lines {
 		c, err := judgeListLine(l)
+		if ids && i == 0 {
+			c.verdict = unnamed // once for all of them
+		}
 		if err != nil {
 			w.fail(t, l.off, err)
 			continue
 		}
-		if w.opts.Only == Required && slices.Contains(notes[l.number], noteIndirect) {
+		if c.verdict == ignore || w.opts.Only == Required && slices.Contains(notes[l.number], noteIndirect) {
 			continue
 		}
 		before := len(w.out.images)
@@ -213,6 +222,7 @@ func inOrder(workers int, next func() (chunk, error), work func(chunk) *docResul
 // place is what distinguishes references apart from their places, with [Options.Distinct].
 type place struct {
 	name    string
+	running string // its digest
 	class   Class
 	os      string
 	volume  bool   // of a pod
@@ -225,6 +235,7 @@ func (s *Scanner) keep(d *docResult) {
 	if !s.edits {
 		d.always = nil
 	}
+	s.ran(d)
 	if s.opts.Distinct {
 		d.images = slices.DeleteFunc(d.images, func(f found) bool { return !s.first(f) })
 	}
@@ -243,7 +254,7 @@ func (s *Scanner) keep(d *docResult) {
 
 // first reports whether no reference before f was the same apart from its place.
 func (s *Scanner) first(f found) bool {
-	p := place{name: f.Name, class: f.Class, os: f.OS, volume: f.Form == FormVolume}
+	p := place{name: f.Name, running: f.running, class: f.Class, os: f.OS, volume: f.Form == FormVolume}
 	if f.pod != nil {
 		p.secrets = f.pod.namespace + "/" + f.pod.account + "/" + strings.Join(f.pod.secrets, "/")
 	}
@@ -281,7 +292,11 @@ func (s *Scanner) shared(text string) string {
 // theirs first.
 func (d *docResult) sort() {
 	slices.SortStableFunc(d.images, func(a, b found) int { return a.offset - b.offset })
-	slices.SortStableFunc(d.warnings, func(a, b Warning) int {
+	sortWarnings(d.warnings)
+}
+
+func sortWarnings(list []Warning) {
+	slices.SortStableFunc(list, func(a, b Warning) int {
 		if a.Line != b.Line {
 			return a.Line - b.Line
 		}

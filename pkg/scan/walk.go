@@ -24,7 +24,8 @@ type spoken struct {
 	at    scope
 }
 
-// root walks the root of a document: an object, a list of objects, or anything else.
+// root walks the root of a document: an object, a list of objects or of a node's images, or
+// anything else.
 func (w *walker) root(n *yaml.Node, s scope) {
 	n = resolve(n)
 	if n == nil || w.budget.exceeded != "" || n.Tag == "!!null" {
@@ -51,6 +52,12 @@ func (w *walker) root(n *yaml.Node, s scope) {
 	}
 	w.out.documents++
 	w.object = objectOf(f, w.budget)
+	if list := nodeImages(f, w.budget); list != nil {
+		for i, e := range list {
+			w.nodeImage(e, s.at("images").element(i))
+		}
+		return
+	}
 	s.path, s.custom = nil, strings.Contains(apiGroup(w.object.APIVersion), ".")
 	switch {
 	case kind == "Secret" && apiGroup(w.object.APIVersion) == "":
@@ -59,6 +66,9 @@ func (w *walker) root(n *yaml.Node, s scope) {
 	case kind == "ServiceAccount" && apiGroup(w.object.APIVersion) == "":
 		w.out.accounts = append(w.out.accounts, accountSecrets(w.object, f, w.budget)...)
 	default:
+		if w.digests = nil; w.opts.FromStatus && kind == "Pod" && w.object.builtin {
+			w.statuses(f, s)
+		}
 		w.resource(n, s)
 	}
 }
