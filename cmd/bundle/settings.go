@@ -55,6 +55,7 @@ func parseBundle(ctx context.Context, args []string, streams cli.Streams) (*sett
 	fs.BoolVar(&s.request.Referrers, "referrers", false, "")
 	fs.BoolVar(&s.explain, "explain-auth", false, "")
 	fs.IntVar(&maxPulls, "max-pulls", -1, "")
+	fs.Var((*cli.Rate)(&s.pull.LimitRate), "limit-rate", "")
 	progress.AddFlags(fs.FlagSet, &s.progress)
 	fs.AddVersion()
 	if err := fs.Parse(args); err != nil {

@@ -67,6 +67,8 @@ Registries and accounts:
       --wait DURATION     wait this long for a pull limit to reset, such as 6h, before failing
       --referrers         include signatures, attestations and SBOMs
       --jobs N            concurrent requests (default 8)
+      --limit-rate RATE   fetch at most this many bytes a second from all registries together,
+                          such as 500k, 2M or 1G (k is 1024, as for curl; 0: no limit)
 
 Accounts are taken from the flags above, from secrets in the manifests that the image's
 pods name (type dockerconfigjson or dockercfg), from --registries, DOCKER_AUTH_CONFIG,

@@ -25,6 +25,7 @@ type settings struct {
 	file     string   // the one at work
 	node     node.Options
 	load     node.LoadOptions
+	limit    cli.Rate // of reading the bundles
 	format   string
 	progress string
 }
@@ -45,6 +46,7 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 		fs.BoolVar(&s.load.NoMove, "no-move", false, "")
 		fs.BoolVar(&s.load.DiscardLayers, "discard-layers", false, "")
 		fs.IntVar(&s.load.Jobs, "jobs", 0, "")
+		fs.Var(&s.limit, "limit-rate", "")
 		fs.AddVersion("containerd's extractor " + cli.RequirementVersion("github.com/containerd/containerd/v2"))
 	}
 	if err := fs.Parse(args); err != nil {
@@ -173,7 +175,7 @@ func (s *settings) do(ctx context.Context, streams cli.Streams, display *progres
 	if err := s.checkFiles(); err != nil {
 		return nil, err
 	}
-	b, err := openSource(ctx, s.file, streams.In)
+	b, err := openSource(ctx, s.file, streams.In, int64(s.limit))
 	if err != nil {
 		return nil, err
 	}

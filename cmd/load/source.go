@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"stowage/internal/iox"
 	"stowage/pkg/archive"
 )
 
@@ -20,16 +21,18 @@ type source struct {
 
 // openSource opens FILE, or standard input for "-". A compressed file is read as a stream:
 // then it needs no space to be decompressed to.
-func openSource(ctx context.Context, file string, in io.Reader) (*source, error) {
+// limit is how many bytes a second are read, 0 for any number.
+func openSource(ctx context.Context, file string, in io.Reader, limit int64) (*source, error) {
+	rate := iox.NewRate(limit)
 	if file == "-" {
-		s, err := archive.OpenStream(ctx, in)
+		s, err := archive.OpenStream(ctx, rate.Reader(ctx, in))
 		if err != nil {
 			return nil, err
 		}
 		return &source{stream: s}, nil
 	}
 	if c, err := archive.CompressionOfFile(file); err != nil || c == archive.Plain {
-		r, err := archive.Open(ctx, file, &archive.OpenOptions{Docker: true})
+		r, err := archive.Open(ctx, file, &archive.OpenOptions{Docker: true, LimitRate: limit})
 		return &source{Reader: r}, err
 	}
 	f, err := os.Open(file)
@@ -41,7 +44,8 @@ func openSource(ctx context.Context, file string, in io.Reader) (*source, error)
 		f.Close()
 		return nil, err
 	}
-	s, err := archive.OpenStream(ctx, namedFile{io.NewSectionReader(f, 0, info.Size()), file})
+	all := io.NewSectionReader(f, 0, info.Size())
+	s, err := archive.OpenStream(ctx, namedFile{all, rate.Reader(ctx, all), file})
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -52,8 +56,12 @@ func openSource(ctx context.Context, file string, in io.Reader) (*source, error)
 // namedFile is a file for [archive.OpenStream]. Messages have its name.
 type namedFile struct {
 	*io.SectionReader
-	name string
+	limited io.Reader // of all of it
+	name    string
 }
+
+// Read implements [io.Reader].
+func (f namedFile) Read(p []byte) (int, error) { return f.limited.Read(p) }
 
 // Name returns the name of the file.
 func (f namedFile) Name() string { return f.name }

@@ -40,6 +40,8 @@ Usage:
                            node cannot export or push the images, pass them on to other
                            nodes, or use them with another snapshotter
       --jobs N             concurrent layers (default: twice the cores, at most 4)
+      --limit-rate RATE    read at most this many bytes a second of standard input or FILE,
+                           such as 500k, 2M or 1G (k is 1024, as for curl; 0: no limit)
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
   -q, --quiet              errors and warnings only: --progress none

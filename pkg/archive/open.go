@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+
+	"stowage/internal/iox"
 )
 
 // OpenOptions are the options of [Open]. The zero value, or nil, opens any bundle with its
@@ -26,6 +29,11 @@ type OpenOptions struct {
 	// OnBytes, if not nil, is called with numbers of bytes of a compressed file that were
 	// read; they add up to its size.
 	OnBytes func(int64)
+
+	// LimitRate, if not 0, is how many bytes a second are read of a plain file or a directory,
+	// now and later by the Reader: all that it reads together, and what it reads twice, twice.
+	// Reads that wait for their turn end with the ctx of Open.
+	LimitRate int64
 }
 
 // Open opens the bundle at path and checks all but the bytes of its layers. An error
@@ -51,7 +59,11 @@ func Open(ctx context.Context, path string, o *OpenOptions) (*Reader, error) {
 	case err != nil:
 	case info.IsDir():
 		f.Close()
-		return openDir(path, defaultLimits)
+		r, err := openDir(path, defaultLimits)
+		if err == nil {
+			r.src = iox.NewRate(o.LimitRate).ReaderAt(ctx, r.src)
+		}
+		return r, err
 	case !info.Mode().IsRegular():
 		err = errors.New("not a regular file, and a bundle is read at many places at once")
 	}
@@ -68,7 +80,7 @@ func Open(ctx context.Context, path string, o *OpenOptions) (*Reader, error) {
 		p := &compressedFile{path: path, src: f, size: info.Size(), kind: c, lim: defaultLimits, stop: ctx.Err}
 		return p.open(o)
 	}
-	r, err := openPlain(f, info.Size(), path, o.Docker)
+	r, err := openPlain(iox.NewRate(o.LimitRate).ReaderAt(ctx, f), info.Size(), path, o.Docker)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -79,7 +91,7 @@ func Open(ctx context.Context, path string, o *OpenOptions) (*Reader, error) {
 
 // openPlain opens a plain tarball. One with an OCI layout is never read as docker's, so
 // that none of its checks is avoided.
-func openPlain(f *os.File, size int64, path string, docker bool) (*Reader, error) {
+func openPlain(f io.ReaderAt, size int64, path string, docker bool) (*Reader, error) {
 	r, err := newReader(f, size, path, defaultLimits)
 	if !docker || !errors.Is(err, ErrDamaged) {
 		return r, err

@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/singleflight"
 
+	"stowage/internal/iox"
 	"stowage/pkg/pull/internal/watch"
 )
 
@@ -47,7 +48,7 @@ func New(opts Options) (*Client, error) {
 			return nil, err
 		}
 	}
-	n.transport = &watch.Transport{Next: n.transport, Default: documentLimits}
+	n.transport = &watch.Transport{Next: n.transport, Default: documentLimits, Rate: iox.NewRate(opts.LimitRate)}
 	c := &Client{
 		opts:      opts,
 		docs:      opts.Metadata,

@@ -53,7 +53,20 @@ const (
 	// memory would grow with the number of blobs being fetched.
 	streamWindow     = 1 << 20
 	connectionWindow = 8 << 20
+	minWindow        = 64 << 10 // of the protocol
 )
+
+// windows returns what an HTTP/2 peer may send ahead: with a limit of the rate, about what it
+// allows in a quarter of a second for each stream. A stream that waits for the limit must
+// leave the connection room for every other one.
+func windows(opts *Options) *http.HTTP2Config {
+	stream, connection := int64(streamWindow), int64(connectionWindow)
+	if opts.LimitRate > 0 {
+		stream = min(max(opts.LimitRate/4, minWindow), stream)
+		connection = min(stream*int64(opts.Jobs+1), connection)
+	}
+	return &http.HTTP2Config{MaxReceiveBufferPerStream: int(stream), MaxReceiveBufferPerConnection: int(connection)}
+}
 
 // newTransport returns the transport to all hosts: with the proxy of the environment, the
 // authorities of opts, and limits for servers that hang before they answer.
@@ -70,7 +83,7 @@ func newTransport(opts *Options) (http.RoundTripper, error) {
 		return nil
 	}
 	t.ReadBufferSize, t.WriteBufferSize = 64<<10, 4<<10
-	t.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow}
+	t.HTTP2 = windows(opts)
 	var err error
 	if t.TLSClientConfig, err = trust(opts.CA); err != nil {
 		return nil, fmt.Errorf("pull: certificate authorities: %w", err)

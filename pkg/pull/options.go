@@ -74,6 +74,11 @@ type Options struct {
 	Attempts     int           // tries without any progress before giving up; 0: 6
 	StallTimeout time.Duration // without a byte before a new request; 0: DefaultStallTimeout
 
+	// LimitRate is how many bytes a second all answers together may have, 0 for any number:
+	// of every registry, mirror and other host, manifests and blobs, as they are read. The
+	// time for which the client waits because of it is no stall.
+	LimitRate int64
+
 	// Wait is how long, in total for each registry and account, a client waits for a pull
 	// limit to be renewed instead of failing. An [Event] says until when.
 	Wait time.Duration

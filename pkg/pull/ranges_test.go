@@ -122,6 +122,29 @@ func TestLargeBlobsInRanges(t *testing.T) {
 	}
 }
 
+// TestLimitRate fetches a blob with eight workers whose bytes together stay within a limit.
+// Waiting for it is no stall: that would be an event.
+func TestLimitRate(t *testing.T) {
+	h, ref, layer, raw := content(t, registrytest.Options{}, mib)
+	var events []Event
+	c := newClient(t, func(o *Options) {
+		o.LimitRate = mib
+		o.OnEvent = func(e Event) { events = append(events, e) }
+	})
+	start := time.Now()
+	resolve(t, c, ref)
+	s := newPieces(layer)
+	if err := fetchPieces(t, c, s); err != nil || !bytes.Equal(s.b, raw) {
+		t.Fatalf("%v, right bytes %v", err, bytes.Equal(s.b, raw))
+	}
+	if took := time.Since(start); took < 700*time.Millisecond { // a second but for the burst
+		t.Errorf("%d bytes took %s", layer.Size, took)
+	}
+	if len(events) > 0 || h.Peak(registrytest.KindBlob) < 2 {
+		t.Errorf("events %v, %d requests at once", events, h.Peak(registrytest.KindBlob))
+	}
+}
+
 // TestSmallBlobsInOneRequest checks that small blobs are not split: the abuse limit counts
 // requests.
 func TestSmallBlobsInOneRequest(t *testing.T) {

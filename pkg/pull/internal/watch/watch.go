@@ -13,6 +13,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"stowage/internal/iox"
 )
 
 // The reasons for which a body is ended. Reads return them.
@@ -36,8 +38,9 @@ type Limits struct {
 	Window time.Duration
 	Least  int64
 
-	Total time.Duration // from the header to the end, the reader's time included
-	Size  int64         // bytes
+	// From the header to the end, the reader's time included, but not that for a Rate.
+	Total time.Duration
+	Size  int64 // bytes
 }
 
 type limitsKey struct{}
@@ -51,6 +54,7 @@ func With(ctx context.Context, l Limits) context.Context {
 type Transport struct {
 	Next    http.RoundTripper
 	Default Limits
+	Rate    *iox.Rate // of all bodies together; waiting for it is not the server's fault
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -65,12 +69,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	b := &body{ReadCloser: resp.Body, limits: limits, ctx: ctx, cancel: cancel}
+	b := &body{ReadCloser: resp.Body, limits: limits, rate: t.Rate, ctx: ctx, cancel: cancel}
 	if limits.Stall > 0 {
 		b.stall = time.AfterFunc(limits.Stall, func() { cancel(ErrStalled) })
 		b.stall.Stop() // it runs during reads only
 	}
 	if limits.Total > 0 {
+		b.end = time.Now().Add(limits.Total)
 		b.total = time.AfterFunc(limits.Total, func() { cancel(ErrLong) })
 	}
 	resp.Body = b
@@ -81,9 +86,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 type body struct {
 	io.ReadCloser
 	limits       Limits
+	rate         *iox.Rate
 	ctx          context.Context
 	cancel       context.CancelCauseFunc
 	stall, total *time.Timer
+	end          time.Time // when total fires
 
 	size  int64
 	spent time.Duration // in reads of the current window
@@ -96,7 +103,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.stall != nil {
 		b.stall.Reset(b.limits.Stall)
 	}
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(b.rate.Next(p))
 	if b.stall != nil {
 		b.stall.Stop()
 	}
@@ -114,7 +121,25 @@ func (b *body) Read(p []byte) (int, error) {
 			err = cause
 		}
 	}
+	if werr := b.wait(n); werr != nil {
+		err = werr
+	}
 	return n, err
+}
+
+// wait waits until the rate allows n bytes more, and moves the end by as much.
+func (b *body) wait(n int) error {
+	if b.rate == nil {
+		return nil
+	}
+	start := time.Now()
+	stopped := b.total != nil && b.total.Stop()
+	err := b.rate.Wait(b.ctx, n)
+	if stopped {
+		b.end = b.end.Add(time.Since(start))
+		b.total.Reset(time.Until(b.end))
+	}
+	return err
 }
 
 // crawls counts a read and reports whether a window has ended with too few bytes.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"stowage/internal/iox"
 )
 
 // server answers with a body that write writes.
@@ -99,6 +101,48 @@ func TestLimits(t *testing.T) {
 				}
 				if c.want != nil && Ended(err) == errors.Is(c.want, ErrLarge) {
 					t.Errorf("Ended(%v) = %t", err, Ended(err))
+				}
+			})
+		})
+	}
+}
+
+// TestRate checks that a body that is read slowly because of the rate is no slow server's: no
+// limit ends it, and those of a server that stops work as before.
+func TestRate(t *testing.T) {
+	limits := Limits{Stall: time.Second, Window: time.Second, Least: 100, Total: 2 * time.Second}
+	for _, c := range []struct {
+		name   string
+		server server
+		want   error
+		bytes  int
+		after  time.Duration
+	}{
+		{"sound", every(0, 1000, 10), nil, 10000, 99750 * time.Millisecond},
+		{"stops", func(ctx context.Context, w *io.PipeWriter) {
+			every(0, 1000, 1)(ctx, w)
+			<-ctx.Done()
+		}, ErrStalled, 1000, 10750 * time.Millisecond},
+		{"takes too long", every(900*time.Millisecond, 100, 10), ErrLong, 200, 3500 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://h/", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp, err := (&Transport{Next: c.server, Default: limits, Rate: iox.NewRate(100)}).RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				got, err := io.ReadAll(resp.Body)
+				if !errors.Is(err, c.want) || len(got) != c.bytes {
+					t.Errorf("%d bytes, error %v, want %d and %v", len(got), err, c.bytes, c.want)
+				}
+				if took := time.Since(start); took.Round(10*time.Millisecond) != c.after {
+					t.Errorf("it took %s, want %s", took, c.after)
 				}
 			})
 		})
