@@ -5,6 +5,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"io"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -12,13 +14,14 @@ import (
 	"stowage/pkg/node"
 )
 
-// runInventory prints the digests that the node holds.
+// runInventory prints the digests that the node holds, or the names of its images.
 func runInventory(ctx context.Context, args []string, streams cli.Streams) error {
 	s := &settings{name: "load inventory"}
 	fs := cli.NewFlags(s.name, inventoryHelp, streams)
 	fs.Guesses = guesses
 	s.addNodeFlags(fs.FlagSet)
 	fs.StringVarP(&s.format, "output", "o", "text", "")
+	names := fs.Bool("images", false, "")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -28,26 +31,37 @@ func runInventory(ctx context.Context, args []string, streams cli.Streams) error
 	if err := s.checkFormat(); err != nil {
 		return err
 	}
-	digests, err := s.blobs(ctx)
+	n, err := node.Connect(ctx, s.node)
 	if err != nil {
 		return ended(ctx, err)
 	}
-	if s.format == "json" {
-		return cli.WriteJSON(streams.Out, append([]digest.Digest{}, digests...)) // none is [] too
+	defer n.Close() // only read from
+	if *names {
+		return ended(ctx, printInventory(streams.Out, s.format, func() ([]node.NodeImage, error) { return n.Images(ctx) }, imageLine))
 	}
-	out := bufio.NewWriter(streams.Out)
-	for _, d := range digests {
-		cli.Fprintf(out, "%s\n", d)
-	}
-	return out.Flush()
+	return ended(ctx, printInventory(streams.Out, s.format, func() ([]digest.Digest, error) { return n.Blobs(ctx) }, digest.Digest.String))
 }
 
-// blobs asks containerd for the digests of its blobs.
-func (s *settings) blobs(ctx context.Context) ([]digest.Digest, error) {
-	n, err := node.Connect(ctx, s.node)
-	if err != nil {
-		return nil, err
+// imageLine returns the line of an image in a list, as "bundle -f" reads it.
+func imageLine(i node.NodeImage) string {
+	if strings.Contains(i.Name, "@") {
+		return i.Name
 	}
-	defer n.Close() // only read from
-	return n.Blobs(ctx)
+	return i.Name + "@" + i.Digest.String()
+}
+
+// printInventory prints what list returns: as JSON, or one a line.
+func printInventory[T any](w io.Writer, format string, list func() ([]T, error), line func(T) string) error {
+	all, err := list()
+	if err != nil {
+		return err
+	}
+	if format == "json" {
+		return cli.WriteJSON(w, append([]T{}, all...)) // none is [] too
+	}
+	out := bufio.NewWriter(w)
+	for _, v := range all {
+		cli.Fprintf(out, "%s\n", line(v))
+	}
+	return out.Flush()
 }

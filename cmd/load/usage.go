@@ -12,7 +12,7 @@ Usage:
   load -             the same from standard input, without a copy on disk; also reads
                      tarballs of docker save, ctr, skopeo and others
   load check FILE    only verify; writes nothing
-  load inventory     print the digests this node holds, for "bundle --have"
+  load inventory     print the digests this node holds, for "bundle --have", or its images
   load serve [FILE]  answer pulls on this machine from the node's images, or a bundle's
   load place FILE    copy to the image directory of k3s, RKE2 or k0s, before the node starts
   load unpin FILE    let the kubelet's garbage collection remove the images again
@@ -131,7 +131,10 @@ const inventoryHelp = `load inventory prints the digests of the blobs that this 
 
 Usage:
   load inventory
+  load inventory --images
 
+      --images             print the names of the images instead, each with its digest: a list
+                           from which "bundle -f" makes a bundle of them
   -a, --address SOCKET     containerd's socket (default: as for load)
   -n, --namespace NAME     containerd's namespace (default k8s.io)
   -o, --output FORMAT      text or json (default text)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -109,5 +110,28 @@ func (n *Node) Blobs(ctx context.Context) ([]digest.Digest, error) {
 		return nil, fmt.Errorf("list the node's blobs: %w", err)
 	}
 	slices.Sort(all)
+	return all, nil
+}
+
+// A NodeImage is a name of an image on a node.
+type NodeImage struct {
+	Name   string        `json:"name"`
+	Digest digest.Digest `json:"digest"` // of its index or manifest
+}
+
+// Images lists the names of the images in the node's namespace, sorted. The IDs that the CRI
+// plugin keeps beside them are no names.
+func (n *Node) Images(ctx context.Context) ([]NodeImage, error) {
+	list, err := n.images.List(n.in(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("list the node's images: %w", err)
+	}
+	var all []NodeImage
+	for _, img := range list {
+		if _, err := digest.Parse(img.Name); err != nil {
+			all = append(all, NodeImage{Name: img.Name, Digest: img.Target.Digest})
+		}
+	}
+	slices.SortFunc(all, func(a, b NodeImage) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }
