@@ -29,7 +29,7 @@ KUBELET ?= v$(KUBERNETES)
 
 export STOWAGE_TOOLS := $(TOOLS)
 
-.PHONY: help build install demo check test e2e integration lint bench matrix matrix-ci soak pullmanager microbench fuzz clean tools servers
+.PHONY: help build install demo recording check test e2e integration lint bench matrix matrix-ci soak pullmanager microbench fuzz clean tools servers
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -43,6 +43,10 @@ install: build ## install bundle and load into $(PREFIX)/bin
 
 demo: build tools ## bundle and load examples/calico.yaml with a registry that requires a login and a real containerd
 	go run ./internal/demo --bin bin --manifest examples/calico.yaml
+
+recording: build tools ## draw the demo's output as docs/demo.svg
+	go run ./internal/demo --bin bin --manifest examples/calico.yaml > bin/demo.txt
+	go run ./internal/recording < bin/demo.txt > docs/demo.svg
 
 check: ## build, vet and run the quick tests: about a minute, no root, nothing fetched
 	go build ./... && go vet ./...

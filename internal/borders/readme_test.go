@@ -12,7 +12,7 @@ import (
 
 var goFence = regexp.MustCompile("(?s)```go\n(.*?)```")
 
-// readmeImports are the packages that the Go code of README.md uses.
+// readmeImports are the packages that the Go code of docs/library.md uses.
 const readmeImports = `package readme
 
 import (
@@ -27,14 +27,14 @@ import (
 
 `
 
-// TestReadmeCompiles builds the Go code of README.md as a package of this module that
+// TestReadmeCompiles builds the Go code of docs/library.md as a package of this module that
 // exists only in an overlay.
 func TestReadmeCompiles(t *testing.T) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile(filepath.Join(root, "README.md"))
+	page, err := os.ReadFile(filepath.Join(root, "docs", "library.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestReadmeCompiles(t *testing.T) {
 	code.WriteString(readmeImports)
 	fences := goFence.FindAllSubmatch(page, -1)
 	if len(fences) == 0 {
-		t.Fatal("README.md has no Go code")
+		t.Fatal("docs/library.md has no Go code")
 	}
 	for _, m := range fences {
 		code.Write(m[1])
@@ -60,6 +60,6 @@ func TestReadmeCompiles(t *testing.T) {
 	}
 	cmd := exec.Command("go", "build", "-overlay", overlay, "stowage/internal/readme")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("the Go code of README.md does not compile: %v\n%s", err, out)
+		t.Errorf("the Go code of docs/library.md does not compile: %v\n%s", err, out)
 	}
 }
