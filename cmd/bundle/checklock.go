@@ -28,8 +28,12 @@ func (j *scanJob) checkLock(ctx context.Context, streams cli.Streams, found *sca
 	if len(uncovered) == 0 {
 		return nil, nil
 	}
+	deeper := ""
+	if j.recursive {
+		deeper = " -R"
+	}
 	return uncovered, cli.Errorf(cli.Failed, "%s does not cover %s", j.lock, cli.Count(len(uncovered), "image")).
-		WithHint("make it again: bundle scan --pin -f %s > %s", cli.Quote(strings.Join(j.sources, ",")), cli.Quote(j.lock))
+		WithHint("make it again: bundle scan --pin -f %s%s > %s", cli.Quote(strings.Join(j.sources, ",")), deeper, cli.Quote(j.lock))
 }
 
 // printUncovered prints a line for each image.

@@ -23,8 +23,10 @@ func TestScripts(t *testing.T) {
 	for _, dir := range []string{"make", "hurt", "accounts", "scan", "rewrite", "read", "ci"} {
 		t.Run(dir, func(t *testing.T) {
 			if dir == "ci" {
-				_, err := exec.LookPath("jq")
-				need.Part(t, "jq", err)
+				for _, program := range []string{"jq", "curl"} {
+					_, err := exec.LookPath(program)
+					need.Part(t, program, err)
+				}
 			}
 			clitest.Run(t, filepath.Join("testdata", dir), nil, map[string]string{"CALICO": filepath.Join(root, "examples", "calico.yaml"), "ROOT": root})
 		})
