@@ -1,8 +1,9 @@
 package kubelet
 
 import (
-	"regexp"
 	"strconv"
+
+	"stowage/internal/lazy"
 )
 
 // gateName is the feature gate of the pull records: absent before 1.33, alpha and off since
@@ -31,11 +32,11 @@ func recordsEnabled(gates map[string]bool, version string) bool {
 
 // versionPattern matches the version of a kubelet, also where its distribution adds to it:
 // "v1.35.4", "v1.35.4+k3s1", "v1.36.0-rc.1".
-var versionPattern = regexp.MustCompile(`v1\.([0-9]{1,4})\.[0-9]{1,4}(?:[-+][0-9A-Za-z.+-]{1,64})?`)
+var versionPattern = lazy.Regexp(`v1\.([0-9]{1,4})\.[0-9]{1,4}(?:[-+][0-9A-Za-z.+-]{1,64})?`)
 
 // minorOf returns 35 for v1.35.4.
 func minorOf(version string) (int, bool) {
-	m := versionPattern.FindStringSubmatch(version)
+	m := versionPattern().FindStringSubmatch(version)
 	if m == nil {
 		return 0, false
 	}

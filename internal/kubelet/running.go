@@ -8,12 +8,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"stowage/internal/lazy"
 	"stowage/internal/pullrecords"
 )
 
@@ -86,7 +86,7 @@ func (c candidate) changed(start time.Time) []string {
 	for _, name := range c.files {
 		path := c.root.path(name)
 		info, err := os.Stat(path)
-		if err == nil && info.ModTime().After(start.Add(3*time.Second)) && !writtenByK3s.MatchString(name) {
+		if err == nil && info.ModTime().After(start.Add(3*time.Second)) && !writtenByK3s().MatchString(name) {
 			all = append(all, path)
 		}
 	}
@@ -94,4 +94,4 @@ func (c candidate) changed(start time.Time) []string {
 }
 
 // writtenByK3s matches the files that k3s and RKE2 write at each start.
-var writtenByK3s = regexp.MustCompile(`/agent/etc/kubelet\.conf\.d/(00-[a-z0-9]+-defaults\.conf$|10-cli-config\.conf$|20-cli-config-dir/)`)
+var writtenByK3s = lazy.Regexp(`/agent/etc/kubelet\.conf\.d/(00-[a-z0-9]+-defaults\.conf$|10-cli-config\.conf$|20-cli-config-dir/)`)

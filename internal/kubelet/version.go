@@ -23,7 +23,7 @@ const (
 func (s start) version(ctx context.Context) string {
 	if s.release != "" {
 		text, _ := s.root.read(s.release) // "version: v1.35.4"
-		return versionPattern.FindString(string(text))
+		return versionPattern().FindString(string(text))
 	}
 	if s.exe != "" {
 		return askVersion(ctx, s.exe, s.name)
@@ -60,7 +60,7 @@ func askVersion(ctx context.Context, path, name string) string {
 	cmd.Dir, cmd.Env, cmd.ExtraFiles = "/", []string{}, []*os.File{f}
 	cmd.Stdout, cmd.WaitDelay = &out, time.Second
 	_ = cmd.Run() // the version has been printed, or has not
-	return versionPattern.FindString(string(out))
+	return versionPattern().FindString(string(out))
 }
 
 // head keeps the first versionSize bytes of what is written to it, and refuses more: the

@@ -2,11 +2,11 @@ package node
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"stowage/internal/lazy"
 	"stowage/pkg/node/internal/referrers"
 	"stowage/pkg/node/internal/system"
 )
@@ -114,11 +114,11 @@ func unpinned(r *Report) []string {
 	return names
 }
 
-var versionNumbers = regexp.MustCompile(`^v?(\d+)\.(\d+)\.(\d+)`)
+var versionNumbers = lazy.Regexp(`^v?(\d+)\.(\d+)\.(\d+)`)
 
 // parseVersion reads "v2.4.2+unknown" or "1.6.20~ds1".
 func parseVersion(version string) (v [3]int, ok bool) {
-	m := versionNumbers.FindStringSubmatch(version)
+	m := versionNumbers().FindStringSubmatch(version)
 	if m == nil {
 		return v, false
 	}

@@ -70,7 +70,7 @@ func (h *handler) serve(w *answer, r *http.Request) *failure {
 		return f
 	}
 	repo := named(r.URL.Query().Get("ns"), t.path)
-	if repo.registry != "" && (len(repo.registry) > maxName || !registryPattern.MatchString(repo.registry)) {
+	if repo.registry != "" && (len(repo.registry) > maxName || !registryPattern().MatchString(repo.registry)) {
 		return failed(codeNameInvalid, "ns is not the name of a registry")
 	}
 	switch t.kind {

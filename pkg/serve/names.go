@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/lazy"
 )
 
 // repository is what a request names.
@@ -114,12 +116,12 @@ func (h *handler) resolve(ctx context.Context, r repository, tag string) (digest
 }
 
 // digestTag matches the tag of a digest.
-var digestTag = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.`)
+var digestTag = lazy.Regexp(`^sha256-([0-9a-f]{64})\.`)
 
 // about returns what the repository has under the tag of a digest.
 func (h *handler) about(ctx context.Context, r repository, tag string) ([]tagged, *failure) {
 	source, ok := h.source.(TagSource)
-	part := digestTag.FindStringSubmatch(tag)
+	part := digestTag().FindStringSubmatch(tag)
 	if !ok || part == nil {
 		return nil, nil
 	}

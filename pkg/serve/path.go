@@ -1,11 +1,12 @@
 package serve
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"stowage/internal/lazy"
 )
 
 // kind is what a path asks for.
@@ -30,9 +31,9 @@ type target struct {
 // Names and tags as distribution-spec v1.1 "Pulling manifests" has them. A name has at most
 // 255 characters with its registry.
 var (
-	pathPattern     = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
-	tagPattern      = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-	registryPattern = regexp.MustCompile(`^([a-zA-Z0-9._-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$`)
+	pathPattern     = lazy.Regexp(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tagPattern      = lazy.Regexp(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+	registryPattern = lazy.Regexp(`^([a-zA-Z0-9._-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$`)
 )
 
 // maxName bounds the path of a repository, and a registry, in bytes.
@@ -54,7 +55,7 @@ func parsePath(p string) (target, *failure) {
 	if !slices.Contains([]kind{kindManifest, kindBlob, kindTags, kindReferrers}, t.kind) || t.kind == kindTags && reference != "list" {
 		return target{}, failed(codeUnsupported, "no such path")
 	}
-	if len(t.path) > maxName || !pathPattern.MatchString(t.path) {
+	if len(t.path) > maxName || !pathPattern().MatchString(t.path) {
 		return target{}, failed(codeNameInvalid, "not the name of a repository")
 	}
 	return t, t.setReference(reference)
@@ -65,7 +66,7 @@ func (t *target) setReference(s string) *failure {
 	switch {
 	case t.kind == kindTags:
 	case t.kind == kindManifest && !strings.Contains(s, ":"):
-		if !tagPattern.MatchString(s) {
+		if !tagPattern().MatchString(s) {
 			return failed(codeTagInvalid, "not a tag")
 		}
 		t.tag = s

@@ -3,12 +3,12 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"stowage/internal/lazy"
 	"stowage/internal/redact"
 )
 
@@ -154,8 +154,8 @@ func OneOf(flag, value string, choices ...string) error {
 }
 
 var (
-	unquoted = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`) // nothing for a shell in it
-	password = regexp.MustCompile(`^((?:--creds=)?[^=]+=[^:]+):[^@].*$`)
+	unquoted = lazy.Regexp(`^[A-Za-z0-9_@%+=:,./-]+$`) // nothing for a shell in it
+	password = lazy.Regexp(`^((?:--creds=)?[^=]+=[^:]+):[^@].*$`)
 )
 
 // Quote returns arguments as they are typed into a shell, without the credentials in them:
@@ -165,9 +165,9 @@ func Quote(args ...string) string {
 	for i, arg := range args {
 		arg = redact.Addresses(arg)
 		if strings.HasPrefix(arg, "--creds=") || i > 0 && args[i-1] == "--creds" {
-			arg = password.ReplaceAllString(arg, "$1")
+			arg = password().ReplaceAllString(arg, "$1")
 		}
-		if !unquoted.MatchString(arg) {
+		if !unquoted().MatchString(arg) {
 			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}
 		out[i] = arg

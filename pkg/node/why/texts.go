@@ -1,8 +1,9 @@
 package why
 
 import (
-	"regexp"
 	"strings"
+
+	"stowage/internal/lazy"
 )
 
 // shape is the text of a failed pull. One of the words is in it.
@@ -38,11 +39,11 @@ var shapes = []shape{
 }
 
 var (
-	quoted  = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-	address = regexp.MustCompile(`https?://[^\s"]+`)
-	dialled = regexp.MustCompile(`(?:request to |Head "|Get "|Post ")https?://([^/\s"?]+)`)
-	object  = regexp.MustCompile(`^(?:(?:[A-Z][a-z]+ )?"[^"]*": |failed to copy: |httpReadSeeker: failed open: |unexpected status from [A-Z]+ request to \S+: )+`)
-	lookup  = regexp.MustCompile(`lookup ([^\s:]+)(?: on |: )`)
+	quoted  = lazy.Regexp(`"(?:[^"\\]|\\.)*"`)
+	address = lazy.Regexp(`https?://[^\s"]+`)
+	dialled = lazy.Regexp(`(?:request to |Head "|Get "|Post ")https?://([^/\s"?]+)`)
+	object  = lazy.Regexp(`^(?:(?:[A-Z][a-z]+ )?"[^"]*": |failed to copy: |httpReadSeeker: failed open: |unexpected status from [A-Z]+ request to \S+: )+`)
+	lookup  = lazy.Regexp(`lookup ([^\s:]+)(?: on |: )`)
 )
 
 // classify returns the kind of failure that a message of the kubelet or an error of
@@ -50,7 +51,7 @@ var (
 // "429".
 func classify(message string) Kind {
 	limit := strings.Contains(message, "increase-rate-limit") // the address at the end of Docker Hub's answer
-	text := strings.ToLower(address.ReplaceAllString(quoted.ReplaceAllString(message, "NAME"), "ADDRESS"))
+	text := strings.ToLower(address().ReplaceAllString(quoted().ReplaceAllString(message, "NAME"), "ADDRESS"))
 	for _, s := range shapes {
 		for _, w := range s.words {
 			if strings.Contains(text, w) {
@@ -67,10 +68,10 @@ func classify(message string) Kind {
 // hostOf returns the host that a failed pull was about, or "". The last address is that of the
 // request that failed, after redirects and tokens.
 func hostOf(message string) string {
-	if m := lookup.FindStringSubmatch(message); m != nil {
+	if m := lookup().FindStringSubmatch(message); m != nil {
 		return m[1]
 	}
-	if all := dialled.FindAllStringSubmatch(message, -1); len(all) > 0 {
+	if all := dialled().FindAllStringSubmatch(message, -1); len(all) > 0 {
 		host := all[len(all)-1][1]
 		return host[strings.LastIndexByte(host, '@')+1:] // without an account
 	}
@@ -84,7 +85,7 @@ func ending(message string) string {
 	for _, cut := range []string{"failed to do request: ", "failed to resolve reference ", "failed to resolve image: ", "failed to pull and unpack image ", "failed to pull image "} {
 		if i := strings.LastIndex(message, cut); i >= 0 {
 			message = message[i+len(cut):]
-			return message[len(object.FindString(message)):]
+			return message[len(object().FindString(message)):]
 		}
 	}
 	return message
