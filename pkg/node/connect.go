@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -57,7 +58,8 @@ func Connect(ctx context.Context, o Options) (*Node, error) {
 func newNode(ctx context.Context, d *daemon, o Options) (_ *Node, err error) {
 	conn := d.client.Conn().(*grpc.ClientConn) // what client.New creates
 	n := &Node{
-		client: d.client, content: d.client.ContentStore(), images: d.client.ImageService(),
+		criConfig: new(atomic.Pointer[criConfig]),
+		client:    d.client, content: d.client.ContentStore(), images: d.client.ImageService(),
 		blobs: contentapi.NewContentClient(conn), kubeletDir: o.KubeletDir,
 	}
 	defer func() {

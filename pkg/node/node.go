@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	"github.com/containerd/containerd/v2/client"
@@ -53,8 +54,9 @@ type Node struct {
 	blobs       contentapi.ContentClient // the service behind content
 	images      images.Store
 	snapshots   snapshots.Snapshotter
-	criImages   cri.ImageServiceClient   // nil without a CRI plugin to ask
-	criRuntime  cri.RuntimeServiceClient // nil with criImages
+	criImages   cri.ImageServiceClient     // nil without a CRI plugin to ask
+	criRuntime  cri.RuntimeServiceClient   // nil with criImages
+	criConfig   *atomic.Pointer[criConfig] // see readCRIConfig
 	server      Server
 	snapshotter snapshotter
 

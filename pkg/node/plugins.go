@@ -177,15 +177,20 @@ type criConfig struct {
 	} `json:"containerd"`
 }
 
-// readCRIConfig returns the configuration that the CRI plugin reports.
-func readCRIConfig(ctx context.Context, plugin cri.RuntimeServiceClient) (criConfig, error) {
+// readCRIConfig returns the configuration that the CRI plugin reports. It asks once: the plugin
+// reads its configuration when containerd starts.
+func (n *Node) readCRIConfig(ctx context.Context) (criConfig, error) {
 	var c criConfig
-	resp, err := plugin.Status(ctx, &cri.StatusRequest{Verbose: true})
+	if known := n.criConfig.Load(); known != nil {
+		return *known, nil
+	}
+	resp, err := n.criRuntime.Status(ctx, &cri.StatusRequest{Verbose: true})
 	if err != nil {
 		return c, fmt.Errorf("ask the CRI plugin for its configuration: %w", err)
 	}
 	if err := json.Unmarshal([]byte(resp.Info["config"]), &c); err != nil {
 		return c, fmt.Errorf("read the CRI plugin's configuration: %w", err)
 	}
+	n.criConfig.Store(&c)
 	return c, nil
 }

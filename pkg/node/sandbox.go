@@ -22,7 +22,7 @@ import (
 func (n *Node) sandboxImage(ctx context.Context) (name string, named bool) {
 	name = daemonConfig(n.server.Address).Sandbox
 	named = name != ""
-	if c, err := readCRIConfig(ctx, n.criRuntime); err == nil && c.SandboxImage != "" {
+	if c, err := n.readCRIConfig(ctx); err == nil && c.SandboxImage != "" {
 		name = c.SandboxImage
 	} else if !named {
 		name = defaultSandbox(n.server.Version)
@@ -37,7 +37,7 @@ func (n *Node) sandboxImage(ctx context.Context) (name string, named bool) {
 // snapshotter than the one of the node, by that snapshotter, each sorted. The default
 // handler is "".
 func (n *Node) handlers(ctx context.Context) (map[string][]string, error) {
-	c, err := readCRIConfig(ctx, n.criRuntime)
+	c, err := n.readCRIConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
