@@ -29,16 +29,10 @@ func (in *input) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&in.sources, "filename", "f", nil, "")
 	fs.BoolVarP(&in.recursive, "recursive", "R", false, "")
 	fs.StringVar((*string)(&in.scanOptions.Only), "only", "", "")
+	cli.Choices(fs, "only", string(scan.Required))
 	fs.StringArrayVar(&in.scanOptions.Include, "include", nil, "")
 	fs.StringArrayVar(&in.scanOptions.Exclude, "exclude", nil, "")
 	fs.BoolVar(&in.scanOptions.FromStatus, "from-status", false, "")
-}
-
-func (in *input) check() error {
-	if in.scanOptions.Only == "" {
-		return nil
-	}
-	return cli.OneOf("only", string(in.scanOptions.Only), string(scan.Required))
 }
 
 // scan reads every source. The error names what could not be read, with its place; the

@@ -34,13 +34,11 @@ func parseReport(name, help string, formats, args []string, streams cli.Streams,
 	fs := cli.NewFlags("bundle "+name, help, streams)
 	fs.Guesses = readGuesses
 	fs.StringVarP(&r.format, "output", "o", "text", "")
+	cli.Choices(fs.FlagSet, "output", formats...)
 	if more != nil {
 		more(fs.FlagSet)
 	}
 	if err := fs.Parse(args); err != nil {
-		return nil, err
-	}
-	if err := cli.OneOf("output", r.format, formats...); err != nil {
 		return nil, err
 	}
 	if r.files = fs.Args(); len(r.files) == len(want) {

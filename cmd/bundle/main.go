@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/completion"
 )
 
 // program returns the command with its jobs.
@@ -15,11 +16,12 @@ func program() *cli.Program {
 		Name: "bundle",
 		Main: runBundle,
 		Jobs: map[string]cli.Job{
-			"scan":    runScan,
-			"rewrite": runRewrite,
-			"inspect": runInspect,
-			"verify":  runVerify,
-			"diff":    runDiff,
+			"scan":       runScan,
+			"rewrite":    runRewrite,
+			"inspect":    runInspect,
+			"verify":     runVerify,
+			"diff":       runDiff,
+			"completion": completion.Job(program),
 		},
 		Guesses: map[string][]string{
 			"images": {"bundle scan", "bundle"}, "image": {"bundle scan", "bundle"},

@@ -43,6 +43,7 @@ func parseBundle(ctx context.Context, args []string, streams cli.Streams) (*sett
 	s.registries.flags(fs.FlagSet)
 	fs.StringVarP(&s.request.Output, "output", "o", "", "")
 	fs.StringVar(&platform, "platform", "linux/"+runtime.GOARCH, "")
+	cli.Suggest(fs.FlagSet, "platform", "linux/amd64", "linux/arm64", "linux/arm/v7", "linux/ppc64le", "linux/riscv64", "linux/s390x", "all")
 	fs.BoolVar(&s.options.Strict, "strict", false, "")
 	fs.BoolVar(&s.options.KeepGoing, "keep-going", false, "")
 	fs.BoolVar(&s.options.DryRun, "dry-run", false, "")
@@ -117,7 +118,7 @@ func (s *settings) check(args []string, streams cli.Streams) error {
 	case s.options.MaxPulls != nil && *s.options.MaxPulls < 0:
 		return cli.Usagef("--max-pulls %d: want 0 or more", *s.options.MaxPulls)
 	}
-	return s.input.check()
+	return nil
 }
 
 // checkFiles reports a bundle to build on that does not exist, and a summary that cannot be

@@ -12,6 +12,7 @@ Usage:
   bundle inspect FILE                   show what is in a bundle
   bundle verify FILE                    check every byte of a bundle
   bundle diff OLD NEW                   show what was added, removed and changed
+  bundle completion SHELL               print completions for bash, zsh or fish
 
 "bundle help COMMAND" explains each command. Copy the file to each node and run "load FILE" there.
 

@@ -20,16 +20,13 @@ func runInventory(ctx context.Context, args []string, streams cli.Streams) error
 	fs := cli.NewFlags(s.name, inventoryHelp, streams)
 	fs.Guesses = guesses
 	s.addNodeFlags(fs.FlagSet)
-	fs.StringVarP(&s.format, "output", "o", "text", "")
+	s.addFormat(fs.FlagSet)
 	names := fs.Bool("images", false, "")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	if fs.NArg() > 0 {
 		return cli.Usagef("inventory takes no arguments, got %s", fs.Arg(0)).WithHint("\"bundle inspect %s\" shows what a bundle holds", cli.Quote(fs.Arg(0)))
-	}
-	if err := s.checkFormat(); err != nil {
-		return err
 	}
 	n, err := node.Connect(ctx, s.node)
 	if err != nil {

@@ -60,9 +60,6 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 	if fs.Changed("jobs") && s.load.Jobs < 1 {
 		return nil, cli.Usagef("--jobs %d: want 1 or more", s.load.Jobs)
 	}
-	if err := s.checkFormat(); err != nil {
-		return nil, err
-	}
 	s.files = append(*input, fs.Args()...)
 	if err := s.addNames(*names); err != nil {
 		return nil, err
@@ -74,7 +71,7 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 func (s *settings) newFlags(help string, streams cli.Streams) *cli.Flags {
 	fs := cli.NewFlags(s.name, help, streams)
 	fs.Guesses = guesses
-	fs.StringVarP(&s.format, "output", "o", "text", "")
+	s.addFormat(fs.FlagSet)
 	progress.AddFlags(fs.FlagSet, &s.progress)
 	return fs
 }
@@ -85,8 +82,11 @@ func (s *settings) addNodeFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&s.node.Namespace, "namespace", "n", node.KubernetesNamespace, "")
 }
 
-// checkFormat refuses an unknown --output.
-func (s *settings) checkFormat() error { return cli.OneOf("output", s.format, "text", "json") }
+// addFormat adds --output.
+func (s *settings) addFormat(fs *pflag.FlagSet) {
+	fs.StringVarP(&s.format, "output", "o", "text", "")
+	cli.Choices(fs, "output", "text", "json")
+}
 
 // runLoad is the main job.
 func runLoad(ctx context.Context, args []string, streams cli.Streams) error {

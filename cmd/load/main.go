@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/completion"
 )
 
 // program returns the command with its jobs.
@@ -17,12 +18,13 @@ func program() *cli.Program {
 		Name: "load",
 		Main: runLoad,
 		Jobs: map[string]cli.Job{
-			"check":     runCheck,
-			"inventory": runInventory,
-			"place":     runPlace,
-			"serve":     runServe,
-			"unpin":     runUnpin,
-			"why":       runWhy,
+			"check":      runCheck,
+			"inventory":  runInventory,
+			"place":      runPlace,
+			"serve":      runServe,
+			"unpin":      runUnpin,
+			"why":        runWhy,
+			"completion": completion.Job(program),
 		},
 		Guesses: map[string][]string{
 			"list": {"load check FILE", "crictl images"}, "ls": {"load check FILE", "crictl images"}, "ps": {"load check FILE", "crictl images"},

@@ -26,9 +26,6 @@ func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	case fs.Changed("dir") && o.Dir == "":
 		return cli.Usagef("--dir: name a directory")
 	}
-	if err := s.checkFormat(); err != nil {
-		return err
-	}
 	display, err := progress.New(streams.Err, "load", s.progress)
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ func parseServe(args []string, streams cli.Streams) (*serveSettings, error) {
 	fs.BoolVar(&s.verbose, "verbose", false, "")
 	fs.BoolVar(&s.install, "install", false, "")
 	fs.BoolVar(&s.uninstall, "uninstall", false, "")
-	fs.StringVarP(&s.format, "output", "o", "text", "")
+	s.addFormat(fs.FlagSet)
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func parseServe(args []string, streams cli.Streams) (*serveSettings, error) {
 	case slices.Contains(s.files, "-"):
 		return nil, cli.Usagef("-: a bundle is served from many places at once, which standard input cannot be").WithHint("save it to a file first")
 	}
-	return s, s.checkFormat()
+	return s, nil
 }
 
 // runServe answers pulls until a signal ends it.

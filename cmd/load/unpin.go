@@ -31,9 +31,6 @@ func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 	case len(s.files) > 1:
 		return cli.Usagef("want one FILE").WithHint("usage: load unpin FILE, once for each")
 	}
-	if err := s.checkFormat(); err != nil {
-		return err
-	}
 	display, err := progress.New(streams.Err, "load", s.progress)
 	if err != nil {
 		return err

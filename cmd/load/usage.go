@@ -17,6 +17,7 @@ Usage:
   load place FILE    copy to the image directory of k3s, RKE2 or k0s, before the node starts
   load unpin FILE    let the kubelet's garbage collection remove the images again
   load why [POD]     say why pods of this node wait for their images
+  load completion SHELL    print completions for bash, zsh or fish
 
   -i, --input FILE         the same as FILE, as of docker load
   -a, --address SOCKET     containerd's socket (default: CONTAINERD_ADDRESS, else the usual

@@ -22,14 +22,11 @@ func runWhy(ctx context.Context, args []string, streams cli.Streams) error {
 	fs := cli.NewFlags(s.name, whyHelp, streams)
 	fs.Guesses = guesses
 	fs.StringVarP(&s.node.Address, "address", "a", "", "")
-	fs.StringVarP(&s.format, "output", "o", "text", "")
+	s.addFormat(fs.FlagSet)
 	fs.StringVar(&o.KubeletDir, "kubelet-dir", "", "")
 	fs.StringArrayVar(&o.Look, "look", nil, "")
 	fs.BoolVar(&o.Ask, "ask", false, "")
 	if err := fs.Parse(args); err != nil {
-		return err
-	}
-	if err := s.checkFormat(); err != nil {
 		return err
 	}
 	if fs.NArg() > 1 {

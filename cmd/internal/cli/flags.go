@@ -66,7 +66,7 @@ func (f *Flags) Parse(args []string) error {
 		return pflag.ErrHelp
 	}
 	f.words, _ = words(f.FlagSet, args) // these arguments were parsed above
-	return nil
+	return f.checkChoices()
 }
 
 // Words returns the indexes of those arguments given to Parse that f.Args returns.
@@ -139,6 +139,41 @@ func (f *Flags) has(text string) bool {
 
 // Usagef returns a usage error. [Program.Run] adds to its hint where the flags are explained.
 func Usagef(format string, args ...any) *Error { return Errorf(Usage, format, args...) }
+
+// choices and suggestions are annotations of flags.
+const choices, suggestions = "choices", "suggestions"
+
+// Choices declares that the value of a flag is one of values. [Flags.Parse] refuses any
+// other, and the shell completes them.
+func Choices(fs *pflag.FlagSet, flag string, values ...string) {
+	_ = fs.SetAnnotation(flag, choices, values) // fails only for a flag that does not exist
+}
+
+// Suggest declares values of a flag that the shell completes, in a list with commas too.
+// There may be others.
+func Suggest(fs *pflag.FlagSet, flag string, values ...string) {
+	_ = fs.SetAnnotation(flag, suggestions, values) // as above
+}
+
+// Values returns the values that were declared for a flag, and whether its value is a list
+// of them.
+func Values(flag *pflag.Flag) (values []string, list bool) {
+	if values := flag.Annotations[suggestions]; values != nil {
+		return values, true
+	}
+	return flag.Annotations[choices], false
+}
+
+// checkChoices returns a usage error when a flag has a value that is not one of its choices.
+func (f *Flags) checkChoices() error {
+	var err error
+	f.Visit(func(flag *pflag.Flag) {
+		if values := flag.Annotations[choices]; values != nil && err == nil {
+			err = OneOf(flag.Name, flag.Value.String(), values...)
+		}
+	})
+	return err
+}
 
 // OneOf returns a usage error when the value of a flag is none of choices.
 func OneOf(flag, value string, choices ...string) error {

@@ -46,7 +46,7 @@ func (p *Program) corrected(command string, args []string) (line string, all boo
 	if program != p.Name || p.job(name) == nil { // help, version
 		return command, false
 	}
-	f := p.flags(name)
+	_, f := p.Help(name)
 	if _, err := words(f, args); err != nil {
 		return command, false
 	}

@@ -105,12 +105,12 @@ func (p *Program) withHelp(hint, job string) string {
 	return fmt.Sprintf("\"%s\" lists all flags", help)
 }
 
-// flags returns the flags of a job.
-func (p *Program) flags(name string) *pflag.FlagSet {
-	var flags *pflag.FlagSet
-	streams := Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard, OnHelp: func(fs *pflag.FlagSet) { flags = fs }}
+// Help returns the help text of a job, "" for the main job, and its flags.
+func (p *Program) Help(name string) (text string, flags *pflag.FlagSet) {
+	var out strings.Builder
+	streams := Streams{In: strings.NewReader(""), Out: &out, Err: io.Discard, OnHelp: func(fs *pflag.FlagSet) { flags = fs }}
 	_ = p.job(name)(context.Background(), []string{"--help"}, streams) // pflag.ErrHelp
-	return flags
+	return out.String(), flags
 }
 
 // Interrupted returns the error of a run that a signal ended.

@@ -11,23 +11,18 @@ import (
 	"github.com/spf13/pflag"
 
 	"stowage/cmd/internal/cli"
+	"stowage/internal/helptext"
 )
 
-// option is what a help text says of a flag.
-type option struct {
-	short string
-	text  string
-}
-
 var (
-	optionLine  = regexp.MustCompile(`^ {2,6}(?:-([a-zA-Z]), )?--([a-z][a-z-]+)\b(.*)`)
 	mention     = regexp.MustCompile(`--([a-z][a-z-]+)`)
 	defaultText = regexp.MustCompile(`\(default ([^),]+)`)
 )
 
 // Program checks the help of a program: each job prints its own to standard output with code
 // 0, text and flags agree, the text is that of a golden file below testdata/help, and the
-// program's help names every job. It also checks --version.
+// program's help names every job. It also checks --version and compares the man pages and
+// the completions with testdata/man and testdata/completion.
 func Program(t *testing.T, p *cli.Program) {
 	texts := map[string]string{}
 	for _, name := range append(slices.Sorted(maps.Keys(p.Jobs)), "") {
@@ -49,6 +44,19 @@ func Program(t *testing.T, p *cli.Program) {
 		})
 	}
 	Golden(t, filepath.Join("testdata", "help"), texts)
+	pages, err := helptext.Pages(p.Name, "v1.2.3", "2026-01-02", func(name string) (string, error) {
+		text, _ := p.Help(name)
+		return text, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	Golden(t, filepath.Join("testdata", "man"), pages)
+	completions := map[string]string{}
+	for _, shell := range []string{"bash", "fish", "zsh"} {
+		completions[p.Name+"."+shell], _ = runProgram(t, p, []string{"completion", shell})
+	}
+	Golden(t, filepath.Join("testdata", "completion"), completions)
 	help, _ := runProgram(t, p, []string{"--help"})
 	for name := range p.Jobs {
 		if !strings.Contains(help, "\n  "+p.Name+" "+name+" ") {
@@ -78,7 +86,10 @@ func runProgram(t *testing.T, p *cli.Program, args []string) (string, *pflag.Fla
 // letters and defaults are those of the flags.
 func compare(t testing.TB, text string, flags *pflag.FlagSet) {
 	t.Helper()
-	described := options(text)
+	described := map[string]helptext.Option{}
+	for _, o := range helptext.Parse(text).Options() {
+		described[o.Long] = o
+	}
 	var mentioned []string
 	for _, m := range mention.FindAllStringSubmatch(text, -1) {
 		mentioned = append(mentioned, m[1])
@@ -91,10 +102,10 @@ func compare(t testing.TB, text string, flags *pflag.FlagSet) {
 		if !ok {
 			return // only in the usage line
 		}
-		if o.short != f.Shorthand {
-			t.Errorf("--%s: the help text has -%s, the flag -%s", f.Name, o.short, f.Shorthand)
+		if o.Short != f.Shorthand {
+			t.Errorf("--%s: the help text has -%s, the flag -%s", f.Name, o.Short, f.Shorthand)
 		}
-		if m := defaultText.FindStringSubmatch(o.text); m != nil && m[1] != f.DefValue {
+		if m := defaultText.FindStringSubmatch(o.Text); m != nil && m[1] != f.DefValue {
 			t.Errorf("--%s: the help text has the default %q, the flag %q", f.Name, m[1], f.DefValue)
 		}
 	})
@@ -103,25 +114,4 @@ func compare(t testing.TB, text string, flags *pflag.FlagSet) {
 			t.Errorf("--%s of the help text does not exist", name)
 		}
 	}
-}
-
-// options returns the options of a help text, each with its continuation lines.
-func options(text string) map[string]option {
-	out := map[string]option{}
-	last := ""
-	for line := range strings.SplitSeq(text, "\n") {
-		if m := optionLine.FindStringSubmatch(line); m != nil {
-			last = m[2]
-			out[last] = option{short: m[1], text: m[3]}
-			continue
-		}
-		if !strings.HasPrefix(line, "          ") {
-			last = ""
-		}
-		if o, ok := out[last]; ok {
-			o.text += " " + strings.TrimSpace(line)
-			out[last] = o
-		}
-	}
-	return out
 }
