@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"stowage/test/internal/loopback"
 )
 
 // initVariable passes the settings to the first process of a machine, which is this test
@@ -76,7 +78,7 @@ func (s initSettings) setUp() (loop string, err error) {
 			return "", fmt.Errorf("mount an empty %s: %w", dir, err)
 		}
 	}
-	if err := loopbackUp(); err != nil {
+	if err := loopback.Up(); err != nil {
 		return "", err
 	}
 	return mountImage(s.Image, s.Mount)

@@ -11,25 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loopbackUp enables the only interface of a new network namespace (netdevice(7)). The
-// namespace then reaches itself at 127.0.0.1 and nothing else: there is no route.
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("enable lo: %w", err)
-	}
-	defer unix.Close(fd)
-	req, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req); err != nil {
-		return fmt.Errorf("enable lo: %w", err)
-	}
-	return nil
-}
-
 // addAddress adds an address to the machine, which only the machine itself can reach. A
 // kubelet refuses a loopback address as the address of its node.
 func (m *machine) addAddress(label int, ip netip.Addr) error {
