@@ -129,7 +129,7 @@ events() {
     elif .event == "warning" then "::warning title=stowage::\(.message | text)"
     elif .event == "error" then
       [.errors[]?.retryAt // empty] as $reset
-      | if .code == 4 then "::error title=rate limited\(if $reset == [] then "" else " until \($reset | max | gsub(":"; "%3A"))" end)::\(.message | text)\(if .hint then "%0A" + (.hint | text) else "" end)"
+      | if .exitCode == 4 then "::error title=rate limited\(if $reset == [] then "" else " until \($reset | max | gsub(":"; "%3A"))" end)::\(.message | text)\(if .hint then "%0A" + (.hint | text) else "" end)"
         else "::error title=stowage::\(.message | text)\(if .hint then "%0A" + (.hint | text) else "" end)" end
     else empty end' "$1"
 }
@@ -146,8 +146,8 @@ bundle_() {
   bundle "${flags[@]}" 2>"$temp/events" || status=$?
   events "$temp/events"
   output bundle "$IN_OUTPUT"
-  output missing "$(jq -Rcn '[inputs | fromjson? | select(.event == "error" and .code == 3) | .errors[]?.image // empty] | unique' "$temp/events")"
-  jq -Rr 'fromjson? | select(.event == "result") | {digest: .identity, images, size: .fileSize, pulls, changed}
+  output missing "$(jq -Rcn '[inputs | fromjson? | select(.event == "error" and .exitCode == 3) | .errors[]?.image // empty] | unique' "$temp/events")"
+  jq -Rr 'fromjson? | select(.event == "result") | {digest: .identity, images: .imageCount, size: .fileSize, pulls: .pullCount, changed}
     | to_entries[] | select(.value != null) | "\(.key)=\(.value)"' "$temp/events" >>"$GITHUB_OUTPUT"
   return $status
 }

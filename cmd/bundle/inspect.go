@@ -14,6 +14,7 @@ import (
 
 	"stowage/cmd/bundle/internal/report"
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/document"
 	"stowage/cmd/internal/progress"
 	"stowage/pkg/archive"
 )
@@ -91,7 +92,7 @@ func runInspect(ctx context.Context, args []string, streams cli.Streams) error {
 	}
 	switch rep.format {
 	case "json":
-		return cli.WriteJSON(streams.Out, s)
+		return document.Write(streams.Out, s)
 	case "html":
 		return report.HTML(streams.Out, filepath.Base(rep.files[0]), s, attachedAs)
 	}
@@ -111,7 +112,7 @@ func printSummary(w io.Writer, s *archive.Summary) error {
 				cli.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", name, platform, len(m.Layers), cli.Bytes(m.Size), img.Digest)
 			}
 		}
-		for _, a := range img.Attached {
+		for _, a := range img.Referrers {
 			cli.Fprintf(t, "  attached\t%s\t\t%s\t%s\n", attachedAs(a), cli.Bytes(a.Size), a.Digest)
 		}
 	}
@@ -143,18 +144,6 @@ func attachedAs(a archive.ReferrerSummary) string {
 	return a.ArtifactType
 }
 
-// verdict is the JSON output of verify.
-type verdict struct {
-	File   string   `json:"file"`
-	Digest string   `json:"digest,omitempty"`
-	Blobs  int      `json:"blobs,omitempty"`
-	Size   int64    `json:"size,omitempty"` // bytes
-	Errors []string `json:"errors"`
-
-	// Uncompared is the number of layers that could not be compared with a config.
-	Uncompared int `json:"uncompared,omitempty"`
-}
-
 // runVerify checks every digest of a bundle.
 func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 	var jobs int
@@ -170,18 +159,18 @@ func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	v := verdict{File: rep.files[0], Errors: []string{}}
+	v := document.Verification{File: rep.files[0], Errors: []document.Error{}}
 	err = ended(ctx, verify(ctx, &v, jobs, display))
-	result := progress.Result{File: v.File, Identity: v.Digest}
-	if v.Digest != "" {
+	result := progress.Result{File: v.File, Identity: v.Identity}
+	if v.Identity != "" {
 		result.Size = new(v.Size)
 	}
 	switch {
 	case rep.format == "json":
 		if err != nil {
-			v.Errors = strings.Split(err.Error(), "\n")
+			v.Errors = faults(err)
 		}
-		if werr := cli.WriteJSON(streams.Out, v); werr != nil {
+		if werr := document.Write(streams.Out, v); werr != nil {
 			err = werr
 		}
 	case err == nil:
@@ -189,19 +178,19 @@ func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 		if v.Uncompared > 0 {
 			note = fmt.Sprintf("; %s not compared with a config: omitted, or not of an image", cli.Count(v.Uncompared, "layer"))
 		}
-		err = cli.Fprintf(streams.Out, "%s is intact: %s, %s, identity %s%s\n", v.File, cli.Count(v.Blobs, "blob"), cli.Bytes(v.Size), v.Digest, note)
+		err = cli.Fprintf(streams.Out, "%s is intact: %s, %s, identity %s%s\n", v.File, cli.Count(v.Blobs, "blob"), cli.Bytes(v.Size), v.Identity, note)
 	}
 	return display.End(err, result)
 }
 
-func verify(ctx context.Context, v *verdict, jobs int, display *progress.Display) error {
+func verify(ctx context.Context, v *document.Verification, jobs int, display *progress.Display) error {
 	r, err := archive.Open(ctx, v.File, nil)
 	if err != nil {
 		return openError(v.File, err)
 	}
 	defer r.Close() // only read from
 	v.Uncompared = r.Uncompared()
-	v.Digest, v.Blobs, v.Size = r.Digest().String(), len(r.Blobs()), r.Size()
+	v.Identity, v.Blobs, v.Size = r.Digest().String(), len(r.Blobs()), r.Size()
 	phase := progress.Phase{Name: "verify"}
 	for _, b := range r.Blobs() {
 		phase.Total += b.Size
@@ -233,7 +222,7 @@ func runDiff(ctx context.Context, args []string, streams cli.Streams) error {
 	defer after.Close() // only read from
 	d := archive.Compare(before, after)
 	if rep.format == "json" {
-		return cli.WriteJSON(streams.Out, d)
+		return document.Write(streams.Out, d)
 	}
 	return printDifference(streams.Out, d)
 }

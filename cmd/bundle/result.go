@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/document"
 	"stowage/cmd/internal/progress"
 	"stowage/pkg/bundle"
 	"stowage/pkg/pull"
@@ -45,12 +46,12 @@ func ended(ctx context.Context, err error) error {
 }
 
 // faults returns what is known of each error that was joined.
-func faults(err error) []progress.Fault {
+func faults(err error) []document.Error {
 	switch e := err.(type) {
 	case nil:
 		return nil
 	case interface{ Unwrap() []error }:
-		var all []progress.Fault
+		var all []document.Error
 		for _, one := range e.Unwrap() {
 			all = append(all, faults(one)...)
 		}
@@ -59,12 +60,12 @@ func faults(err error) []progress.Fault {
 	if inner := errors.Unwrap(err); inner != nil && len(faults(inner)) > 1 {
 		return faults(inner)
 	}
-	return []progress.Fault{fault(err)}
+	return []document.Error{fault(err)}
 }
 
 // fault returns what is known of an error.
-func fault(err error) progress.Fault {
-	f := progress.Fault{Message: err.Error()}
+func fault(err error) document.Error {
+	f := document.Error{Message: err.Error()}
 	var (
 		auth     *pull.AuthError
 		missing  *pull.NotFoundError
@@ -76,11 +77,11 @@ func fault(err error) progress.Fault {
 	)
 	switch {
 	case errors.As(err, &auth):
-		f.Image, f.Host, f.Status = auth.Name, auth.Host, auth.Status
+		f.Image, f.Host, f.HTTPStatus = auth.Name, auth.Host, auth.Status
 	case errors.As(err, &missing):
-		f.Image, f.Host, f.Status = missing.Name, missing.Host, missing.Status
+		f.Image, f.Host, f.HTTPStatus = missing.Name, missing.Host, missing.Status
 	case errors.As(err, &rate):
-		f.Image, f.Host, f.Status = rate.Name, rate.Host, 429
+		f.Image, f.Host, f.HTTPStatus = rate.Name, rate.Host, 429
 		if !rate.Reset.IsZero() {
 			f.RetryAt = rate.Reset.UTC().Format(time.RFC3339)
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 
 	"stowage/cmd/bundle/internal/report"
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/document"
 	"stowage/pkg/scan"
 )
 
@@ -226,15 +226,14 @@ func printWide(w io.Writer, r *scan.Result) error {
 	return t.Flush()
 }
 
-// printLines writes one object a line: {"image": …}, {"warning": …} or {"secret": …}.
+// printLines writes one document a line, with a reference, a warning, or a secret.
 func printLines(w io.Writer, r *scan.Result) error {
-	enc := json.NewEncoder(w)
-	return errors.Join(encode(enc, "image", r.References), encode(enc, "warning", r.Warnings), encode(enc, "secret", r.Secrets))
+	return errors.Join(encode(w, "reference", r.References), encode(w, "warning", r.Warnings), encode(w, "secret", r.Secrets))
 }
 
-func encode[T any](enc *json.Encoder, key string, list []T) error {
+func encode[T any](w io.Writer, key string, list []T) error {
 	for _, v := range list {
-		if err := enc.Encode(map[string]T{key: v}); err != nil {
+		if err := document.WriteLine(w, map[string]T{key: v}); err != nil {
 			return err
 		}
 	}

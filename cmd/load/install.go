@@ -15,6 +15,7 @@ import (
 	"github.com/distribution/reference"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/document"
 	"stowage/pkg/archive"
 	"stowage/pkg/node"
 	"stowage/pkg/serve/install"
@@ -133,7 +134,7 @@ func (s *serveSettings) printReport(streams cli.Streams, r *install.Report, summ
 		cli.Fprintf(streams.Err, "load: note: %s\n", note)
 	}
 	if s.format == "json" {
-		return cli.WriteJSON(streams.Out, r)
+		return document.Write(streams.Out, r)
 	}
 	if err := printFiles(streams.Out, r.Files); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/document"
 	"stowage/pkg/node"
 )
 
@@ -34,9 +35,9 @@ func runInventory(ctx context.Context, args []string, streams cli.Streams) error
 	}
 	defer n.Close() // only read from
 	if *names {
-		return ended(ctx, printInventory(streams.Out, s.format, func() ([]node.NodeImage, error) { return n.Images(ctx) }, imageLine))
+		return ended(ctx, printInventory(streams.Out, s.format, "images", func() ([]node.NodeImage, error) { return n.Images(ctx) }, imageLine))
 	}
-	return ended(ctx, printInventory(streams.Out, s.format, func() ([]digest.Digest, error) { return n.Blobs(ctx) }, digest.Digest.String))
+	return ended(ctx, printInventory(streams.Out, s.format, "digests", func() ([]digest.Digest, error) { return n.Blobs(ctx) }, digest.Digest.String))
 }
 
 // imageLine returns the line of an image in a list, as "bundle -f" reads it.
@@ -47,14 +48,14 @@ func imageLine(i node.NodeImage) string {
 	return i.Name + "@" + i.Digest.String()
 }
 
-// printInventory prints what list returns: as JSON, or one a line.
-func printInventory[T any](w io.Writer, format string, list func() ([]T, error), line func(T) string) error {
+// printInventory prints what list returns: as JSON under a key, or one a line.
+func printInventory[T any](w io.Writer, format, key string, list func() ([]T, error), line func(T) string) error {
 	all, err := list()
 	if err != nil {
 		return err
 	}
 	if format == "json" {
-		return cli.WriteJSON(w, append([]T{}, all...)) // none is [] too
+		return document.Write(w, map[string][]T{key: append([]T{}, all...)}) // none is [] too
 	}
 	out := bufio.NewWriter(w)
 	for _, v := range all {

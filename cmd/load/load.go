@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/document"
 	"stowage/cmd/internal/progress"
 	"stowage/pkg/archive"
 	"stowage/pkg/node"
@@ -223,7 +225,7 @@ func (s *settings) do(ctx context.Context, streams cli.Streams, display *progres
 // blame shows a line for each cause, and one for the hint of those that share it.
 func (s *settings) blame(display *progress.Display, r *node.Report) {
 	for i, c := range r.NotReady {
-		f := progress.Fault{Message: c.String(), Image: c.Image, Hint: s.causeHint(c, r.Kubelet)}
+		f := document.Error{Message: c.String(), Image: c.Image, Hint: s.causeHint(c, r.Kubelet)}
 		if i+1 < len(r.NotReady) && s.causeHint(r.NotReady[i+1], r.Kubelet) == f.Hint && s.progress != progress.JSON {
 			f.Hint = ""
 		}
@@ -275,12 +277,12 @@ func loaded(file string, r *node.Report) progress.Result {
 
 func (s *settings) print(w io.Writer, r *node.Report) error {
 	if s.format == "json" {
-		return cli.WriteJSON(w, r)
+		return document.Write(w, r)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	cli.Fprintf(t, "NAME\tSTATUS\tCRI\tPINNED\tIMAGE ID\tKUBELET\n")
 	for _, img := range r.Images {
-		status := string(img.Status)
+		status := words(img.Status)
 		if img.Status == node.Moved {
 			status += " from " + short(img.Was.String())
 		}
@@ -288,10 +290,13 @@ func (s *settings) print(w io.Writer, r *node.Report) error {
 		if img.Pinned {
 			pinned = "yes"
 		}
-		cli.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", img.Name, status, img.CRI, pinned, short(img.Image.String()), cmp.Or(img.KubeletReason, string(img.Kubelet)))
+		cli.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", img.Name, status, words(img.CRI), pinned, short(img.Image.String()), cmp.Or(img.KubeletReason, words(img.Kubelet)))
 	}
 	return t.Flush()
 }
+
+// words returns a state as people read it.
+func words[T ~string](state T) string { return strings.ReplaceAll(string(state), "-", " ") }
 
 // short shortens a digest to the part that people compare.
 func short(d string) string {

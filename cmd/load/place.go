@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/document"
 	"stowage/cmd/internal/progress"
 	"stowage/pkg/node/imagedir"
 )
@@ -61,7 +62,7 @@ func (s *settings) printPlaced(streams cli.Streams, p *imagedir.Placement, displ
 		display.Warning("%s", w.Text)
 	}
 	if s.format == "json" {
-		return cli.WriteJSON(streams.Out, p)
+		return document.Write(streams.Out, p)
 	}
 	if err := cli.Fprintf(streams.Out, "%s\n", p.Path); err != nil {
 		return err

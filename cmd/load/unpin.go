@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/document"
 	"stowage/cmd/internal/progress"
 	"stowage/pkg/archive"
 	"stowage/pkg/node"
@@ -37,7 +38,7 @@ func runUnpin(ctx context.Context, args []string, streams cli.Streams) error {
 	}
 	report, err := s.unpin(ctx)
 	if err == nil && s.format == "json" {
-		err = cli.WriteJSON(streams.Out, report)
+		err = document.Write(streams.Out, report)
 	} else if err == nil {
 		err = printUnpinned(streams.Out, report)
 	}
@@ -87,7 +88,7 @@ func printUnpinned(w io.Writer, r *node.UnpinReport) error {
 	for _, i := range r.Images {
 		pinned := "no"
 		if i.Kept != "" {
-			pinned = "yes, by " + string(i.Kept)
+			pinned = "yes, by " + words(i.Kept)
 		}
 		cli.Fprintf(t, "%s\t%s\t%s\n", i.Name, pinned, short(i.Bundle.String()))
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/document"
 	"stowage/pkg/node"
 	"stowage/pkg/node/why"
 )
@@ -82,13 +83,13 @@ func (s *settings) printWhy(streams cli.Streams, r *why.Report) error {
 		cli.Fprintf(streams.Err, "load: warning: not read: %s\n", text)
 	}
 	if s.format == "json" {
-		if err := cli.WriteJSON(streams.Out, r); err != nil {
+		if err := document.Write(streams.Out, r); err != nil {
 			return err
 		}
 	} else if err := printWaiting(streams.Out, r.Waiting); err != nil {
 		return err
 	}
-	from := fmt.Sprintf("%s, from %s", cli.Count(r.Pods, "pod"), r.Node.Source)
+	from := fmt.Sprintf("%s, from %s", cli.Count(r.Pods, "pod"), r.Source)
 	if len(r.Waiting) > 0 {
 		return cli.Errorf(cli.Incomplete, "pods wait for %s (%s)", cli.Count(len(r.Waiting), "image"), from)
 	}

@@ -10,14 +10,14 @@ import (
 
 // A Difference lists what changed from one bundle to another. Lists are sorted by name.
 type Difference struct {
-	Added     []Named   `json:"came"`
-	Removed   []Named   `json:"went"`
-	Changed   []Changed `json:"changed"`
-	Same      int       `json:"same"`      // names with the same target in both
-	NewBlobs  int       `json:"newBlobs"`  // blobs the old bundle does not have
-	NewSize   int64     `json:"newSize"`   // their bytes: what a differential bundle would ship
-	GoneBlobs int       `json:"goneBlobs"` // blobs only the old one has
-	GoneSize  int64     `json:"goneSize"`
+	Added     []Named   `json:"added"`            // only in the new bundle
+	Removed   []Named   `json:"removed"`          // only in the old bundle
+	Changed   []Changed `json:"moved"`            // in both, with another target
+	Same      int       `json:"unchangedCount"`   // names with the same target in both
+	NewBlobs  int       `json:"addedBlobCount"`   // blobs the old bundle does not have
+	NewSize   int64     `json:"addedSize"`        // their bytes: what a differential bundle would ship
+	GoneBlobs int       `json:"removedBlobCount"` // blobs only the old one has
+	GoneSize  int64     `json:"removedSize"`      // their bytes
 }
 
 // Named is a name and its target.
@@ -31,8 +31,8 @@ type Named struct {
 type Changed struct {
 	Name     string        `json:"name"`
 	Platform string        `json:"platform,omitempty"` // flat bundles only
-	Old      digest.Digest `json:"old"`
-	New      digest.Digest `json:"new"`
+	Old      digest.Digest `json:"was"`                // in the old bundle
+	New      digest.Digest `json:"digest"`             // in the new bundle
 }
 
 // Compare returns what changed from one bundle to the next. It reads nothing.

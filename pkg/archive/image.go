@@ -60,7 +60,7 @@ type Skipped struct {
 	// "linux/arm64,linux/s390x". It is empty when the image is not in the bundle.
 	Platforms string `json:"platforms,omitempty"`
 
-	// Class is ClassIndirect if no container or pod needs the image to start, as far as its
+	// Class is "indirect" if no container or pod needs the image to start, as far as its
 	// manifests tell. Empty means that it is required, also in bundles made before there were
 	// classes.
 	Class string `json:"class,omitempty"`

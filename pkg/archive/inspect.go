@@ -8,17 +8,17 @@ import (
 // A Summary describes a bundle. Sizes are those of blobs as stored, in bytes, without the
 // tar around them.
 type Summary struct {
-	Digest    digest.Digest  `json:"digest"` // identity of the bundle
-	Base      digest.Digest  `json:"base,omitempty"`
-	Size      int64          `json:"size"` // of the tarball
-	Blobs     int            `json:"blobs"`
-	BlobSize  int64          `json:"blobSize"`
-	SavedSize int64          `json:"savedSize"` // how much larger images that share blobs would be without sharing
-	Omitted   int            `json:"omitted,omitempty"`
-	OmitSize  int64          `json:"omittedSize,omitempty"`
+	Digest    digest.Digest  `json:"identity"`       // digest of its index.json
+	Base      digest.Digest  `json:"base,omitempty"` // identity of the bundle that a differential one needs
+	Size      int64          `json:"size"`           // of the tarball
+	Blobs     int            `json:"blobCount"`
+	BlobSize  int64          `json:"blobSize"`               // of all blobs
+	SavedSize int64          `json:"savedSize"`              // how much larger images that share blobs would be without sharing
+	Omitted   int            `json:"omittedCount,omitempty"` // blobs that a differential bundle names and does not store
+	OmitSize  int64          `json:"omittedSize,omitempty"`  // of these blobs
 	Images    []ImageSummary `json:"images"`
-	Skipped   []Skipped      `json:"leftOut,omitempty"`
-	Unnamed   int            `json:"unnamed,omitempty"`
+	Skipped   []Skipped      `json:"skipped,omitempty"`      // names that are not in the bundle, or not for all platforms
+	Unnamed   int            `json:"unnamedCount,omitempty"` // images of another program's tarball without a name
 }
 
 // An ImageSummary is one target with all its names, in the order of index.json.
@@ -29,15 +29,14 @@ type ImageSummary struct {
 	Size      int64             `json:"size"`    // of all its blobs, each counted once, omitted ones too
 	OwnSize   int64             `json:"ownSize"` // of the blobs no other image here uses
 	Manifests []ManifestSummary `json:"manifests"`
-	Referrers int               `json:"referrers,omitempty"` // the length of Attached
-	Attached  []ReferrerSummary `json:"attached,omitempty"`
+	Referrers []ReferrerSummary `json:"referrers,omitempty"`
 }
 
 // A ReferrerSummary is a signature, an attestation, an SBOM or the like of an image.
 type ReferrerSummary struct {
 	Digest       digest.Digest `json:"digest"`
 	ArtifactType string        `json:"artifactType,omitempty"`
-	Tag          string        `json:"tag,omitempty"` // see [AnnotationTag]
+	Tag          string        `json:"tag,omitempty"` // under which cosign stores it, see [AnnotationTag]
 	Size         int64         `json:"size"`          // manifest, config and layers
 }
 
@@ -56,7 +55,7 @@ type LayerSummary struct {
 	Digest    digest.Digest `json:"digest"`
 	MediaType string        `json:"mediaType"`
 	Size      int64         `json:"size"`
-	Images    int           `json:"images"`            // how many images here use it
+	Images    int           `json:"imageCount"`        // images of the bundle that use it
 	Omitted   bool          `json:"omitted,omitempty"` // named but not stored
 }
 
@@ -103,7 +102,7 @@ type inspection struct {
 func (s *inspection) image(img *Image) error {
 	sum := ImageSummary{
 		Names: []string{img.Name}, Digest: img.Target.Digest, MediaType: img.Target.MediaType,
-		Manifests: []ManifestSummary{}, Referrers: len(img.Referrers),
+		Manifests: []ManifestSummary{},
 	}
 	set := map[digest.Digest]int64{}
 	for i := range img.Present {
@@ -122,7 +121,7 @@ func (s *inspection) image(img *Image) error {
 			return err
 		}
 		if m != nil {
-			sum.Attached = append(sum.Attached, ReferrerSummary{
+			sum.Referrers = append(sum.Referrers, ReferrerSummary{
 				Digest: d.Digest, ArtifactType: d.ArtifactType, Tag: d.Annotations[AnnotationTag], Size: m.Size,
 			})
 		}

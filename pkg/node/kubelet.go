@@ -19,17 +19,17 @@ import (
 // Since Kubernetes 1.35 a kubelet asks a registry for an image that CRI has, if it believes
 // that it pulled the image and a pod cannot show the same credentials.
 type Kubelet struct {
-	Directory string `json:"directory,omitempty"` // its root directory
-	Config    string `json:"config,omitempty"`    // its configuration file
-	Version   string `json:"version,omitempty"`   // "v1.35.4", empty if it is not known or nothing depends on it
-	Running   bool   `json:"running"`             // or whether it runs is not known
-	Verifies  bool   `json:"verifies"`            // it compares credentials with its records, as far as is known
-	Policy    string `json:"policy,omitempty"`    // of its configuration, for images without a record
-	Found     string `json:"found,omitempty"`     // how it was found
-	Service   string `json:"service,omitempty"`   // the service of systemd to restart
+	Directory string `json:"directory,omitempty"`          // its root directory
+	Config    string `json:"configFile,omitempty"`         // its configuration file
+	Version   string `json:"version,omitempty"`            // "v1.35.4", empty if it is not known or nothing depends on it
+	Running   bool   `json:"running"`                      // it runs, or that is not known
+	Verifies  bool   `json:"verifies"`                     // it compares credentials with its records, as far as is known
+	Policy    string `json:"verificationPolicy,omitempty"` // of its configuration, for images without a record
+	Found     string `json:"foundBy,omitempty"`            // how it was found
+	Service   string `json:"service,omitempty"`            // the service of systemd to restart
 	// HasContainerd says that the service runs containerd as well.
 	HasContainerd bool   `json:"runsContainerd,omitempty"`
-	NotLooked     string `json:"notLookedAt,omitempty"`
+	NotLooked     string `json:"notLookedAt,omitempty"` // why it was not looked at; nothing else is set then
 
 	// Dropped are the images, as pods name them, whose interrupted pulls were on record until
 	// this load removed the records.
@@ -45,8 +45,8 @@ type KubeletStatus string
 // pull policy is not Always.
 const (
 	KubeletReady    KubeletStatus = "ready"         // it asks no registry
-	KubeletNotReady KubeletStatus = "not ready"     // it asks one, or the image is not there
-	KubeletUnknown  KubeletStatus = "not looked at" // no kubelet was found; the image itself is ready
+	KubeletNotReady KubeletStatus = "not-ready"     // it asks one, or the image is not there
+	KubeletUnknown  KubeletStatus = "not-looked-at" // no kubelet was found; the image itself is ready
 )
 
 // kubeletView is the kubelet with its pull records.

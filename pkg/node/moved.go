@@ -13,8 +13,8 @@ import (
 // Move is a name on the node that leads to another image than the one of the bundle.
 type Move struct {
 	Name string        `json:"name"`
-	From digest.Digest `json:"from"` // the target on the node
-	To   digest.Digest `json:"to"`   // the target in the bundle
+	From digest.Digest `json:"was"`    // the target on the node
+	To   digest.Digest `json:"digest"` // the target in the bundle
 }
 
 // MovedError says that a load with NoMove would change what names on the node mean. No

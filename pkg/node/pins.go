@@ -26,7 +26,7 @@ type UnpinReport struct {
 // UnpinnedName is one image record with [LabelBundle] that was unpinned, or kept.
 type UnpinnedName struct {
 	Name   string        `json:"name"`
-	Bundle digest.Digest `json:"bundle"` // the one that pinned it
+	Bundle digest.Digest `json:"pinnedBy"` // identity of the bundle that pinned it
 	Kept   KeptPin       `json:"kept,omitempty"`
 }
 
@@ -35,8 +35,8 @@ type KeptPin string
 
 // The reasons why a record stays pinned.
 const (
-	KeptByBundle  KeptPin = "another bundle" // a bundle that was loaded later has the name as well
-	KeptAsSandbox KeptPin = "pod sandboxes"  // the CRI plugin itself pins the sandbox image
+	KeptByBundle  KeptPin = "another-bundle" // a bundle that was loaded later has the name as well
+	KeptAsSandbox KeptPin = "pod-sandboxes"  // the CRI plugin itself pins the sandbox image
 )
 
 // Unpin lets the kubelet's garbage collection remove images again: it removes the pins that

@@ -35,10 +35,10 @@ type Status string
 const (
 	Loaded  Status = "loaded"  // created or completed by this load
 	Present Status = "present" // already there, with the right target
-	Moved   Status = "moved"   // already there, with another target (Was)
+	Moved   Status = "moved"   // already there, with another target
 	Missing Status = "missing" // not there, or not complete (only from a check)
 
-	NotUsable Status = "not usable" // containerd cannot use the image (Reason)
+	NotUsable Status = "not-usable" // containerd cannot use the image
 )
 
 // CRIStatus is what the CRI plugin reports about a name.
@@ -48,14 +48,14 @@ type CRIStatus string
 const (
 	Ready    CRIStatus = "ready"         // known, with the image ID of the bundle
 	Unknown  CRIStatus = "unknown"       // not known
-	Differs  CRIStatus = "another image" // known, with another image ID
-	NotAsked CRIStatus = "not asked"     // no CRI plugin, or the image is not usable
+	Differs  CRIStatus = "another-image" // known, with another image ID
+	NotAsked CRIStatus = "not-asked"     // no CRI plugin, or the image is not usable
 )
 
 // Warning is something the user should know although the operation succeeded.
 type Warning struct {
-	Kind Kind   `json:"kind"`
-	Text string `json:"text"` // one sentence without a full stop
+	Kind Kind   `json:"code"`
+	Text string `json:"message"` // one sentence without a full stop
 }
 
 // Kind is the kind of a [Warning].
@@ -63,25 +63,25 @@ type Kind string
 
 // The kinds of warnings.
 const (
-	WarnNoPin      Kind = "no-pin"   // this containerd does not protect pinned images from the kubelet
-	WarnNoSandbox  Kind = "no-pause" // the sandbox image is neither on the node nor in the bundle
-	WarnUnverified Kind = "unproved" // there is no CRI plugin to ask
-	WarnRemote     Kind = "remote"   // containerd had to unpack
-	WarnUnpinned   Kind = "unpinned" // the CRI plugin does not show the pin of a loaded image
-	WarnNoBlob     Kind = "no-blob"  // the node has layers only unpacked, and the bundle omits them
-	WarnAdvisory   Kind = "defect"   // this version of containerd has a known vulnerability
-	WarnDisk       Kind = "disk"     // the kubelet will soon remove images
-	WarnMoved      Kind = "moved"    // a name on the node now leads to another image
-	WarnReleased   Kind = "released" // names of earlier bundles have lost their pins
-	WarnNameless   Kind = "nameless" // images of the tarball that have no name, and are not loaded
-	WarnReferrers  Kind = "referrer" // referrers of the bundle that are not kept on the node
-	WarnKubelet    Kind = "kubelet"  // the kubelet's records could not be changed
-	WarnNoFiles    Kind = "no-files" // an artifact, which has no files for a pod
+	WarnNoPin      Kind = "no-pin"     // this containerd does not protect pinned images from the kubelet
+	WarnNoSandbox  Kind = "no-sandbox" // the sandbox image is neither on the node nor in the bundle
+	WarnUnverified Kind = "unverified" // there is no CRI plugin to ask
+	WarnRemote     Kind = "remote"     // containerd had to unpack
+	WarnUnpinned   Kind = "unpinned"   // the CRI plugin does not show the pin of a loaded image
+	WarnNoBlob     Kind = "no-blob"    // the node has layers only unpacked, and the bundle omits them
+	WarnAdvisory   Kind = "defect"     // this version of containerd has a known vulnerability
+	WarnDisk       Kind = "disk"       // the kubelet will soon remove images
+	WarnMoved      Kind = "moved"      // a name on the node now leads to another image
+	WarnReleased   Kind = "released"   // names of earlier bundles have lost their pins
+	WarnNameless   Kind = "nameless"   // images of the tarball that have no name, and are not loaded
+	WarnReferrers  Kind = "referrer"   // referrers of the bundle that are not kept on the node
+	WarnKubelet    Kind = "kubelet"    // the kubelet's records could not be changed
+	WarnNoFiles    Kind = "no-files"   // an artifact, which has no files for a pod
 )
 
 // Report is the result of [Node.Load], [Node.LoadStream] or [Node.Check].
 type Report struct {
-	Bundle   digest.Digest `json:"bundle"`
+	Bundle   digest.Digest `json:"identity"` // of the bundle
 	Server   Server        `json:"server"`
 	Images   []ImageReport `json:"images"` // one per name, in the bundle's order; those not usable last
 	Kubelet  *Kubelet      `json:"kubelet"`
@@ -91,33 +91,33 @@ type Report struct {
 	Complete bool `json:"complete"`
 	// NotReady says why it is not complete.
 	NotReady []Cause `json:"notReady,omitempty"`
-	// Left are the images that are not in the bundle, as [archive.Reader.Skipped] lists them.
+	// Left are the images that are not in the bundle.
 	Left []archive.Skipped `json:"skipped,omitempty"`
 	// Released are the names of earlier bundles of the same images that this load has
 	// unpinned: the kubelet may remove them when it needs space.
 	Released []UnpinnedName `json:"released,omitempty"`
 
-	Ingested int64 `json:"bytesIngested"` // bytes sent to the content store
-	Skipped  int64 `json:"bytesSkipped"`  // bytes of blobs that were already there
-	Unpacked int64 `json:"bytesUnpacked"` // bytes of layers, uncompressed
-	Layers   int   `json:"layersUnpacked"`
-	Shared   int   `json:"layersPresent"` // unpacked layers that were already there
+	Ingested int64 `json:"sentSize"`           // bytes sent to the content store
+	Skipped  int64 `json:"presentSize"`        // bytes of blobs that were already there
+	Unpacked int64 `json:"unpackedSize"`       // bytes of layers, uncompressed
+	Layers   int   `json:"unpackedLayerCount"` // layers that this load unpacked
+	Shared   int   `json:"presentLayerCount"`  // unpacked layers that were already there
 }
 
 // ImageReport is the result for one name.
 type ImageReport struct {
 	Name   string        `json:"name"`
-	Target digest.Digest `json:"target"` // of the index or manifest
-	Image  digest.Digest `json:"image"`  // of the config: the image ID in CRI
+	Target digest.Digest `json:"digest"` // of the index or manifest
+	Image  digest.Digest `json:"config"` // of the config: the image ID in CRI
 	Status Status        `json:"status"`
 	Was    digest.Digest `json:"was,omitempty"` // the target before, when it moved
-	CRI    CRIStatus     `json:"cri"`
-	Found  digest.Digest `json:"found,omitempty"` // the image ID in CRI, when it is another one
-	Pinned bool          `json:"pinned"`          // as the CRI plugin shows it
+	CRI    CRIStatus     `json:"criStatus"`
+	Found  digest.Digest `json:"criConfig,omitempty"` // the image ID in CRI, when it is another one
+	Pinned bool          `json:"pinned"`              // as the CRI plugin shows it
 
 	Reason string `json:"reason,omitempty"` // why the image is not usable
 
-	Kubelet       KubeletStatus `json:"kubelet"`
+	Kubelet       KubeletStatus `json:"kubeletStatus"`
 	KubeletReason string        `json:"kubeletReason,omitempty"` // in a few words, if CRI has the image
 }
 

@@ -11,9 +11,9 @@ import (
 
 // Cause is one reason why a pod that uses an image would not start without a registry.
 type Cause struct {
-	Kind  CauseKind `json:"kind"`
-	Image string    `json:"image"` // the name, of the bundle or of the sandbox image
-	Text  string    `json:"text"`  // what is wrong with it, without a full stop
+	Kind  CauseKind `json:"code"`
+	Image string    `json:"image"`   // the name, of the bundle or of the sandbox image
+	Text  string    `json:"message"` // what is wrong with it, without a full stop
 }
 
 // String returns the name and the text.
@@ -25,20 +25,20 @@ type CauseKind string
 // The kinds of causes.
 const (
 	CauseMissing   CauseKind = "missing"        // the image is not on the node, or not complete
-	CauseOther     CauseKind = "another image"  // the name leads to another image
-	CauseUnusable  CauseKind = "not usable"     // containerd cannot use the image
-	CausePlatform  CauseKind = "other platform" // the bundle has it for other platforms only
-	CauseLeftOut   CauseKind = "left out"       // required, and the bundle was made without it
-	CauseNoSandbox CauseKind = "no sandbox"     // the sandbox image is neither on the node nor in the bundle
+	CauseOther     CauseKind = "another-image"  // the name leads to another image
+	CauseUnusable  CauseKind = "not-usable"     // containerd cannot use the image
+	CausePlatform  CauseKind = "other-platform" // the bundle has it for other platforms only
+	CauseLeftOut   CauseKind = "skipped"        // required, and the bundle was made without it
+	CauseNoSandbox CauseKind = "no-sandbox"     // the sandbox image is neither on the node nor in the bundle
 
 	CauseArtifact CauseKind = "artifact"    // a pod mounts it as a volume, and it has no files
 	CauseHandler  CauseKind = "snapshotter" // a runtime handler has another snapshotter, and the layers are gone
 
 	// The kubelet asks a registry, although CRI has the image.
-	CausePulled      CauseKind = "pulled before"     // with credentials, or from another repository
-	CauseInterrupted CauseKind = "interrupted pull"  // a pull is in progress or was interrupted
+	CausePulled      CauseKind = "pulled-before"     // with credentials, or from another repository
+	CauseInterrupted CauseKind = "interrupted-pull"  // a pull is in progress or was interrupted
 	CausePolicy      CauseKind = "policy"            // of the kubelet's configuration
-	CauseUnreadable  CauseKind = "unreadable record" // it cannot read the record of the image
+	CauseUnreadable  CauseKind = "unreadable-record" // it cannot read the record of the image
 	CauseRestart     CauseKind = "restart"           // it must be started again to see the records
 )
 

@@ -6,14 +6,14 @@ import "slices"
 type Result struct {
 	// References holds every occurrence of an image, or the first of equal ones (see
 	// [Options.Distinct]), in the order of the inputs and of the places in them.
-	References []Reference `json:"images"`
+	References []Reference `json:"references"`
 	// Warnings are in the same order. An operator named several times in one file has one
 	// warning.
 	Warnings []Warning `json:"warnings,omitempty"`
 	// Secrets with registry accounts, in the same order.
 	Secrets []Secret `json:"secrets,omitempty"`
 	// LeftOut are the images that lock files name as not available.
-	LeftOut []LeftOut `json:"leftOut,omitempty"`
+	LeftOut []LeftOut `json:"skipped,omitempty"`
 	// Documents is the number of objects read; the items of a List count one by one.
 	Documents int `json:"documents"`
 }
@@ -93,7 +93,7 @@ type Reference struct {
 	// Name is the normalised reference: "docker.io/library/busybox:latest" for "busybox".
 	// It keeps both tag and digest when both are written.
 	Name string `json:"name"`
-	// Text is the reference as written. For FormGroup it is joined from the fields.
+	// Text is the reference as written. With the form "group" it is joined from the fields.
 	Text  string `json:"text"`
 	Class Class  `json:"class"`
 	Form  Form   `json:"form"`

@@ -81,19 +81,19 @@ func Codes() []CodeText { return slices.Clone(codeTexts) }
 // Warning is something a user should know before relying on the images found.
 type Warning struct {
 	Code Code `json:"code"`
-	// Message says what is wrong, Advice what to do about it. Both are one line without a
-	// full stop.
+	// Message says what is wrong, in one line without a full stop.
 	Message string `json:"message"`
-	Advice  string `json:"advice,omitempty"`
+	// Advice says what to do about it, in the same form.
+	Advice string `json:"hint,omitempty"`
 	Position
 	Object    Object `json:"object"`
 	Field     string `json:"field,omitempty"`
 	Container string `json:"container,omitempty"`
-	// Class is what the image would be, for CodePlaceholder, CodeInvalid and CodeUnclear:
-	// with Required, a pod does not start until the value is fixed.
+	// Class is what the image would be, for a placeholder and a reference that is invalid or
+	// unclear: if it is required, a pod does not start until the value is fixed.
 	Class Class `json:"class,omitempty"`
 	// Name is the normalised image that the warning is about, or "".
-	Name string `json:"name,omitempty"`
+	Name string `json:"image,omitempty"`
 }
 
 // warning returns the warning that a candidate is, without its place and class.

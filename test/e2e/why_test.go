@@ -117,8 +117,8 @@ func (n *node) assertWhy(t *testing.T, usb string, want ...sick) {
 			Image  string
 			Pods   []struct{ Pod string }
 			Causes []struct {
-				Cause, Text string
-				Cure        []struct {
+				Code, Message string
+				Cure          []struct {
 					Say string
 					Run []string
 				}
@@ -143,8 +143,8 @@ func (n *node) assertWhy(t *testing.T, usb string, want ...sick) {
 			for _, step := range first.Cure {
 				cure = append(append(cure, step.Say), step.Run...)
 			}
-			if first.Cause != want[i].cause || !strings.Contains(strings.Join(cure, " "), want[i].cure) {
-				t.Errorf("%s: cause %q (%s), cure %q; want %q and %q", name, first.Cause, first.Text, cure, want[i].cause, want[i].cure)
+			if first.Code != want[i].cause || !strings.Contains(strings.Join(cure, " "), want[i].cure) {
+				t.Errorf("%s: cause %q (%s), cure %q; want %q and %q", name, first.Code, first.Message, cure, want[i].cause, want[i].cure)
 			}
 		}
 	}

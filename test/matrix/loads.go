@@ -96,11 +96,11 @@ func (s *stage) load(ctx context.Context, code int, args ...string) (report, err
 type report struct {
 	Images []struct {
 		Name   string `json:"name"`
-		CRI    string `json:"cri"`
+		CRI    string `json:"criStatus"`
 		Pinned bool   `json:"pinned"`
 	} `json:"images"`
-	Ingested int64 `json:"bytesIngested"`
-	Layers   int   `json:"layersUnpacked"`
+	Ingested int64 `json:"sentSize"`
+	Layers   int   `json:"unpackedLayerCount"`
 }
 
 func (s *stage) loadFrom(ctx context.Context, stdin *os.File, code int, args ...string) (r report, err error) {

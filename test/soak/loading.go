@@ -146,15 +146,15 @@ func (r *round) callLoad(ctx context.Context, l load, change func(*command)) (*r
 type report struct {
 	Images []struct {
 		Name  string `json:"name"`
-		Image string `json:"image"`
-		CRI   string `json:"cri"`
+		Image string `json:"config"`
+		CRI   string `json:"criStatus"`
 	} `json:"images"`
 	Complete bool `json:"complete"`
 	Skipped  []struct {
 		Name string `json:"name"`
 	} `json:"skipped"`
-	Ingested int64 `json:"bytesIngested"`
-	Layers   int   `json:"layersUnpacked"`
+	Ingested int64 `json:"sentSize"`
+	Layers   int   `json:"unpackedLayerCount"`
 }
 
 // believed checks in CRI everything that a load with exit code 0 reports. A bundle that

@@ -2,10 +2,8 @@ package clitest
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -73,17 +71,12 @@ func masked(text string, what []string) (string, error) {
 func Golden(t *testing.T, dir string, texts map[string]string) {
 	t.Helper()
 	if *update {
-		if err := writeGolden(dir, texts); err != nil {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, got := range texts {
-		want, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Errorf("%v (go test -update writes it)", err)
-		} else if got != string(want) {
-			t.Errorf("%s differs (go test -update rewrites it): got\n%s", filepath.Join(dir, name), got)
-		}
+		GoldenFile(t, filepath.Join(dir, name), got)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -96,15 +89,18 @@ func Golden(t *testing.T, dir string, texts map[string]string) {
 	}
 }
 
-// writeGolden writes the files of texts. It removes no other.
-func writeGolden(dir string, texts map[string]string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	for name, text := range texts {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			return err
+// GoldenFile compares a text with a file. With -update it writes the file.
+func GoldenFile(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return nil
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Errorf("%v (go test -update writes it)", err)
+	} else if got != string(want) {
+		t.Errorf("%s differs (go test -update rewrites it): got\n%s", path, got)
+	}
 }

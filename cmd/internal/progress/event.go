@@ -1,52 +1,43 @@
 package progress
 
 import (
-	"encoding/json"
 	"time"
+
+	"stowage/cmd/internal/document"
 )
 
 // Event is a line of the JSON mode. Fields may be added later; none is renamed.
 type Event struct {
-	Time    string  `json:"time"`              // RFC 3339, UTC
-	Event   string  `json:"event"`             // "message", "warning", "error", "start", "bytes", "done", "result"
-	Phase   string  `json:"phase,omitempty"`   // of the run, with start, bytes and done
-	Message string  `json:"message,omitempty"` // for people, with message, warning and error
-	Hint    string  `json:"hint,omitempty"`    // what to do next, with error
-	Code    *int    `json:"code,omitempty"`    // exit code, with error and result
-	Errors  []Fault `json:"errors,omitempty"`  // with error, where more is known than the message
-	Done    int64   `json:"done,omitempty"`    // bytes
-	Total   int64   `json:"total,omitempty"`   // bytes
-	Stalled int64   `json:"stalled,omitempty"` // seconds without a byte, with bytes
-	*Result         // with result, the last event of a run
-}
-
-// Fault is what is known of one of the errors of a run.
-type Fault struct {
-	Message string `json:"message"`
-	Image   string `json:"image,omitempty"`   // or the blob asked for
-	Hint    string `json:"hint,omitempty"`    // what to do next
-	Host    string `json:"host,omitempty"`    // registry concerned
-	Status  int    `json:"status,omitempty"`  // HTTP status
-	RetryAt string `json:"retryAt,omitempty"` // RFC 3339, UTC; when a limit resets
+	Time    string           `json:"time"`                     // of the event
+	Event   string           `json:"event"`                    // "message", "warning", "error", "start", "bytes", "done", "result"
+	Phase   string           `json:"phase,omitempty"`          // of the run, with start, bytes and done
+	Message string           `json:"message,omitempty"`        // for people, with message, warning and error
+	Hint    string           `json:"hint,omitempty"`           // what to do next, with error
+	Code    *int             `json:"exitCode,omitempty"`       // of the program, with error and result
+	Errors  []document.Error `json:"errors,omitempty"`         // with error, where more is known than the message
+	Done    int64            `json:"done,omitempty"`           // bytes
+	Total   int64            `json:"total,omitempty"`          // of the phase, 0 if it is not known
+	Stalled int64            `json:"stalledSeconds,omitempty"` // without a byte, with bytes
+	*Result                  // with result, the last event of a run
 }
 
 // Result is what the summary of a run says. A field that the run has no value for is left
 // out.
 type Result struct {
-	File     string   `json:"file,omitempty"`     // bundle that was read
-	Output   string   `json:"output,omitempty"`   // file written or placed
-	Identity string   `json:"identity,omitempty"` // of the bundle
-	Size     *int64   `json:"size,omitempty"`     // of the bundle, bytes
-	FileSize *int64   `json:"fileSize,omitempty"` // of what was written, which may be compressed, bytes
-	SHA256   string   `json:"sha256,omitempty"`   // of what was written, with --checksum
-	Names    []string `json:"names,omitempty"`    // of the images that the run was about
-	Images   *int     `json:"images,omitempty"`   // how many that are
-	Ready    *int     `json:"ready,omitempty"`    // of these, those that the kubelet will find
-	Skipped  *int     `json:"skipped,omitempty"`  // images that are not in the bundle
-	Pulls    *int64   `json:"pulls,omitempty"`    // counted by the registries' limits
-	Sent     *int64   `json:"sent,omitempty"`     // bytes sent to the node
-	Present  *int64   `json:"present,omitempty"`  // bytes that the node had already
-	Changed  *bool    `json:"changed,omitempty"`  // whether the run changed a file or the node
+	File     string   `json:"file,omitempty"`         // bundle that was read
+	Output   string   `json:"output,omitempty"`       // file written or placed
+	Identity string   `json:"identity,omitempty"`     // of the bundle
+	Size     *int64   `json:"size,omitempty"`         // of the bundle
+	FileSize *int64   `json:"fileSize,omitempty"`     // of what was written, which may be compressed
+	SHA256   string   `json:"sha256,omitempty"`       // of what was written, with --checksum
+	Names    []string `json:"names,omitempty"`        // of the images that the run was about
+	Images   *int     `json:"imageCount,omitempty"`   // how many that are
+	Ready    *int     `json:"readyCount,omitempty"`   // of these, those that the kubelet will find
+	Skipped  *int     `json:"skippedCount,omitempty"` // that are not in the bundle
+	Pulls    *int64   `json:"pullCount,omitempty"`    // counted by the registries' limits
+	Sent     *int64   `json:"sentSize,omitempty"`     // to the node
+	Present  *int64   `json:"presentSize,omitempty"`  // that the node had already
+	Changed  *bool    `json:"changed,omitempty"`      // whether the run changed a file or the node
 }
 
 // emitBytes emits the state of the phase; d.mu is held.
@@ -65,9 +56,5 @@ func (d *Display) emitResult(code int, r Result) {
 // emit writes an event; d.mu is held.
 func (d *Display) emit(e Event) {
 	e.Time = time.Now().UTC().Format(time.RFC3339)
-	b, err := json.Marshal(e)
-	if err != nil {
-		return // strings and numbers always encode
-	}
-	_, _ = d.w.Write(append(b, '\n')) // there is no other place for it
+	_ = document.WriteLine(d.w, e) // there is no other place for it
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/document"
 )
 
 // Modes of [New].
@@ -63,7 +64,7 @@ type Display struct {
 	stop  chan struct{}
 	ended sync.WaitGroup
 
-	faults    []Fault // of the run, in the JSON mode
+	faults    []document.Error // of the run, in the JSON mode
 	onWarning func(string)
 }
 
@@ -126,7 +127,7 @@ func (d *Display) print(event, prefix, format string, args []any) {
 
 // Fault shows one of the errors with which the run will end, and its hint. In the JSON mode
 // it is a part of the event "error" that [Display.End] shows.
-func (d *Display) Fault(f Fault) {
+func (d *Display) Fault(f document.Error) {
 	if d.mode == JSON {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -142,7 +143,7 @@ func (d *Display) Fault(f Fault) {
 // End shows the end of a run. In the JSON mode it shows err and then the result as events
 // and returns err marked as reported, so that [cli.Report] does not print it as text as
 // well. In the other modes it returns err unchanged. It ends a phase that is still shown.
-func (d *Display) End(err error, r Result, faults ...Fault) error {
+func (d *Display) End(err error, r Result, faults ...document.Error) error {
 	d.Finish()
 	if d.mode != JSON {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/internal/document"
 )
 
 // buffer is a writer for concurrent use.
@@ -109,18 +110,18 @@ func TestJSON(t *testing.T) {
 // TestEnd: in the JSON mode errors and the result are events, whatever the run's end.
 func TestEnd(t *testing.T) {
 	cause := &cli.Error{Code: cli.RateLimited, Err: errors.New("a: 429"), Hint: "wait"}
-	fault := Fault{Message: "a: 429", Image: "a", Host: "r.test", Status: 429, RetryAt: "2026-01-02T03:04:05Z"}
+	fault := document.Error{Message: "a: 429", Image: "a", Host: "r.test", HTTPStatus: 429, RetryAt: "2026-01-02T03:04:05Z"}
 	for _, tt := range []struct {
 		name string
 		mode string
 		err  error
 		want string
 	}{
-		{"done", JSON, nil, `{"event":"result","code":0,"identity":"sha256:1","images":3,"pulls":0}`},
-		{"failed", JSON, cause, `{"event":"error","message":"a: 429","hint":"wait","code":4,"errors":[{"message":"a: 429","image":"a","host":"r.test","status":429,"retryAt":"2026-01-02T03:04:05Z"}]}
-{"event":"result","code":4,"identity":"sha256:1","images":3,"pulls":0}`},
-		{"without a code", JSON, errors.New("broken"), `{"event":"error","message":"broken","code":1,"errors":[{"message":"a: 429","image":"a","host":"r.test","status":429,"retryAt":"2026-01-02T03:04:05Z"}]}
-{"event":"result","code":1,"identity":"sha256:1","images":3,"pulls":0}`},
+		{"done", JSON, nil, `{"schema":1,"event":"result","exitCode":0,"identity":"sha256:1","imageCount":3,"pullCount":0}`},
+		{"failed", JSON, cause, `{"schema":1,"event":"error","message":"a: 429","hint":"wait","exitCode":4,"errors":[{"message":"a: 429","image":"a","host":"r.test","httpStatus":429,"retryAt":"2026-01-02T03:04:05Z"}]}
+{"schema":1,"event":"result","exitCode":4,"identity":"sha256:1","imageCount":3,"pullCount":0}`},
+		{"without a code", JSON, errors.New("broken"), `{"schema":1,"event":"error","message":"broken","exitCode":1,"errors":[{"message":"a: 429","image":"a","host":"r.test","httpStatus":429,"retryAt":"2026-01-02T03:04:05Z"}]}
+{"schema":1,"event":"result","exitCode":1,"identity":"sha256:1","imageCount":3,"pullCount":0}`},
 		{"for people", Plain, cause, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -54,18 +54,18 @@ type Options struct {
 
 // Placement is the result of [Place].
 type Placement struct {
-	Path         string       `json:"path"`
-	Distribution Distribution `json:"distribution,omitempty"` // empty when the path does not say
-	Bundle       string       `json:"bundle"`                 // its digest
+	Path         string       `json:"output"`                 // the file that was written
+	Distribution Distribution `json:"distribution,omitempty"` // that reads the directory, if the path says so
+	Bundle       string       `json:"identity"`               // of the bundle
 	Names        []string     `json:"names"`
-	Size         int64        `json:"bytes"`
+	Size         int64        `json:"size"` // of the file
 	Warnings     []Warning    `json:"warnings,omitempty"`
 }
 
 // Warning is something the user should know although the bundle was placed.
 type Warning struct {
-	Kind Kind   `json:"kind"`
-	Text string `json:"text"` // one sentence without a full stop
+	Kind Kind   `json:"code"`
+	Text string `json:"message"` // one sentence without a full stop
 }
 
 // Kind is the kind of a [Warning].

@@ -126,17 +126,17 @@ func (e *explainer) findPods(ctx context.Context) error {
 		}
 		if err == nil || len(found) > 0 {
 			_, static = s.(staticPods)
-			pods, e.report.Node.Source = found, s.String()
+			pods, e.report.Source = found, s.String()
 			break
 		}
 	}
-	if static || e.report.Node.Source == "" { // else the pods are known
+	if static || e.report.Source == "" { // else the pods are known
 		for _, f := range failed {
 			e.unread("%s", f)
 		}
 	}
-	if e.report.Node.Source == "" {
-		e.report.Node.Source = "CRI"
+	if e.report.Source == "" {
+		e.report.Source = "CRI"
 		e.unread("the pods: no kubelet and no API server lists them, so only sandboxes and pulls in progress are known")
 	}
 	return e.addPods(pods, static)
@@ -173,7 +173,7 @@ func (e *explainer) addPods(pods []pod, static bool) error {
 	}
 	if e.options.Pod != "" && !known {
 		slices.Sort(names)
-		return &PodError{e.options.Pod, e.report.Node.Source, names}
+		return &PodError{e.options.Pod, e.report.Source, names}
 	}
 	if e.records == nil {
 		return nil

@@ -2,9 +2,11 @@ package why
 
 // Report is the result of [Explain]. Its JSON keys and values do not change.
 type Report struct {
-	Node Node `json:"node"`
+	Node Node `json:"server"`
+	// Source says where the pods are from.
+	Source string `json:"source"`
 	// Pods is the number of pods that were looked at.
-	Pods int `json:"pods"`
+	Pods int `json:"podCount"`
 	// Waiting are the images that pods wait for, by name. Pods that wait for the same image
 	// for different causes are apart.
 	Waiting []Waiting `json:"waiting"`
@@ -12,13 +14,11 @@ type Report struct {
 	Unread []string `json:"unread,omitempty"`
 }
 
-// Node describes where the report is from.
+// Node describes the containerd of the node.
 type Node struct {
 	Address  string `json:"address"` // containerd's socket
 	Version  string `json:"version"` // of containerd
 	Platform string `json:"platform"`
-	// Source says where the pods are from.
-	Source string `json:"source"`
 }
 
 // Waiting is an image with the containers that wait for it.
@@ -35,16 +35,16 @@ type Waiting struct {
 type Waiter struct {
 	Namespace string `json:"namespace,omitempty"`
 	Pod       string `json:"pod,omitempty"`
-	Container string `json:"container,omitempty"` // or "volume NAME"
-	Policy    string `json:"policy,omitempty"`    // imagePullPolicy
-	Reason    string `json:"reason,omitempty"`    // of the kubelet: ImagePullBackOff
-	Message   string `json:"message,omitempty"`   // of the kubelet, without credentials
+	Container string `json:"container,omitempty"`  // or "volume NAME"
+	Policy    string `json:"pullPolicy,omitempty"` // imagePullPolicy
+	Reason    string `json:"reason,omitempty"`     // of the kubelet: ImagePullBackOff
+	Message   string `json:"message,omitempty"`    // of the kubelet, without credentials
 }
 
 // Cause is a likely cause with its cure.
 type Cause struct {
-	Kind Kind   `json:"cause"`
-	Text string `json:"text"` // one line
+	Kind Kind   `json:"code"`
+	Text string `json:"message"` // one line
 	Cure Cure   `json:"cure"`
 }
 

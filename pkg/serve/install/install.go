@@ -48,8 +48,8 @@ type Report struct {
 
 // File is a file that was looked at.
 type File struct {
-	Path string `json:"path"`
-	Done Done   `json:"done"`
+	Path string `json:"file"`
+	Done Done   `json:"status"`
 }
 
 // Done says what was done to a file.

@@ -23,7 +23,7 @@ func contents(texts []string) *archive.Summary {
 		s.Images = append(s.Images, archive.ImageSummary{
 			Names: []string{text, text}, Digest: digest.Digest(text), Size: 2000, OwnSize: 1000,
 			Manifests: []archive.ManifestSummary{{Platform: text, Layers: []archive.LayerSummary{shared, own}}, {ArtifactType: text}},
-			Attached:  []archive.ReferrerSummary{{ArtifactType: text, Size: 1}},
+			Referrers: []archive.ReferrerSummary{{ArtifactType: text, Size: 1}},
 		})
 		s.Skipped = append(s.Skipped, archive.Skipped{Name: text, Reason: text, Platforms: text})
 	}
