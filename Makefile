@@ -14,6 +14,9 @@ CRANE        := v0.22.1
 CONFORMANCE  := v0.0.0-20260831232431-97274622c111
 STATICCHECK  := v0.8.2
 GOVULNCHECK  := v1.9.0
+ACT          := v0.2.89
+ACTIONLINT   := v1.7.12
+GITLABLOCAL  := 4.64.0
 KUBERNETES   := 1.37.2
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -61,6 +64,7 @@ e2e: tools cluster $(TOOLS)/kubernetes-$(KUBELET:v%=%)/kubelet $(TOOLS)/runc-sec
 
 # The programs of others that test/integration runs. Each part adds its own here.
 INTEGRATION :=
+INTEGRATION += $(TOOLS)/.act-$(ACT) $(TOOLS)/.actionlint-$(ACTIONLINT) shellcheck gitlab-ci-local
 
 .PHONY: integration-tools
 integration-tools: $(INTEGRATION)
@@ -165,6 +169,31 @@ $(TOOLS)/.govulncheck-$(GOVULNCHECK):
 	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.govulncheck-*
 	GOBIN=$(TOOLS) go install -trimpath golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
 	@touch $@
+
+$(TOOLS)/.act-$(ACT):
+	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.act-*
+	CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath github.com/nektos/act@$(ACT)
+	@touch $@
+
+$(TOOLS)/.actionlint-$(ACTIONLINT):
+	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.actionlint-*
+	CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT)
+	@touch $@
+
+# Debian's shellcheck, and its rsync for gitlab-ci-local, unpacked but not installed. Without
+# apt-get or npm the tests report what is missing.
+.PHONY: shellcheck gitlab-ci-local
+shellcheck:
+	@[ -x $(TOOLS)/shellcheck ] || { command -v apt-get >/dev/null || exit 0; \
+	  rm -rf $(TOOLS)/deb-shellcheck && mkdir -p $(TOOLS)/deb-shellcheck && cd $(TOOLS)/deb-shellcheck && apt-get update -qq && \
+	  apt-get download -qq shellcheck && dpkg -x shellcheck_*.deb x && cp x/usr/bin/shellcheck $(TOOLS)/ && rm -rf $(TOOLS)/deb-shellcheck; }
+
+gitlab-ci-local:
+	@[ -x $(TOOLS)/rsync/usr/bin/rsync ] || { command -v apt-get >/dev/null || exit 0; \
+	  rm -rf $(TOOLS)/rsync $(TOOLS)/debs-rsync && mkdir -p $(TOOLS)/debs-rsync && cd $(TOOLS)/debs-rsync && apt-get update -qq && \
+	  apt-get download -qq rsync libpopt0 && for deb in *.deb; do dpkg -x $$deb x; done && mv x $(TOOLS)/rsync && rm -rf $(TOOLS)/debs-rsync; }
+	@[ -x $(TOOLS)/gitlab-ci-local-$(GITLABLOCAL)/node_modules/.bin/gitlab-ci-local ] || { command -v npm >/dev/null || exit 0; \
+	  npm install --silent --no-audit --no-fund --prefix $(TOOLS)/gitlab-ci-local-$(GITLABLOCAL) gitlab-ci-local@$(GITLABLOCAL); }
 
 # The control plane and its kubelet take about 35 CPU minutes on a busy machine, a kubelet alone 12. Each version is
 # kept.
