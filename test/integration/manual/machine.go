@@ -7,7 +7,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -35,8 +34,11 @@ const registryConfig = `[plugins."io.containerd.cri.v1.images".registry]
 config_path = "/etc/containerd/certs.d"
 `
 
-//go:embed programs
-var programs embed.FS
+// programs stand in for those that a page uses and that need another machine, and files are
+// what it downloads.
+//
+//go:embed programs files
+var fixtures embed.FS
 
 // machine is what a page runs on: the namespaces of this process.
 type machine struct {
@@ -113,7 +115,12 @@ func (m *machine) startRegistries(t *testing.T) {
 		},
 	})
 	site := startRegistry(t, registrytest.Options{Addr: "127.0.0.2:443", TLS: true, Names: siteNames, Dir: m.dir})
-	if err := errors.Join(addImages(m.hub, hubImages), addImages(site, siteImages)); err != nil {
+	k3s, err := fixtures.ReadFile("files/k3s-images.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := strings.Fields(strings.ReplaceAll(string(k3s), "docker.io/", ""))
+	if err := errors.Join(addImages(m.hub, slices.Concat(hubImages, of)), addImages(site, siteImages)); err != nil {
 		t.Fatal(err)
 	}
 	pem := slices.Concat(m.hub.CAPEM(), site.CAPEM())
@@ -185,19 +192,15 @@ func (m *machine) control(l net.Listener) {
 
 // install puts the programs and files in place, and makes the environment of the shell.
 func (m *machine) install(node *nodetest.Node, bin, checkout string) error {
-	own, err := fs.Sub(programs, "programs")
-	if err != nil {
+	if err := os.CopyFS(m.path("fixtures"), fixtures); err != nil {
 		return err
 	}
-	if err := os.CopyFS(m.path("bin"), own); err != nil {
-		return err
-	}
-	names, err := os.ReadDir(m.path("bin"))
+	names, err := os.ReadDir(m.path("fixtures", "programs"))
 	if err != nil {
 		return err
 	}
 	for _, name := range names { // embedded files have no executable bit
-		if err := os.Chmod(m.path("bin", name.Name()), 0o755); err != nil {
+		if err := os.Chmod(m.path("fixtures", "programs", name.Name()), 0o755); err != nil {
 			return err
 		}
 	}
@@ -210,19 +213,18 @@ func (m *machine) install(node *nodetest.Node, bin, checkout string) error {
 		return err
 	}
 	m.env = []string{
-		"PATH=" + strings.Join([]string{m.path("bin"), bin, tools, "/usr/sbin", "/usr/bin", "/sbin", "/bin"}, ":"),
+		"PATH=" + strings.Join([]string{m.path("fixtures", "programs"), bin, tools, "/usr/sbin", "/usr/bin", "/sbin", "/bin"}, ":"),
 		"HOME=" + m.path("home"), "USER=root", "LANG=C.UTF-8", "TERM=dumb", "TMPDIR=" + m.dir,
 		"SSL_CERT_FILE=" + m.path("authorities.pem"), "GITHUB_STEP_SUMMARY=" + m.path("summary.md"),
-		"NODES=" + m.path("nodes"), "DATA=" + m.path("data"), "CHECKOUT=" + checkout,
+		"NODES=" + m.path("nodes"), "DATA=" + m.path("fixtures", "files"), "CHECKOUT=" + checkout,
 	}
 	return errors.Join(
 		os.MkdirAll(m.path("home"), 0o755),
 		os.MkdirAll(m.path("work"), 0o755),
-		os.MkdirAll(m.path("data"), 0o755),
 		os.MkdirAll("/run/containerd", 0o755),
 		os.MkdirAll("/etc/systemd/system", 0o755),
 		os.Symlink(node.Address(), "/run/containerd/containerd.sock"),
-		os.WriteFile(m.path("data", "pods.json"), pods, 0o644),
+		os.WriteFile(m.path("fixtures", "files", "pods.json"), pods, 0o644),
 		copyFile(filepath.Join(checkout, "examples", "calico.yaml"), m.path("work", "calico.yaml"), 0o644),
 		copyFile(filepath.Join(bin, "load"), m.path("work", "load"), 0o755),
 	)

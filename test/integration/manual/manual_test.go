@@ -88,7 +88,10 @@ func startPage(t *testing.T, page, bin string) {
 	switch {
 	case err != nil:
 		t.Errorf("%v\n%s", err, out)
-	case bytes.Contains(out, []byte("--- SKIP")):
+	case testing.Verbose():
+		t.Logf("%s", out)
+	}
+	if bytes.Contains(out, []byte("--- SKIP")) {
 		need.Missing(t, string(out))
 	}
 }
@@ -123,6 +126,7 @@ func runPage(t *testing.T, root, page string) {
 			}
 			t.Fatalf("%s:%d: exit code %s, want %d: %s%s", page, s.line, code, s.exit, s.text, outputs[i])
 		}
+		t.Logf("%s:%d: %s%s", page, s.line, s.text, outputs[i])
 		got := strings.Join(outputs[s.from:i+1], "")
 		if line, found := absent(s.want, got); found {
 			t.Errorf("%s:%d: the output lacks %q:\n%s%s", page, s.line, line, s.text, got)

@@ -116,6 +116,7 @@ var (
 	digests = regexp.MustCompile(`\b(sha256[:-])?[0-9a-f]{12,64}(\b|…)|sha256:[0-9a-f]*…`)
 	sizes   = regexp.MustCompile(`[0-9]+(\.[0-9]+)? ([kKMG]i?)?B\b`)
 	times   = regexp.MustCompile(`\b([0-9]+h)?([0-9]+m)?[0-9]+(\.[0-9]+)?m?s\b|\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z?|\b[0-2][0-9]:[0-5][0-9]\b`)
+	targets = regexp.MustCompile(`linux/(amd64|arm64)\b`)
 	gaps    = regexp.MustCompile(` +`)
 )
 
@@ -123,6 +124,7 @@ var (
 func stable(line string) string {
 	line = times.ReplaceAllString(line, "TIME")
 	line = digests.ReplaceAllString(line, "DIGEST")
+	line = targets.ReplaceAllString(line, "PLATFORM")
 	line = sizes.ReplaceAllString(line, "SIZE")
 	return gaps.ReplaceAllString(strings.TrimSpace(line), " ")
 }
