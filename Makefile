@@ -18,6 +18,8 @@ ACT          := v0.2.89
 ACTIONLINT   := v1.7.12
 GITLABLOCAL  := 4.64.0
 KUBERNETES   := 1.37.2
+HELM         := v3.22.0
+KUSTOMIZE    := v5.8.1
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X stowage/cmd/internal/cli.Version=$(VERSION)"
@@ -65,6 +67,8 @@ e2e: tools cluster $(TOOLS)/kubernetes-$(KUBELET:v%=%)/kubelet $(TOOLS)/runc-sec
 # The programs of others that test/integration runs. Each part adds its own here.
 INTEGRATION :=
 INTEGRATION += $(TOOLS)/.act-$(ACT) $(TOOLS)/.actionlint-$(ACTIONLINT) shellcheck gitlab-ci-local
+
+INTEGRATION += $(TOOLS)/.helm-$(HELM) $(TOOLS)/.kustomize-$(KUSTOMIZE)
 
 .PHONY: integration-tools
 integration-tools: $(INTEGRATION)
@@ -163,6 +167,17 @@ $(TOOLS)/.conformance-$(CONFORMANCE):
 $(TOOLS)/.staticcheck-$(STATICCHECK):
 	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.staticcheck-*
 	GOBIN=$(TOOLS) go install -trimpath honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
+	@touch $@
+
+# helm and kustomize, for the charts of test/integration.
+$(TOOLS)/.helm-$(HELM):
+	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.helm-*
+	CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath helm.sh/helm/v3/cmd/helm@$(HELM)
+	@touch $@
+
+$(TOOLS)/.kustomize-$(KUSTOMIZE):
+	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.kustomize-*
+	CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE)
 	@touch $@
 
 $(TOOLS)/.govulncheck-$(GOVULNCHECK):

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"stowage/cmd/bundle/internal/render"
 	"stowage/cmd/internal/cli"
 	"stowage/pkg/bundle"
 	"stowage/pkg/scan"
@@ -22,7 +23,9 @@ type input struct {
 	sources     []string
 	recursive   bool
 	scanOptions scan.Options
+	chart       render.Options
 	warnings    []string // about the command line
+	notes       []string // about what was rendered
 }
 
 func (in *input) flags(fs *pflag.FlagSet) {
@@ -33,6 +36,13 @@ func (in *input) flags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&in.scanOptions.Include, "include", nil, "")
 	fs.StringArrayVar(&in.scanOptions.Exclude, "exclude", nil, "")
 	fs.BoolVar(&in.scanOptions.FromStatus, "from-status", false, "")
+	fs.StringArrayVar(&in.chart.Values, "values", nil, "")
+	fs.StringArrayVar(&in.chart.Set, "set", nil, "")
+	fs.StringVar(&in.chart.KubeVersion, "kube-version", "", "")
+	fs.StringArrayVar(&in.chart.APIVersions, "api-versions", nil, "")
+	fs.BoolVar(&in.chart.IncludeCRDs, "include-crds", false, "")
+	fs.StringVar(&in.chart.ReleaseName, "release-name", "", "")
+	fs.StringVar(&in.chart.Namespace, "namespace", "", "")
 }
 
 // scan reads every source. The error names what could not be read, with its place; the
@@ -47,8 +57,17 @@ func (in *input) scan(ctx context.Context, streams cli.Streams) (*scan.Result, e
 	if err != nil {
 		return nil, err
 	}
+	if !in.chart.IsZero() && !slices.ContainsFunc(list, func(s source) bool { return s.kind == render.Chart }) {
+		return nil, cli.Usagef("--values, --set and the like are for charts, and -f names none").
+			WithHint("-f DIR is a chart if it contains a Chart.yaml")
+	}
 	var errs []error
 	for _, src := range list {
+		if src.kind != render.Plain {
+			warnings, err := in.render(ctx, scanner, src)
+			skipped, errs = append(skipped, warnings...), append(errs, err)
+			continue
+		}
 		if err := scanOne(ctx, scanner, src); err != nil {
 			errs = append(errs, err)
 		}

@@ -43,7 +43,7 @@ var guesses = map[string]string{
 	"arch": "--platform linux/ARCH", "os": "--platform OS/ARCH", "all": "--platform all", "a": "--platform all",
 	"registry": "--mirror REG=HOST", "registry-mirror": "--mirror REG=HOST", "proxy": "--mirror REG=HOST",
 	"file": "-f", "input": "-f", "manifest": "-f",
-	"k": "kubectl kustomize DIR | bundle -f -", "kustomize": "kubectl kustomize DIR | bundle -f -",
+	"k": "-f DIR", "kustomize": "-f DIR", "chart": "-f DIR", "name-template": "--release-name NAME",
 	"out": "-o", "dest": "-o", "destination": "-o",
 	"recurse": "-R", "r": "-R",
 	"verbose": "--progress plain", "debug": "--progress plain", "no-progress": "--progress none", "silent": "--quiet", "json": "--progress json",

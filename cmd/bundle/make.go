@@ -59,6 +59,9 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 	// lack images.
 	j.scanOptions.Distinct = j.summary == nil // it says where each image is named
 	found, err := j.scan(ctx, j.streams)
+	for _, n := range j.notes {
+		j.display.Message("%s", n)
+	}
 	if err != nil {
 		return nil, inputError(err)
 	}

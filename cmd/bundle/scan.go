@@ -115,6 +115,9 @@ func runScan(ctx context.Context, args []string, streams cli.Streams) error {
 	if result == nil {
 		return err
 	}
+	for _, n := range j.notes {
+		cli.Fprintf(streams.Err, "bundle: %s\n", n)
+	}
 	for _, w := range j.warnings {
 		cli.Fprintf(streams.Err, "bundle: warning: %s\n", w)
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"stowage/cmd/bundle/internal/render"
 	"stowage/cmd/internal/cli"
 	"stowage/internal/iox"
 	"stowage/internal/redact"
@@ -19,7 +20,8 @@ import (
 
 // source is one place of manifests.
 type source struct {
-	name string // for messages: a path, an address without its password, "-"
+	name string      // for messages: a path, an address without its password, "-"
+	kind render.Kind // of a directory that is rendered, and not opened
 	open func(context.Context) (io.ReadCloser, error)
 }
 
@@ -58,11 +60,18 @@ func sources(args []string, recursive bool, stdin io.Reader) ([]source, []scan.W
 	return out, skipped, nil
 }
 
-// fileSources returns a file, or the manifests of a directory as kubectl picks them.
+// fileSources returns a file, a directory to render, or the manifests of a directory as kubectl
+// picks them: with -R, a kustomization is no more than its files.
 func fileSources(path string, recursive bool) ([]source, []scan.Warning, error) {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() { // opening it reports the error, beside those of other files
 		return []source{fileSource(path)}, nil, nil
+	}
+	switch kind, err := render.KindOf(path); {
+	case err != nil:
+		return nil, nil, cli.Usagef("-f %w", err).WithHint("render it as one of them: \"helm template %[1]s | bundle -f -\" or \"kubectl kustomize %[1]s | bundle -f -\"", cli.Quote(path))
+	case kind == render.Chart, kind == render.Kustomization && !recursive:
+		return []source{{name: path, kind: kind}}, nil, nil
 	}
 	names, skipped, err := manifestFiles(path, recursive)
 	if err != nil {
@@ -98,6 +107,7 @@ func openFile(ctx context.Context, path string) (io.ReadCloser, error) {
 func manifestFiles(dir string, recursive bool) ([]string, []scan.Warning, error) {
 	var out []string
 	var skipped []scan.Warning
+	var charts []string
 	root, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return nil, nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
@@ -108,6 +118,10 @@ func manifestFiles(dir string, recursive bool) ([]string, []scan.Warning, error)
 		}
 		if d.IsDir() {
 			if path != dir && !recursive {
+				return fs.SkipDir
+			}
+			if kind, err := render.KindOf(path); path != dir && (kind == render.Chart || err != nil) {
+				charts = append(charts, path)
 				return fs.SkipDir
 			}
 			return nil
@@ -128,6 +142,9 @@ func manifestFiles(dir string, recursive bool) ([]string, []scan.Warning, error)
 	switch {
 	case err != nil:
 		return nil, nil, cli.Errorf(cli.Failed, "read manifests: %w", err)
+	case len(charts) > 0:
+		return nil, nil, cli.Errorf(cli.Failed, "read manifests: %s: is a chart, whose templates are no manifests", charts[0]).
+			WithHint("name each chart and each directory of manifests with -f of its own, as in -f %s", cli.Quote(charts[0]))
 	case len(out) == 0 && len(skipped) > 0:
 		return nil, nil, cli.Errorf(cli.Failed, "read manifests: %s: %s", skipped[0].File, skipped[0].Message).WithHint("%s", skipped[0].Advice)
 	case len(out) == 0:

@@ -19,7 +19,9 @@ Usage:
 Input:
   -f, --filename SRC      manifests: a file, a directory, an http(s) address, or - for
                           standard input; also a list a.yaml,b.yaml, a pattern 'm/*.yaml',
-                          and files behind it; YAML, JSON, or a plain list of images
+                          and files behind it; YAML, JSON, or a plain list of images; a
+                          directory with a Chart.yaml or a kustomization.yaml is rendered by
+                          helm, or by kustomize or kubectl
   -R, --recursive         also read the directories below a directory
       --only required     ignore images that only arguments, environment variables,
                           ConfigMaps and custom resources name
@@ -31,6 +33,15 @@ Input:
                           (default: linux on this machine's architecture)
       --strict            fail also when the registry does not have an image that only an
                           argument, variable or ConfigMap names, instead of skipping it
+
+Charts (handed to helm template; --values, --set and --api-versions may be repeated):
+      --values FILE       values of the chart
+      --set KEY=VALUE     one value
+      --kube-version V    version of Kubernetes to render for
+      --api-versions API  an API that the cluster has, such as monitoring.coreos.com/v1
+      --include-crds      render CustomResourceDefinitions too
+      --release-name NAME name of the release
+      --namespace NAME    namespace of the release
 
 Output:
   -o, --output OUT        the bundle; - for standard output; a name that ends in .tar.zst
@@ -98,7 +109,11 @@ Usage:
   bundle scan -f SRC... --check-lock images.lock
 
   -f, --filename SRC      manifests: a file, a directory, an http(s) address, or - for
-                          standard input; YAML, JSON, or a plain list of images
+                          standard input; YAML, JSON, or a plain list of images; a
+                          directory with a Chart.yaml or a kustomization.yaml is rendered by
+                          helm, or by kustomize or kubectl; --values FILE, --set KEY=VALUE,
+                          --kube-version V, --api-versions API, --include-crds,
+                          --release-name NAME and --namespace NAME are handed to helm
   -R, --recursive         also read the directories below a directory
       --pin               print name:tag@sha256:... for each image: a lock file, from which
                           bundle -f makes the same bundle as from the manifests today;

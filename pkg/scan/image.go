@@ -168,6 +168,7 @@ var settingWords = map[string]bool{
 	"NAME": true, "NAMES": true, "KIND": true, "APIVERSION": true, "COMMAND": true, "CMD": true, "ARGS": true, "ENTRYPOINT": true, "URL": true,
 	"OS": true, "ARCH": true, "ARCHITECTURE": true, "PLATFORM": true, "PLATFORMS": true, "FAMILY": true, "PROJECT": true, "REGION": true,
 	"ZONE": true, "TITLE": true, "LABEL": true, "STATE": true, "STATUS": true, "MODE": true, "LEVEL": true, "SCHEDULE": true, "HUB": true, "BASE": true,
+	"CHART": true,
 }
 
 // settingKey reports whether a key below one that names images holds a property and no

@@ -44,6 +44,9 @@ const (
 	CodeUnknownDigest Code = "unknown-digest"
 	// CodeUnnamed: a node has an image without a name that a registry knows. Not counted.
 	CodeUnnamed Code = "unnamed-image"
+	// CodeChartList: a chart renders an image that it does not list, or lists one that it does
+	// not render, which the caller of the scanner compared.
+	CodeChartList Code = "chart-list"
 	// CodeSkippedFile: a file was not read, which the caller of the scanner decided.
 	CodeSkippedFile Code = "skipped-file"
 )
@@ -70,6 +73,7 @@ var codeTexts = []CodeText{
 	{CodeLocalRegistry, "the registry is localhost or has a name without a domain", "make sure that it can be reached"},
 	{CodeUnknownDigest, "a pod or a node has an image for which it states no digest that a registry knows, or pods run several under one tag", "write a digest, or accept what the registry has under the tag today"},
 	{CodeUnnamed, "a node has an image without a name; not included", "name it, or ignore the warning"},
+	{CodeChartList, "the images that a chart lists and those that it renders with these values differ", "check the values, and the list of the chart"},
 	{CodeSkippedFile, "a file of a directory is a pipe, a device or a symbolic link out of the directory; it was not read", "name it with -f if it is meant"},
 	{CodeWindows, "the pod runs on Windows nodes only", "a bundle for Linux does not need it"},
 	{CodeDuplicateKey, "a mapping holds a key twice and only the last counts; often a --- is missing", "separate the documents"},

@@ -115,7 +115,7 @@ func weigh(w scan.Warning) severity {
 		if w.Class == scan.Required {
 			return failure
 		}
-	case scan.CodeWindows, scan.CodeUnclear:
+	case scan.CodeWindows, scan.CodeUnclear, scan.CodeChartList:
 		return note
 	}
 	return warning

@@ -16,14 +16,14 @@ _bundle() {
     case $command in
     scan)
         case $prev in
-        --include|--exclude|--mirror|--creds|--insecure|--wait|--jobs) compopt +o default 2>/dev/null; return ;;
-        -f|--filename|--registries|--authfile|--ca-file|--check-lock) return ;;
+        --include|--exclude|--set|--kube-version|--api-versions|--release-name|--namespace|--mirror|--creds|--insecure|--wait|--jobs) compopt +o default 2>/dev/null; return ;;
+        -f|--filename|--values|--registries|--authfile|--ca-file|--check-lock) return ;;
         --hosts-dir) _bundle_directories; return ;;
         --only) _bundle_values 'required'; return ;;
-        --fail-on) _bundle_values 'pull-policy-always default-pull-always mutable-tag always-pull-images placeholder invalid-reference unclear-reference operands-unwritten cluster-internal-registry local-registry unknown-digest unnamed-image skipped-file windows-image duplicate-key' list; return ;;
+        --fail-on) _bundle_values 'pull-policy-always default-pull-always mutable-tag always-pull-images placeholder invalid-reference unclear-reference operands-unwritten cluster-internal-registry local-registry unknown-digest unnamed-image chart-list skipped-file windows-image duplicate-key' list; return ;;
         -o|--output) _bundle_values 'name wide json sarif codequality github'; return ;;
         esac
-        flags='-f --filename -R --recursive --only --include --exclude --from-status --mirror --registries --hosts-dir --resolve-at-origin --authfile --creds --insecure --ca-file --wait --jobs --pin --check-lock --fail-on -o --output -h --help'
+        flags='-f --filename -R --recursive --only --include --exclude --from-status --values --set --kube-version --api-versions --include-crds --release-name --namespace --mirror --registries --hosts-dir --resolve-at-origin --authfile --creds --insecure --ca-file --wait --jobs --pin --check-lock --fail-on -o --output -h --help'
         ;;
     rewrite)
         case $prev in
@@ -65,14 +65,14 @@ _bundle() {
     version) compopt +o default 2>/dev/null; return ;;
     *)
         case $prev in
-        --include|--exclude|--mirror|--creds|--insecure|--wait|--jobs|--max-pulls|--limit-rate) compopt +o default 2>/dev/null; return ;;
-        -f|--filename|--registries|--authfile|--ca-file|-o|--output|--summary|--reuse|--since|--have) return ;;
+        --include|--exclude|--set|--kube-version|--api-versions|--release-name|--namespace|--mirror|--creds|--insecure|--wait|--jobs|--max-pulls|--limit-rate) compopt +o default 2>/dev/null; return ;;
+        -f|--filename|--values|--registries|--authfile|--ca-file|-o|--output|--summary|--reuse|--since|--have) return ;;
         --hosts-dir) _bundle_directories; return ;;
         --only) _bundle_values 'required'; return ;;
         --platform) _bundle_values 'linux/amd64 linux/arm64 linux/arm/v7 linux/ppc64le linux/riscv64 linux/s390x all' list; return ;;
         --progress) _bundle_values 'auto plain json none'; return ;;
         esac
-        flags='-f --filename -R --recursive --only --include --exclude --from-status --mirror --registries --hosts-dir --resolve-at-origin --authfile --creds --insecure --ca-file --wait --jobs -o --output --platform --strict --keep-going --dry-run --checksum --summary --flat --reuse --since --have --referrers --explain-auth --max-pulls --limit-rate --progress -q --quiet -v --version -h --help'
+        flags='-f --filename -R --recursive --only --include --exclude --from-status --values --set --kube-version --api-versions --include-crds --release-name --namespace --mirror --registries --hosts-dir --resolve-at-origin --authfile --creds --insecure --ca-file --wait --jobs -o --output --platform --strict --keep-going --dry-run --checksum --summary --flat --reuse --since --have --referrers --explain-auth --max-pulls --limit-rate --progress -q --quiet -v --version -h --help'
         ;;
     esac
 

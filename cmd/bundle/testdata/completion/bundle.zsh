@@ -22,6 +22,13 @@ _bundle() {
         '*--include=[treat doubtful values as images]:PATTERN: ' \
         '*--exclude=[ignore images]:PATTERN: ' \
         '--from-status[take the digests that the status of pods says they run]' \
+        '*--values=[values of the chart]:FILE:_files' \
+        '*--set=[one value]:KEY=VALUE: ' \
+        '--kube-version=[version of Kubernetes to render for]:V: ' \
+        '*--api-versions=[an API that the cluster has]:API: ' \
+        '--include-crds[render CustomResourceDefinitions too]' \
+        '--release-name=[name of the release]:NAME: ' \
+        '--namespace=[namespace of the release]:NAME: ' \
         '*--mirror=[ask HOST first for images of REG]:REG=HOST[/PREFIX]: ' \
         '--registries=[mirrors, accounts and certificates of a registries.yaml]:FILE:_files' \
         '--hosts-dir=[mirrors, certificates and headers of containerd'\''s hosts.toml files]:DIR:_files -/' \
@@ -34,7 +41,7 @@ _bundle() {
         '--jobs=[concurrent requests]:N: ' \
         '--pin[print name:tag@sha256:... for each image]' \
         '--check-lock=[print the images that a lock file does not cover, and exit with 1 if there is one]:FILE:_files' \
-        '*--fail-on=[exit with 1 if there is a warning with one of these codes]:LIST:_values -s , LIST pull-policy-always default-pull-always mutable-tag always-pull-images placeholder invalid-reference unclear-reference operands-unwritten cluster-internal-registry local-registry unknown-digest unnamed-image skipped-file windows-image duplicate-key' \
+        '*--fail-on=[exit with 1 if there is a warning with one of these codes]:LIST:_values -s , LIST pull-policy-always default-pull-always mutable-tag always-pull-images placeholder invalid-reference unclear-reference operands-unwritten cluster-internal-registry local-registry unknown-digest unnamed-image chart-list skipped-file windows-image duplicate-key' \
         '(-o --output)'{-o+,--output=}':FORMAT:(name wide json sarif codequality github)' \
         '(-h --help)'{-h,--help}'[print the help]' \
         '*:file:_files'
@@ -95,6 +102,13 @@ _bundle() {
     '*--include=[treat doubtful values as images]:PATTERN: ' \
     '*--exclude=[ignore images]:PATTERN: ' \
     '--from-status[take the digests that the status of pods says they run, for "kubectl get pods -A -o json | bundle -f - --from-status"]' \
+    '*--values=[values of the chart]:FILE:_files' \
+    '*--set=[one value]:KEY=VALUE: ' \
+    '--kube-version=[version of Kubernetes to render for]:V: ' \
+    '*--api-versions=[an API that the cluster has]:API: ' \
+    '--include-crds[render CustomResourceDefinitions too]' \
+    '--release-name=[name of the release]:NAME: ' \
+    '--namespace=[namespace of the release]:NAME: ' \
     '*--mirror=[ask HOST first for images of REG]:REG=HOST[/PREFIX]: ' \
     '--registries=[mirrors, accounts and certificates of a registries.yaml]:FILE:_files' \
     '--hosts-dir=[mirrors, certificates and headers of containerd'\''s hosts.toml files]:DIR:_files -/' \
