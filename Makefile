@@ -67,6 +67,7 @@ e2e: tools cluster $(TOOLS)/kubernetes-$(KUBELET:v%=%)/kubelet $(TOOLS)/runc-sec
 # The programs of others that test/integration runs. Each part adds its own here.
 INTEGRATION :=
 INTEGRATION += $(TOOLS)/.act-$(ACT) $(TOOLS)/.actionlint-$(ACTIONLINT) shellcheck gitlab-ci-local
+INTEGRATION += shells
 
 INTEGRATION += $(TOOLS)/.helm-$(HELM) $(TOOLS)/.kustomize-$(KUSTOMIZE)
 
@@ -245,6 +246,14 @@ skopeo:
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends skopeo >/dev/null; \
 	  else echo "skopeo: not installed, and cannot install it without root and apt-get: its tests will be skipped"; fi; }
+
+# Debian's zsh, fish and mandoc, unpacked but not installed. fish looks for etc beside share.
+.PHONY: shells
+shells:
+	@[ -x $(TOOLS)/shells/usr/bin/fish ] || { command -v apt-get >/dev/null || exit 0; \
+	  rm -rf $(TOOLS)/shells $(TOOLS)/debs-shells && mkdir -p $(TOOLS)/debs-shells && cd $(TOOLS)/debs-shells && apt-get update -qq && \
+	  apt-get download -qq zsh zsh-common fish fish-common libpcre2-32-0 mandoc && \
+	  for deb in *.deb; do dpkg -x $$deb x; done && ln -s ../etc x/usr/etc && mv x $(TOOLS)/shells && rm -rf $(TOOLS)/debs-shells; }
 
 # Debian's docker and podman, as readers of bundles, unpacked but not installed.
 .PHONY: engines
