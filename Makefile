@@ -11,6 +11,7 @@ CONTAINERD16 := 1.6.20
 CONTAINERDS  := 2.0.14 2.1.9 2.2.9 2.3.7
 RUNC         := v1.5.2
 CRANE        := v0.22.1
+NFPM         := v2.45.2
 CONFORMANCE  := v0.0.0-20260831232431-97274622c111
 STATICCHECK  := v0.8.2
 GOVULNCHECK  := v1.9.0
@@ -34,7 +35,7 @@ KUBELET ?= v$(KUBERNETES)
 
 export STOWAGE_TOOLS := $(TOOLS)
 
-.PHONY: help build install demo recording check test e2e integration lint bench matrix matrix-ci soak pullmanager microbench fuzz clean tools servers
+.PHONY: help build man release release-tools install demo recording check test e2e integration lint bench matrix matrix-ci soak pullmanager microbench fuzz clean tools servers
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -42,9 +43,30 @@ help: ## list the targets
 build: ## build static bundle and load into bin/
 	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/ ./cmd/bundle ./cmd/load
 
-install: build ## install bundle and load into $(PREFIX)/bin
-	install -d $(DESTDIR)$(PREFIX)/bin
+man: ## write the man pages and completions into bin/doc
+	rm -rf bin/doc && go run ./internal/release -only man -version $(VERSION) -o bin/doc
+
+install: build man ## install bundle and load into $(PREFIX)/bin, and their man pages
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 bin/bundle bin/load $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 bin/doc/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+
+release: release-tools ## make archives, packages and images into dist/; VERSION=v1.2.3
+	go run ./internal/release -version $(VERSION) -o dist -nfpm $(TOOLS)/nfpm \
+	  -busybox $(TOOLS)/release/bin/busybox -certificates $(TOOLS)/release/usr/share/ca-certificates
+
+# nfpm makes the packages. The shell and the certificates of the images are Debian's, unpacked
+# but not installed.
+release-tools: $(TOOLS)/.nfpm-$(NFPM)
+	@[ -d $(TOOLS)/release ] || { command -v apt-get >/dev/null || exit 0; \
+	  rm -rf $(TOOLS)/debs-release && mkdir -p $(TOOLS)/debs-release && cd $(TOOLS)/debs-release && apt-get update -qq && \
+	  apt-get download -qq busybox-static ca-certificates rpm rpm-common librpm9 librpmbuild9 librpmio9 librpmsign9 libpopt0 libelf1 liblua5.3-0 libsqlite3-0 && \
+	  for deb in *.deb; do dpkg -x $$deb x; done && mv x $(TOOLS)/release && rm -rf $(TOOLS)/debs-release; }
+
+$(TOOLS)/.nfpm-$(NFPM):
+	@mkdir -p $(TOOLS) && rm -f $(TOOLS)/.nfpm-*
+	CGO_ENABLED=0 GOBIN=$(TOOLS) go install -trimpath github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM)
+	@touch $@
 
 demo: build tools ## bundle and load examples/calico.yaml with a registry that requires a login and a real containerd
 	go run ./internal/demo --bin bin --manifest examples/calico.yaml
@@ -67,7 +89,7 @@ e2e: tools cluster $(TOOLS)/kubernetes-$(KUBELET:v%=%)/kubelet $(TOOLS)/runc-sec
 # The programs of others that test/integration runs. Each part adds its own here.
 INTEGRATION :=
 INTEGRATION += $(TOOLS)/.act-$(ACT) $(TOOLS)/.actionlint-$(ACTIONLINT) shellcheck gitlab-ci-local
-INTEGRATION += shells
+INTEGRATION += shells release-tools
 
 INTEGRATION += $(TOOLS)/.helm-$(HELM) $(TOOLS)/.kustomize-$(KUSTOMIZE)
 
