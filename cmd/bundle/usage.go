@@ -201,6 +201,8 @@ many bytes only the new bundle has.
 Usage:
   bundle diff [--output text|json] OLD NEW
 
+  -o, --output FORMAT  text (default) or json
+
 ` + cli.ExitCodes + `
 Example:
   bundle diff calico-v3.28.0.tar calico-v3.28.1.tar

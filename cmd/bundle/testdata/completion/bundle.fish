@@ -118,7 +118,7 @@ complete -c bundle -n '__bundle_in verify' -l progress -x -a 'auto plain json no
 complete -c bundle -n '__bundle_in verify' -s q -l quiet -d 'errors and warnings only'
 complete -c bundle -n '__bundle_in verify' -s h -l help -d 'print the help'
 
-complete -c bundle -n '__bundle_in diff' -s o -l output -x -a 'text json'
+complete -c bundle -n '__bundle_in diff' -s o -l output -x -a 'text json' -d 'text'
 complete -c bundle -n '__bundle_in diff' -s h -l help -d 'print the help'
 
 complete -c bundle -n '__bundle_in completion' -f -a 'bash zsh fish'

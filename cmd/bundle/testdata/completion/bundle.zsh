@@ -76,7 +76,7 @@ _bundle() {
     diff)
       shift words; (( CURRENT-- ))
       _arguments -s -S \
-        '(-o --output)'{-o+,--output=}':VALUE:(text json)' \
+        '(-o --output)'{-o+,--output=}'[text]:FORMAT:(text json)' \
         '(-h --help)'{-h,--help}'[print the help]' \
         '*:file:_files'
       return ;;
