@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,39 +34,56 @@ const (
 	pageTime     = 2 * time.Minute
 )
 
-// TestPages runs the commands of each page. A page runs in a process of its own, which is
+// TestPages runs the commands of each page, and looks at those in its text. A page runs in a process of its own, which is
 // this test in new namespaces.
 func TestPages(t *testing.T) {
-	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := checkout(t)
 	if page := os.Getenv(pageVariable); page != "" {
 		runPage(t, root, page)
 		return
 	}
 	need.Root(t, "create namespaces")
+	bin := programs(t)
+	t.Run("text", func(t *testing.T) { checkText(t, root, bin) })
+	for _, page := range pages(t, root) {
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			startPage(t, page, bin)
+		})
+	}
+}
+
+// checkout returns the directory of the sources.
+func checkout(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// pages returns the paths of the pages in the checkout.
+func pages(t *testing.T, root string) []string {
+	t.Helper()
+	found, err := fs.Glob(os.DirFS(root), "docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(found, "README.md")
+}
+
+// programs builds the programs under test, as the Makefile does, and returns their directory.
+func programs(t *testing.T) string {
+	t.Helper()
 	bin := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-o", bin+"/", "./cmd/bundle", "./cmd/load")
-	build.Dir = root // another module, with its own go.sum
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin+"/", "./cmd/bundle", "./cmd/load")
+	build.Dir = checkout(t) // another module, with its own go.sum
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, page := range append(pages, filepath.Join(root, "README.md")) {
-		name, err := filepath.Rel(root, page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			startPage(t, name, bin)
-		})
-	}
+	return bin
 }
 
 // startPage runs a page in a child process.

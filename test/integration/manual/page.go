@@ -30,6 +30,11 @@ const (
 	other        kind = "other" // in a language that is not the shell's
 )
 
+// languages are those of fenced blocks.
+var languages = map[string]kind{
+	"": commands, "sh": commands, "bash": commands, "go": other, "json": other, "yaml": other, "toml": other,
+}
+
 // block is a code block of a page, or the commands of a comment.
 type block struct {
 	line int // of its first line of text, from 1
@@ -145,9 +150,9 @@ func (p *parser) fenced(indent int, language string) error {
 	for ; p.at < len(p.lines); p.at++ {
 		line := p.lines[p.at]
 		if strings.TrimSpace(line) == "```" {
-			k := commands
-			if language != "" && language != "sh" && language != "bash" {
-				k = other
+			k, known := languages[language]
+			if !known && p.mark == "" {
+				return fmt.Errorf("line %d: a block in %q is neither run nor marked", start, language)
 			}
 			p.add(start, k, text.String())
 			p.at++

@@ -40,6 +40,7 @@ func TestParseErrors(t *testing.T) {
 		{"reason", "<!-- output: a -->\n\n    a\n", "line 1: the mark"},
 		{"no block", "<!-- output -->\n\ntext\n", "line 3: the mark"},
 		{"end", "<!-- output -->\n", "at the end"},
+		{"language", "```text\na\n```\n", "line 1: a block"},
 		{"open fence", "```\na\n", "line 1: the fence"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
