@@ -60,6 +60,14 @@ func newMachine(t *testing.T, dir, bin, checkout string) *machine {
 	}
 	m.startRegistries(t)
 	m.startKubelet(t)
+	tools, err := nodetest.Tools()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"helm", "kustomize"} {
+		_, err := os.Stat(filepath.Join(tools, name))
+		need.Part(t, name, err)
+	}
 	node, err := nodetest.Launch(t.Context(), nodetest.Options{Dir: dir, Config: registryConfig})
 	if missing := (*nodetest.MissingError)(nil); errors.As(err, &missing) {
 		need.Missing(t, err)
@@ -72,7 +80,7 @@ func newMachine(t *testing.T, dir, bin, checkout string) *machine {
 			t.Errorf("stop the node: %v", err)
 		}
 	})
-	if err := m.install(node, bin, checkout); err != nil {
+	if err := m.install(node, bin, tools, checkout); err != nil {
 		t.Fatalf("set up the machine: %v", err)
 	}
 	return m
@@ -191,7 +199,7 @@ func (m *machine) control(l net.Listener) {
 }
 
 // install puts the programs and files in place, and makes the environment of the shell.
-func (m *machine) install(node *nodetest.Node, bin, checkout string) error {
+func (m *machine) install(node *nodetest.Node, bin, tools, checkout string) error {
 	if err := os.CopyFS(m.path("fixtures"), fixtures); err != nil {
 		return err
 	}
@@ -205,10 +213,6 @@ func (m *machine) install(node *nodetest.Node, bin, checkout string) error {
 		}
 	}
 	pods, err := m.runningPods()
-	if err != nil {
-		return err
-	}
-	tools, err := nodetest.Tools()
 	if err != nil {
 		return err
 	}
