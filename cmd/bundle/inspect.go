@@ -16,6 +16,7 @@ import (
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/document"
 	"stowage/cmd/internal/progress"
+	"stowage/cmd/internal/trust"
 	"stowage/pkg/archive"
 )
 
@@ -148,10 +149,15 @@ func attachedAs(a archive.ReferrerSummary) string {
 func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 	var jobs int
 	var mode string
+	var demand trust.Demand
 	rep, err := parseReport("verify", verifyHelp, textOrJSON, args, streams, func(fs *pflag.FlagSet) {
 		fs.IntVar(&jobs, "jobs", 0, "")
 		progress.AddFlags(fs, &mode)
+		demand.AddFlags(fs)
 	}, "FILE")
+	if err == nil {
+		err = demand.CheckFlags(rep.files)
+	}
 	if err != nil {
 		return err
 	}
@@ -160,7 +166,7 @@ func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 		return err
 	}
 	v := document.Verification{File: rep.files[0], Errors: []document.Error{}}
-	err = ended(ctx, verify(ctx, &v, jobs, display))
+	err = ended(ctx, verify(ctx, &v, jobs, demand, display))
 	result := progress.Result{File: v.File, Identity: v.Identity}
 	if v.Identity != "" {
 		result.Size = new(v.Size)
@@ -178,12 +184,15 @@ func runVerify(ctx context.Context, args []string, streams cli.Streams) error {
 		if v.Uncompared > 0 {
 			note = fmt.Sprintf("; %s not compared with a config: omitted, or not of an image", cli.Count(v.Uncompared, "layer"))
 		}
+		if v.SignedBy != "" {
+			note += fmt.Sprintf("; signed by %q", v.SignedBy)
+		}
 		err = cli.Fprintf(streams.Out, "%s is intact: %s, %s, identity %s%s\n", v.File, cli.Count(v.Blobs, "blob"), cli.Bytes(v.Size), v.Identity, note)
 	}
 	return display.End(err, result)
 }
 
-func verify(ctx context.Context, v *document.Verification, jobs int, display *progress.Display) error {
+func verify(ctx context.Context, v *document.Verification, jobs int, demand trust.Demand, display *progress.Display) error {
 	r, err := archive.Open(ctx, v.File, nil)
 	if err != nil {
 		return openError(v.File, err)
@@ -191,6 +200,13 @@ func verify(ctx context.Context, v *document.Verification, jobs int, display *pr
 	defer r.Close() // only read from
 	v.Uncompared = r.Uncompared()
 	v.Identity, v.Blobs, v.Size = r.Digest().String(), len(r.Blobs()), r.Size()
+	by, err := demand.Check(v.File, r)
+	if err != nil {
+		return err
+	}
+	if by != nil {
+		v.SignedBy, v.Signature = by.Key, by.File
+	}
 	phase := progress.Phase{Name: "verify"}
 	for _, b := range r.Blobs() {
 		phase.Total += b.Size

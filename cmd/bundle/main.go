@@ -22,6 +22,7 @@ func program() *cli.Program {
 			"verify":     runVerify,
 			"diff":       runDiff,
 			"completion": completion.Job(program),
+			"sign":       runSign,
 		},
 		Guesses: map[string][]string{
 			"images": {"bundle scan", "bundle"}, "image": {"bundle scan", "bundle"},

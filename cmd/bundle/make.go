@@ -243,6 +243,9 @@ func (j *job) print(ctx context.Context, r *bundle.Result) (err error) {
 		j.display.Message("wrote %s: %s", j.request.Output, j.totals(r))
 	}
 	j.hintSecrets(r)
+	if err := j.sign(ctx, r); err != nil {
+		return err
+	}
 	if j.checksum {
 		j.display.Message("SHA-256 of %s: %s, also in %[1]s.sha256", j.request.Output, j.file.sha256)
 	}

@@ -26,6 +26,7 @@ type settings struct {
 	options  bundle.Options
 	explain  bool
 	checksum bool // write the file's SHA-256 beside it
+	signer   signer
 	progress string
 
 	summaryFile string // Markdown for CI, or ""
@@ -48,6 +49,7 @@ func parseBundle(ctx context.Context, args []string, streams cli.Streams) (*sett
 	fs.BoolVar(&s.options.KeepGoing, "keep-going", false, "")
 	fs.BoolVar(&s.options.DryRun, "dry-run", false, "")
 	fs.BoolVar(&s.checksum, "checksum", false, "")
+	fs.StringVar(&s.signer.key, "sign-key", "", "")
 	fs.StringVar(&s.summaryFile, "summary", "", "")
 	fs.BoolVar(&s.request.Flat, "flat", false, "")
 	fs.StringArrayVar(&s.options.Reuse, "reuse", nil, "")
@@ -104,6 +106,8 @@ func (s *settings) check(args []string, streams cli.Streams) error {
 		return cli.Usagef("-o -: standard output is a terminal: name a file, or write to a pipe")
 	case output == "-" && s.checksum:
 		return cli.Usagef("--checksum: -o - has no file to write the SHA-256 beside")
+	case output == "-" && s.signer.key != "":
+		return cli.Usagef("--sign-key: -o - has no file to write the signature beside")
 	case output == "-" && s.summaryFile != "":
 		return cli.Usagef("--summary: -o - has no file to describe; write the bundle to a file")
 	case s.summaryFile != "" && s.explain:

@@ -12,6 +12,7 @@ Usage:
   bundle inspect FILE                   show what is in a bundle
   bundle verify FILE                    check every byte of a bundle
   bundle diff OLD NEW                   show what was added, removed and changed
+  bundle sign FILE                      sign a bundle, for "load --verify-key"
   bundle completion SHELL               print completions for bash, zsh or fish
 
 "bundle help COMMAND" explains each command. Copy the file to each node and run "load FILE" there.
@@ -47,6 +48,7 @@ Output:
   -o, --output OUT        the bundle; - for standard output; a name that ends in .tar.zst
                           or .tar.gz makes a compressed bundle
       --checksum          write OUT.sha256 beside OUT, for "sha256sum -c"
+      --sign-key FILE     sign the bundle with this key, as "bundle sign" does
       --summary FILE      write what is in the bundle, what changed, the warnings and the pulls
                           in Markdown, such as for "$GITHUB_STEP_SUMMARY"
       --reuse FILE        copy what an older bundle has instead of fetching it; the bundle
@@ -185,14 +187,40 @@ const verifyHelp = `bundle verify reads a complete bundle and checks every diges
 Usage:
   bundle verify [flags] FILE
 
-      --jobs N         blobs read at once (default: one for each processor)
-  -o, --output FORMAT  text or json (default text)
-      --progress MODE  auto, plain, json or none (default auto)
-  -q, --quiet          errors and warnings only: --progress none
+      --identity DIGEST  fail unless this is the identity of the bundle
+      --verify-key FILE  fail unless a key in this file signed the bundle: a public key of
+                         openssl or ssh-keygen, or an allowed_signers file; repeat for several
+      --signature FILE   the signature (default: the files beside FILE that bundle sign writes)
+      --jobs N           blobs read at once (default: one for each processor)
+  -o, --output FORMAT    text or json (default text)
+      --progress MODE    auto, plain, json or none (default auto)
+  -q, --quiet            errors and warnings only: --progress none
 
 ` + cli.ExitCodes + `
 Example:
   bundle verify calico.tar && scp calico.tar node:
+`
+
+const signHelp = `bundle sign signs the identity of a bundle, and by it every byte, and prints the name of the
+signature. It does not read the layers: "bundle verify" does.
+
+Usage:
+  bundle sign --key KEY FILE
+
+      --key FILE      private key: of ssh-keygen, or PEM (PKCS #8; Ed25519 or ECDSA) without a
+                      passphrase. For an SSH key in an agent or on a FIDO token, its .pub file
+      --sequence N    number of the bundle in its series: a node whose policy demands a higher
+                      one refuses it
+      --expires WHEN  when the signature ends: a number of days, such as 90d, or a date, such
+                      as 2027-01-31 (default: never)
+
+A PEM key writes FILE.sigstore.json, which "cosign verify-blob-attestation" reads; an SSH key
+writes FILE.intoto.json and its signature FILE.intoto.json.sig, which "ssh-keygen -Y verify"
+reads, in the namespace stowage. Copy the files along with the bundle.
+
+` + cli.ExitCodes + `
+Example:
+  bundle sign --key ~/.ssh/id_ed25519 calico.tar
 `
 
 const diffHelp = `bundle diff shows which images were added, removed and changed between two bundles, and how

@@ -16,6 +16,7 @@ import (
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/document"
 	"stowage/cmd/internal/progress"
+	"stowage/cmd/internal/trust"
 	"stowage/pkg/archive"
 	"stowage/pkg/node"
 )
@@ -28,6 +29,7 @@ type settings struct {
 	node     node.Options
 	load     node.LoadOptions
 	limit    cli.Rate // of reading the bundles
+	trust    trust.Demand
 	format   string
 	progress string
 }
@@ -49,6 +51,7 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 		fs.BoolVar(&s.load.DiscardLayers, "discard-layers", false, "")
 		fs.IntVar(&s.load.Jobs, "jobs", 0, "")
 		fs.Var(&s.limit, "limit-rate", "")
+		s.trust.AddFlags(fs.FlagSet)
 		fs.AddVersion("containerd's extractor " + cli.RequirementVersion("github.com/containerd/containerd/v2"))
 	}
 	if err := fs.Parse(args); err != nil {
@@ -66,7 +69,21 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 	if err := s.addNames(*names); err != nil {
 		return nil, err
 	}
-	return s, s.checkInput(streams.In)
+	if err := s.checkInput(streams.In); err != nil {
+		return nil, err
+	}
+	if !loading {
+		return s, nil
+	}
+	return s, s.readTrust()
+}
+
+// readTrust checks the flags about trust and reads the policy of the node.
+func (s *settings) readTrust() error {
+	if err := s.trust.ReadPolicy(trust.PolicyFile); err != nil {
+		return err
+	}
+	return s.trust.CheckFlags(s.files)
 }
 
 // newFlags returns the flags that every job with a bundle has.
@@ -173,6 +190,22 @@ func (s *settings) run(ctx context.Context, streams cli.Streams, do work) error 
 	return display.End(ended(ctx, err), loaded(s.file, report))
 }
 
+// accept returns an error unless the bundle is trusted. Nothing was asked of the node yet.
+func (s *settings) accept(b *source, display *progress.Display) error {
+	if !s.trust.Asks() {
+		return nil
+	}
+	r, err := b.identified()
+	if err != nil {
+		return err
+	}
+	v, err := s.trust.Check(s.file, r)
+	if v != nil {
+		display.Message("%s is signed by %q (%s)", s.file, v.Key, v.File)
+	}
+	return err
+}
+
 func (s *settings) do(ctx context.Context, streams cli.Streams, display *progress.Display, do work) (*node.Report, error) {
 	if err := s.checkFiles(); err != nil {
 		return nil, err
@@ -182,6 +215,9 @@ func (s *settings) do(ctx context.Context, streams cli.Streams, display *progres
 		return nil, err
 	}
 	defer b.Close() // only read from
+	if err := s.accept(b, display); err != nil {
+		return nil, err
+	}
 	n, err := node.Connect(ctx, s.node)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/document"
 	"stowage/cmd/internal/progress"
+	"stowage/pkg/archive"
 	"stowage/pkg/node/imagedir"
 )
 
@@ -17,6 +18,7 @@ func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 	var o imagedir.Options
 	fs := s.newFlags(placeHelp, streams)
 	fs.StringVar(&o.Dir, "dir", "", "")
+	s.trust.AddFlags(fs.FlagSet)
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -26,6 +28,9 @@ func runPlace(ctx context.Context, args []string, streams cli.Streams) error {
 		return cli.Usagef("want one FILE").WithHint("usage: load place FILE, once for each")
 	case fs.Changed("dir") && o.Dir == "":
 		return cli.Usagef("--dir: name a directory")
+	}
+	if err := s.readTrust(); err != nil {
+		return err
 	}
 	display, err := progress.New(streams.Err, "load", s.progress)
 	if err != nil {
@@ -46,6 +51,10 @@ func (s *settings) place(ctx context.Context, o imagedir.Options, display *progr
 	defer display.Finish()
 	o.OnStart = func(total int64) { display.Start(progress.Phase{Name: "place", Total: total, Work: true}) }
 	o.OnBytes = display.Add
+	o.Accept = func(r *archive.Reader) error {
+		_, err := s.trust.Check(s.files[0], r)
+		return err
+	}
 	return imagedir.Place(ctx, s.files[0], o)
 }
 

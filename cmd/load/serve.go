@@ -64,7 +64,10 @@ func parseServe(args []string, streams cli.Streams) (*serveSettings, error) {
 	case slices.Contains(s.files, "-"):
 		return nil, cli.Usagef("-: a bundle is served from many places at once, which standard input cannot be").WithHint("save it to a file first")
 	}
-	return s, nil
+	if len(s.files) == 0 {
+		return s, nil
+	}
+	return s, s.readTrust()
 }
 
 // runServe answers pulls until a signal ends it.
@@ -122,6 +125,10 @@ func (s *serveSettings) source(ctx context.Context) (_ serve.Source, what string
 			return nil, "", nil, err
 		}
 		readers = append(readers, r)
+		if _, err := s.trust.Check(file, r); err != nil {
+			closeAll()
+			return nil, "", nil, err
+		}
 		images += len(r.Images())
 	}
 	return serve.Bundle(readers...), fmt.Sprintf("%s of %s", cli.Count(images, "image"), strings.Join(s.files, ", ")), closeAll, nil

@@ -82,6 +82,14 @@ func (s *source) metadata() (*archive.Reader, error) {
 	return s.stream.Reader()
 }
 
+// identified returns the bundle if its identity is known before its layers are read, or nil.
+func (s *source) identified() (*archive.Reader, error) {
+	if s.stream != nil && !s.stream.Native() {
+		return nil, nil
+	}
+	return s.metadata()
+}
+
 // Close frees what the source holds. Standard input stays open.
 func (s *source) Close() error {
 	if s.stream == nil {

@@ -37,6 +37,12 @@ Usage:
                            node (exit code 6), before anything is written
       --no-referrers       leave signatures, attestations and SBOMs in the bundle: without it
                            this node keeps those of its images, as long as it has them
+      --identity DIGEST    refuse any bundle but the one with this identity
+      --verify-key FILE    refuse a bundle that no key in this file signed: a public key of
+                           openssl or ssh-keygen, or an allowed_signers file; repeat for
+                           several. /etc/stowage/policy.yaml demands it for every load
+      --signature FILE     the signature (default: the files beside FILE that "bundle sign"
+                           writes)
       --discard-layers     do not keep the compressed layers: saves disk and time, but this
                            node cannot export or push the images, pass them on to other
                            nodes, or use them with another snapshotter
@@ -94,6 +100,9 @@ Usage:
   load place FILE
 
       --dir DIR            the directory (default: the one above that exists)
+      --identity DIGEST    refuse any bundle but the one with this identity
+      --verify-key FILE    refuse a bundle that no key in this file signed, as load does
+      --signature FILE     the signature (default: the files beside FILE)
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
   -q, --quiet              errors and warnings only: --progress none

@@ -67,6 +67,11 @@ var rules = []rule{
 		deep:   []string{containerd, "google.golang.org/grpc", "stowage/pkg/node", "stowage/cmd"},
 	},
 	{
+		pkg:    "stowage/pkg/signature",
+		direct: []string{"net/http", "golang.org/x/crypto"},
+		deep:   []string{"net/http", containerd, ggcr, "stowage/pkg/archive"},
+	},
+	{
 		pkg:    "stowage/pkg/archive/writer",
 		own:    []string{"stowage/pkg/archive", "stowage/internal/fsutil", "stowage/internal/iox", "stowage/internal/manifest"},
 		direct: []string{"archive/tar", "net", "net/http", ggcr},

@@ -76,6 +76,9 @@ type Verification struct {
 	Identity string `json:"identity,omitempty"` // of the bundle, if it could be read
 	Blobs    int    `json:"blobCount,omitempty"`
 	Size     int64  `json:"size,omitempty"` // of the tarball
+	// SignedBy is the name of the key of --verify-key that signed the bundle.
+	SignedBy  string `json:"signedBy,omitempty"`
+	Signature string `json:"signature,omitempty"` // its file
 	// Uncompared is the number of layers that could not be compared with a config: they are
 	// omitted, or not of an image.
 	Uncompared int     `json:"uncomparedCount,omitempty"`

@@ -86,7 +86,7 @@ var names = map[string]kind{
 	"presentLayerCount": count, "presentSize": bytes, "pullCount": count, "pullPolicy": code, "pullSecrets": texts,
 	"readyCount": count, "reason": text, "reference": object, "referrers": objects, "registries": texts, "released": objects,
 	"removed": objects, "removedBlobCount": count, "removedSize": bytes, "retryAt": moment, "run": command, "running": flag, "runsContainerd": flag,
-	"savedSize": bytes, "say": text, "secret": object, "sentSize": bytes, "server": object, "service": name, "sha256": hex, "size": bytes,
+	"savedSize": bytes, "say": text, "secret": object, "sentSize": bytes, "server": object, "service": name, "sha256": hex, "signature": path, "signedBy": text, "size": bytes,
 	"skipped": objects, "skippedCount": count, "snapshotter": name, "source": text, "stalledSeconds": seconds, "status": code,
 	"tag": name, "text": text, "time": moment, "total": bytes, "trusted": images, "type": text,
 	"unchangedCount": count, "uncomparedCount": count, "unnamedCount": count, "unpackedLayerCount": count, "unpackedSize": bytes, "unread": texts,

@@ -45,6 +45,9 @@ type Options struct {
 	// Dir is the image directory. Empty means the default directory of k3s, RKE2 or k0s,
 	// of which exactly one must exist.
 	Dir string
+	// Accept, if set, is called with the opened bundle before anything is written. Its error
+	// ends the work, and is returned as it is.
+	Accept func(*archive.Reader) error
 	// OnStart, if set, is called once with the number that OnBytes will count up to: the
 	// bytes to copy, to decompress, and to hash.
 	OnStart func(total int64)
@@ -115,6 +118,11 @@ func place(ctx context.Context, file string, o Options, known []directory) (*Pla
 		return nil, err
 	}
 	defer b.Close() // read only
+	if o.Accept != nil {
+		if err := o.Accept(b); err != nil {
+			return nil, err
+		}
+	}
 	name, err := placedName(filepath.Base(file), b, dir.distribution)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,7 @@
 # bash completion for bundle
 
 _bundle() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= commands='scan rewrite inspect verify diff completion help version'
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= commands='scan rewrite inspect verify diff sign completion help version'
     local flags words before=
     COMPREPLY=()
     # bash splits --flag=value at "=".
@@ -39,17 +39,25 @@ _bundle() {
         ;;
     verify)
         case $prev in
-        --jobs) compopt +o default 2>/dev/null; return ;;
+        --jobs|--identity) compopt +o default 2>/dev/null; return ;;
+        --verify-key|--signature) return ;;
         -o|--output) _bundle_values 'text json'; return ;;
         --progress) _bundle_values 'auto plain json none'; return ;;
         esac
-        flags='-o --output --jobs --progress -q --quiet -h --help'
+        flags='-o --output --jobs --progress -q --quiet --identity --verify-key --signature -h --help'
         ;;
     diff)
         case $prev in
         -o|--output) _bundle_values 'text json'; return ;;
         esac
         flags='-o --output -h --help'
+        ;;
+    sign)
+        case $prev in
+        --sequence|--expires) compopt +o default 2>/dev/null; return ;;
+        --key) return ;;
+        esac
+        flags='--key --sequence --expires -h --help'
         ;;
     completion)
         case $prev in
@@ -66,13 +74,13 @@ _bundle() {
     *)
         case $prev in
         --include|--exclude|--set|--kube-version|--api-versions|--release-name|--namespace|--mirror|--creds|--insecure|--wait|--jobs|--max-pulls|--limit-rate) compopt +o default 2>/dev/null; return ;;
-        -f|--filename|--values|--registries|--authfile|--ca-file|-o|--output|--summary|--reuse|--since|--have) return ;;
+        -f|--filename|--values|--registries|--authfile|--ca-file|-o|--output|--sign-key|--summary|--reuse|--since|--have) return ;;
         --hosts-dir) _bundle_directories; return ;;
         --only) _bundle_values 'required'; return ;;
         --platform) _bundle_values 'linux/amd64 linux/arm64 linux/arm/v7 linux/ppc64le linux/riscv64 linux/s390x all' list; return ;;
         --progress) _bundle_values 'auto plain json none'; return ;;
         esac
-        flags='-f --filename -R --recursive --only --include --exclude --from-status --values --set --kube-version --api-versions --include-crds --release-name --namespace --mirror --registries --hosts-dir --resolve-at-origin --authfile --creds --insecure --ca-file --wait --jobs -o --output --platform --strict --keep-going --dry-run --checksum --summary --flat --reuse --since --have --referrers --explain-auth --max-pulls --limit-rate --progress -q --quiet -v --version -h --help'
+        flags='-f --filename -R --recursive --only --include --exclude --from-status --values --set --kube-version --api-versions --include-crds --release-name --namespace --mirror --registries --hosts-dir --resolve-at-origin --authfile --creds --insecure --ca-file --wait --jobs -o --output --platform --strict --keep-going --dry-run --checksum --sign-key --summary --flat --reuse --since --have --referrers --explain-auth --max-pulls --limit-rate --progress -q --quiet -v --version -h --help'
         ;;
     esac
 

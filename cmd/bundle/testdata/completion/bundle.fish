@@ -4,7 +4,7 @@
 function __bundle_in
     set -l words (commandline -opc)
     set -l command ''
-    if contains -- "$words[2]" scan rewrite inspect verify diff completion help version
+    if contains -- "$words[2]" scan rewrite inspect verify diff sign completion help version
         set command $words[2]
     end
     test "$command" = "$argv[1]"
@@ -26,6 +26,8 @@ complete -c bundle -n '__bundle_first' -a verify -d 'check every byte of a bundl
 complete -c bundle -n '__bundle_in help' -a verify -d 'check every byte of a bundle'
 complete -c bundle -n '__bundle_first' -a diff -d 'show what was added, removed and changed'
 complete -c bundle -n '__bundle_in help' -a diff -d 'show what was added, removed and changed'
+complete -c bundle -n '__bundle_first' -a sign -d 'sign a bundle, for "load --verify-key"'
+complete -c bundle -n '__bundle_in help' -a sign -d 'sign a bundle, for "load --verify-key"'
 complete -c bundle -n '__bundle_first' -a completion -d 'print completions for bash, zsh or fish'
 complete -c bundle -n '__bundle_in help' -a completion -d 'print completions for bash, zsh or fish'
 complete -c bundle -n '__bundle_first' -a help -d 'explain a command'
@@ -60,6 +62,7 @@ complete -c bundle -n '__bundle_in ""' -l strict -d 'fail also when the registry
 complete -c bundle -n '__bundle_in ""' -l keep-going -d 'write the bundle without the images that are not available'
 complete -c bundle -n '__bundle_in ""' -l dry-run -d 'print what would be pulled, and exit'
 complete -c bundle -n '__bundle_in ""' -l checksum -d 'write OUT.sha256 beside OUT, for "sha256sum -c"'
+complete -c bundle -n '__bundle_in ""' -l sign-key -r -F -d 'sign the bundle with this key, as "bundle sign" does'
 complete -c bundle -n '__bundle_in ""' -l summary -r -F -d 'write what is in the bundle, what changed, the warnings and the pulls in Markdown'
 complete -c bundle -n '__bundle_in ""' -l flat -d 'list the manifest of each platform directly, without the index, for readers that need every platform of an index'
 complete -c bundle -n '__bundle_in ""' -l reuse -r -F -d 'copy what an older bundle has instead of fetching it'
@@ -116,10 +119,18 @@ complete -c bundle -n '__bundle_in verify' -s o -l output -x -a 'text json' -d '
 complete -c bundle -n '__bundle_in verify' -l jobs -x -d 'blobs read at once'
 complete -c bundle -n '__bundle_in verify' -l progress -x -a 'auto plain json none' -d 'auto, plain, json or none'
 complete -c bundle -n '__bundle_in verify' -s q -l quiet -d 'errors and warnings only'
+complete -c bundle -n '__bundle_in verify' -l identity -x -d 'fail unless this is the identity of the bundle'
+complete -c bundle -n '__bundle_in verify' -l verify-key -r -F -d 'fail unless a key in this file signed the bundle'
+complete -c bundle -n '__bundle_in verify' -l signature -r -F -d 'the signature'
 complete -c bundle -n '__bundle_in verify' -s h -l help -d 'print the help'
 
 complete -c bundle -n '__bundle_in diff' -s o -l output -x -a 'text json' -d 'text'
 complete -c bundle -n '__bundle_in diff' -s h -l help -d 'print the help'
+
+complete -c bundle -n '__bundle_in sign' -l key -r -F -d 'private key'
+complete -c bundle -n '__bundle_in sign' -l sequence -x -d 'number of the bundle in its series'
+complete -c bundle -n '__bundle_in sign' -l expires -x -d 'when the signature ends'
+complete -c bundle -n '__bundle_in sign' -s h -l help -d 'print the help'
 
 complete -c bundle -n '__bundle_in completion' -f -a 'bash zsh fish'
 complete -c bundle -n '__bundle_in completion' -l name -x -d 'the name under which the program is installed'

@@ -7,6 +7,7 @@ _bundle() {
     'inspect:show what is in a bundle'
     'verify:check every byte of a bundle'
     'diff:show what was added, removed and changed'
+    'sign:sign a bundle, for "load --verify-key"'
     'completion:print completions for bash, zsh or fish'
     'help:explain a command'
     'version:print the version'
@@ -70,6 +71,9 @@ _bundle() {
         '--jobs=[blobs read at once]:N: ' \
         '--progress=[auto, plain, json or none]:MODE:(auto plain json none)' \
         '(-q --quiet)'{-q,--quiet}'[errors and warnings only]' \
+        '--identity=[fail unless this is the identity of the bundle]:DIGEST: ' \
+        '*--verify-key=[fail unless a key in this file signed the bundle]:FILE:_files' \
+        '*--signature=[the signature]:FILE:_files' \
         '(-h --help)'{-h,--help}'[print the help]' \
         '*:file:_files'
       return ;;
@@ -77,6 +81,15 @@ _bundle() {
       shift words; (( CURRENT-- ))
       _arguments -s -S \
         '(-o --output)'{-o+,--output=}'[text]:FORMAT:(text json)' \
+        '(-h --help)'{-h,--help}'[print the help]' \
+        '*:file:_files'
+      return ;;
+    sign)
+      shift words; (( CURRENT-- ))
+      _arguments -s -S \
+        '--key=[private key]:FILE:_files' \
+        '--sequence=[number of the bundle in its series]:N: ' \
+        '--expires=[when the signature ends]:WHEN: ' \
         '(-h --help)'{-h,--help}'[print the help]' \
         '*:file:_files'
       return ;;
@@ -125,6 +138,7 @@ _bundle() {
     '--keep-going[write the bundle without the images that are not available]' \
     '--dry-run[print what would be pulled, and exit]' \
     '--checksum[write OUT.sha256 beside OUT, for "sha256sum -c"]' \
+    '--sign-key=[sign the bundle with this key, as "bundle sign" does]:FILE:_files' \
     '--summary=[write what is in the bundle, what changed, the warnings and the pulls in Markdown]:FILE:_files' \
     '--flat[list the manifest of each platform directly, without the index, for readers that need every platform of an index]' \
     '*--reuse=[copy what an older bundle has instead of fetching it]:FILE:_files' \

@@ -43,11 +43,13 @@ _load() {
         ;;
     place)
         case $prev in
+        --identity) compopt +o default 2>/dev/null; return ;;
+        --verify-key|--signature) return ;;
         --dir) _load_directories; return ;;
         -o|--output) _load_values 'text json'; return ;;
         --progress) _load_values 'auto plain json none'; return ;;
         esac
-        flags='-o --output --progress -q --quiet --dir -h --help'
+        flags='-o --output --progress -q --quiet --dir --identity --verify-key --signature -h --help'
         ;;
     unpin)
         case $prev in
@@ -81,13 +83,13 @@ _load() {
     version) compopt +o default 2>/dev/null; return ;;
     *)
         case $prev in
-        -n|--namespace|--name|--snapshotter|--jobs|--limit-rate) compopt +o default 2>/dev/null; return ;;
-        -a|--address|-i|--input) return ;;
+        -n|--namespace|--name|--snapshotter|--jobs|--limit-rate|--identity) compopt +o default 2>/dev/null; return ;;
+        -a|--address|-i|--input|--verify-key|--signature) return ;;
         --kubelet-dir) _load_directories; return ;;
         -o|--output) _load_values 'text json'; return ;;
         --progress) _load_values 'auto plain json none'; return ;;
         esac
-        flags='-o --output --progress -q --quiet -a --address -n --namespace -i --input --name --kubelet-dir --trust-preloaded --snapshotter --no-pin --no-referrers --no-move --discard-layers --jobs --limit-rate -v --version -h --help'
+        flags='-o --output --progress -q --quiet -a --address -n --namespace -i --input --name --kubelet-dir --trust-preloaded --snapshotter --no-pin --no-referrers --no-move --discard-layers --jobs --limit-rate --identity --verify-key --signature -v --version -h --help'
         ;;
     esac
 

@@ -48,6 +48,9 @@ complete -c load -n '__load_in ""' -l no-move -d 'refuse a bundle in which a nam
 complete -c load -n '__load_in ""' -l discard-layers -d 'do not keep the compressed layers'
 complete -c load -n '__load_in ""' -l jobs -x -d 'concurrent layers'
 complete -c load -n '__load_in ""' -l limit-rate -x -d 'read at most this many bytes a second of standard input or FILE'
+complete -c load -n '__load_in ""' -l identity -x -d 'refuse any bundle but the one with this identity'
+complete -c load -n '__load_in ""' -l verify-key -r -F -d 'refuse a bundle that no key in this file signed'
+complete -c load -n '__load_in ""' -l signature -r -F -d 'the signature'
 complete -c load -n '__load_in ""' -s v -l version -d 'print the version and exit'
 complete -c load -n '__load_in ""' -s h -l help -d 'print the help'
 
@@ -82,6 +85,9 @@ complete -c load -n '__load_in place' -s o -l output -x -a 'text json' -d 'text 
 complete -c load -n '__load_in place' -l progress -x -a 'auto plain json none' -d 'auto, plain, json or none'
 complete -c load -n '__load_in place' -s q -l quiet -d 'errors and warnings only'
 complete -c load -n '__load_in place' -l dir -x -a '(__fish_complete_directories)' -d 'the directory'
+complete -c load -n '__load_in place' -l identity -x -d 'refuse any bundle but the one with this identity'
+complete -c load -n '__load_in place' -l verify-key -r -F -d 'refuse a bundle that no key in this file signed, as load does'
+complete -c load -n '__load_in place' -l signature -r -F -d 'the signature'
 complete -c load -n '__load_in place' -s h -l help -d 'print the help'
 
 complete -c load -n '__load_in unpin' -s o -l output -x -a 'text json' -d 'text or json'

@@ -58,6 +58,9 @@ _load() {
         '--progress=[auto, plain, json or none]:MODE:(auto plain json none)' \
         '(-q --quiet)'{-q,--quiet}'[errors and warnings only]' \
         '--dir=[the directory]:DIR:_files -/' \
+        '--identity=[refuse any bundle but the one with this identity]:DIGEST: ' \
+        '*--verify-key=[refuse a bundle that no key in this file signed, as load does]:FILE:_files' \
+        '*--signature=[the signature]:FILE:_files' \
         '(-h --help)'{-h,--help}'[print the help]' \
         '*:file:_files'
       return ;;
@@ -116,6 +119,9 @@ _load() {
     '--discard-layers[do not keep the compressed layers]' \
     '--jobs=[concurrent layers]:N: ' \
     '--limit-rate=[read at most this many bytes a second of standard input or FILE]:RATE: ' \
+    '--identity=[refuse any bundle but the one with this identity]:DIGEST: ' \
+    '*--verify-key=[refuse a bundle that no key in this file signed]:FILE:_files' \
+    '*--signature=[the signature]:FILE:_files' \
     '(-v --version)'{-v,--version}'[print the version and exit]' \
     '(-h --help)'{-h,--help}'[print the help]' \
     '*:file:_files'
