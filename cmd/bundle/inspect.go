@@ -78,7 +78,7 @@ func openError(path string, err error) error {
 
 // runInspect shows what is in a bundle.
 func runInspect(ctx context.Context, args []string, streams cli.Streams) error {
-	rep, err := parseReport("inspect", inspectHelp, []string{"text", "json", "html"}, args, streams, nil, "FILE")
+	rep, err := parseReport("inspect", inspectHelp, []string{"text", "json", "html", "identity"}, args, streams, nil, "FILE")
 	if err != nil {
 		return err
 	}
@@ -87,6 +87,9 @@ func runInspect(ctx context.Context, args []string, streams cli.Streams) error {
 		return err
 	}
 	defer r.Close() // only read from
+	if rep.format == "identity" {
+		return cli.Fprintf(streams.Out, "%s\n", r.Digest())
+	}
 	s, err := r.Inspect()
 	if err != nil {
 		return outcome(err)

@@ -171,10 +171,11 @@ Example:
 const inspectHelp = `bundle inspect shows what is in a bundle. It reads no layer.
 
 Usage:
-  bundle inspect [--output text|json|html] FILE
+  bundle inspect [--output text|json|html|identity] FILE
 
   -o, --output FORMAT  text (default), json, or html: one page without scripts, with a
-                       picture of what takes the space, for screens, phones and paper
+                       picture of what takes the space, for screens, phones and paper;
+                       identity is the digest that names the bundle, alone
 
 ` + cli.ExitCodes + `
 Example:

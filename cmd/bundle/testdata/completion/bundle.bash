@@ -33,7 +33,7 @@ _bundle() {
         ;;
     inspect)
         case $prev in
-        -o|--output) _bundle_values 'text json html'; return ;;
+        -o|--output) _bundle_values 'text json html identity'; return ;;
         esac
         flags='-o --output -h --help'
         ;;

@@ -112,7 +112,7 @@ complete -c bundle -n '__bundle_in rewrite' -s o -l output -r -F -d 'a file, a d
 complete -c bundle -n '__bundle_in rewrite' -l pin -r -F -d 'a list with a line "name:tag@sha256:..." for each image'
 complete -c bundle -n '__bundle_in rewrite' -s h -l help -d 'print the help'
 
-complete -c bundle -n '__bundle_in inspect' -s o -l output -x -a 'text json html' -d 'text'
+complete -c bundle -n '__bundle_in inspect' -s o -l output -x -a 'text json html identity' -d 'text'
 complete -c bundle -n '__bundle_in inspect' -s h -l help -d 'print the help'
 
 complete -c bundle -n '__bundle_in verify' -s o -l output -x -a 'text json' -d 'text or json'

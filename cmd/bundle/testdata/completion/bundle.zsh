@@ -60,7 +60,7 @@ _bundle() {
     inspect)
       shift words; (( CURRENT-- ))
       _arguments -s -S \
-        '(-o --output)'{-o+,--output=}'[text]:FORMAT:(text json html)' \
+        '(-o --output)'{-o+,--output=}'[text]:FORMAT:(text json html identity)' \
         '(-h --help)'{-h,--help}'[print the help]' \
         '*:file:_files'
       return ;;
