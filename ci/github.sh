@@ -145,7 +145,8 @@ bundle_() {
   local status=0
   bundle "${flags[@]}" 2>"$temp/events" || status=$?
   events "$temp/events"
-  output bundle "$IN_OUTPUT"
+  # A run that fails leaves the bundle of the cache.
+  [ $status -ne 0 ] || output bundle "$IN_OUTPUT"
   output missing "$(jq -Rcn '[inputs | fromjson? | select(.event == "error" and .exitCode == 3) | .errors[]?.image // empty] | unique' "$temp/events")"
   jq -Rr 'fromjson? | select(.event == "result") | {digest: .identity, images: .imageCount, size: .fileSize, pulls: .pullCount, changed}
     | to_entries[] | select(.value != null) | "\(.key)=\(.value)"' "$temp/events" >>"$GITHUB_OUTPUT"

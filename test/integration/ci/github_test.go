@@ -256,7 +256,7 @@ func TestGitHubFailures(t *testing.T) {
 	s.SetFaults(func(f *registrytest.Faults) { f.RetryAfter = "3600" })
 	limit := run()
 	limit.wantAnnotations(t, always, "error: rate limited until 20")
-	limit.wantOutputs(t, map[string]string{"pulls": "0", "missing": `\[\]`, "digest": ""})
+	limit.wantOutputs(t, map[string]string{"bundle": "", "pulls": "0", "missing": `\[\]`, "digest": ""})
 	wantText(t, "the summary at the limit", limit.summary, "^## Bundle `images.tar`: failed$", "^0 pulls used.$")
 
 	s.SetUsed("", 0)

@@ -31,6 +31,7 @@ type site struct {
 	*registrytest.Registry
 	t     *testing.T
 	dir   string   // the checkout
+	home  string   // of the user
 	store string   // of the CI system
 	env   []string // of the programs
 }
@@ -53,8 +54,8 @@ func newSite(t *testing.T, files map[string]string) *site {
 		}
 		registrytest.Must(reg.AddIndex(name, "v1", registrytest.Index{Images: images}))(t)
 	}
-	s := &site{Registry: reg, t: t, dir: filepath.Join(t.TempDir(), "shop"), store: t.TempDir()}
-	home := t.TempDir()
+	s := &site{Registry: reg, t: t, dir: filepath.Join(t.TempDir(), "shop"), home: t.TempDir(), store: t.TempDir()}
+	home := s.home
 	ca := filepath.Join(home, "ca.pem")
 	s.env = []string{
 		"PATH=" + programs(t) + ":" + os.Getenv("PATH"), "HOME=" + home, "SSL_CERT_FILE=" + ca,
