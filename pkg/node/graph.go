@@ -22,6 +22,7 @@ type graph struct {
 	unpacks []*unpack
 	total   int64 // what progress counts up to
 
+	places  map[digest.Digest]*taskgraph.Task // what places a small blob
 	blobs   map[digest.Digest]*taskgraph.Task
 	seen    map[digest.Digest][]*taskgraph.Task // what computes the label of a blob written after it
 	commits map[*unpackWork]*taskgraph.Task
@@ -32,9 +33,10 @@ type graph struct {
 func (l *loader) newGraph(p *plan) *graph {
 	g := &graph{
 		loader: l, seen: l.labelledAtOnce(p),
-		blobs: map[digest.Digest]*taskgraph.Task{}, commits: map[*unpackWork]*taskgraph.Task{},
+		places: map[digest.Digest]*taskgraph.Task{}, blobs: map[digest.Digest]*taskgraph.Task{}, commits: map[*unpackWork]*taskgraph.Task{},
 	}
 	all := l.blobWork(p)
+	g.addPlaces(all)
 	for _, w := range all {
 		if _, later := g.seen[w.desc.Digest]; !later {
 			g.addBlob(w)
@@ -84,10 +86,25 @@ func (l *loader) labelledAtOnce(p *plan) map[digest.Digest][]*taskgraph.Task {
 	return later
 }
 
+// addPlaces adds the tasks that place small blobs.
+func (g *graph) addPlaces(all []*blobWork) {
+	if g.loader.placer == nil {
+		return
+	}
+	for _, batch := range g.loader.smallBatches(all) {
+		t := &taskgraph.Task{Urgent: true, Light: true, Run: func(ctx context.Context) error { return g.loader.placeBatch(ctx, batch) }}
+		g.tasks = append(g.tasks, t)
+		for _, w := range batch {
+			g.places[w.desc.Digest] = t
+		}
+	}
+}
+
 // addBlob adds the task that writes or labels one blob.
 func (g *graph) addBlob(w *blobWork) {
 	write := g.loader.ingest
 	t := &taskgraph.Task{Light: w.there || w.desc.Size <= lightWork}
+	t.After(g.places[w.desc.Digest])
 	if !w.there {
 		t.Cost = w.desc.Size
 		if g.loader.stream.has(w.desc.Digest) {

@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/internal/iox"
 	"stowage/pkg/archive"
@@ -36,7 +37,7 @@ func (l *loader) ingest(ctx context.Context, w *blobWork) (int64, error) {
 	if w.there {
 		return 0, l.relabel(ctx, w)
 	}
-	if l.sendAtOnce(ctx, w) {
+	if l.adopt(ctx, w) || l.sendAtOnce(ctx, w) {
 		return w.desc.Size, nil
 	}
 	ref := ingestRef(w.desc.Digest)
@@ -82,6 +83,9 @@ type placer struct {
 	node       *Node
 	store      *placed.Store
 	unfinished map[string]bool // refs of the ingests that earlier loads have left
+
+	mu    sync.Mutex
+	small map[digest.Digest]int64 // sizes of the small blobs that containerd has to adopt
 }
 
 // newPlacer returns the placer of a load, which writes within the budget.
@@ -93,7 +97,7 @@ func (n *Node) newPlacer(ctx context.Context, budget *disk.Budget) (*placer, err
 	if err != nil {
 		return nil, fmt.Errorf("list the ingests of earlier loads: %w", err)
 	}
-	p := &placer{node: n, store: placed.New(n.contentRoot, budget), unfinished: map[string]bool{}}
+	p := &placer{node: n, store: placed.New(n.contentRoot, budget), unfinished: map[string]bool{}, small: map[digest.Digest]int64{}}
 	for _, st := range all {
 		p.unfinished[st.Ref] = true
 	}
@@ -102,7 +106,7 @@ func (n *Node) newPlacer(ctx context.Context, budget *disk.Budget) (*placer, err
 
 // place writes a blob, whose ingest would have the given ref, for containerd to take over. It
 // returns nil, and has read nothing, if the blob has to be sent: an ingest that is there is
-// resumed, and what is small is sent with one message.
+// resumed, and what is small is placed before, or sent with one message.
 func (p *placer) place(ctx context.Context, ref string, b placed.Blob) (*placed.File, error) {
 	if p == nil || p.unfinished[ref] || b.Size <= lightWork {
 		return nil, nil
@@ -117,16 +121,97 @@ func (l *loader) placeFromBundle(ctx context.Context, w *blobWork, open func(int
 	if err != nil {
 		return nil, nil // send reports it, unless containerd has the blob
 	}
+	return l.placer.place(ctx, ingestRef(w.desc.Digest), verified(w, iox.Report(in, l.progress)))
+}
+
+// verified returns a blob to be placed whose bytes must have its digest.
+func verified(w *blobWork, in io.Reader) placed.Blob {
 	v := w.desc.Digest.Verifier()
-	return l.placer.place(ctx, ingestRef(w.desc.Digest), placed.Blob{
-		Digest: w.desc.Digest, Size: w.desc.Size, In: iox.Report(io.TeeReader(in, v), l.progress),
-		Sum: func() (digest.Digest, error) {
-			if !v.Verified() {
-				return "", mismatch(w.desc.Digest)
-			}
-			return w.desc.Digest, nil
-		},
-	})
+	return placed.Blob{Digest: w.desc.Digest, Size: w.desc.Size, In: io.TeeReader(in, v), Sum: func() (digest.Digest, error) {
+		if !v.Verified() {
+			return "", mismatch(w.desc.Digest)
+		}
+		return w.desc.Digest, nil
+	}}
+}
+
+// Small blobs are placed smallBatch at a time, with one sync, if there are minSmall of them:
+// the sync may have to write what else is dirty. containerd then adopts each with one message.
+// Without its bytes that takes 5 syncs less a blob.
+const (
+	minSmall   = 8
+	smallBatch = 128
+)
+
+// smallBatches returns the small blobs to place, in batches.
+func (l *loader) smallBatches(all []*blobWork) [][]*blobWork {
+	var small []*blobWork
+	for _, w := range all {
+		if s := w.desc.Size; !w.there && s > 0 && s <= lightWork && !l.stream.has(w.desc.Digest) && !l.placer.unfinished[ingestRef(w.desc.Digest)] {
+			small = append(small, w)
+		}
+	}
+	if len(small) < minSmall {
+		return nil
+	}
+	return slices.Collect(slices.Chunk(small, smallBatch))
+}
+
+// placeBatch places small blobs.
+func (l *loader) placeBatch(ctx context.Context, batch []*blobWork) error {
+	var blobs []placed.Blob
+	var size int64
+	for _, w := range batch {
+		if in, err := l.bundle.Open(w.desc.Digest); err == nil { // else send reports it
+			blobs, size = append(blobs, verified(w, in)), size+w.desc.Size
+		}
+	}
+	names, err := l.placer.store.PlaceAll(ctx, blobs)
+	l.placer.mu.Lock()
+	defer l.placer.mu.Unlock()
+	for _, w := range batch {
+		if slices.Contains(names, w.desc.Digest) {
+			l.placer.small[w.desc.Digest] = w.desc.Size
+		}
+	}
+	return l.node.asNoSpace(asDiskFull(err), l.node.contentRoot, size)
+}
+
+// adopt lets containerd take over a small blob that was placed. It reports false when the
+// caller has to send the blob, or to find out what the error was.
+func (l *loader) adopt(ctx context.Context, w *blobWork) bool {
+	if l.placer == nil {
+		return false
+	}
+	l.placer.mu.Lock()
+	size, placed := l.placer.small[w.desc.Digest]
+	delete(l.placer.small, w.desc.Digest)
+	l.placer.mu.Unlock()
+	if !placed {
+		return false
+	}
+	if err := l.node.writeAtOnce(ctx, w, size, nil); err != nil {
+		l.blobs.draws().Return(l.blobs.draws().Files(1, size))
+		return false
+	}
+	l.progress(size)
+	return true
+}
+
+// leave lets containerd take over a blob that was placed and has no use after an error. When
+// the lease is deleted, the collection removes that one, and with it every file of the content
+// store that no namespace has.
+func (l *loader) leave(ctx context.Context) {
+	if l.placer == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	for d, size := range l.placer.small {
+		if l.node.writeAtOnce(ctx, &blobWork{desc: ocispec.Descriptor{Digest: d, Size: size}}, size, nil) == nil {
+			return
+		}
+	}
 }
 
 // mismatch is the error of a blob with wrong bytes.
@@ -174,7 +259,7 @@ func (l *loader) sendAtOnce(ctx context.Context, w *blobWork) (sent bool) {
 	if budget.Draw(cost) != nil {
 		return false
 	}
-	if err := l.node.writeAtOnce(ctx, w, data); err != nil {
+	if err := l.node.writeAtOnce(ctx, w, 0, data); err != nil {
 		budget.Return(cost)
 		return false
 	}
@@ -182,17 +267,24 @@ func (l *loader) sendAtOnce(ctx context.Context, w *blobWork) (sent bool) {
 	return true
 }
 
-// writeAtOnce asks containerd to create a blob of data, and to check its size and digest.
-func (n *Node) writeAtOnce(ctx context.Context, w *blobWork, data []byte) error {
-	ctx, cancel := context.WithCancel(ctx) // unlocks the ref, as in send
+// writeAtOnce asks containerd to create a blob of data, and to check its size and digest; or,
+// with the size as the offset and no data, to take over the file of a blob that was placed. If
+// there is none, that fails: an ingest begins at offset 0. See openIngest for the end of ctx.
+func (n *Node) writeAtOnce(ctx context.Context, w *blobWork, offset int64, data []byte) error {
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx)) // unlocks the ref, as in send
 	defer cancel()
-	stream, err := n.blobs.Write(ctx)
+	end := cancel
+	if offset > 0 {
+		end = func() { time.AfterFunc(answerTimeout, cancel) }
+	}
+	defer context.AfterFunc(ctx, end)()
+	stream, err := n.blobs.Write(lasting)
 	if err != nil {
 		return err
 	}
 	if err := stream.Send(&contentapi.WriteContentRequest{
 		Action: contentapi.WriteAction_COMMIT, Ref: ingestRef(w.desc.Digest), Labels: w.labels,
-		Total: w.desc.Size, Expected: w.desc.Digest.String(), Data: data,
+		Total: w.desc.Size, Expected: w.desc.Digest.String(), Offset: offset, Data: data,
 	}); err != nil {
 		return err
 	}

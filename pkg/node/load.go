@@ -305,12 +305,12 @@ func (l *loader) allowMemory(p *plan) {
 // run writes blobs and snapshots and syncs them to disk.
 func (l *loader) run(ctx context.Context, p *plan) error {
 	l.allowMemory(p)
-	g := l.newGraph(p)
-	l.start(g.total)
 	var err error
 	if l.placer, err = l.node.newPlacer(ctx, l.blobs.draws()); err != nil {
 		return err
 	}
+	g := l.newGraph(p)
+	l.start(g.total)
 	err = taskgraph.Run(ctx, g.tasks, l.opts.Jobs)
 	if err == nil {
 		err = l.endStream()
@@ -319,6 +319,7 @@ func (l *loader) run(ctx context.Context, p *plan) error {
 		for _, u := range g.unpacks {
 			err = errors.Join(err, u.discard(ctx)) // filled, but not committed
 		}
+		l.leave(ctx)
 		return err
 	}
 	return l.sync()

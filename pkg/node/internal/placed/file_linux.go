@@ -103,30 +103,64 @@ func openDir(parent *os.File, name string) (*os.File, error) {
 // Both the bytes and the name are on the disk before containerd records the blob. Its database
 // would otherwise survive a power cut that the file does not survive, and later loads would
 // believe that the blob is there. The bytes come first, because a file with a name is taken
-// over without another look at its bytes. One sync of the file system for several blobs would
-// write what else is dirty there, above all the layers that are being unpacked, and each blob
-// would wait for that.
-//
-// A name that exists already belongs to another load, or to another namespace that has received
-// the blob meanwhile; containerd uses that file, as it does when it receives a blob twice. One
-// of another size is an error: containerd would not notice it.
+// over without another look at its bytes. One sync of the file system for several large blobs
+// would write what else is dirty there, above all the layers that are being unpacked, and each
+// blob would wait for that.
 func (f *File) link() error {
 	if err := f.file.Sync(); err != nil {
 		return err
 	}
+	if named, err := f.name(); err != nil || !named {
+		return err
+	}
+	return f.dir.Sync()
+}
+
+// linkAll is link for several files, with one sync of their file system. It returns those that
+// have a name now.
+func linkAll(files []*File) (linked []*File, err error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	if err := unix.Syncfs(int(files[0].file.Fd())); err != nil {
+		return nil, err
+	}
+	dirs := map[digest.Algorithm]*os.File{}
+	for _, f := range files {
+		named, err := f.name()
+		if err != nil {
+			return linked, err
+		}
+		if named {
+			linked, dirs[f.digest.Algorithm()] = append(linked, f), f.dir
+		}
+	}
+	for _, dir := range dirs {
+		err = errors.Join(err, dir.Sync())
+	}
+	return linked, err
+}
+
+// name creates the name of a file that is on the disk, and reports whether it did. Where that
+// is not possible, the caller sends this blob and all others.
+//
+// A name that exists already belongs to another load, or to another namespace that has received
+// the blob meanwhile; containerd uses that file, as it does when it receives a blob twice. One
+// of another size is an error: containerd would not notice it.
+func (f *File) name() (bool, error) {
 	err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.file.Fd()), int(f.dir.Fd()), f.digest.Encoded(), unix.AT_SYMLINK_FOLLOW)
 	switch {
 	case errors.Is(err, unix.EEXIST):
 		var st unix.Stat_t
 		err = unix.Fstatat(int(f.dir.Fd()), f.digest.Encoded(), &st, unix.AT_SYMLINK_NOFOLLOW)
 		if err == nil && st.Size != f.size {
-			return fmt.Errorf("%s/%s has %d bytes, not %d: remove this file", f.dir.Name(), f.digest.Encoded(), st.Size, f.size)
+			err = fmt.Errorf("%s/%s has %d bytes, not %d: remove this file", f.dir.Name(), f.digest.Encoded(), st.Size, f.size)
 		}
-	case err != nil: // no name, and the caller sends this blob and all others
+	case err != nil:
 		f.store.refuses.Store(true)
-		return nil
+		return false, nil
 	}
-	return f.dir.Sync()
+	return err == nil, err
 }
 
 // named reports whether the store has a file with the name of the blob.

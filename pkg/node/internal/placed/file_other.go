@@ -20,6 +20,8 @@ func (s *Store) create(Blob) *File { return nil }
 
 func (f *File) link() error { return nil }
 
+func linkAll([]*File) ([]*File, error) { return nil, nil }
+
 func (f *File) named() bool { return false }
 
 // Close does nothing on this system.

@@ -18,6 +18,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
@@ -70,8 +71,53 @@ func (s *Store) Place(ctx context.Context, b Blob) (*File, error) {
 	return f, nil
 }
 
+// PlaceAll is [Store.Place] for several small blobs. One sync puts all on the disk, then all
+// get their names. PlaceAll returns the digests of those that have one, also with an error; the
+// caller has to send the others. Until it returns, each blob has two open files.
+func (s *Store) PlaceAll(ctx context.Context, blobs []Blob) ([]digest.Digest, error) {
+	var files []*File
+	var err error
+	for _, b := range blobs {
+		if s == nil || s.refuses.Load() || err != nil {
+			break
+		}
+		if f := s.create(b); f != nil {
+			defer f.Close()
+			if err = f.write(ctx, b); err == nil {
+				files = append(files, f)
+			}
+		}
+	}
+	var linked []*File
+	if err == nil {
+		linked, err = linkAll(files)
+	}
+	var digests []digest.Digest
+	for _, f := range linked {
+		digests = append(digests, f.digest)
+	}
+	for _, f := range files {
+		if !slices.Contains(linked, f) {
+			s.budget.Return(s.budget.Files(1, f.size))
+		}
+	}
+	return digests, err
+}
+
 // fill writes the bytes of b and links the file to its name.
 func (f *File) fill(ctx context.Context, b Blob) error {
+	err := f.write(ctx, b)
+	if err != nil {
+		return err
+	}
+	if err = f.link(); err != nil {
+		f.store.budget.Return(f.store.budget.Files(1, b.Size))
+	}
+	return err
+}
+
+// write writes the bytes of b, without a name.
+func (f *File) write(ctx context.Context, b Blob) error {
 	budget := f.store.budget
 	if err := budget.Draw(budget.Files(1, b.Size)); err != nil {
 		return err
@@ -93,9 +139,6 @@ func (f *File) fill(ctx context.Context, b Blob) error {
 	}
 	if err == nil {
 		err = ctx.Err()
-	}
-	if err == nil {
-		err = f.link()
 	}
 	if err != nil {
 		budget.Return(budget.Files(1, b.Size))

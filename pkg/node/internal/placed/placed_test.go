@@ -137,6 +137,46 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+// TestPlaceAll places blobs together: all, none if one is wrong, or those that are not there.
+func TestPlaceAll(t *testing.T) {
+	boom := errors.New("boom")
+	for what, test := range map[string]struct {
+		change func(t *testing.T, s *Store, all []Blob)
+		placed int
+		err    error // any with errors.ErrUnsupported
+		left   int
+	}{
+		"new store": {placed: 3, left: 3},
+		"one wrong": {func(_ *testing.T, _ *Store, all []Blob) {
+			all[1].Sum = func() (digest.Digest, error) { return "", boom }
+		}, 0, boom, 0},
+		"one there":      {func(t *testing.T, s *Store, _ []Blob) { write(t, s, blobName, hello) }, 2, nil, 3},
+		"another size":   {func(t *testing.T, s *Store, all []Blob) { all[0].Digest = ""; write(t, s, blobName, "no") }, 0, errors.ErrUnsupported, 1},
+		"refused before": {func(_ *testing.T, s *Store, _ []Blob) { s.refuses.Store(true) }, 0, nil, 0},
+		"no directory":   {func(_ *testing.T, s *Store, _ []Blob) { s.root += "/none" }, 0, nil, 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := New(t.TempDir(), nil)
+			s.verity = func(uintptr) bool { return false }
+			var all []Blob
+			for _, text := range []string{hello, "second", "third"} {
+				d := digest.FromString(text)
+				all = append(all, Blob{Digest: d, Size: int64(len(text)), In: strings.NewReader(text), Sum: func() (digest.Digest, error) { return d, nil }})
+			}
+			if test.change != nil {
+				test.change(t, s, all)
+			}
+			got, err := s.PlaceAll(t.Context(), all)
+			if !errors.Is(err, test.err) && (test.err != errors.ErrUnsupported || err == nil) || len(got) != test.placed {
+				t.Errorf("placed %v, error %v", got, err)
+			}
+			if files, _ := filepath.Glob(s.root + "/blobs/sha256/*"); len(files) != test.left {
+				t.Errorf("files: %v", files)
+			}
+		})
+	}
+}
+
 // TestMode places a blob in a directory that containerd has made under a strict umask.
 func TestMode(t *testing.T) {
 	for dir, want := range map[os.FileMode]os.FileMode{0o755: 0o444, 0o750: 0o440, 0o700: 0o400} {
