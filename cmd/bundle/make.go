@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"stowage/cmd/internal/cli"
 	"stowage/cmd/internal/progress"
 	"stowage/pkg/archive"
@@ -25,8 +27,9 @@ type job struct {
 	uses    []podUse // of the pods in the input
 	summary *summary // nil without --summary
 
-	fetching atomic.Int64 // bytes of all blobs of the bundle; 0 before they are known
-	fetched  atomic.Int64 // of these, by this run or an earlier one, and then those compressed
+	parts    map[digest.Digest]int // of the fetch, by blob; set before the first bytes
+	fetching atomic.Int64          // bytes of all blobs of the bundle; 0 before they are known
+	fetched  atomic.Int64          // of these, by this run or an earlier one, and then those compressed
 }
 
 // runBundle is the main job: manifests → images → one file.
@@ -137,7 +140,11 @@ func (j *job) show(e bundle.Event) {
 		j.start(e)
 	case bundle.EventBytes:
 		j.fetched.Add(e.N)
-		j.display.AddFrom(e.Host, e.N)
+		part, ok := j.parts[e.Blob]
+		if !ok {
+			part = -1
+		}
+		j.display.AddFrom(e.Host, part, e.N)
 	case bundle.EventFinish:
 		j.display.Finish()
 	case bundle.EventKept:
@@ -154,6 +161,7 @@ func (j *job) start(e bundle.EventStart) {
 	phase := progress.Phase{Name: string(e.Stage), Total: e.Bytes, Done: e.Kept}
 	if e.Stage == bundle.Fetch {
 		phase.Patience = pull.DefaultStallTimeout
+		phase.Parts = j.split(e.Parts)
 		j.fetching.Store(e.Bytes)
 		j.fetched.Store(e.Kept)
 	}
@@ -165,6 +173,19 @@ func (j *job) start(e bundle.EventStart) {
 		j.display.Message("fetching %s in %s", cli.Bytes(e.Bytes), cli.Count(e.Blobs, "blob"))
 	}
 	j.display.Start(phase)
+}
+
+// split returns the parts of a phase, and notes which blobs belong to which.
+func (j *job) split(parts []bundle.Part) []progress.Part {
+	j.parts = map[digest.Digest]int{}
+	out := make([]progress.Part, len(parts))
+	for i, p := range parts {
+		out[i] = progress.Part{Name: p.Name, Total: p.Bytes, Done: p.Kept}
+		for _, d := range p.Blobs {
+			j.parts[d] = i
+		}
+	}
+	return out
 }
 
 // estimate displays what each registry and account is needed for and what its limit leaves.

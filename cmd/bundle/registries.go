@@ -158,7 +158,7 @@ func (r *registries) client(streams cli.Streams, display *progress.Display, resu
 
 func show(display *progress.Display, e pull.Event) {
 	if e.Wait > 0 {
-		display.Message("%s: %s; trying again in %s, at %s", e.Host, e.Text, e.Wait.Round(100*time.Millisecond), time.Now().Add(e.Wait).Format(time.TimeOnly))
+		display.Wait(e.Host, e.Text, time.Now().Add(e.Wait))
 		return
 	}
 	display.Warning("%s: %s", e.Host, e.Text)

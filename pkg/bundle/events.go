@@ -1,6 +1,8 @@
 package bundle
 
 import (
+	"github.com/opencontainers/go-digest"
+
 	"stowage/pkg/archive"
 	"stowage/pkg/pull"
 )
@@ -28,6 +30,16 @@ type EventStart struct {
 	Bytes int64 // to fetch or to compress, those of Kept included
 	Kept  int64 // bytes that an earlier run has fetched
 	Blobs int   // to fetch
+	Parts []Part
+}
+
+// A Part is an image of which blobs are fetched. A blob of several images belongs to the
+// first.
+type Part struct {
+	Name  string
+	Bytes int64 // of the blobs, those of Kept included
+	Kept  int64 // bytes that an earlier run has fetched
+	Blobs []digest.Digest
 }
 
 // EventBytes reports bytes done since the last EventBytes of a stage, a negative number for
@@ -36,6 +48,7 @@ type EventStart struct {
 type EventBytes struct {
 	N    int64
 	Host string // registry that sent them; empty when none did
+	Blob digest.Digest
 }
 
 // EventFinish reports the end of a stage, complete or not.

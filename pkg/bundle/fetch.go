@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"stowage/pkg/archive"
@@ -26,7 +27,7 @@ func (m *maker) fill(ctx context.Context, plan *archive.Plan) error {
 }
 
 // fetch fetches every blob of the plan into the output's partial file.
-func (m *maker) fetch(ctx context.Context, plan *archive.Plan) error {
+func (m *maker) fetch(ctx context.Context, plan *archive.Plan) (err error) {
 	if err := m.file.Start(ctx, plan, nil); err != nil {
 		return err
 	}
@@ -42,7 +43,14 @@ func (m *maker) fetch(ctx context.Context, plan *archive.Plan) error {
 	for i, b := range missing {
 		blobs[i] = b.Descriptor
 	}
-	m.event(EventStart{Stage: Fetch, Bytes: kept + m.file.MissingBytes(), Kept: kept, Blobs: len(missing)})
+	start := EventStart{Stage: Fetch, Bytes: kept, Kept: kept, Blobs: len(missing)}
+	for _, b := range missing {
+		start.Bytes += m.file.Lacks(b.Digest)
+	}
+	if start.Parts, err = m.parts(plan, missing, m.file.Lacks); err != nil {
+		return err
+	}
+	m.event(start)
 	defer m.event(EventFinish{Fetch})
 	return m.client.FetchAll(ctx, blobs, func(d ocispec.Descriptor) (pull.Sink, error) {
 		w, err := m.file.Blob(d.Digest)
@@ -51,6 +59,43 @@ func (m *maker) fetch(ctx context.Context, plan *archive.Plan) error {
 		}
 		return sink{w}, nil
 	})
+}
+
+// parts returns the images whose blobs are missing, in the order of the plan. lacks returns
+// how many bytes of a blob are missing; nil stands for all of them. Without a receiver of
+// events it returns none.
+func (m *maker) parts(plan *archive.Plan, missing []archive.Blob, lacks func(digest.Digest) int64) ([]Part, error) {
+	if m.opts.Events == nil {
+		return nil, nil
+	}
+	images, err := m.planned(plan)
+	if err != nil {
+		return nil, err
+	}
+	left := map[digest.Digest]int64{}
+	for _, b := range missing {
+		left[b.Digest] = b.Size
+	}
+	var parts []Part
+	for i := range images {
+		p := Part{Name: images[i].Name}
+		for _, d := range m.needs(&images[i]) {
+			size, ok := left[d.Digest]
+			if !ok {
+				continue
+			}
+			delete(left, d.Digest)
+			p.Bytes += size
+			if lacks != nil {
+				p.Kept += size - lacks(d.Digest)
+			}
+			p.Blobs = append(p.Blobs, d.Digest)
+		}
+		if len(p.Blobs) > 0 {
+			parts = append(parts, p)
+		}
+	}
+	return parts, nil
 }
 
 // stream writes the bundle to the request's writer: the same bytes, one blob after the
@@ -65,6 +110,9 @@ func (m *maker) stream(ctx context.Context, plan *archive.Plan) (err error) {
 	start := EventStart{Stage: Fetch, Blobs: len(missing)}
 	for _, b := range missing {
 		start.Bytes += b.Size
+	}
+	if start.Parts, err = m.parts(plan, missing, nil); err != nil {
+		return err
 	}
 	m.event(start)
 	defer m.event(EventFinish{Fetch})
@@ -83,7 +131,7 @@ func (m *maker) streamBlob(ctx context.Context, out *writer.Stream, b archive.Bl
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	if done, err := m.reuse.copyTo(ctx, b, w); done {
-		m.event(EventBytes{N: b.Size})
+		m.event(EventBytes{N: b.Size, Blob: b.Digest})
 		return err
 	}
 	// Hidden behind a plain Sink, so that the blob comes in order over one connection: ranges

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
+
 	"stowage/pkg/archive"
 	"stowage/pkg/archive/writer"
 	"stowage/pkg/pull"
@@ -110,7 +112,7 @@ func (m *maker) open(ctx context.Context) (err error) {
 	opts := m.opts.Pull
 	opts.Platforms, opts.All, opts.Referrers = m.req.Platforms, m.req.All, m.req.Referrers
 	opts.Metadata, opts.Before = m.digests, m.before
-	opts.OnBytes = func(host string, n int64) { m.event(EventBytes{N: n, Host: host}) }
+	opts.OnBytes = func(host string, blob digest.Digest, n int64) { m.event(EventBytes{N: n, Host: host, Blob: blob}) }
 	m.client, err = pull.New(opts)
 	return err
 }

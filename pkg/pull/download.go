@@ -87,7 +87,7 @@ func (d *download) run(ctx context.Context) error {
 // count reports bytes that were written to the sink, or dropped.
 func (d *download) count(n int64) {
 	if _, config := d.sink.(*memorySink); !config {
-		d.client.count(d.host(), n)
+		d.client.count(d.host(), d.blob.Digest, n)
 	}
 }
 

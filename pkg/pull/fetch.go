@@ -125,7 +125,7 @@ func (c *Client) fetch(ctx context.Context, blob ocispec.Descriptor, sink Sink, 
 		if _, err := sink.WriteAt(raw, 0); err != nil {
 			return err
 		}
-		c.count("", blob.Size)
+		c.count("", blob.Digest, blob.Size)
 		return sink.Commit()
 	}
 	repositories := c.locations.of(blob.Digest)
@@ -155,9 +155,9 @@ func (c *Client) fetch(ctx context.Context, blob ocispec.Descriptor, sink Sink, 
 }
 
 // count reports bytes of blobs.
-func (c *Client) count(host string, n int64) {
+func (c *Client) count(host string, blob digest.Digest, n int64) {
 	if c.opts.OnBytes != nil {
-		c.opts.OnBytes(host, n)
+		c.opts.OnBytes(host, blob, n)
 	}
 }
 

@@ -41,8 +41,11 @@ func TestFetchFromFaultyServers(t *testing.T) {
 			h, ref, layer, raw := content(t, registrytest.Options{Policy: registrytest.Policy{Redirect: true, Auth: registrytest.AuthBearer}}, size)
 			var counted atomic.Int64
 			c := newClient(t, func(o *Options) {
-				o.OnBytes = func(host string, n int64) {
+				o.OnBytes = func(host string, blob digest.Digest, n int64) {
 					counted.Add(n)
+					if blob != layer.Digest {
+						t.Errorf("bytes of %s, want %s", blob, layer.Digest)
+					}
 					if host != h.Host() {
 						t.Errorf("bytes of %q, want %q", host, h.Host())
 					}

@@ -86,11 +86,11 @@ type Options struct {
 	// Before is called once per Resolve, when every tag has been resolved and before the
 	// first counted request. An error ends the Resolve with that error.
 	Before func(Estimate) error
-	// OnBytes is called with the number of blob bytes of each read, and with a negative number
-	// when bytes turn out to be wrong and are dropped, from many goroutines. host is the
-	// registry that sent them, empty for blobs that needed no request. The configs that a
+	// OnBytes is called with the number of bytes of a blob in each read, and with a negative
+	// number when bytes turn out to be wrong and are dropped, from many goroutines. host is
+	// the registry that sent them, empty for blobs that needed no request. The configs that a
 	// Resolve reads are not among them.
-	OnBytes func(host string, n int64)
+	OnBytes func(host string, blob digest.Digest, n int64)
 	// OnEvent is called for each event, from many goroutines.
 	OnEvent func(Event)
 }

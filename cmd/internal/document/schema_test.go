@@ -64,7 +64,8 @@ var pages = []page{
 const progressText = "`--progress json` of both programs writes one event a line to standard error. The fields after `event` depend on it:\n\n" +
 	"| event | fields |\n| --- | --- |\n" +
 	"| `message`, `warning` | `message` |\n" +
-	"| `start`, `bytes`, `done` | `phase`, `done`, `total`; with `bytes`, which comes every 10 s, `stalledSeconds` |\n" +
+	"| `start`, `bytes`, `done` | `phase`, `done`, `total`; with `bytes`, which comes every 10 s, `stalledSeconds` and `images` |\n" +
+	"| `waiting` | `message`, `host`, `retryAt` |\n" +
 	"| `error` | `message`, `hint`, `exitCode`, `errors`; of `load` the errors are the images that are not ready |\n" +
 	"| `result` | `exitCode`, and what the summary says. It is the last event; `load` has one for each bundle |\n\n" +
 	"A mistake on the command line is text, with exit code 2."

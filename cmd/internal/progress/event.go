@@ -6,19 +6,29 @@ import (
 	"stowage/cmd/internal/document"
 )
 
-// Event is a line of the JSON mode. Fields may be added later; none is renamed.
+// Event is a line of the JSON mode, as docs/json.md describes it.
 type Event struct {
 	Time    string           `json:"time"`                     // of the event
-	Event   string           `json:"event"`                    // "message", "warning", "error", "start", "bytes", "done", "result"
+	Event   string           `json:"event"`                    // "message", "warning", "waiting", "error", "start", "bytes", "done", "result"
 	Phase   string           `json:"phase,omitempty"`          // of the run, with start, bytes and done
-	Message string           `json:"message,omitempty"`        // for people, with message, warning and error
+	Message string           `json:"message,omitempty"`        // for people, with message, warning, waiting and error
 	Hint    string           `json:"hint,omitempty"`           // what to do next, with error
 	Code    *int             `json:"exitCode,omitempty"`       // of the program, with error and result
 	Errors  []document.Error `json:"errors,omitempty"`         // with error, where more is known than the message
-	Done    int64            `json:"done,omitempty"`           // bytes
-	Total   int64            `json:"total,omitempty"`          // of the phase, 0 if it is not known
+	Done    int64            `json:"done,omitempty"`           // of the phase, with start, bytes and done
+	Total   int64            `json:"total,omitempty"`          // of the phase, left out if it is not known
 	Stalled int64            `json:"stalledSeconds,omitempty"` // without a byte, with bytes
+	Images  []ImageBytes     `json:"images,omitempty"`         // whose bytes are on their way, with bytes
+	Host    string           `json:"host,omitempty"`           // of the registry that is waited for, with waiting
+	RetryAt string           `json:"retryAt,omitempty"`        // when it is asked again, with waiting
 	*Result                  // with result, the last event of a run
+}
+
+// ImageBytes is the state of an image whose bytes are on their way.
+type ImageBytes struct {
+	Name  string `json:"name"`
+	Done  int64  `json:"done"`  // of its bytes, those of an earlier run among them
+	Total int64  `json:"total"` // of its bytes; those that it shares count for the first image only
 }
 
 // Result is what the summary of a run says. A field that the run has no value for is left
@@ -43,10 +53,14 @@ type Result struct {
 // emitBytes emits the state of the phase; d.mu is held.
 func (d *Display) emitBytes(now time.Time) {
 	m := d.meter
-	d.emit(Event{
+	e := Event{
 		Event: "bytes", Phase: m.Name, Done: m.done, Total: max(m.Total, 0),
 		Stalled: int64(m.stalled(now) / time.Second),
-	})
+	}
+	for _, p := range m.running {
+		e.Images = append(e.Images, ImageBytes{Name: p.Name, Done: p.meter.done, Total: p.Total})
+	}
+	d.emit(e)
 }
 
 func (d *Display) emitResult(code int, r Result) {

@@ -157,16 +157,25 @@ func TestLocale(t *testing.T) {
 	}
 }
 
-// TestScreen: a shorter line covers a longer one, and a cleared line leaves nothing.
+// TestScreen: a shorter line covers a longer one, a cleared line leaves nothing, and several
+// lines leave the cursor at the start of the first.
 func TestScreen(t *testing.T) {
 	var p buffer
-	s := &screen{w: &p}
+	s := &screen{w: &p, theme: ascii}
 	s.draw("long line")
 	s.draw("long line") // the same again is not written
 	s.draw("short")
 	s.clear()
 	s.clear()
-	if want := "\rlong line\r\rshort    \r\r     \r"; p.String() != want {
+	s.draw("a", "b", "c")
+	s.draw("a")
+	s.draw()
+	s.draw("a", "b")
+	s.clear()
+	want := "\rlong line\r\rshort    \r\r     \r" +
+		"\ra\x1b[K\r\nb\x1b[K\r\nc\x1b[J\r\x1b[2A" + "\ra\x1b[J\r" + "\r  \r" +
+		"\ra\x1b[K\r\nb\x1b[J\r\x1b[1A" + "\r\x1b[J"
+	if p.String() != want {
 		t.Errorf("got %q, want %q", p.String(), want)
 	}
 }

@@ -20,6 +20,7 @@ type meter struct {
 	done    int64
 	source  string
 	widest  int      // details shown beside a bar
+	running []*part  // that are at work
 	samples []sample // of the last window, and the one before
 }
 

@@ -26,14 +26,12 @@ const (
 // Modes returns the values of --progress.
 func Modes() []string { return []string{Auto, Plain, JSON, None} }
 
-// The intervals of reports. A bar is drawn at every frame; lines for people become rare
-// after a minute, so that hours of waiting do not fill a log.
+// The intervals of reports: the screen is drawn at every frame, lines and events come at each
+// interval.
 const (
 	frame    = 200 * time.Millisecond
 	tick     = time.Second
-	interval = 5 * time.Second
-	seldom   = 30 * time.Second
-	often    = time.Minute // how long lines come at each interval
+	interval = 10 * time.Second
 )
 
 // Phase is a part of a run that takes long.
@@ -44,6 +42,7 @@ type Phase struct {
 	Work     bool          // the bytes measure work and are no file's: per cent are shown
 	Source   string        // which the bytes come from; [Display.AddFrom] may name another
 	Patience time.Duration // after which a silent source is asked again; 0 for never
+	Parts    []Part        // which the bytes are for; may be empty
 }
 
 // Display shows messages and progress to a person or a program. It is safe for concurrent
@@ -56,9 +55,11 @@ type Display struct {
 
 	done   atomic.Int64
 	source atomic.Pointer[string]
+	parts  atomic.Pointer[[]*part] // of the phase
 
 	mu    sync.Mutex
-	meter *meter    // of the phase; nil between phases
+	meter *meter // of the phase; nil between phases
+	waits waits
 	next  time.Time // when the next line is due
 	told  bool      // that bytes have stopped
 	stop  chan struct{}
@@ -120,9 +121,7 @@ func (d *Display) print(event, prefix, format string, args []any) {
 		d.screen.clear()
 	}
 	_, _ = io.WriteString(d.w, d.program+": "+prefix+cli.Sprintf(format, args...)+"\n")
-	if d.screen != nil && d.meter != nil {
-		d.draw(time.Now())
-	}
+	d.draw(time.Now())
 }
 
 // Fault shows one of the errors with which the run will end, and its hint. In the JSON mode
@@ -145,11 +144,15 @@ func (d *Display) Fault(f document.Error) {
 // well. In the other modes it returns err unchanged. It ends a phase that is still shown.
 func (d *Display) End(err error, r Result, faults ...document.Error) error {
 	d.Finish()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waits = nil
+	if d.screen != nil {
+		d.screen.clear()
+	}
 	if d.mode != JSON {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if err == nil {
 		d.emitResult(cli.OK, r)
 		return nil
@@ -173,6 +176,8 @@ func (d *Display) Start(p Phase) {
 	now := time.Now()
 	d.done.Store(p.Done)
 	d.source.Store(&p.Source)
+	parts := newParts(p.Parts)
+	d.parts.Store(&parts)
 	d.meter, d.next, d.told = newMeter(p, now), now.Add(interval), false
 	every := tick
 	switch d.mode {
@@ -189,9 +194,13 @@ func (d *Display) Start(p Phase) {
 // Add counts n bytes; a negative number takes back what has to be done again.
 func (d *Display) Add(n int64) { d.done.Add(n) }
 
-// AddFrom counts n bytes that source sent. The last one is named when nothing arrives.
-func (d *Display) AddFrom(source string, n int64) {
+// AddFrom counts n bytes that source sent for a part of the phase, by its index; -1 stands for
+// none. The last source is named when nothing arrives.
+func (d *Display) AddFrom(source string, part int, n int64) {
 	d.done.Add(n)
+	if parts := d.parts.Load(); parts != nil && part >= 0 && part < len(*parts) {
+		(*parts)[part].done.Add(n)
+	}
 	if last := d.source.Load(); source != "" && (last == nil || *last != source) {
 		d.source.Store(&source)
 	}
@@ -209,13 +218,11 @@ func (d *Display) Finish() {
 	if d.meter == nil {
 		return
 	}
-	if d.screen != nil {
-		d.screen.clear()
-	}
 	if d.mode == JSON {
 		d.emit(Event{Event: "done", Phase: d.meter.Name, Done: d.done.Load(), Total: max(d.meter.Total, 0)})
 	}
 	d.meter = nil
+	d.draw(time.Now())
 }
 
 // watch shows the phase until stop is closed. Time passes here and not in Add, so that a
@@ -240,6 +247,7 @@ func (d *Display) show(now time.Time) {
 	m := d.meter
 	m.observe(now, d.done.Load())
 	m.source = *d.source.Load()
+	m.running = running(*d.parts.Load(), now)
 	if d.screen != nil {
 		d.draw(now)
 		return
@@ -250,11 +258,7 @@ func (d *Display) show(now time.Time) {
 		return
 	}
 	d.told = stalled
-	wait := interval
-	if d.mode == Plain && now.Sub(m.start) >= often {
-		wait = seldom
-	}
-	d.next = now.Add(wait)
+	d.next = now.Add(interval)
 	if d.mode == JSON {
 		d.emitBytes(now)
 		return
@@ -262,7 +266,22 @@ func (d *Display) show(now time.Time) {
 	_ = cli.Fprintf(d.w, "%s: %s\n", d.program, m.text(now)) // there is no other place for it
 }
 
-// draw draws the phase on the screen; d.mu is held.
+// draw draws the phase, its parts that are at work, and what the run waits for on the screen,
+// if there is one; d.mu is held.
 func (d *Display) draw(now time.Time) {
-	d.screen.draw(d.meter.line(now, d.screen.width(), d.screen.theme))
+	if d.screen == nil {
+		return
+	}
+	width, height := d.screen.size()
+	var lines []string
+	if m := d.meter; m != nil {
+		lines = append(lines, m.line(now, width, d.screen.theme))
+	}
+	lines = append(lines, d.waits.lines(now, width)...)
+	if d.meter != nil {
+		for _, p := range d.meter.running {
+			lines = append(lines, p.line(now, width, d.screen.ellipsis()))
+		}
+	}
+	d.screen.draw(lines[:min(len(lines), max(height-1, 1))]...)
 }

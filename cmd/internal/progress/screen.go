@@ -1,9 +1,11 @@
 package progress
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,14 +15,15 @@ import (
 	"stowage/cmd/internal/cli"
 )
 
-// screen draws one line at the bottom of a terminal. It needs no escape sequences: the
-// cursor stays at the start of the line, so that what the terminal echoes for Ctrl-C is
-// overwritten as well.
+// screen draws lines at the bottom of a terminal. The cursor stays at the start of the first,
+// so that what the terminal echoes for Ctrl-C is overwritten as well. A single line needs no
+// escape sequences; several need those of ECMA-48 that move the cursor up and erase. No
+// sequence sets a colour.
 type screen struct {
 	w     io.Writer
-	width func() int
+	size  func() (columns, rows int)
 	theme progressbar.Theme
-	shown string
+	shown []string
 }
 
 // newScreen returns the screen behind w, or nil when w is no terminal that can draw over a
@@ -33,11 +36,15 @@ func newScreen(w io.Writer) *screen {
 	if !ok {
 		return nil
 	}
-	s := &screen{w: w, theme: ascii, width: func() int {
-		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
-			return n
+	s := &screen{w: w, theme: ascii, size: func() (int, int) {
+		columns, rows, err := term.GetSize(int(f.Fd()))
+		if err != nil || columns <= 0 || rows <= 0 {
+			columns, rows = 80, 24
 		}
-		return 80
+		if runtime.GOOS == "windows" { // whose consoles may print the sequences as they are
+			rows = 2
+		}
+		return columns, rows
 	}}
 	if showsUTF8(os.Getenv) {
 		s.theme = blocks
@@ -59,23 +66,54 @@ func showsUTF8(env func(string) string) bool {
 	return runtime.GOOS == "windows"
 }
 
-// draw replaces the line.
-func (s *screen) draw(line string) {
-	if line == s.shown {
-		return
+// ellipsis returns what stands for the characters that are left out.
+func (s *screen) ellipsis() string {
+	if s.theme == ascii {
+		return "..."
 	}
-	pad := max(0, utf8.RuneCountInString(s.shown)-utf8.RuneCountInString(line))
-	io.WriteString(s.w, "\r"+line+strings.Repeat(" ", pad)+"\r")
-	s.shown = line
+	return "…"
 }
 
-// clear removes the line.
-func (s *screen) clear() {
-	if s.shown == "" {
+// draw replaces the lines.
+func (s *screen) draw(lines ...string) {
+	switch {
+	case slices.Equal(lines, s.shown):
 		return
+	case len(lines) == 0:
+		s.clear()
+		return
+	case len(lines) == 1 && len(s.shown) <= 1:
+		pad := 0
+		if len(s.shown) == 1 {
+			pad = max(0, utf8.RuneCountInString(s.shown[0])-utf8.RuneCountInString(lines[0]))
+		}
+		io.WriteString(s.w, "\r"+lines[0]+strings.Repeat(" ", pad)+"\r")
+	default:
+		text := "\r" + strings.Join(lines, eraseLine+"\r\n") + eraseBelow + "\r"
+		if up := len(lines) - 1; up > 0 {
+			text += fmt.Sprintf("\x1b[%dA", up)
+		}
+		io.WriteString(s.w, text)
 	}
-	// The echo of a key may be as long as two columns.
-	n := max(2, utf8.RuneCountInString(s.shown))
-	io.WriteString(s.w, "\r"+strings.Repeat(" ", n)+"\r")
-	s.shown = ""
+	s.shown = slices.Clone(lines)
+}
+
+const (
+	eraseLine  = "\x1b[K" // from the cursor to the end of the line
+	eraseBelow = "\x1b[J" // from the cursor to the end of the screen
+)
+
+// clear removes the lines.
+func (s *screen) clear() {
+	switch len(s.shown) {
+	case 0:
+		return
+	case 1:
+		// The echo of a key may be as long as two columns.
+		n := max(2, utf8.RuneCountInString(s.shown[0]))
+		io.WriteString(s.w, "\r"+strings.Repeat(" ", n)+"\r")
+	default:
+		io.WriteString(s.w, "\r"+eraseBelow)
+	}
+	s.shown = nil
 }

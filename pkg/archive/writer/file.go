@@ -205,20 +205,18 @@ func (f *File) Missing() []archive.Blob {
 	return out
 }
 
-// MissingBytes returns how many bytes of the blobs of Missing are not written yet.
-func (f *File) MissingBytes() (n int64) {
+// Lacks returns how many bytes of a blob of Missing are not written yet.
+func (f *File) Lacks(d digest.Digest) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i, complete := range f.complete {
-		switch p := f.partial[i]; {
-		case complete:
-		case p != nil:
-			n += p.lacks()
-		default:
-			n += f.plan.Blobs()[i].Size
-		}
+	i, err := f.plan.Find(d)
+	switch {
+	case err != nil || f.complete[i]:
+		return 0
+	case f.partial[i] != nil:
+		return f.partial[i].lacks()
 	}
-	return n
+	return f.plan.Blobs()[i].Size
 }
 
 // Resumed returns how many bytes of blobs [File.Start] found that an earlier run had written.
