@@ -10,7 +10,7 @@ func fish(d data) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# fish completion for %[1]s
 
-# %[2]s_in succeeds when the command is $argv[1]; "" is none.
+# _%[2]s_in succeeds when the command is $argv[1]; "" is none.
 function _%[2]s_in
     set -l words (commandline -opc)
     set -l command ''

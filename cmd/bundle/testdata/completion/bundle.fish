@@ -1,6 +1,6 @@
 # fish completion for bundle
 
-# _bundle_in succeeds when the command is $argv[1]; "" is none.
+# __bundle_in succeeds when the command is $argv[1]; "" is none.
 function __bundle_in
     set -l words (commandline -opc)
     set -l command ''

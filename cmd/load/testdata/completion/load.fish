@@ -1,6 +1,6 @@
 # fish completion for load
 
-# _load_in succeeds when the command is $argv[1]; "" is none.
+# __load_in succeeds when the command is $argv[1]; "" is none.
 function __load_in
     set -l words (commandline -opc)
     set -l command ''
