@@ -140,7 +140,7 @@ func inputError(err error) error {
 func gather(result *scan.Result) []bundle.Image {
 	var out []bundle.Image
 	for _, found := range result.Images() {
-		img := bundle.Image{Name: found.Name, Required: found.Class == scan.Required, Windows: found.OS == "windows", ClusterInternal: found.ClusterInternal, Locked: found.Locked()}
+		img := bundle.Image{Name: found.Name, Required: found.Class == scan.Required, Windows: found.OS == "windows", ClusterInternal: found.ClusterInternal, Locked: found.Locked(), Early: found.Early()}
 		for _, ref := range found.References {
 			img.Volume = img.Volume || isVolume(ref)
 			for _, s := range ref.PullSecrets {

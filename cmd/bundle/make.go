@@ -84,6 +84,9 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 		return nil, cli.Errorf(cli.Failed, "no image found in %s", strings.Join(j.sources, ", ")).
 			WithHint("run \"bundle scan -f FILE --output wide\" to see what is found, or name images on the command line")
 	}
+	if err := j.order(); err != nil {
+		return nil, err
+	}
 	opts, store, err := j.client(j.streams, j.display, found)
 	if err != nil {
 		return nil, err

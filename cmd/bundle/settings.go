@@ -29,6 +29,8 @@ type settings struct {
 	signer   signer
 	progress string
 
+	first []string // patterns of the images that come first, see order
+
 	summaryFile string // Markdown for CI, or ""
 }
 
@@ -51,6 +53,7 @@ func parseBundle(ctx context.Context, args []string, streams cli.Streams) (*sett
 	fs.BoolVar(&s.checksum, "checksum", false, "")
 	fs.StringVar(&s.signer.key, "sign-key", "", "")
 	fs.StringVar(&s.summaryFile, "summary", "", "")
+	fs.StringArrayVar(&s.first, "first", nil, "")
 	fs.BoolVar(&s.request.Flat, "flat", false, "")
 	fs.StringArrayVar(&s.options.Reuse, "reuse", nil, "")
 	fs.StringArrayVar(&s.request.Since, "since", nil, "")

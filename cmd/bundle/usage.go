@@ -57,6 +57,9 @@ Output:
                           that every node has loaded
       --have LIST         the same for a list of digests, as load inventory prints it; of
                           the lists of several nodes, for what all of them have
+      --first PATTERN     put images first in the file and in the load, in the order of the
+                          flags; the sandbox image and the images of DaemonSets in kube-system
+                          follow, then the others by name
       --flat              list the manifest of each platform directly, without the index,
                           for readers that need every platform of an index (kind, oras)
       --keep-going        write the bundle without the images that are not available; they

@@ -13,8 +13,9 @@
 //	blobs/sha256/       directory
 //	blobs/sha256/<hex>  manifests and indexes, then configs, then layers
 //
-// Blobs come in the order of their first use: images by name, bytewise; a parent before
-// its children, children as their index lists them. Each header is USTAR (PAX only where
+// Blobs come in the order of their first use: images by rank (see [PlanOptions]) and by
+// name, bytewise, as index.json lists them; a parent before its children, children as their
+// index lists them. Each header is USTAR (PAX only where
 // USTAR cannot hold the size, above 8 GiB), mode 0644 or 0755, owner 0:0 without names,
 // time 0. Two zero blocks end the file and nothing follows. So the same images at the same
 // digests are the same bytes: on any machine, in any order of writing, with any number of

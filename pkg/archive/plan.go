@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,6 +32,10 @@ type PlanOptions struct {
 
 	// Base is the identity of the bundle whose layers are omitted, if there is one.
 	Base digest.Digest
+
+	// Rank orders the images: those of a lower rank come first in the file, and those of equal
+	// rank by name. nil ranks all of them equal.
+	Rank func(name string) int
 
 	// Skipped is recorded in index.json, sorted by name.
 	Skipped []Skipped
@@ -62,6 +67,9 @@ func NewPlan(images []Image, docs MetadataReader, opts PlanOptions) (*Plan, erro
 	images, err := merge(images)
 	if err != nil {
 		return nil, err
+	}
+	if opts.Rank != nil {
+		slices.SortStableFunc(images, func(a, b Image) int { return cmp.Compare(opts.Rank(a.Name), opts.Rank(b.Name)) })
 	}
 	p := newPlanner(docs, opts)
 	for i := range images {
@@ -105,7 +113,7 @@ func (p *Plan) Digest() digest.Digest { return p.id }
 // Index returns index.json. It must not be changed.
 func (p *Plan) Index() []byte { return p.index }
 
-// Images returns the images by name, with Present in the order of the bundle. They must
+// Images returns the images in the order of the file, with Present in the order of the bundle. They must
 // not be changed.
 func (p *Plan) Images() []Image { return p.images }
 

@@ -115,6 +115,38 @@ func TestPlanOrder(t *testing.T) {
 	}
 }
 
+// TestPlanRank orders images by rank and then by name, and their blobs with them. A reader takes
+// the order as it is, also where it has only the metadata.
+func TestPlanRank(t *testing.T) {
+	s := small()
+	var want []string
+	for _, img := range s.plan(t, PlanOptions{}).Images() {
+		want = append(want, img.Name)
+	}
+	last := want[len(want)-1]
+	want = append([]string{last}, want[:len(want)-1]...)
+	p := s.plan(t, PlanOptions{Rank: func(name string) int {
+		if name == last {
+			return -1
+		}
+		return 7
+	}})
+	var got []string
+	for _, img := range p.Images() {
+		got = append(got, img.Name)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if first := p.Blobs()[0].Digest; first != p.Images()[0].Target.Digest {
+		t.Errorf("the first blob is %s", first)
+	}
+	same := s.plan(t, PlanOptions{Rank: func(string) int { return 3 }})
+	if same.Digest() != s.plan(t, PlanOptions{}).Digest() || same.Digest() == p.Digest() {
+		t.Errorf("equal ranks change the identity, or others do not")
+	}
+}
+
 // TestPlanIsAFunctionOfImages feeds the same images in other orders, twice, and split.
 func TestPlanIsAFunctionOfImages(t *testing.T) {
 	s := small()

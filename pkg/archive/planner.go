@@ -12,7 +12,7 @@ import (
 	"stowage/internal/manifest"
 )
 
-// planner walks the images in the order of their names and collects each blob at its first
+// planner walks the images in their order and collects each blob at its first
 // use: manifests, configs and layers in three lists that then follow each other.
 type planner struct {
 	docs MetadataReader

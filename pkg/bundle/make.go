@@ -52,6 +52,7 @@ type maker struct {
 	images     []Image           // those that registries are asked for
 	tags       map[string]string // see the function tags
 	locked     map[string]bool   // by name of the image
+	ranks      map[string]int    // by name in the bundle
 	skipped    []archive.Skipped
 	incomplete bool // required images are skipped
 	upToDate   bool
@@ -80,7 +81,7 @@ func (m *maker) read() error {
 	}
 	skipped = append(skipped, m.req.Skipped...)
 	m.images, m.requested = images, len(images)+len(skipped)
-	m.tags, m.locked = tags(images), map[string]bool{}
+	m.tags, m.locked, m.ranks = tags(images), map[string]bool{}, map[string]int{}
 	for _, img := range images {
 		m.locked[img.Name] = img.Locked
 	}

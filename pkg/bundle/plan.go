@@ -79,6 +79,9 @@ func (m *maker) plan(ctx context.Context) (*archive.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.req.Rank != nil {
+		m.layout.Rank = func(name string) int { return m.ranks[name] }
+	}
 	if err := m.judge(failures); err != nil {
 		if limit := (*pull.RateLimitError)(nil); errors.As(err, &limit) && len(images) > 0 {
 			m.keep(ctx, images)
@@ -114,10 +117,22 @@ func (m *maker) named(resolved []pull.Resolved) ([]archive.Image, error) {
 			return nil, err
 		}
 		for _, name := range names {
+			m.rank(name, r.Name)
 			images = append(images, archive.Image{Name: name, Target: r.Target, Present: r.Present, Referrers: referrers, Artifact: use})
 		}
 	}
 	return images, nil
+}
+
+// rank ranks a name of the bundle as the image of the request, the first of several.
+func (m *maker) rank(name, image string) {
+	if m.req.Rank == nil {
+		return
+	}
+	rank := m.req.Rank(m.image(image))
+	if old, known := m.ranks[name]; !known || rank < old {
+		m.ranks[name] = rank
+	}
 }
 
 // keep fetches the blobs of the images that did resolve when a pull limit ends the run: they

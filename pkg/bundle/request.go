@@ -26,6 +26,9 @@ type Image struct {
 	// Locked reports that the digest of Name is that of its tag in a lock file: the bundle
 	// has the image under its tag, as if Name had no digest.
 	Locked bool
+
+	// Early reports that a node should have the image before others.
+	Early bool
 }
 
 // A Request says what to bundle and where to.
@@ -35,6 +38,11 @@ type Request struct {
 	Platforms []ocispec.Platform // in order of preference
 	All       bool               // every platform of each image, instead of Platforms
 	Referrers bool               // also signatures, attestations and SBOMs
+
+	// Rank orders the images of the bundle, and so the load: those of a lower rank come first,
+	// those of equal rank by name. It gets images as [Request.Select] returns them. nil ranks
+	// all of them equal.
+	Rank func(Image) int
 
 	// Flat lists the manifests of an index in index.json directly and does not store the
 	// index; see [archive.PlanOptions].
@@ -117,6 +125,7 @@ func merge(images []Image) ([]Image, error) {
 		old.Windows = old.Windows && img.Windows
 		old.ClusterInternal = old.ClusterInternal && img.ClusterInternal
 		old.Locked = old.Locked && img.Locked
+		old.Early = old.Early || img.Early
 		for _, s := range img.Secrets {
 			if !slices.Contains(old.Secrets, s) {
 				old.Secrets = append(slices.Clip(old.Secrets), s)
@@ -155,7 +164,7 @@ type Options struct {
 
 // A Result describes the bundle that a [Make] has written.
 type Result struct {
-	Images    []archive.Image   // in the order of the bundle: by name
+	Images    []archive.Image   // in the order of the bundle
 	Digest    digest.Digest     // identity of the bundle
 	Size      int64             // of the tarball, bytes
 	Requested int               // images of the request, each counted once

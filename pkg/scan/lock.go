@@ -18,6 +18,7 @@ const (
 	noteDigest   = "digest" // the manifest names the image by digest
 	noteWindows  = "windows"
 	noteVolume   = "image-volume" // a pod needs it as a volume
+	noteEarly    = "early"
 )
 
 // LeftOut is an image that a lock file names as not available.
@@ -47,6 +48,9 @@ func LockNote(img Image) string {
 	if slices.ContainsFunc(img.References, func(r Reference) bool { return r.Class == Required && r.Form == FormVolume }) {
 		notes = append(notes, noteVolume)
 	}
+	if img.Early() {
+		notes = append(notes, noteEarly)
+	}
 	if len(notes) == 0 {
 		return ""
 	}
@@ -57,6 +61,11 @@ func LockNote(img Image) string {
 // every reference means the tag.
 func (i *Image) Locked() bool {
 	return !slices.ContainsFunc(i.References, func(r Reference) bool { return !r.Locked })
+}
+
+// Early reports whether one of the references is of a container that other pods wait for.
+func (i *Image) Early() bool {
+	return slices.ContainsFunc(i.References, func(r Reference) bool { return r.Early })
 }
 
 // lockLines returns the comments of a lock file by the number of their line, from 0, and the
@@ -90,6 +99,7 @@ func (r *Reference) noted(notes []string) {
 	if slices.Contains(notes, noteVolume) {
 		r.Form = FormVolume
 	}
+	r.Early = slices.Contains(notes, noteEarly)
 	r.Locked = !slices.Contains(notes, noteDigest)
 }
 

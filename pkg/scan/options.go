@@ -1,6 +1,9 @@
 package scan
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 // Defaults of the limits in [Options].
 const (
@@ -82,6 +85,13 @@ func (o *Options) limits() limits {
 		nodes:    def(o.MaxNodes, DefaultMaxNodes),
 		findings: def(o.MaxFindings, DefaultMaxFindings),
 	}
+}
+
+// Match reports whether a pattern of [Options] matches a normalised name, in full or without
+// "docker.io/" and "library/", as it is usually written.
+func Match(pattern, name string) bool {
+	short, official := strings.CutPrefix(name, "docker.io/")
+	return match(pattern, name) || official && (match(pattern, short) || match(pattern, strings.TrimPrefix(short, "library/")))
 }
 
 // match reports whether a pattern matches all of s. "*" matches any bytes, "?" one. The

@@ -92,6 +92,7 @@ func (r *recorder) reference(c candidate, t *text, s scope) {
 		Position: r.position(t, at), Object: r.object.Object, Field: s.path.String(), Container: s.container,
 		PullPolicy: c.policy, ClusterInternal: clusterInternal(n.domain),
 	}
+	f.Early = class == Required && f.ofContainer() && r.object.builtin && r.object.Kind == "DaemonSet" && r.object.Namespace == "kube-system"
 	if n.digest == "" && s.level == 0 && f.ofContainer() {
 		f.running = r.digests[s.container]
 	}

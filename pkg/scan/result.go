@@ -119,6 +119,9 @@ type Reference struct {
 	// ClusterInternal is set for registries that only exist inside a cluster (*.svc and
 	// *.svc.*).
 	ClusterInternal bool `json:"clusterInternal,omitempty"`
+	// Early is set for a container of a DaemonSet in the namespace kube-system, and for a line
+	// of a lock file that says so: other pods wait for what it runs.
+	Early bool `json:"early,omitempty"`
 	// Locked is set for a line of a lock file whose digest was that of the tag, and for a
 	// digest that [Options.FromStatus] added.
 	Locked bool `json:"locked,omitempty"`

@@ -225,7 +225,8 @@ type place struct {
 	running string // its digest
 	class   Class
 	os      string
-	volume  bool   // of a pod
+	volume  bool // of a pod
+	early   bool
 	secrets string // namespace, account and secrets of the pod
 }
 
@@ -254,7 +255,7 @@ func (s *Scanner) keep(d *docResult) {
 
 // first reports whether no reference before f was the same apart from its place.
 func (s *Scanner) first(f found) bool {
-	p := place{name: f.Name, running: f.running, class: f.Class, os: f.OS, volume: f.Form == FormVolume}
+	p := place{name: f.Name, running: f.running, class: f.Class, os: f.OS, volume: f.Form == FormVolume, early: f.Early}
 	if f.pod != nil {
 		p.secrets = f.pod.namespace + "/" + f.pod.account + "/" + strings.Join(f.pod.secrets, "/")
 	}

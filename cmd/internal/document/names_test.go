@@ -78,7 +78,7 @@ var names = map[string]kind{
 	"hint": text, "host": name, "httpStatus": number,
 	"identity": sha, "image": image, "imageCount": count, "images": objects, "intentsRemoved": images,
 	"kept": code, "kind": text, "kubelet": object, "kubeletReason": text, "kubeletStatus": code,
-	"layers": objects, "line": number, "locked": flag,
+	"early": flag, "layers": objects, "line": number, "locked": flag,
 	"manifests": objects, "mediaType": text, "message": text, "moved": objects,
 	"name": name, "names": images, "namespace": name, "next": texts, "notLookedAt": text, "notReady": objects, "notes": texts,
 	"object": object, "omitted": flag, "omittedCount": count, "omittedSize": bytes, "os": code, "output": path, "ownSize": bytes,

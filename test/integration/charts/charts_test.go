@@ -48,12 +48,12 @@ func scan(t *testing.T, bin string, args ...string) (found []reference, messages
 		t.Fatalf("%v: %v\n%s", cmd.Args, err, &stderr)
 	}
 	for line := range bytes.Lines(out) {
-		var l struct{ Image *reference }
+		var l struct{ Reference *reference }
 		if err := json.Unmarshal(line, &l); err != nil {
 			t.Fatal(err)
 		}
-		if l.Image != nil {
-			found = append(found, *l.Image)
+		if l.Reference != nil {
+			found = append(found, *l.Reference)
 		}
 	}
 	return found, stderr.String()

@@ -73,14 +73,14 @@ _bundle() {
     version) compopt +o default 2>/dev/null; return ;;
     *)
         case $prev in
-        --include|--exclude|--set|--kube-version|--api-versions|--release-name|--namespace|--mirror|--creds|--insecure|--wait|--jobs|--max-pulls|--limit-rate) compopt +o default 2>/dev/null; return ;;
+        --include|--exclude|--set|--kube-version|--api-versions|--release-name|--namespace|--mirror|--creds|--insecure|--wait|--jobs|--first|--max-pulls|--limit-rate) compopt +o default 2>/dev/null; return ;;
         -f|--filename|--values|--registries|--authfile|--ca-file|-o|--output|--sign-key|--summary|--reuse|--since|--have) return ;;
         --hosts-dir) _bundle_directories; return ;;
         --only) _bundle_values 'required'; return ;;
         --platform) _bundle_values 'linux/amd64 linux/arm64 linux/arm/v7 linux/ppc64le linux/riscv64 linux/s390x all' list; return ;;
         --progress) _bundle_values 'auto plain json none'; return ;;
         esac
-        flags='-f --filename -R --recursive --only --include --exclude --from-status --values --set --kube-version --api-versions --include-crds --release-name --namespace --mirror --registries --hosts-dir --resolve-at-origin --authfile --creds --insecure --ca-file --wait --jobs -o --output --platform --strict --keep-going --dry-run --checksum --sign-key --summary --flat --reuse --since --have --referrers --explain-auth --max-pulls --limit-rate --progress -q --quiet -v --version -h --help'
+        flags='-f --filename -R --recursive --only --include --exclude --from-status --values --set --kube-version --api-versions --include-crds --release-name --namespace --mirror --registries --hosts-dir --resolve-at-origin --authfile --creds --insecure --ca-file --wait --jobs -o --output --platform --strict --keep-going --dry-run --checksum --sign-key --summary --first --flat --reuse --since --have --referrers --explain-auth --max-pulls --limit-rate --progress -q --quiet -v --version -h --help'
         ;;
     esac
 

@@ -64,6 +64,7 @@ complete -c bundle -n '__bundle_in ""' -l dry-run -d 'print what would be pulled
 complete -c bundle -n '__bundle_in ""' -l checksum -d 'write OUT.sha256 beside OUT, for "sha256sum -c"'
 complete -c bundle -n '__bundle_in ""' -l sign-key -r -F -d 'sign the bundle with this key, as "bundle sign" does'
 complete -c bundle -n '__bundle_in ""' -l summary -r -F -d 'write what is in the bundle, what changed, the warnings and the pulls in Markdown'
+complete -c bundle -n '__bundle_in ""' -l first -x -d 'put images first in the file and in the load, in the order of the flags'
 complete -c bundle -n '__bundle_in ""' -l flat -d 'list the manifest of each platform directly, without the index, for readers that need every platform of an index'
 complete -c bundle -n '__bundle_in ""' -l reuse -r -F -d 'copy what an older bundle has instead of fetching it'
 complete -c bundle -n '__bundle_in ""' -l since -r -F -d 'make a differential bundle'

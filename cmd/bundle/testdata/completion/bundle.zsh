@@ -140,6 +140,7 @@ _bundle() {
     '--checksum[write OUT.sha256 beside OUT, for "sha256sum -c"]' \
     '--sign-key=[sign the bundle with this key, as "bundle sign" does]:FILE:_files' \
     '--summary=[write what is in the bundle, what changed, the warnings and the pulls in Markdown]:FILE:_files' \
+    '*--first=[put images first in the file and in the load, in the order of the flags]:PATTERN: ' \
     '--flat[list the manifest of each platform directly, without the index, for readers that need every platform of an index]' \
     '*--reuse=[copy what an older bundle has instead of fetching it]:FILE:_files' \
     '*--since=[make a differential bundle]:FILE:_files' \
