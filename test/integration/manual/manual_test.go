@@ -160,7 +160,7 @@ func (m *machine) shell(t *testing.T, all []step) []int {
 	script.WriteString("set -o pipefail\n")
 	for i, s := range all {
 		file := m.path(fmt.Sprintf("step%d", i))
-		if err := os.WriteFile(file, []byte(s.text), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(s.script()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		// A group runs in this shell, so that variables and the directory stay.

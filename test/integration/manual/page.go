@@ -4,6 +4,7 @@
 // blocks of a page in order and in one shell. A comment before a block says otherwise:
 //
 //	<!-- illustration: REASON -->  the block is not run
+//	<!-- serves: PORT -->          each command runs until it answers at the port, and is stopped
 //	<!-- output -->                what the commands before have printed
 //	<!-- setup: COMMANDS -->       run first: what the text assumes, in one line or several
 //
@@ -24,6 +25,7 @@ type kind string
 
 const (
 	commands     kind = "commands"
+	serves       kind = "serves"
 	output       kind = "output"
 	illustration kind = "illustration"
 	setup        kind = "setup"
@@ -40,6 +42,7 @@ type block struct {
 	line int // of its first line of text, from 1
 	kind kind
 	text string // without its indentation
+	port string // of a server
 }
 
 var (
@@ -52,8 +55,9 @@ type parser struct {
 	lines  []string
 	at     int // index of the next line
 	mark   kind
-	lists  []int // columns of the text of the list items around
-	blank  bool  // the line before is blank, or ends a comment
+	port   string // of the mark
+	lists  []int  // columns of the text of the list items around
+	blank  bool   // the line before is blank, or ends a comment
 	blocks []block
 }
 
@@ -132,10 +136,14 @@ func (p *parser) comment() error {
 	word, rest, _ := strings.Cut(body, ":")
 	switch mark := kind(strings.TrimSpace(word)); mark {
 	case setup:
-		p.blocks = append(p.blocks, block{start + 1, setup, strings.TrimLeft(rest, " \n")})
-	case illustration, output:
-		if (mark == illustration) != (strings.TrimSpace(rest) != "") {
-			return fmt.Errorf("line %d: the mark %q: a reason is for illustrations, and they need one", start+1, mark)
+		p.blocks = append(p.blocks, block{line: start + 1, kind: setup, text: strings.TrimLeft(rest, " \n")})
+	case illustration, serves, output:
+		if (mark != output) != (strings.TrimSpace(rest) != "") {
+			return fmt.Errorf("line %d: the mark %q: illustrations need a reason, servers a port", start+1, mark)
+		}
+		p.port = ""
+		if mark == serves {
+			p.port = strings.TrimSpace(rest)
 		}
 		p.mark = mark
 	}
@@ -184,7 +192,8 @@ func (p *parser) add(index int, k kind, text string) {
 	if p.mark != "" {
 		k, p.mark = p.mark, ""
 	}
-	p.blocks = append(p.blocks, block{index + 1, k, text})
+	p.blocks = append(p.blocks, block{index + 1, k, text, p.port})
+	p.port = ""
 }
 
 // cut removes up to n spaces at the start of a line.

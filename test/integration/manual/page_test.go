@@ -13,14 +13,15 @@ func TestParse(t *testing.T) {
 		want       []block
 	}{
 		{"no block", "# Title\n\ntext\n    continued\n", nil},
-		{"indented", "text\n\n    a\n      b\n\n    c\n\ntext\n", []block{{3, commands, "a\n  b\n\nc\n"}}},
-		{"fenced", "text\n```sh\na\n    b\n```\n", []block{{3, commands, "a\n    b\n"}}},
-		{"language", "```go\nx\n```\n", []block{{2, other, "x\n"}}},
-		{"item", "1. text\n\n   paragraph\n\n       a\n\n2. text\n", []block{{5, commands, "a\n"}}},
-		{"item of an item", "- text\n  - text\n\n        a\n\nend\n\n    b\n", []block{{4, commands, "a\n"}, {8, commands, "b\n"}}},
-		{"marks", "<!-- illustration: it takes an hour -->\n\n    a\n\n<!-- output -->\n\n    b\n", []block{{3, illustration, "a\n"}, {7, output, "b\n"}}},
-		{"setup", "<!-- setup: a -->\n<!-- setup:\nb\nc\n-->\n\n    d\n", []block{{1, setup, "a "}, {2, setup, "b\nc\n"}, {7, commands, "d\n"}}},
-		{"other comment", "<!-- hello -->\n\n    a\n", []block{{3, commands, "a\n"}}},
+		{"indented", "text\n\n    a\n      b\n\n    c\n\ntext\n", []block{{3, commands, "a\n  b\n\nc\n", ""}}},
+		{"fenced", "text\n```sh\na\n    b\n```\n", []block{{3, commands, "a\n    b\n", ""}}},
+		{"language", "```go\nx\n```\n", []block{{2, other, "x\n", ""}}},
+		{"item", "1. text\n\n   paragraph\n\n       a\n\n2. text\n", []block{{5, commands, "a\n", ""}}},
+		{"item of an item", "- text\n  - text\n\n        a\n\nend\n\n    b\n", []block{{4, commands, "a\n", ""}, {8, commands, "b\n", ""}}},
+		{"marks", "<!-- illustration: it takes an hour -->\n\n    a\n\n<!-- output -->\n\n    b\n", []block{{3, illustration, "a\n", ""}, {7, output, "b\n", ""}}},
+		{"server", "<!-- serves: 5480 -->\n\n    a\n\n    b\n", []block{{3, serves, "a\n\nb\n", "5480"}}},
+		{"setup", "<!-- setup: a -->\n<!-- setup:\nb\nc\n-->\n\n    d\n", []block{{1, setup, "a ", ""}, {2, setup, "b\nc\n", ""}, {7, commands, "d\n", ""}}},
+		{"other comment", "<!-- hello -->\n\n    a\n", []block{{3, commands, "a\n", ""}}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got, err := parse(row.page)
@@ -37,6 +38,7 @@ func TestParse(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	for _, row := range []struct{ name, page, want string }{
 		{"no reason", "<!-- illustration -->\n\n    a\n", "line 1: the mark"},
+		{"no port", "<!-- serves -->\n\n    a\n", "line 1: the mark"},
 		{"reason", "<!-- output: a -->\n\n    a\n", "line 1: the mark"},
 		{"no block", "<!-- output -->\n\ntext\n", "line 3: the mark"},
 		{"end", "<!-- output -->\n", "at the end"},

@@ -13,6 +13,7 @@ import (
 type step struct {
 	line int // from 1
 	text string
+	port string   // of a server
 	exit int      // the exit code that its comment states
 	want []string // lines of the output of the steps since first
 	from int      // index of the first of these steps
@@ -28,7 +29,7 @@ func steps(blocks []block) ([]step, error) {
 		var some []step
 		var err error
 		switch b.kind {
-		case commands:
+		case commands, serves:
 			first = len(all)
 			some, err = split(b, first)
 		case setup:
@@ -46,6 +47,18 @@ func steps(blocks []block) ([]step, error) {
 		all = append(all, some...)
 	}
 	return all, nil
+}
+
+// script returns the text for the shell: for a server one that starts it, waits until it
+// answers or ends, stops it, and ends with its exit code.
+func (s step) script() string {
+	if s.port == "" {
+		return s.text
+	}
+	return "{ exec " + s.text + `} & server=$!
+until (exec 3<>/dev/tcp/127.0.0.1/` + s.port + `) 2>/dev/null; do kill -0 $server 2>/dev/null || break; sleep 0.05; done
+kill $server; wait $server
+`
 }
 
 // split splits a block into complete commands, which are numbered from the given one.
@@ -74,7 +87,7 @@ func split(b block, number int) ([]step, error) {
 		}
 		rest.WriteString(line + "\n")
 		if text := rest.String(); complete(text) {
-			s := step{line: b.line + start, text: text, from: number + len(some)}
+			s := step{line: b.line + start, text: text, port: b.port, from: number + len(some)}
 			if m := exitComment.FindStringSubmatch(text); m != nil {
 				s.exit, _ = strconv.Atoi(m[1]) // the expression matches digits only
 			}

@@ -13,15 +13,16 @@ func TestSteps(t *testing.T) {
 		blocks []block
 		want   []step
 	}{
-		{"lines", []block{{3, commands, "a # text\n\n# comment\nb  # exit 3\n"}},
+		{"lines", []block{{line: 3, kind: commands, text: "a # text\n\n# comment\nb  # exit 3\n"}},
 			[]step{{line: 3, text: "a # text\n"}, {line: 6, text: "b  # exit 3\n", exit: 3}}},
-		{"several lines", []block{{1, commands, "cat > x <<EOF\na b\nEOF\nfor i in 1; do\n  a \\\n    b\ndone\n"}},
+		{"several lines", []block{{line: 1, kind: commands, text: "cat > x <<EOF\na b\nEOF\nfor i in 1; do\n  a \\\n    b\ndone\n"}},
 			[]step{{line: 1, text: "cat > x <<EOF\na b\nEOF\n"}, {line: 4, text: "for i in 1; do\n  a \\\n    b\ndone\n"}}},
-		{"output", []block{{1, commands, "a\nb\n"}, {4, output, "x\n\ny\n"}},
+		{"output", []block{{line: 1, kind: commands, text: "a\nb\n"}, {line: 4, kind: output, text: "x\n\ny\n"}},
 			[]step{{line: 1, text: "a\n"}, {line: 2, text: "b\n", want: []string{"x", "y"}}}},
-		{"session", []block{{1, commands, "$ a\nx\n$ b\n"}},
+		{"session", []block{{line: 1, kind: commands, text: "$ a\nx\n$ b\n"}},
 			[]step{{line: 1, text: "a\n", want: []string{"x"}}, {line: 3, text: "b\n"}}},
-		{"not run", []block{{1, setup, "a\n"}, {3, illustration, "b\n"}, {5, other, "c\n"}}, []step{{line: 1, text: "a\n"}}},
+		{"server", []block{{line: 2, kind: serves, text: "a # text\n", port: "80"}}, []step{{line: 2, text: "a # text\n", port: "80"}}},
+		{"not run", []block{{line: 1, kind: setup, text: "a\n"}, {line: 3, kind: illustration, text: "b\n"}, {line: 5, kind: other, text: "c\n"}}, []step{{line: 1, text: "a\n"}}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got, err := steps(row.blocks)
@@ -37,7 +38,7 @@ func TestSteps(t *testing.T) {
 		})
 	}
 	for _, text := range []string{"for i in 1; do\n", "cat <<EOF\na\n", "a 'b\n"} {
-		if got, err := steps([]block{{1, commands, text}}); err == nil {
+		if got, err := steps([]block{{line: 1, kind: commands, text: text}}); err == nil {
 			t.Errorf("%q: %v, want an error", text, got)
 		}
 	}
