@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,6 +69,8 @@ func newMachine(t *testing.T, dir, bin, checkout string) *machine {
 		_, err := os.Stat(filepath.Join(tools, name))
 		need.Part(t, name, err)
 	}
+	_, err = exec.LookPath("ssh-keygen")
+	need.Part(t, "ssh-keygen", err)
 	node, err := nodetest.Launch(t.Context(), nodetest.Options{Dir: dir, Config: registryConfig})
 	if missing := (*nodetest.MissingError)(nil); errors.As(err, &missing) {
 		need.Missing(t, err)
@@ -94,7 +97,7 @@ func (m *machine) mount() error {
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
-	for _, dir := range []string{m.dir, "/run", "/var/lib", "/media"} {
+	for _, dir := range []string{m.dir, "/run", "/var/lib", "/media", "/usr/local/bin"} {
 		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=755"); err != nil {
 			return fmt.Errorf("mount an empty %s: %w", dir, err)
 		}
@@ -106,6 +109,10 @@ func (m *machine) mount() error {
 	options := "lowerdir=/etc,upperdir=" + upper + ",workdir=" + work
 	if err := unix.Mount("overlay", "/etc", "overlay", 0, options); err != nil {
 		return fmt.Errorf("mount an overlay at /etc: %w", err)
+	}
+	// Whatever a page does as root, the files of this machine stay.
+	if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("make / read-only: %w", err)
 	}
 	hosts := "127.0.0.1 localhost " + strings.Join(hubNames, " ") + "\n127.0.0.2 " + strings.Join(siteNames, " ") + "\n"
 	return os.WriteFile("/etc/hosts", []byte(hosts), 0o644)

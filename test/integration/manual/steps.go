@@ -56,7 +56,8 @@ func (s step) script() string {
 		return s.text
 	}
 	return "{ exec " + s.text + `} & server=$!
-until (exec 3<>/dev/tcp/127.0.0.1/` + s.port + `) 2>/dev/null; do kill -0 $server 2>/dev/null || break; sleep 0.05; done
+asks() { exec 3<>/dev/tcp/127.0.0.1/` + s.port + ` && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && read -r _ <&3; }
+until (asks) 2>/dev/null; do kill -0 $server 2>/dev/null || break; sleep 0.05; done
 kill $server; wait $server
 `
 }
