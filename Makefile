@@ -92,6 +92,7 @@ INTEGRATION += $(TOOLS)/.act-$(ACT) $(TOOLS)/.actionlint-$(ACTIONLINT) shellchec
 INTEGRATION += shells release-tools
 
 INTEGRATION += $(TOOLS)/.helm-$(HELM) $(TOOLS)/.kustomize-$(KUSTOMIZE)
+INTEGRATION += engines
 
 .PHONY: integration-tools
 integration-tools: $(INTEGRATION)
@@ -277,10 +278,11 @@ shells:
 	  apt-get download -qq zsh zsh-common fish fish-common libpcre2-32-0 mandoc && \
 	  for deb in *.deb; do dpkg -x $$deb x; done && ln -s ../etc x/usr/etc && mv x $(TOOLS)/shells && rm -rf $(TOOLS)/debs-shells; }
 
-# Debian's docker and podman, as readers of bundles, unpacked but not installed.
+# Debian's docker and podman, unpacked but not installed: they read bundles, and podman runs
+# the nodes of test/integration/kind, with busybox in them.
 .PHONY: engines
 engines:
-	@[ -x $(TOOLS)/engines/usr/bin/podman ] || { command -v apt-get >/dev/null || exit 0; \
+	@[ -x $(TOOLS)/engines/usr/bin/podman ] && [ -x $(TOOLS)/engines/bin/busybox ] || { command -v apt-get >/dev/null || exit 0; \
 	  rm -rf $(TOOLS)/engines $(TOOLS)/debs && mkdir -p $(TOOLS)/debs && cd $(TOOLS)/debs && apt-get update -qq && \
-	  apt-get download -qq docker.io podman conmon libsubid4 libdevmapper1.02.1 && \
+	  apt-get download -qq docker.io podman conmon libsubid4 libdevmapper1.02.1 busybox-static && \
 	  for deb in *.deb; do dpkg -x $$deb $(TOOLS)/engines; done && rm -rf $(TOOLS)/debs; }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"stowage/cmd/internal/cli"
+	"stowage/cmd/load/internal/engine"
 	"stowage/pkg/archive"
 	"stowage/pkg/node"
 	"stowage/pkg/node/imagedir"
@@ -30,11 +31,19 @@ func outcome(err error) *cli.Error {
 		incomplete  *node.IncompleteError
 		temp        *archive.TempError
 		stale       *node.StaleSnapshotError
+		nodes       *engine.NotFoundError
+		foreign     *engine.ArchitectureError
 	)
 	e := &cli.Error{Code: cli.Failed, Err: err}
 	switch {
 	case errors.As(err, &unavailable):
 		e.Code, e.Hint = cli.NoNode, nodeHint(unavailable)
+	case errors.As(err, &nodes):
+		e.Code, e.Hint = cli.NoNode, "\"docker ps\" or \"podman ps\" lists the containers; name one with --node, or the cluster as in --kind=NAME"
+	case errors.As(err, &foreign):
+		e.Code, e.Hint = cli.NoNode, foreignHint(foreign)
+	case errors.Is(err, engine.ErrDynamic):
+		e.Hint = "use a released load, or build it with CGO_ENABLED=0"
 	case errors.Is(err, archive.ErrNoMetadata):
 		e.Hint = "save it to a file first and load the file"
 	case errors.Is(err, archive.ErrEmpty):
@@ -71,6 +80,12 @@ func outcome(err error) *cli.Error {
 		e.Hint = "free some space below containerd's root, or use --discard-layers"
 	}
 	return e
+}
+
+// foreignHint returns the commands that load into a node of another architecture.
+func foreignHint(e *engine.ArchitectureError) string {
+	return fmt.Sprintf("copy the load for linux/%s into it and run that: %s cp LOAD %s:/usr/local/bin/load; %s exec -i %s load - < FILE",
+		e.Architecture, e.Node.Engine, e.Node.Name, e.Node.Engine, e.Node.Name)
 }
 
 // notReady is an IncompleteError in one line, without the causes, which have lines of their

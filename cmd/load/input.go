@@ -57,6 +57,9 @@ func (s *settings) checkFile(file string) error {
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if flag, ok := s.clusters.meant(file); ok {
+			return cli.Errorf(cli.Failed, "%s: no such file", file).WithHint("if that is the cluster, write %s", flag)
+		}
 		return cli.Errorf(cli.Failed, "%s: no such file", file).WithHint("usage: %s FILE", s.name)
 	case err != nil || !info.Mode().IsRegular():
 		return nil // what opens it explains it

@@ -30,6 +30,7 @@ type settings struct {
 	load     node.LoadOptions
 	limit    cli.Rate // of reading the bundles
 	trust    trust.Demand
+	clusters clusters // whose nodes do the work
 	format   string
 	progress string
 }
@@ -42,6 +43,7 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 	input := fs.StringArrayP("input", "i", nil, "")
 	names := fs.StringArray("name", nil, "")
 	fs.StringVar(&s.node.KubeletDir, "kubelet-dir", "", "")
+	s.clusters.flags(fs.FlagSet)
 	if loading {
 		fs.BoolVar(&s.load.TrustPreloaded, "trust-preloaded", false, "")
 		fs.StringVar(&s.node.Snapshotter, "snapshotter", "", "")
@@ -70,6 +72,9 @@ func parse(name, help string, loading bool, args []string, streams cli.Streams) 
 		return nil, err
 	}
 	if err := s.checkInput(streams.In); err != nil {
+		return nil, err
+	}
+	if err := s.clusters.parse(fs.FlagSet); err != nil {
 		return nil, err
 	}
 	if !loading {
@@ -113,6 +118,9 @@ func runLoad(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	if s.clusters.chosen() {
+		return s.eachFile(s.onNodes(ctx, streams))
+	}
 	return s.each(ctx, streams, func(ctx context.Context, n *node.Node, b *source, d *progress.Display) (*node.Report, error) {
 		s.load.OnReceive = func() { d.Start(progress.Phase{Name: "receive", Total: -1, Source: "standard input"}) }
 		s.load.OnStart = func(total int64) {
@@ -136,6 +144,9 @@ func runCheck(ctx context.Context, args []string, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	if s.clusters.chosen() {
+		return s.eachFile(s.onNodes(ctx, streams))
+	}
 	return s.each(ctx, streams, func(ctx context.Context, n *node.Node, b *source, _ *progress.Display) (*node.Report, error) {
 		r, err := b.metadata()
 		if err == nil {
@@ -151,13 +162,18 @@ func runCheck(ctx context.Context, args []string, streams cli.Streams) error {
 // work is the part of a job that needs the node and the bundle.
 type work func(context.Context, *node.Node, *source, *progress.Display) (*node.Report, error)
 
-// each runs the job for each bundle in turn. A bundle that is damaged or incomplete does not
-// keep the others from their turn; any other error does.
+// each runs the job on this node for each bundle.
 func (s *settings) each(ctx context.Context, streams cli.Streams, do work) error {
+	return s.eachFile(func() error { return s.run(ctx, streams, do) })
+}
+
+// eachFile runs a job for each bundle in turn. A bundle that is damaged or incomplete does not
+// keep the others from their turn; any other error does.
+func (s *settings) eachFile(run func() error) error {
 	var errs []error
 	for i, file := range s.files {
 		s.file = file
-		err := s.run(ctx, streams, do)
+		err := run()
 		if err == nil {
 			continue
 		}

@@ -51,6 +51,7 @@ var guesses = map[string]string{
 	"dest": "--dir DIR", "directory": "--dir DIR", "d": "--dir DIR",
 	"verbose": "--progress plain", "debug": "--progress plain", "no-progress": "--progress none", "silent": "--quiet", "json": "--output json",
 	"discard-unpacked-layers": "--discard-layers", "j": "--jobs N", "parallel": "--jobs N",
+	"cluster": "--kind=NAME", "container": "--node CONTAINER", "nodes": "--node CONTAINER",
 	"unpin": "load unpin FILE", "A": "--all",
 }
 

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the scripts that need no node.
 func TestScripts(t *testing.T) {
-	clitest.Run(t, "testdata/plain", nil, map[string]string{"BUNDLE": filepath.Join(clitest.Programs(t), "bundle")})
+	clitest.Run(t, "testdata/plain", nil, map[string]string{"BUNDLE": filepath.Join(clitest.Programs(t), "bundle"), "LOAD": filepath.Join(clitest.Programs(t), "load")})
 }
 
 // TestNodeScripts runs the scripts with a real containerd, which they share; each has its own
@@ -35,7 +35,7 @@ func TestNodeScripts(t *testing.T) {
 	t.Run("node", func(t *testing.T) {
 		clitest.Run(t, "testdata/node", map[string]clitest.Cmd{"node": clitest.NodeCommand(n)}, map[string]string{
 			"CALICO": calico, "NODE": n.Address(), "CONTAINERD_ADDRESS": n.Address(),
-			"BUNDLE": filepath.Join(clitest.Programs(t), "bundle"),
+			"BUNDLE": filepath.Join(clitest.Programs(t), "bundle"), "LOAD": filepath.Join(clitest.Programs(t), "load"),
 		})
 	})
 }

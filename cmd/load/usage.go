@@ -29,6 +29,12 @@ Usage:
                            for several
       --kubelet-dir DIR    root directory of the kubelet (default: the running kubelet's, else
                            the usual places of kubeadm, k3s, RKE2, k0s and microk8s)
+      --kind[=NAME]        load into the nodes of a kind cluster, which are containers of docker
+                           or podman: copy this program into each and run it there; without
+                           =NAME, the cluster that was made without a name
+      --k3d[=NAME]         the same for k3d
+      --minikube[=NAME]    the same for minikube's docker driver
+      --node CONTAINER     the same for the node in this container; repeatable
       --trust-preloaded    where the kubelet would ask a registry because of its own pull
                            records, record that every pod of this node may use the image,
                            whatever credentials it was pulled with; restart the kubelet then
@@ -63,6 +69,7 @@ image, and the same command resumes.
 Example:
   sudo load calico.tar
   ssh node sudo load - < calico.tar
+  load --kind calico.tar
 `
 
 const checkHelp = `load check asks the node for each image of a bundle, as the kubelet would. It writes nothing.
@@ -75,6 +82,10 @@ Usage:
   -n, --namespace NAME     containerd's namespace (default k8s.io)
       --name [DIGEST=]NAME name an image that has none in another program's tarball
       --kubelet-dir DIR    root directory of the kubelet (default: as for load)
+      --kind[=NAME]        check the nodes of a kind cluster (as for load)
+      --k3d[=NAME]         check the nodes of a k3d cluster
+      --minikube[=NAME]    check the nodes of a cluster of minikube's docker driver
+      --node CONTAINER     check the node in this container; repeatable
   -o, --output FORMAT      text or json (default text)
       --progress MODE      auto, plain, json or none (default auto)
   -q, --quiet              errors and warnings only: --progress none

@@ -52,7 +52,7 @@ type Option struct {
 var (
 	heading  = regexp.MustCompile(`^[A-Z][A-Za-z ]*:$`)
 	spaced   = regexp.MustCompile(`^( {2,6})(\S+(?: \S+)*) {2,}(\S.*)$`)
-	flagTerm = regexp.MustCompile(`^(?:-([a-zA-Z]), )?--([a-z][a-z-]*)(?: (\S+))?$`)
+	flagTerm = regexp.MustCompile(`^(?:-([a-zA-Z]), )?--([a-z][a-z0-9-]*)(?: (\S+)|\[=\S+\])?$`)
 )
 
 // Parse reads a help text.

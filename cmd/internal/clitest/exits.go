@@ -3,6 +3,7 @@ package clitest
 import (
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 
@@ -32,7 +33,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("%s exited with code %d, want %d", args[1], got, want)
 	}
-	reported := regexp.MustCompile(`(?m)^` + args[1] + `: error: .`).MatchString(ts.ReadFile("stderr"))
+	reported := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(filepath.Base(args[1])) + `: error: .`).MatchString(ts.ReadFile("stderr"))
 	if reported != (want != 0) {
 		ts.Fatalf("exit code %d, error message: %v", want, reported)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	mention     = regexp.MustCompile(`--([a-z][a-z-]+)`)
+	mention     = regexp.MustCompile(`--([a-z][a-z0-9-]+)`)
 	defaultText = regexp.MustCompile(`\(default ([^),]+)`)
 )
 

@@ -70,6 +70,27 @@ type Error struct {
 	RetryAt    string `json:"retryAt,omitempty"`    // when a limit resets
 }
 
+// Nodes is the document of load and load check on nodes that are containers.
+type Nodes struct {
+	Nodes []Node `json:"nodes"` // in the order of the tools and names
+}
+
+// Node is what became of one node.
+type Node struct {
+	Node     string `json:"node"`              // name of the container
+	ExitCode int    `json:"exitCode"`          // of load there
+	Message  string `json:"message,omitempty"` // why load could not be run there
+	Report   *Raw   `json:"report,omitempty"`  // the document that load has printed there
+}
+
+// Raw is a document of another process.
+type Raw struct {
+	JSON json.RawMessage `json:"-"`
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (r *Raw) MarshalJSON() ([]byte, error) { return r.JSON, nil }
+
 // Verification is the document of bundle verify.
 type Verification struct {
 	File     string `json:"file"`

@@ -10,6 +10,7 @@ import (
 type Event struct {
 	Time    string           `json:"time"`                     // of the event
 	Event   string           `json:"event"`                    // "message", "warning", "waiting", "error", "start", "bytes", "done", "result"
+	Node    string           `json:"node,omitempty"`           // that the event is about, when load runs on several
 	Phase   string           `json:"phase,omitempty"`          // of the run, with start, bytes and done
 	Message string           `json:"message,omitempty"`        // for people, with message, warning, waiting and error
 	Hint    string           `json:"hint,omitempty"`           // what to do next, with error

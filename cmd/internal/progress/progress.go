@@ -3,10 +3,12 @@
 package progress
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,6 +124,24 @@ func (d *Display) print(event, prefix, format string, args []any) {
 	}
 	_, _ = io.WriteString(d.w, d.program+": "+prefix+cli.Sprintf(format, args...)+"\n")
 	d.draw(time.Now())
+}
+
+// Relay shows a line that the same program has printed on a node. Its mode is that of d, but
+// plain for auto.
+func (d *Display) Relay(node, line string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mode == JSON {
+		e := Event{Event: "message"}
+		if err := json.Unmarshal([]byte(line), &e); err != nil { // of another program
+			e = Event{Event: "message", Message: line}
+		}
+		e.Node = node
+		d.emit(e)
+		return
+	}
+	line = strings.TrimPrefix(line, d.program+": ")
+	_ = cli.Fprintf(d.w, "%s: %s: %s\n", d.program, node, line) // there is no other place for it
 }
 
 // Fault shows one of the errors with which the run will end, and its hint. In the JSON mode

@@ -16,13 +16,13 @@ _load() {
     case $command in
     check)
         case $prev in
-        -n|--namespace|--name) compopt +o default 2>/dev/null; return ;;
+        -n|--namespace|--name|--node) compopt +o default 2>/dev/null; return ;;
         -a|--address|-i|--input) return ;;
         --kubelet-dir) _load_directories; return ;;
         -o|--output) _load_values 'text json'; return ;;
         --progress) _load_values 'auto plain json none'; return ;;
         esac
-        flags='-o --output --progress -q --quiet -a --address -n --namespace -i --input --name --kubelet-dir -h --help'
+        flags='-o --output --progress -q --quiet -a --address -n --namespace -i --input --name --kubelet-dir --kind --k3d --minikube --node -h --help'
         ;;
     inventory)
         case $prev in
@@ -83,13 +83,13 @@ _load() {
     version) compopt +o default 2>/dev/null; return ;;
     *)
         case $prev in
-        -n|--namespace|--name|--snapshotter|--jobs|--limit-rate|--identity) compopt +o default 2>/dev/null; return ;;
+        -n|--namespace|--name|--node|--snapshotter|--jobs|--limit-rate|--identity) compopt +o default 2>/dev/null; return ;;
         -a|--address|-i|--input|--verify-key|--signature) return ;;
         --kubelet-dir) _load_directories; return ;;
         -o|--output) _load_values 'text json'; return ;;
         --progress) _load_values 'auto plain json none'; return ;;
         esac
-        flags='-o --output --progress -q --quiet -a --address -n --namespace -i --input --name --kubelet-dir --trust-preloaded --snapshotter --no-pin --no-referrers --no-move --discard-layers --jobs --limit-rate --identity --verify-key --signature -v --version -h --help'
+        flags='-o --output --progress -q --quiet -a --address -n --namespace -i --input --name --kubelet-dir --kind --k3d --minikube --node --trust-preloaded --snapshotter --no-pin --no-referrers --no-move --discard-layers --jobs --limit-rate --identity --verify-key --signature -v --version -h --help'
         ;;
     esac
 

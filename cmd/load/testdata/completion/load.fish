@@ -40,6 +40,10 @@ complete -c load -n '__load_in ""' -s n -l namespace -x -d 'containerd\'s namesp
 complete -c load -n '__load_in ""' -s i -l input -r -F -d 'the same as FILE, as of docker load'
 complete -c load -n '__load_in ""' -l name -x -d 'name an image that has none in another program\'s tarball'
 complete -c load -n '__load_in ""' -l kubelet-dir -x -a '(__fish_complete_directories)' -d 'root directory of the kubelet'
+complete -c load -n '__load_in ""' -l kind -d 'load into the nodes of a kind cluster, which are containers of docker or podman'
+complete -c load -n '__load_in ""' -l k3d -d 'the same for k3d'
+complete -c load -n '__load_in ""' -l minikube -d 'the same for minikube\'s docker driver'
+complete -c load -n '__load_in ""' -l node -x -d 'the same for the node in this container'
 complete -c load -n '__load_in ""' -l trust-preloaded -d 'where the kubelet would ask a registry because of its own pull records, record that every pod of this node may use the image, whatever credentials it was pulled with'
 complete -c load -n '__load_in ""' -l snapshotter -x -d 'snapshotter to unpack with'
 complete -c load -n '__load_in ""' -l no-pin -d 'let the kubelet\'s garbage collection remove the images'
@@ -62,6 +66,10 @@ complete -c load -n '__load_in check' -s n -l namespace -x -d 'containerd\'s nam
 complete -c load -n '__load_in check' -s i -l input -r -F -d 'the same as FILE'
 complete -c load -n '__load_in check' -l name -x -d 'name an image that has none in another program\'s tarball'
 complete -c load -n '__load_in check' -l kubelet-dir -x -a '(__fish_complete_directories)' -d 'root directory of the kubelet'
+complete -c load -n '__load_in check' -l kind -d 'check the nodes of a kind cluster'
+complete -c load -n '__load_in check' -l k3d -d 'check the nodes of a k3d cluster'
+complete -c load -n '__load_in check' -l minikube -d 'check the nodes of a cluster of minikube\'s docker driver'
+complete -c load -n '__load_in check' -l node -x -d 'check the node in this container'
 complete -c load -n '__load_in check' -s h -l help -d 'print the help'
 
 complete -c load -n '__load_in inventory' -f

@@ -25,6 +25,10 @@ _load() {
         '*'{-i+,--input=}'[the same as FILE]:FILE:_files' \
         '*--name=[name an image that has none in another program'\''s tarball]:[DIGEST=]NAME: ' \
         '--kubelet-dir=[root directory of the kubelet]:DIR:_files -/' \
+        '--kind[check the nodes of a kind cluster]' \
+        '--k3d[check the nodes of a k3d cluster]' \
+        '--minikube[check the nodes of a cluster of minikube'\''s docker driver]' \
+        '*--node=[check the node in this container]:CONTAINER: ' \
         '(-h --help)'{-h,--help}'[print the help]' \
         '*:file:_files'
       return ;;
@@ -111,6 +115,10 @@ _load() {
     '*'{-i+,--input=}'[the same as FILE, as of docker load]:FILE:_files' \
     '*--name=[name an image that has none in another program'\''s tarball]:[DIGEST=]NAME: ' \
     '--kubelet-dir=[root directory of the kubelet]:DIR:_files -/' \
+    '--kind[load into the nodes of a kind cluster, which are containers of docker or podman]' \
+    '--k3d[the same for k3d]' \
+    '--minikube[the same for minikube'\''s docker driver]' \
+    '*--node=[the same for the node in this container]:CONTAINER: ' \
     '--trust-preloaded[where the kubelet would ask a registry because of its own pull records, record that every pod of this node may use the image, whatever credentials it was pulled with]' \
     '--snapshotter=[snapshotter to unpack with]:NAME: ' \
     '--no-pin[let the kubelet'\''s garbage collection remove the images]' \
