@@ -129,7 +129,7 @@ events() {
     elif .event == "warning" then "::warning title=stowage::\(.message | text)"
     elif .event == "error" then
       [.errors[]?.retryAt // empty] as $reset
-      | if .exitCode == 4 then "::error title=rate limited\(if $reset == [] then "" else " until \($reset | max | gsub(":"; "%3A"))" end)::\(.message | text)\(if .hint then "%0A" + (.hint | text) else "" end)"
+      | if any(.errors[]?; .httpStatus == 429) and .exitCode == 4 then "::error title=rate limited\(if $reset == [] then "" else " until \($reset | max | gsub(":"; "%3A"))" end)::\(.message | text)\(if .hint then "%0A" + (.hint | text) else "" end)"
         else "::error title=stowage::\(.message | text)\(if .hint then "%0A" + (.hint | text) else "" end)" end
     else empty end' "$1"
 }
