@@ -33,14 +33,19 @@ func (j *job) order() error {
 		}
 		return len(j.first) + 2
 	}
-	ranks := make(map[string]int, len(images))
+	ranks := map[string]int{} // of those that are not last
 	for _, img := range images {
-		ranks[img.Name] = rank(img)
+		if r := rank(img) - len(j.first) - 2; r < 0 {
+			ranks[img.Name] = r
+		}
 	}
 	for i, pattern := range j.first {
 		if !matched[i] {
 			j.display.Warning("%s", fmt.Sprintf("--first %q: matches no image, or none that an earlier --first does not", pattern))
 		}
+	}
+	if len(ranks) == 0 {
+		return nil
 	}
 	j.request.Rank = func(img bundle.Image) int { return ranks[img.Name] }
 	return nil
