@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -35,9 +36,28 @@ func runInventory(ctx context.Context, args []string, streams cli.Streams) error
 	}
 	defer n.Close() // only read from
 	if *names {
-		return ended(ctx, printInventory(streams.Out, s.format, "images", func() ([]node.NodeImage, error) { return n.Images(ctx) }, imageLine))
+		list := func() ([]node.NodeImage, error) {
+			all, err := n.Images(ctx)
+			if s.format == "text" {
+				all = slices.DeleteFunc(all, implied(all))
+			}
+			return all, err
+		}
+		return ended(ctx, printInventory(streams.Out, s.format, "images", list, imageLine))
 	}
 	return ended(ctx, printInventory(streams.Out, s.format, "digests", func() ([]digest.Digest, error) { return n.Blobs(ctx) }, digest.Digest.String))
+}
+
+// implied returns a function that reports whether an image is one by digest whose repository
+// has a tag with this digest in the list: its line says both.
+func implied(all []node.NodeImage) func(node.NodeImage) bool {
+	tagged := map[string]bool{}
+	for _, i := range all {
+		if colon := strings.LastIndexByte(i.Name, ':'); colon > strings.LastIndexByte(i.Name, '/') && !strings.Contains(i.Name, "@") {
+			tagged[i.Name[:colon]+"@"+i.Digest.String()] = true
+		}
+	}
+	return func(i node.NodeImage) bool { return tagged[i.Name] }
 }
 
 // imageLine returns the line of an image in a list, as "bundle -f" reads it.
