@@ -94,7 +94,7 @@ func (j *job) run(ctx context.Context) (*bundle.Result, error) {
 	if j.explain {
 		return nil, j.explainAuth(ctx, store)
 	}
-	j.options.Pull, j.options.Events = opts, j.show
+	j.options.Pull, j.options.Events, j.options.Parts = opts, j.show, j.display.ShowsParts()
 	if j.request.Writer != nil {
 		j.file = &file{}
 		j.request.Writer = io.MultiWriter(j.request.Writer, j.file)

@@ -62,10 +62,10 @@ func (m *maker) fetch(ctx context.Context, plan *archive.Plan) (err error) {
 }
 
 // parts returns the images whose blobs are missing, in the order of the plan. lacks returns
-// how many bytes of a blob are missing; nil stands for all of them. Without a receiver of
-// events it returns none.
+// how many bytes of a blob are missing; nil stands for all of them. It returns none unless the
+// caller asked for them.
 func (m *maker) parts(plan *archive.Plan, missing []archive.Blob, lacks func(digest.Digest) int64) ([]Part, error) {
-	if m.opts.Events == nil {
+	if !m.opts.Parts {
 		return nil, nil
 	}
 	images, err := m.planned(plan)

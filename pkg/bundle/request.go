@@ -160,6 +160,8 @@ type Options struct {
 
 	// Events receives each event of the run, from several goroutines.
 	Events func(Event)
+	// Parts asks for the Parts of [EventStart]. They cost about a kilobyte an image.
+	Parts bool
 }
 
 // A Result describes the bundle that a [Make] has written.

@@ -86,6 +86,9 @@ func New(w io.Writer, program, mode string) (*Display, error) {
 	return d, nil
 }
 
+// ShowsParts reports whether the parts of a phase are shown: on a screen, and as JSON.
+func (d *Display) ShowsParts() bool { return d.screen != nil || d.mode == JSON }
+
 // Message shows something that is neither a result nor a fault.
 func (d *Display) Message(format string, args ...any) {
 	if d.mode == None {
