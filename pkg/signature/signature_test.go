@@ -271,7 +271,7 @@ func jsonInt(n int) string {
 }
 
 // TestFIDO verifies a signature of a FIDO key, which this test makes as a token does, and
-// refuses one that nobody touched.
+// refuses one of a token that was not touched.
 func TestFIDO(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
