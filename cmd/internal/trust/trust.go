@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
@@ -91,16 +92,17 @@ func (d *Demand) ReadPolicy(path string) error {
 	return nil
 }
 
-// matches reports whether a name matches a pattern, in which "*" stands for any text within
-// one part of a path, and at the end for any number of parts.
+// matches reports whether a name matches a pattern of path.Match, in which "*" stands for any
+// text within one part of a path. "/*" at the end stands for any number of parts.
 func matches(pattern, name string) (bool, error) {
 	ok, err := path.Match(pattern, name)
-	if ok || err != nil {
+	prefix, all := strings.CutSuffix(pattern, "/*")
+	if ok || err != nil || !all {
 		return ok, err
 	}
-	for dir := path.Dir(name); dir != "." && dir != "/"; dir = path.Dir(dir) {
-		if ok, _ := path.Match(pattern, dir+"/x"); ok && pattern[len(pattern)-1] == '*' {
-			return true, nil
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if ok, err = path.Match(prefix, dir); ok || err != nil {
+			return ok, err
 		}
 	}
 	return false, nil
