@@ -67,6 +67,9 @@ type Display struct {
 	stop  chan struct{}
 	ended sync.WaitGroup
 
+	noWaits  chan struct{} // closed when the run waits for nothing any more; nil before it waits
+	counting sync.WaitGroup
+
 	faults    []document.Error // of the run, in the JSON mode
 	onWarning func(string)
 }
@@ -167,9 +170,9 @@ func (d *Display) Fault(f document.Error) {
 // well. In the other modes it returns err unchanged. It ends a phase that is still shown.
 func (d *Display) End(err error, r Result, faults ...document.Error) error {
 	d.Finish()
+	d.endWaits()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.waits = nil
 	if d.screen != nil {
 		d.screen.clear()
 	}

@@ -39,17 +39,36 @@ func (d *Display) Wait(source, text string, until time.Time) {
 	defer d.mu.Unlock()
 	d.waits = append(slices.DeleteFunc(d.waits, func(w wait) bool { return w.source == source }), wait{source, text, until})
 	if len(d.waits) == 1 {
-		go d.countDown()
+		over := make(chan struct{})
+		d.noWaits = over
+		d.counting.Go(func() { d.countDown(over) })
 	}
 	d.draw(now)
 }
 
+// endWaits ends the count of time.
+func (d *Display) endWaits() {
+	d.mu.Lock()
+	if d.noWaits != nil {
+		close(d.noWaits)
+	}
+	d.waits, d.noWaits = nil, nil
+	d.mu.Unlock()
+	d.counting.Wait()
+}
+
 // countDown draws the screen every second as long as the run waits for something, whether or
-// not a phase is shown.
-func (d *Display) countDown() {
+// not a phase is shown, and until ended is closed.
+func (d *Display) countDown(ended chan struct{}) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
-	for now := range t.C {
+	for {
+		var now time.Time
+		select {
+		case <-ended:
+			return
+		case now = <-t.C:
+		}
 		d.mu.Lock()
 		d.waits = slices.DeleteFunc(d.waits, func(w wait) bool { return !now.Before(w.until) })
 		over := len(d.waits) == 0
