@@ -65,7 +65,7 @@ func orNil(list []string) []string {
 
 func TestUsage(t *testing.T) {
 	for _, c := range []struct{ name, args, want string }{
-		{"no command", "", `command "": want bundle or load`},
+		{"no command", "", `command "": want bundle, load or ci`},
 		{"another command", "push", `command "push"`},
 		{"two commands", "bundle load", "one command at a time"},
 		{"no rounds", "bundle -rounds 0", "-rounds 0: want 1 or more"},

@@ -28,7 +28,7 @@ func (b *bench) machine(ctx context.Context) string {
 // versions lists the versions of the command's peers.
 func (b *bench) versions(ctx context.Context) string {
 	peers := []program{crane, skopeo, regctl, oras}
-	if b.command == "load" {
+	if b.command != "bundle" {
 		peers = []program{ctr}
 	}
 	var list []string

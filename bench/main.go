@@ -5,6 +5,7 @@
 //
 //	go run ./bench bundle -bin bin     # with crane, skopeo, regctl and oras
 //	go run ./bench load -bin bin       # with ctr images import
+//	go run ./bench ci -bin bin         # with pulls by a new node
 //	go run ./bench load -from load.json -docs docs
 //
 // Rounds are interleaved (A B C, B C A, ...), so that a change of the machine's speed
@@ -53,7 +54,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// benchmark runs one of the two comparisons and returns the Markdown, as far as it got.
+// benchmark runs one of the comparisons and returns the Markdown, as far as it got.
 func benchmark(ctx context.Context, s *settings, log io.Writer) (_ string, err error) {
 	if s.from != "" {
 		r, err := readReport(s.from)
@@ -75,7 +76,11 @@ func benchmark(ctx context.Context, s *settings, log io.Writer) (_ string, err e
 		return s.report(r)
 	}
 	var text strings.Builder
-	err = b.bundle(ctx, &text)
+	if s.command == "ci" {
+		err = b.ci(ctx, &text)
+	} else {
+		err = b.bundle(ctx, &text)
+	}
 	return text.String(), err
 }
 

@@ -31,7 +31,7 @@ type settings struct {
 	docs       string   // directory of the document and the picture to update; empty: none
 }
 
-const usage = `usage: bench bundle|load [flags]
+const usage = `usage: bench bundle|load|ci [flags]
 
   -rounds N         rounds of each measurement (default 3)
   -calm CORES       repeat a measurement up to 5 times while other processes use more than
@@ -90,11 +90,12 @@ func parse(args []string, stderr io.Writer) (*settings, error) {
 func (s *settings) check(extra int) error {
 	known, ok := map[string][]string{
 		"bundle": {inMemory, onDisk, slowLink, cappedConnection},
+		"ci":     {},
 		"load":   collect(loadConditions, func(c loadCondition) string { return c.key }),
 	}[s.command]
 	switch {
 	case !ok:
-		return fmt.Errorf("command %q: want bundle or load", s.command)
+		return fmt.Errorf("command %q: want bundle, load or ci", s.command)
 	case s.command != "load" && s.json+s.from+s.docs != "":
 		return fmt.Errorf("-json, -from and -docs: only for load")
 	case extra > 0:
