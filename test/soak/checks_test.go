@@ -242,11 +242,11 @@ func TestBelieved(t *testing.T) {
 		code      int
 		out, want string
 	}{
-		"ready":                {0, `{"complete":true,"images":[{"name":"a","cri":"ready"}]}`, ""},
-		"ready, not complete":  {0, `{"complete":false,"images":[{"name":"a","cri":"ready"}]}`, "complete: false"},
-		"skipped, complete":    {3, `{"complete":true,"images":[{"name":"a","cri":"ready"}],"skipped":[{"name":"b"}]}`, "complete: true"},
-		"skipped":              {3, `{"complete":false,"images":[{"name":"a","cri":"ready"}],"skipped":[{"name":"b"}]}`, ""},
-		"unknown to CRI":       {0, `{"complete":true,"images":[{"name":"a","cri":"ready"},{"name":"b","cri":"unknown"}]}`, `reports b as "unknown"`},
+		"ready":                {0, `{"complete":true,"images":[{"name":"a","criStatus":"ready"}]}`, ""},
+		"ready, not complete":  {0, `{"complete":false,"images":[{"name":"a","criStatus":"ready"}]}`, "complete: false"},
+		"skipped, complete":    {3, `{"complete":true,"images":[{"name":"a","criStatus":"ready"}],"skipped":[{"name":"b"}]}`, "complete: true"},
+		"skipped":              {3, `{"complete":false,"images":[{"name":"a","criStatus":"ready"}],"skipped":[{"name":"b"}]}`, ""},
+		"unknown to CRI":       {0, `{"complete":true,"images":[{"name":"a","criStatus":"ready"},{"name":"b","criStatus":"unknown"}]}`, `reports b as "unknown"`},
 		"no image":             {0, `{"images":[]}`, "no image"},
 		"no report":            {0, ``, "output"},
 		"a failure needs none": {1, ``, ""},
