@@ -152,13 +152,32 @@ func (l *lab) check(t *testing.T, want verdict, tarball string) {
 // verdict good that rests on its records.
 func (l *lab) judge(t *testing.T, want verdict, args ...string) {
 	t.Helper()
+	if got, ok := l.says(t, want, args...); !ok {
+		t.Errorf("load: exit %d, want %d and %q in the output", got.code, want.code, want.says)
+	}
+}
+
+// says runs load and reports whether it comes to the verdict.
+func (l *lab) says(t *testing.T, want verdict, args ...string) (outcome, bool) {
+	t.Helper()
 	if want.records && !l.kubelet.verifies() {
 		want = good
 	}
 	got := l.machine.runInside(t, programs(t).load, args...)
-	if got.code != want.code || !strings.Contains(got.stdout+got.stderr, want.says) {
-		t.Errorf("load: exit %d, want %d and %q in the output", got.code, want.code, want.says)
+	return got, got.code == want.code && strings.Contains(got.stdout+got.stderr, want.says)
+}
+
+// checkBetweenPulls is check while a pod waits for the image: as long as the kubelet tries to
+// pull it, there is an intent, which is another verdict.
+func (l *lab) checkBetweenPulls(t *testing.T, want verdict, tarball string) {
+	t.Helper()
+	args := append([]string{"check"}, l.loadArgs(tarball)...)
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if _, ok := l.says(t, want, args...); ok {
+			return
+		}
 	}
+	l.check(t, want, tarball)
 }
 
 // attempt is a pod with an image that is on the node.

@@ -162,7 +162,7 @@ func intentLeft(t *testing.T, c *cluster, sandbox string) {
 	})
 	l.kubelet.start(t)
 	l.kubelet.waitIntents(t)
-	l.check(t, refuses("recorded without credentials after an interrupted pull"), tarball)
+	l.checkBetweenPulls(t, refuses("recorded without credentials after an interrupted pull"), tarball)
 	l.try(t, attempt{name: "IfNotPresent", spec: one(app, "IfNotPresent"), checks: mustAuthenticate})
 	l.try(t, attempt{name: "Never", spec: one(app, "Never"), checks: mustAuthenticate})
 	l.trust(t, tarball)
