@@ -99,7 +99,7 @@ func TestImagesOnTerminal(t *testing.T) {
 	}
 }
 
-// onTerminal returns what a terminal with so many columns shows.
+// onTerminal returns what a terminal of the given width shows.
 func onTerminal(t *testing.T, columns uint16, locale string, show func(*Display)) string {
 	t.Helper()
 	screen, tty := clitest.Terminal(t)

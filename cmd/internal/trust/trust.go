@@ -93,7 +93,8 @@ func (d *Demand) ReadPolicy(path string) error {
 }
 
 // matches reports whether a name matches a pattern of path.Match, in which "*" stands for any
-// text within one part of a path. "/*" at the end stands for any number of parts.
+// text within one part of a path. "/*" at the end stands for any number of parts. The looser
+// patterns of --exclude, which also match a name without its registry, would allow too much.
 func matches(pattern, name string) (bool, error) {
 	ok, err := path.Match(pattern, name)
 	prefix, all := strings.CutSuffix(pattern, "/*")
