@@ -201,7 +201,7 @@ func (p Policy) authenticate(s Signature) ([]byte, Key, *Error) {
 			return b.Envelope.Payload, key, nil
 		}
 	}
-	return nil, Key{}, &Error{Reason: Untrusted, Detail: "or it was altered"} // a signature does not name its key
+	return nil, Key{}, &Error{Reason: Untrusted, Detail: "none of the keys made it, or it was altered"} // a signature does not name its key
 }
 
 func (p Policy) authenticateSSH(s Signature) ([]byte, Key, *Error) {
